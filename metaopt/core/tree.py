@@ -1,0 +1,184 @@
+"""Trees: tensors inside tuples, lists, dicts, dataclasses and modules, seen as one flat list of tensors.
+
+Problems, states and algorithms are trees. A leaf is a tensor; whatever is neither a tensor nor a container (a number,
+a callable, ``None``) is static and is carried along unchanged. Containers are rebuilt without calling their
+constructors, so that checks on values run once, when the user makes the object, and never under a transform.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from .errors import MetaoptError
+
+Tree = TypeVar("Tree")
+Name = str
+
+
+def map(function: Callable[..., Any], tree: Tree, *others: Any) -> Tree:
+    """Apply ``function`` to every tensor of ``tree`` (and to the tensors at the same place in ``others``).
+
+    Modules are rebuilt as shadows that share everything with the original but their parameters and buffers; tied
+    parameters stay tied. With ``others`` a tree may not contain modules.
+    """
+    return _map(function, tree, others, {})
+
+
+def _map(function: Callable[..., Any], tree: Any, others: tuple[Any, ...], memo: dict[int, nn.Module]) -> Any:
+    if isinstance(tree, Tensor):
+        return function(tree, *others)
+    if isinstance(tree, dict):
+        return {key: _map(function, value, tuple(o[key] for o in others), memo) for key, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        items = [_map(function, item, rest, memo) for item, *rest in zip(tree, *others, strict=True)]
+        return tree._make(items) if hasattr(tree, "_fields") else type(tree)(items)  # type: ignore[union-attr]
+    if isinstance(tree, nn.Module):
+        return _shadow(function, tree, memo)
+    if _is_dataclass(tree):
+        names = [field.name for field in dataclasses.fields(tree)]
+        values = {n: _map(function, getattr(tree, n), tuple(getattr(o, n) for o in others), memo) for n in names}
+        return _rebuild_dataclass(tree, values)
+    return tree
+
+
+def _is_dataclass(tree: Any) -> bool:
+    return dataclasses.is_dataclass(tree) and not isinstance(tree, type)
+
+
+def _rebuild_dataclass(tree: Any, values: dict[str, Any]) -> Any:
+    new = object.__new__(type(tree))
+    for name, value in values.items():
+        object.__setattr__(new, name, value)
+    return new
+
+
+def _shadow(function: Callable[..., Any], module: nn.Module, memo: dict[int, nn.Module]) -> nn.Module:
+    """A copy of ``module`` whose tensors are ``function`` of the original's. Nothing else is copied."""
+    if id(module) in memo:
+        return memo[id(module)]
+    shadow = object.__new__(type(module))
+    memo[id(module)] = shadow
+    shadow.__dict__ = dict(module.__dict__)
+    for kind in ("_parameters", "_buffers"):
+        tensors = {n: None if t is None else function(t) for n, t in module.__dict__[kind].items()}
+        shadow.__dict__[kind] = tensors
+    children = {n: None if m is None else _shadow(function, m, memo) for n, m in module._modules.items()}
+    shadow.__dict__["_modules"] = children
+    if "_flat_weights_names" in shadow.__dict__:  # torch's recurrent layers keep a second list of their weights
+        weights = [getattr(shadow, name, None) for name in shadow._flat_weights_names]  # type: ignore[union-attr]
+        shadow.__dict__["_flat_weights"] = weights
+    return shadow
+
+
+def named_leaves(tree: Any, name: Name = "", *, modules: bool = True) -> list[tuple[Name, Tensor]]:
+    """Every tensor of ``tree`` with its path, in a fixed order; tied tensors appear once for every place."""
+    if isinstance(tree, Tensor):
+        return [(name, tree)]
+    if isinstance(tree, nn.Module):
+        if not modules:
+            return []
+        state = [*tree.named_parameters(remove_duplicate=False), *tree.named_buffers(remove_duplicate=False)]
+        return [(f"{name}.{n}", t) for n, t in state]
+    children: list[tuple[str, Any]] = []
+    if isinstance(tree, dict):
+        children = [(f"{name}[{key!r}]", value) for key, value in tree.items()]
+    elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        children = [(f"{name}.{n}", v) for n, v in zip(tree._fields, tree, strict=True)]  # type: ignore[attr-defined]
+    elif isinstance(tree, tuple | list):
+        children = [(f"{name}[{i}]", value) for i, value in enumerate(tree)]
+    elif _is_dataclass(tree):
+        children = [(f"{name}.{f.name}", getattr(tree, f.name)) for f in dataclasses.fields(tree)]
+    return [leaf for path, child in children for leaf in named_leaves(child, path, modules=modules)]
+
+
+def leaves(tree: Any, *, modules: bool = True) -> list[Tensor]:
+    """Every tensor of ``tree``, in a fixed order."""
+    return [tensor for _, tensor in named_leaves(tree, modules=modules)]
+
+
+def partition(tree: Tree, *, modules: bool = True) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Tree]]:
+    """Split ``tree`` into its distinct tensors and a function that puts others in their place.
+
+    With ``modules=False`` modules are static: their parameters stay where they are (what ``vmap`` needs).
+    """
+    tensors = list({id(t): t for t in leaves(tree, modules=modules)}.values())
+
+    def rebuild(replacements: Sequence[Tensor]) -> Tree:
+        table = {id(old): new for old, new in zip(tensors, replacements, strict=True)}
+        return map(lambda t: table.get(id(t), t), tree)
+
+    return tensors, rebuild
+
+
+def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Map ``function`` over the leading axis of every tensor in its arguments, which may be trees.
+
+    Tensors inside modules are not mapped: all tasks share them. The result may be any tree.
+    """
+
+    def mapped(*trees: Any) -> Any:
+        tensors, rebuild = partition(trees, modules=False)
+        lengths = {tuple(t.shape[:1]) for t in tensors}
+        if len(lengths) != 1 or lengths == {()}:
+            shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in named_leaves(trees, "arguments", modules=False))
+            raise MetaoptError(f"vmap needs one common leading axis, but got {shapes or 'no tensor at all'}.")
+        rebuild_result: list[Callable[[Sequence[Tensor]], Any]] = []
+
+        def inner(*mapped_tensors: Tensor) -> tuple[Tensor, ...]:
+            result, put_back = partition(function(*rebuild(mapped_tensors)), modules=False)
+            rebuild_result[:] = [put_back]
+            return tuple(result)
+
+        results = torch.func.vmap(inner)(*tensors)
+        return rebuild_result[0](results)
+
+    return mapped
+
+
+def stack(trees: Sequence[Tree]) -> Tree:
+    """One tree whose tensors are those of ``trees``, stacked along a new leading axis."""
+    if not trees:
+        raise MetaoptError("stack needs at least one tree.")
+    return map(lambda *tensors: torch.stack(tensors), trees[0], *trees[1:])
+
+
+def to(tree: Tree, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tree:
+    """Move ``tree`` to ``device`` and its floating tensors to ``dtype`` (complex ones to the complex of that size)."""
+
+    def move(tensor: Tensor) -> Tensor:
+        if dtype is None or not (tensor.is_floating_point() or tensor.is_complex()):
+            return tensor.to(device=device)
+        return tensor.to(device=device, dtype=dtype.to_complex() if tensor.is_complex() else dtype)
+
+    return map(move, tree)
+
+
+def detach(tree: Tree) -> Tree:
+    """``tree`` cut off from the graph."""
+    return map(lambda t: t.detach(), tree)
+
+
+def describe(tensor: Tensor) -> str:
+    """``(2, 5, 3) float32``"""
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def check_unchanged(before: Any, after: Any, who: str, k: int) -> None:
+    """Raise if ``after`` differs from ``before`` in structure, shapes or dtypes: a state must keep all three."""
+    if isinstance(before, Tensor) and isinstance(after, Tensor):
+        if before.shape == after.shape and before.dtype == after.dtype:
+            return
+    old, new = named_leaves(before, "state"), named_leaves(after, "state")
+    for (name, a), (other, b) in zip(old, new, strict=False):
+        if name != other:
+            break
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise MetaoptError(f"step of {who} changed {name} from {describe(a)} to {describe(b)} at k={k}.")
+    if [n for n, _ in old] != [n for n, _ in new]:
+        was, now = (", ".join(n for n, _ in names) or "no tensor" for names in (old, new))
+        raise MetaoptError(f"step of {who} changed the structure of its state at k={k}: it held {was}, now {now}.")
