@@ -8,7 +8,8 @@ constructors, so that checks on values run once, when the user makes the object,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -156,6 +157,19 @@ def to(tree: Tree, device: torch.device | str | None = None, dtype: torch.dtype 
         return tensor.to(device=device, dtype=dtype.to_complex() if tensor.is_complex() else dtype)
 
     return map(move, tree)
+
+
+def fill(tree: Tree, tensors: Iterable[Tensor]) -> Tree:
+    """``tree`` (without modules) with its tensors replaced, place by place, in the order of :func:`leaves`."""
+    source = iter(tensors)
+    return map(lambda _: next(source), tree)
+
+
+def relative_change(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:
+    """||after - before|| / ||before||, over all tensors together; the plain norm where ``before`` is zero."""
+    difference = sum(float((a - b).abs().square().sum()) for a, b in zip(after, before, strict=True))
+    size = sum(float(b.abs().square().sum()) for b in before)
+    return math.sqrt(difference / size if size > 0 else difference)
 
 
 def detach(tree: Tree) -> Tree:

@@ -1,0 +1,167 @@
+"""The only place that differentiates inside a step, and the pieces that gradient strategies share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import tree
+from .errors import MetaoptError
+
+
+def inside_transform() -> bool:
+    """Whether the code runs under ``torch.func`` (vmap, grad, jvp), where ``torch.autograd.grad`` does not work."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False) -> Any:
+    """The gradient of the scalar ``function(x)`` with respect to every tensor of the tree ``x``.
+
+    It can be differentiated again whenever grad mode is on, works under ``vmap``, and in grad-free code costs no graph.
+    With ``has_aux`` the function returns (scalar, anything) and so does this: (gradient, anything). Tensors that the
+    function does not use get zeros; the gradient of complex tensors is torch's (steepest ascent is along it).
+    """
+    tensors, rebuild = tree.partition(x, modules=False)
+
+    def scalar(inputs: Sequence[Tensor]) -> tuple[Tensor, Any]:
+        result = function(rebuild(inputs))
+        value, aux = result if has_aux else (result, None)
+        if value.numel() != 1 or value.is_complex():
+            raise MetaoptError(
+                f"A gradient needs a function with one real value, but it returned {tree.describe(value)}; "
+                "sum or average it over the batch."
+            )
+        return value.reshape(()), aux
+
+    if inside_transform():
+        grads, aux = torch.func.grad(scalar, has_aux=True)(tensors)
+    else:
+        again = torch.is_grad_enabled()
+        with torch.enable_grad():
+            inputs = [_alias(t) if again and t.requires_grad else t.detach().requires_grad_() for t in tensors]
+            value, aux = scalar(inputs)
+            grads = _grad([value], inputs, [torch.ones_like(value)], again) if value.requires_grad else [None] * len(tensors)
+        grads = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)]
+    result = rebuild(grads)
+    return (result, aux) if has_aux else result
+
+
+def _alias(tensor: Tensor) -> Tensor:
+    """The same values as a new node of the graph, so that another input's history never counts as a path to it."""
+    return tensor.view_as(tensor) if tensor.grad_fn is not None else tensor
+
+
+def _grad(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    create_graph: bool,
+    retain_graph: bool = False,
+) -> list[Tensor | None]:
+    if not outputs or not inputs:
+        return [None] * len(inputs)
+    keep = create_graph or retain_graph
+    return list(torch.autograd.grad(outputs, inputs, cotangents, keep, create_graph, allow_unused=True))
+
+
+def pull_back(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor | None],
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> list[Tensor | None]:
+    """Vector-Jacobian product: the cotangents of ``outputs`` pulled back to ``inputs`` (``None`` where there is none)."""
+    pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
+    wanted = [i for i in inputs if i.requires_grad]
+    grads = iter(_grad([o for o, _ in pairs], wanted, [c for _, c in pairs], create_graph, retain_graph))
+    return [next(grads) if i.requires_grad else None for i in inputs]
+
+
+def differentiable(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def leaf(tensor: Tensor, requires_grad: bool | None = None) -> Tensor:
+    """A detached leaf with the values of ``tensor``; by default it requires grad if ``tensor`` does."""
+    wanted = tensor.requires_grad if requires_grad is None else requires_grad
+    return tensor.detach().requires_grad_(wanted and differentiable(tensor))
+
+
+def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: str) -> None:
+    """Raise if the graph of ``outputs`` reaches a leaf that is not in ``allowed``.
+
+    An ``autograd.Function`` gives no gradient, and no warning, to a tensor that its forward found in a closure.
+    """
+    known = {id(t) for t in allowed}
+    pending = [t.grad_fn for t in outputs if t.grad_fn is not None]
+    seen = set(pending)
+    while pending:
+        node = pending.pop()
+        variable = getattr(node, "variable", None)
+        if variable is not None and id(variable) not in known:
+            raise MetaoptError(
+                f"{who} recomputes its steps, and they use a tensor {tree.describe(variable)} that requires grad but is "
+                "neither a parameter of the algorithm nor part of the problem, so it would silently get no gradient; "
+                "make it a slot or a field of the problem, or use Backprop()."
+            )
+        following = [n for n, _ in node.next_functions if n is not None and n not in seen]
+        seen.update(following)
+        pending.extend(following)
+
+
+def refuse_transform(who: str) -> None:
+    """Raise under ``torch.func`` transforms: custom backward passes are not available there."""
+    if inside_transform():
+        raise MetaoptError(f"{who} has its own backward pass and does not work under torch.func (vmap, grad); use Backprop().")
+
+
+class _Recompute(torch.autograd.Function):
+    """Forward keeps only the inputs; backward runs the function again. Differentiable twice."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[[Sequence[Tensor]], list[Tensor]], who: str, *tensors: Tensor) -> Any:
+        with torch.enable_grad():  # the function may itself call autograd.grad
+            inputs = [leaf(t) for t in tensors]
+            outputs = function(inputs)
+            check_captured(outputs, inputs, who)
+        ctx.function = function
+        ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(False)
+        return tuple(o.detach() for o in outputs)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
+        again = torch.is_grad_enabled()
+        with torch.enable_grad():
+            inputs = [t.view_as(t) if again and t.requires_grad else leaf(t) for t in ctx.saved_tensors]
+            outputs = ctx.function(inputs)
+            grads = pull_back(outputs, inputs, cotangents, create_graph=again)
+        return None, None, *grads
+
+
+def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
+    """``function(*trees)`` without keeping its intermediate tensors: they are computed again in the backward pass."""
+    tensors, rebuild = tree.partition(trees)
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
+        result = function(*trees)
+        check_captured(tree.leaves(result), (), who)
+        return result
+    restore: Callable[[Sequence[Tensor]], Any] | None = None
+
+    def flat(inputs: Sequence[Tensor]) -> list[Tensor]:
+        nonlocal restore
+        outputs, put_back = tree.partition(function(*rebuild(inputs)))
+        if recording:
+            restore = put_back
+        return outputs
+
+    recording = True
+    results = _Recompute.apply(flat, who, *tensors)
+    recording = False  # the backward pass must not keep its graph alive through ``restore``
+    put_back, restore = restore, None
+    return put_back(results)  # type: ignore[misc]

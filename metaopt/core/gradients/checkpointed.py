@@ -1,0 +1,45 @@
+"""Backpropagation that stores the state only now and then and computes the steps between again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..algorithm import Algorithm, Keep, iterate
+from ..autodiff import recompute, refuse_transform
+from ..errors import MetaoptError
+from .strategy import Report
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """Keep the state at every ``every``-th step (default: the square root of T) and recompute the steps between.
+
+    Memory O(T / every + every) instead of O(T) for one more forward pass; the gradient is Backprop's, to every order
+    of differentiation up to the second. Steps may themselves call ``torch.autograd.grad``, where
+    ``torch.utils.checkpoint`` would keep more than it saves. Griewank and Walther, doi:10.1145/347837.347846.
+    """
+
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise MetaoptError(f"Checkpointed needs every >= 1, but got {self.every}.")
+
+    def run(
+        self, algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
+    ) -> tuple[list[Any], Any, Report]:
+        refuse_transform("Checkpointed")
+        length = self.every or max(1, math.isqrt(len(ks)))
+        outputs: list[Any] = []
+        for begin in range(0, len(ks), length) or (0,):
+            part = ks[begin : begin + length]
+
+            def segment(algorithm: Any, problem: Any, state: Any, part: Sequence[int] = part) -> Any:
+                return iterate(algorithm, problem, state, part, keep)
+
+            kept, state = recompute(segment, "Checkpointed", algorithm, problem, state)
+            outputs = outputs + kept if keep == "all" else kept
+        return outputs, state, Report(len(ks))

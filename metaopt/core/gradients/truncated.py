@@ -1,0 +1,40 @@
+"""Truncated backpropagation: only the last steps are differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .. import tree
+from ..algorithm import Algorithm, Keep, iterate
+from ..errors import MetaoptError
+from .strategy import Report
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """Differentiate through the last ``last`` steps; the steps before them run without a graph. Memory O(last).
+
+    The gradient is biased: what an early step does to a late one is not seen. Outputs of early steps carry no graph.
+    """
+
+    last: int
+
+    def __post_init__(self) -> None:
+        if self.last < 1:
+            raise MetaoptError(f"Truncated needs last >= 1, but got {self.last}.")
+
+    def run(
+        self, algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
+    ) -> tuple[list[Any], Any, Report]:
+        split = max(0, len(ks) - self.last)
+        early: list[Any] = []
+        if split:
+            with torch.no_grad():
+                early, state = iterate(algorithm, problem, state, ks[:split], keep)
+            early, state = tree.detach(early), tree.detach(state)
+        late, state = iterate(algorithm, problem, state, ks[split:], keep)
+        return (early + late if keep == "all" else late), state, Report(len(ks))

@@ -1,0 +1,286 @@
+"""Slots: named places in an algorithm that hold a number, a tensor or a module, and may be learned."""
+
+from __future__ import annotations
+
+import abc
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+
+from . import tree
+from .errors import MetaoptError
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a slot is to hold and whether it is learned; made by :func:`fixed`, :func:`shared`, :func:`per_step`."""
+
+    value: Any
+    learned: bool
+    steps: int | None = None
+    positive: bool = False
+    interval: tuple[float, float] | None = None
+
+
+def fixed(value: Any = None) -> Opening:
+    """Nothing learned. A list gives one value a step. ``None`` keeps what the slot holds, and stops its learning."""
+    return Opening(value, learned=False, steps=len(value) if isinstance(value, list | tuple) else None)
+
+
+def shared(value: Any = None, *, positive: bool = False, interval: tuple[float, float] | None = None) -> Opening:
+    """One learned value (number, tensor or module) for all steps: tied weights. ``None``: what the slot holds now."""
+    return Opening(value, learned=True, positive=positive, interval=interval)
+
+
+def per_step(
+    steps: int, value: Any = None, *, positive: bool = False, interval: tuple[float, float] | None = None
+) -> Opening:
+    """One learned value for each of ``steps`` steps: untied weights.
+
+    ``value`` is repeated; a list of length ``steps`` gives one value a step; ``None`` takes what the slot holds now.
+    ``positive`` keeps the value above 0 and ``interval=(low, high)`` strictly between the two, whatever is learned.
+    """
+    if steps < 1:
+        raise MetaoptError(f"per_step needs at least one step, but got steps={steps}.")
+    if isinstance(value, list | tuple) and len(value) != steps:
+        raise MetaoptError(f"per_step({steps}) needs {steps} values, but its list holds {len(value)}.")
+    return Opening(value, learned=True, steps=steps, positive=positive, interval=interval)
+
+
+class Slot(nn.Module, abc.ABC):
+    """A named place in an algorithm. Calling it with the step number ``k`` gives its content at that step."""
+
+    steps: int | None
+
+    def _check(self, k: int) -> None:
+        if self.steps is not None and k >= self.steps:
+            raise MetaoptError(f"A slot holds values for {self.steps} steps, but was read at k={k}.")
+
+    @abc.abstractmethod
+    def content(self) -> Any:
+        """What the slot holds: one value, or a list of one a step."""
+
+
+class ValueSlot(Slot):
+    """A slot with a number or a tensor. Numbers are kept in float64 as 0-dim tensors, so they never promote others.
+
+    Under a constraint the value is a map of an unconstrained Parameter ``raw`` that starts at 0 and gives back the
+    starting value exactly: value * exp(raw) for ``positive``, and for ``interval`` the value plus a tanh on either side
+    of it (twice continuously differentiable).
+    """
+
+    def __init__(self, opening: Opening):
+        super().__init__()
+        value = _as_tensor(opening)
+        self.steps, self._positive, self._interval = opening.steps, opening.positive, opening.interval
+        _check_constraint(opening, value)
+        if not opening.learned:
+            self.register_buffer("value", value)
+        elif self._positive or self._interval:
+            self.register_buffer("base", value)
+            self.raw = nn.Parameter(torch.zeros_like(value))
+        else:
+            self.value = nn.Parameter(value)
+
+    def forward(self, k: int) -> Tensor:
+        self._check(k)
+        return self._read(lambda t: t if self.steps is None else t[k])
+
+    def content(self) -> Any:
+        value = self._read(lambda t: t).detach()
+        return value if self.steps is None else list(value)
+
+    def _read(self, at: Callable[[Tensor], Tensor]) -> Tensor:
+        if not (self._positive or self._interval):
+            return at(self.value)
+        base, raw = at(self.base), at(self.raw)
+        if self._positive:
+            return base * torch.exp(raw)
+        low, high = self._interval  # type: ignore[misc]
+        return base + torch.where(
+            raw >= 0, (high - base) * torch.tanh(raw / (high - base)), (base - low) * torch.tanh(raw / (base - low))
+        )
+
+
+class ModuleSlot(Slot):
+    """A slot with one module for all steps."""
+
+    steps = None
+
+    def __init__(self, opening: Opening):
+        super().__init__()
+        self.module = opening.value
+
+    def forward(self, k: int) -> nn.Module:
+        return self.module
+
+    def content(self) -> nn.Module:
+        return self.module
+
+
+class StackedSlot(Slot):
+    """A slot with one module a step, all of one kind, kept as stacked parameters so that a compiled step is one graph.
+
+    The parameter ``a.b`` of the modules is registered as ``a/b`` with a leading axis of length ``steps``.
+    """
+
+    def __init__(self, opening: Opening):
+        super().__init__()
+        modules = _as_modules(opening)
+        self.steps = len(modules)
+        parameters, buffers = stack_module_state(modules)
+        for name, tensor in parameters.items():
+            trained = opening.learned and tensor.is_floating_point() or tensor.is_complex()
+            self.register_parameter(name.replace(".", "/"), nn.Parameter(tensor.detach(), requires_grad=trained))
+        for name, tensor in buffers.items():
+            self.register_buffer(name.replace(".", "/"), tensor)
+        self.__dict__["_template"] = copy.deepcopy(modules[0])  # structure only: not registered, its tensors unused
+
+    def forward(self, k: int) -> StepModule:
+        self._check(k)
+        tensors = {**self._parameters, **self._buffers}
+        return StepModule(self._template, {n.replace("/", "."): t[k] for n, t in tensors.items() if t is not None})
+
+    def content(self) -> list[nn.Module]:
+        modules = [copy.deepcopy(self._template) for _ in range(self.steps or 0)]
+        for k, module in enumerate(modules):
+            module.load_state_dict(self(k).tensors)
+        return modules
+
+
+class StepModule:
+    """One step's module of a :class:`StackedSlot`: the template's structure with that step's tensors."""
+
+    def __init__(self, template: nn.Module, tensors: dict[str, Tensor]):
+        self.template, self.tensors = template, tensors
+
+    def __call__(self, *inputs: Any) -> Any:
+        return functional_call(self.template, self.tensors, inputs)
+
+    def __getattr__(self, name: str) -> Any:
+        named = {**dict(self.template.named_parameters()), **dict(self.template.named_buffers())}
+        by_id = {id(tensor): self.tensors[n] for n, tensor in named.items()}
+        return getattr(tree.map(lambda t: by_id[id(t)], self.template), name)
+
+
+def slot(content: Any) -> Slot:
+    """Make a slot. A bare number or tensor is fixed; a bare module is trained as its own parameters say."""
+    if isinstance(content, Slot):
+        return content
+    if isinstance(content, nn.Module):
+        return ModuleSlot(Opening(content, learned=True))
+    opening = content if isinstance(content, Opening) else fixed(content)
+    if opening.value is None:
+        raise MetaoptError("A new slot holds nothing yet, so shared() and per_step(T) need a value, as in shared(0.1).")
+    first = opening.value[0] if isinstance(opening.value, list | tuple) else opening.value
+    if not isinstance(first, nn.Module):
+        return ValueSlot(opening)
+    if opening.positive or opening.interval:
+        raise MetaoptError("A constraint holds for a number or a tensor, but this slot holds a module.")
+    if opening.steps is not None:
+        return StackedSlot(opening)
+    return ModuleSlot(replace(opening, value=copy.deepcopy(first).requires_grad_(opening.learned)))
+
+
+def slots(module: nn.Module, prefix: str = "") -> dict[str, Slot]:
+    """Every slot of an algorithm by its dotted name; slots inside a slot's module are reached through its name."""
+    found: dict[str, Slot] = {}
+    for name, child in module.named_children():
+        if isinstance(child, Slot):
+            found[prefix + name] = child
+        inner = child.module if isinstance(child, ModuleSlot) else child
+        found |= slots(inner, f"{prefix}{name}.")
+    return found
+
+
+def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
+    """A copy of ``algorithm`` with the named slots opened. Before training it computes exactly what the original does.
+
+    Example: ``parameterize(ista, {"encode": shared(), "threshold": per_step(16, positive=True)})``.
+    """
+    opened = copy.deepcopy(algorithm)
+    for name, opening in openings.items():
+        known = slots(opened)
+        if name not in known:
+            raise MetaoptError(
+                f"{type(algorithm).__name__} has no slot '{name}'; its slots are {', '.join(sorted(known)) or 'none'}."
+            )
+        if not isinstance(opening, Opening):
+            raise MetaoptError(f"Slot '{name}' is opened by fixed(...), shared(...) or per_step(T), not by {opening!r}.")
+        _replace_slot(opened, name, _inherit(name, opening, known[name]))
+    return opened
+
+
+def check_steps(algorithm: nn.Module, stop: int) -> None:
+    """Raise if a slot of ``algorithm`` holds fewer than ``stop`` steps."""
+    for name, found in slots(algorithm).items():
+        if found.steps is not None and stop > found.steps:
+            raise MetaoptError(
+                f"Slot '{name}' holds values for {found.steps} steps, but {stop} were asked for; "
+                f"run at most {found.steps}, or use shared(...), which serves any number."
+            )
+
+
+def _inherit(name: str, opening: Opening, old: Slot) -> Slot:
+    """The new slot; where the opening gives no value it takes the old slot's."""
+    if opening.value is not None:
+        return slot(opening)
+    value = old.content()
+    if isinstance(value, list):
+        if opening.learned and opening.steps is None:
+            raise MetaoptError(f"Slot '{name}' holds one value per step; give shared(...) the one value it is to hold.")
+        if opening.steps not in (None, old.steps):
+            raise MetaoptError(f"Slot '{name}' holds values for {old.steps} steps, not {opening.steps}; give a value.")
+        opening = replace(opening, steps=old.steps)
+    return slot(replace(opening, value=value))
+
+
+def _replace_slot(module: nn.Module, name: str, new: Slot) -> None:
+    *path, last = name.split(".")
+    for part in path:
+        module = module.get_submodule(part)
+        if isinstance(module, ModuleSlot):
+            module = module.module
+    setattr(module, last, new)
+
+
+def _as_tensor(opening: Opening) -> Tensor:
+    value = opening.value
+    if isinstance(value, list | tuple):
+        return torch.stack([_number(v) for v in value])
+    tensor = _number(value)
+    return tensor if opening.steps is None else tensor.expand(opening.steps, *tensor.shape).clone()
+
+
+def _number(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, bool) or not isinstance(value, int | float | complex):
+        raise MetaoptError(f"A slot holds a number, a tensor or a module, not {type(value).__name__} {value!r}.")
+    return torch.tensor(value, dtype=torch.complex128 if isinstance(value, complex) else torch.float64)
+
+
+def _as_modules(opening: Opening) -> list[nn.Module]:
+    value = opening.value
+    modules = list(value) if isinstance(value, list | tuple) else [value] * (opening.steps or 1)
+    if len({type(module) for module in modules}) != 1:
+        raise MetaoptError("The modules of a per_step slot must be of one kind, with equal shapes.")
+    return modules
+
+
+def _check_constraint(opening: Opening, value: Tensor) -> None:
+    low, high = opening.interval or (0.0, float("inf"))
+    if opening.positive and opening.interval:
+        raise MetaoptError("Give a slot positive=True or interval=(low, high), not both.")
+    if (opening.positive or opening.interval) and not bool(((value > low) & (value < high)).all()):
+        raise MetaoptError(
+            f"The starting value {value.tolist()} must lie strictly between {low} and {high}, "
+            "or its learning could never move; move it a little inside."
+        )
