@@ -1,0 +1,6 @@
+"""Readers: pictures, volumes, and folders of them."""
+
+from .folders import data_path, read_pictures, read_slices
+from .images import Picture, check_writable, read_image, write_image
+
+__all__ = ["Picture", "check_writable", "data_path", "read_image", "read_pictures", "read_slices", "write_image"]

@@ -1,0 +1,7 @@
+"""Training: one small loop, checkpoints and logs."""
+
+from .loop import Rate, Settings, Watch, train
+
+from .recipe import build, read_recipe, run_recipe
+
+__all__ = ["Rate", "Settings", "Watch", "build", "read_recipe", "run_recipe", "train"]

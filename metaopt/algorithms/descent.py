@@ -1,0 +1,45 @@
+"""Descent: every first-order method, classical or learned, is this algorithm with another update."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..core import Algorithm, slot, tree
+from ..problems import verbs
+
+
+class DescentState(NamedTuple):
+    """``x``: the estimate, a tensor or a tree; ``memory``: the update's; ``buffers``: the problem's, such as BatchNorm's."""
+
+    x: Any
+    memory: Any
+    buffers: Any
+
+
+class Descent(Algorithm[Any, DescentState, Any]):
+    """x <- x + change, where (change, memory) <- update(gradient of the energy at x, x, memory, k, context).
+
+    With :class:`~metaopt.updates.Sgd` it is gradient descent, with :class:`~metaopt.updates.Adam` Adam, with
+    :class:`~metaopt.updates.ConvGru` the Recurrent Inference Machine. ``per_step`` on the slot ``update`` gives every
+    step an update of its own (the memory is then handed from one to the next).
+
+    Slots: ``update`` and those of the update, such as ``update.step_size``.
+    """
+
+    def __init__(self, update: Any):
+        super().__init__()
+        self.update = slot(update)
+
+    def init(self, problem: Any) -> DescentState:
+        x = problem.start()
+        memory = self.update(0).init(x, verbs.context(problem))
+        return DescentState(x, memory, verbs.buffers(problem))
+
+    def step(self, problem: Any, state: DescentState, k: int) -> DescentState:
+        now = verbs.at(problem, k)
+        gradient, buffers = verbs.gradient_and_buffers(now, state.x, state.buffers)
+        change, memory = self.update(k)(gradient, state.x, state.memory, k, verbs.context(now))
+        return DescentState(tree.map(lambda x, c: x + c, state.x, change), memory, buffers)
+
+    def readout(self, problem: Any, state: DescentState) -> Any:
+        return state.x

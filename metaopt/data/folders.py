@@ -1,0 +1,66 @@
+"""Where data lies, and whole folders of it as lists of tensors.
+
+Data is not part of the package: ``METAOPT_DATA`` names a folder that holds it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+from .images import read_image
+
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+
+
+def data_path(relative: str | Path) -> Path:
+    """``relative`` inside the folder that METAOPT_DATA names; an absolute path stays as it is."""
+    path = Path(relative)
+    root = os.environ.get("METAOPT_DATA", "")
+    if not path.is_absolute() and root:
+        path = Path(root) / path
+    if not path.exists():
+        place = f"METAOPT_DATA is {root}" if root else "METAOPT_DATA is not set"
+        raise MetaoptError(f"There is no {path} ({place}); set METAOPT_DATA to the folder that holds the data.")
+    return path
+
+
+def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:
+    """All pictures of ``folder``, by name, as (1 or 3, H, W) uint8 tensors."""
+    files = sorted(f for f in data_path(folder).iterdir() if f.suffix.lower() in PICTURES)
+    if not files:
+        raise MetaoptError(f"There is no picture ({', '.join(sorted(PICTURES))}) in {data_path(folder)}.")
+    return [_bytes(read_image(f).pixels, grey) for f in files]
+
+
+def read_slices(folder: str | Path, first: int = 0, last: int | None = None, every: int = 2) -> list[Tensor]:
+    """Slices along all three axes of the NIfTI volumes of ``folder`` (by name, from ``first`` to before ``last``).
+
+    Each volume's brightest percentile is white; slices that are mostly air are left out. (1, H, W) uint8 tensors.
+    """
+    try:
+        import nibabel
+    except ImportError as error:
+        raise MetaoptError("Reading NIfTI needs nibabel: pip install 'metaopt-torch[mri]'.") from error
+    files = sorted(f for f in data_path(folder).iterdir() if f.name.endswith((".nii", ".nii.gz")))[first:last]
+    if not files:
+        raise MetaoptError(f"There is no NIfTI volume between number {first} and {last} in {data_path(folder)}.")
+    slices = []
+    for file in files:
+        volume = torch.as_tensor(nibabel.load(file).get_fdata(dtype="float32"))  # type: ignore[attr-defined]
+        volume = (volume / torch.quantile(volume.flatten()[::7], 0.999)).clamp(0, 1)
+        for axis in range(3):
+            slices += [s[None] for s in volume.movedim(axis, 0)[::every] if float((s > 0.1).float().mean()) > 0.15]
+    return [(255 * s).round().to(torch.uint8) for s in slices]
+
+
+def _bytes(pixels: Tensor, grey: bool) -> Tensor:
+    if grey and len(pixels) == 3:
+        pixels = (pixels * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
+    elif not grey and len(pixels) == 1:
+        pixels = pixels.expand(3, -1, -1)
+    return (255 * pixels).round().to(torch.uint8)

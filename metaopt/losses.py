@@ -1,0 +1,42 @@
+"""Losses over a trajectory: targets at the last step, or at every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .core import MetaoptError, Trajectory
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+def mse(output: Tensor, target: Tensor) -> Tensor:
+    """Mean of |output - target|^2 over all entries (complex: real and imaginary part count as one entry)."""
+    difference = output - target
+    return (difference.abs() if difference.is_complex() else difference).square().mean()
+
+
+def step_weights(weights: str | Sequence[float], steps: int) -> list[float]:
+    """``steps`` weights that add up to 1: "uniform", "last", "linear" (k + 1, later steps count more), or given ones."""
+    named: dict[str, list[float]] = {
+        "uniform": [1.0] * steps,
+        "linear": [k + 1.0 for k in range(steps)],
+        "last": [0.0] * (steps - 1) + [1.0],
+    }
+    if isinstance(weights, str) and weights not in named:
+        raise MetaoptError(f"Step weights are 'uniform', 'linear', 'last' or a list of numbers, not {weights!r}.")
+    values = named[weights] if isinstance(weights, str) else list(weights)
+    if len(values) != steps or not sum(values) > 0:
+        raise MetaoptError(f"The trajectory has {steps} outputs, but {len(values)} weights with sum {sum(values)} were given.")
+    return [value / sum(values) for value in values]
+
+
+def trajectory_loss(
+    trajectory: Trajectory[Any, Any], target: Any, loss: Loss = mse, weights: str | Sequence[float] = "uniform"
+) -> Tensor:
+    """sum_t w_t loss(output_t, target) with weights that add up to 1 (see :func:`step_weights`)."""
+    weighted = zip(step_weights(weights, len(trajectory.outputs)), trajectory.outputs, strict=True)
+    terms = [weight * loss(output, target) for weight, output in weighted if weight]
+    return sum(terms[1:], terms[0])

@@ -1,0 +1,87 @@
+"""How near an estimate is to its target: one number for every sample of a batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from metaopt.core.errors import MetaoptError
+
+WINDOW = 11
+"""The side in pixels of SSIM's Gaussian window."""
+
+
+def psnr(estimate: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
+    """The peak signal-to-noise ratio, 10 log10(peak^2 / mean((estimate - target)^2)), in dB.
+
+    Args:
+        estimate: (B, ...) real.
+        target: As ``estimate``.
+        peak: The largest value that a sample can take.
+
+    Returns:
+        (B,); infinite where the two are equal. Differentiable elsewhere.
+
+    Raises:
+        MetaoptError: The two do not fit each other, or are complex.
+    """
+    _check(estimate, target, peak)
+    error = (estimate - target).square().flatten(1).mean(1)
+    return 10 * torch.log10(peak**2 / error)
+
+
+def ssim(estimate: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
+    """The structural similarity of Wang et al. (2004, https://doi.org/10.1109/TIP.2003.819861), at most 1.
+
+    Their set-up, by scikit-image: a Gaussian window of 11 x 11 pixels with a standard deviation of 1.5, population
+    covariances, K1 = 0.01, K2 = 0.03, no downsampling; the mean over the pixels whose window lies inside the picture
+    and, for colour, over the channels. Not differentiable.
+
+    Args:
+        estimate: (B, H, W), (B, C, H, W), or volumes (B, C, D, H, W); real.
+        target: As ``estimate``.
+        peak: The largest value that a sample can take.
+
+    Returns:
+        (B,) float64.
+
+    Raises:
+        MetaoptError: The two do not fit each other, are complex, or are smaller than the window.
+    """
+    _check(estimate, target, peak)
+    if estimate.ndim not in (3, 4, 5):
+        shape = tuple(estimate.shape)
+        raise MetaoptError(f"ssim takes (B, H, W), (B, C, H, W) or (B, C, D, H, W), not {shape}; add a batch axis?")
+    sides = tuple(estimate.shape[1 if estimate.ndim == 3 else 2 :])
+    if min(sides) < WINDOW:
+        raise MetaoptError(
+            f"ssim needs at least {WINDOW} pixels a side for its window, but these have {sides}; use psnr."
+        )
+    pairs = zip(estimate.detach().cpu().double(), target.detach().cpu().double(), strict=True)
+    return torch.tensor([_similarity(one, other, peak) for one, other in pairs], dtype=torch.float64)
+
+
+def _similarity(estimate: Tensor, target: Tensor, peak: float) -> float:
+    from skimage.metrics import structural_similarity
+
+    return structural_similarity(
+        estimate.numpy(),
+        target.numpy(),
+        data_range=peak,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        channel_axis=None if estimate.ndim == 2 else 0,
+    )
+
+
+def _check(estimate: Tensor, target: Tensor, peak: float) -> None:
+    if estimate.shape != target.shape or estimate.ndim < 2 or 0 in estimate.shape:
+        shapes = f"{tuple(estimate.shape)} and {tuple(target.shape)}"
+        raise MetaoptError(f"An estimate and its target have one shape (B, ...) with no empty axis, not {shapes}.")
+    if estimate.is_complex() or target.is_complex():
+        raise MetaoptError("The metrics compare real pictures; take .abs() of a complex estimate and target first.")
+    if not (estimate.is_floating_point() and target.is_floating_point()):
+        raise MetaoptError(f"The metrics need floats, not {estimate.dtype} and {target.dtype}; scale to [0, 1] first.")
+    if not peak > 0:
+        raise MetaoptError(f"peak is the largest value that a sample can take, so more than 0, but it is {peak}.")

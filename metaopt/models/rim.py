@@ -1,0 +1,37 @@
+"""The Recurrent Inference Machine: descent whose update is a recurrent network. Putzky and Welling, arXiv:1706.04008."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..algorithms import Descent
+from ..core import Unrolled, parameterize, per_step, unroll
+from ..core.gradients import Backprop, GradientStrategy
+from ..updates import ConvGru, RealImaginary
+
+
+def rim(
+    channels: int = 1,
+    hidden: int = 64,
+    kernels: Sequence[int] = (3,),
+    stride: int = 1,
+    steps: int = 10,
+    is_complex: bool = False,
+    dims: int = 2,
+    gradient: GradientStrategy = Backprop(),  # noqa: B008
+) -> Unrolled[Any, Any, Any]:
+    """A Recurrent Inference Machine with tied steps, for problems that know their noise level.
+
+    ``channels`` counts complex channels where ``is_complex``. ``kernels=(3,)`` is the slides' cell, ``(1, 1)`` the form
+    with two GRUs; ``stride=2`` works at half resolution. For other cells build the pieces:
+    ``unroll(Descent(ConvGru(...)), steps)``; for untied steps see :func:`untie`.
+    """
+    cell = ConvGru(2 * channels if is_complex else channels, hidden, kernels, stride=stride, dims=dims)
+    return unroll(Descent(RealImaginary(cell) if is_complex else cell), steps, gradient)
+
+
+def untie(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
+    """The same machine with a cell of its own for every step; before training it computes exactly the same."""
+    algorithm = parameterize(net.algorithm, {"update": per_step(net.steps)})
+    return unroll(algorithm, net.steps, net.gradient, net.keep)

@@ -1,0 +1,105 @@
+"""Convolution with a kernel, with zeros or periodic repetition beyond the border."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core import tree
+from ..core.errors import MetaoptError
+from .operator import Operator, check_real, check_shared, same_kind
+
+
+@dataclass(frozen=True, eq=False)
+class Blur(Operator):
+    """y = k * x, the convolution of every (H, W) plane with k, of the same size, with zeros beyond the border.
+
+    Args:
+        kernel: real, (kh, kw) shared or (B, kh, kw) per sample, of odd sizes; its centre is the origin.
+
+    Raises: MetaoptError where the kernel is complex or of even size, or where the batches differ.
+    """
+
+    kernel: Tensor
+
+    def __post_init__(self) -> None:
+        _check_kernel("Blur", self.kernel)
+
+    def apply(self, x: Tensor) -> Tensor:
+        return self._convolve(F.conv2d, x, self.kernel.flip(-2, -1))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self._convolve(F.conv_transpose2d, y, self.kernel.flip(-2, -1))
+
+    def _convolve(self, convolution: Callable[..., Tensor], x: Tensor, kernel: Tensor) -> Tensor:
+        """Samples become groups of one convolution, so that shared and per-sample kernels are one case."""
+        height, width = kernel.shape[-2:]
+        kernels = same_kind(kernel.reshape(-1, 1, height, width), x)
+        check_shared("Blur", "batch of kernels", kernel.shape[:-2], x.shape[: kernel.ndim - 2])
+        planes = x.reshape(len(kernels), -1, *x.shape[-2:]).transpose(0, 1)
+        blurred = convolution(planes, kernels, padding=(height // 2, width // 2), groups=len(kernels))
+        return blurred.transpose(0, 1).reshape(x.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class CircularBlur(Operator):
+    """y = IFFT(FFT(k) FFT(x)): as ``Blur``, but the (H, W) plane repeats beyond the border.
+
+    Raises: MetaoptError as ``Blur`` does, and where the kernel is larger than the plane.
+    """
+
+    kernel: Tensor
+
+    def __post_init__(self) -> None:
+        _check_kernel("CircularBlur", self.kernel)
+
+    def apply(self, x: Tensor) -> Tensor:
+        return self._filter(x, self._transfer(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self._filter(y, self._transfer(y).conj())
+
+    def normal(self, x: Tensor) -> Tensor:
+        transfer = self._transfer(x)
+        return self._filter(x, transfer.conj() * transfer)
+
+    def _transfer(self, x: Tensor) -> Tensor:
+        check_shared("CircularBlur", "batch of kernels", self.kernel.shape[:-2], x.shape[: self.kernel.ndim - 2])
+        (height, width), (kh, kw) = x.shape[-2:], self.kernel.shape[-2:]
+        if kh > height or kw > width:
+            raise MetaoptError(
+                f"The kernel {(kh, kw)} of CircularBlur is larger than the plane {(height, width)}; crop the kernel, "
+                "or use Blur."
+            )
+        padded = F.pad(self.kernel, (0, width - kw, 0, height - kh)).roll((-(kh // 2), -(kw // 2)), (-2, -1))
+        transfer = torch.fft.fft2(padded)
+        return transfer.reshape(-1, *[1] * (x.ndim - 3), height, width) if transfer.ndim == 3 else transfer
+
+    @staticmethod
+    def _filter(x: Tensor, transfer: Tensor) -> Tensor:
+        y = torch.fft.ifft2(transfer * torch.fft.fft2(x))
+        return y if x.is_complex() else y.real
+
+
+def gaussian_kernel(size: int, sigma: float, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """exp(-(i^2 + j^2) / (2 sigma^2)) around the centre, with sum one: (size, size), ``sigma`` in pixels.
+
+    Raises: MetaoptError where the size is even or sigma is not positive.
+    """
+    if size % 2 == 0 or sigma <= 0:
+        raise MetaoptError(f"gaussian_kernel needs an odd size and a positive sigma, but got {size} and {sigma}.")
+    line = torch.exp(-0.5 * (torch.arange(size, dtype=torch.float64) - size // 2).square() / sigma**2)
+    return torch.outer(line / line.sum(), line / line.sum()).to(dtype)
+
+
+def _check_kernel(who: str, kernel: Tensor) -> None:
+    check_real(who, "kernel", kernel)
+    if kernel.ndim not in (2, 3) or any(size % 2 == 0 for size in kernel.shape[-2:]):
+        raise MetaoptError(
+            f"{who} needs a kernel (kh, kw) or (B, kh, kw) of odd sizes, but got {tree.describe(kernel)}; pad it with "
+            "zeros to odd sizes, its centre at (kh // 2, kw // 2)."
+        )

@@ -1,0 +1,64 @@
+"""The dot test."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..core import tree
+from ..core.errors import MetaoptError
+from .operator import Operator
+
+
+def check_adjoint(
+    operator: Operator, x: Tensor | tuple[int, ...], *, tolerance: float | None = None, seed: int = 0
+) -> float:
+    """The largest |Re<A u, v> - Re<u, A^H v>| / (|A u| |v|) over two random pairs u, v.
+
+    Args:
+        x: an example input, or the shape of one (float64 then).
+        tolerance: 1e-10 for float64, 1e-4 for float32, 1e-2 below, if left out.
+
+    Raises: MetaoptError above the tolerance, by how much, and by which factor if the adjoint is a multiple of the right
+    one; or where A^H v has another shape than u.
+    """
+    example = x if isinstance(x, Tensor) else torch.empty(x, dtype=torch.float64)
+    if tolerance is None:
+        tolerance = {torch.float64: 1e-10, torch.float32: 1e-4}.get(example.dtype.to_real(), 1e-2)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        errors, factors = zip(*(_compare(operator, example, generator) for _ in range(2)), strict=True)
+    error = max(errors)
+    if not error <= tolerance:
+        constant = abs(factors[0] - factors[1]) <= 1e-3 * abs(factors[0])
+        finding = f"it is {factors[0]:.6g} times the right one" if constant else "it is no multiple of the right one"
+        raise MetaoptError(
+            f"The adjoint of {type(operator).__name__} is wrong by {error:.3g} of |A u| |v|, more than the tolerance "
+            f"{tolerance:.3g}; {finding}."
+        )
+    return error
+
+
+def _compare(operator: Operator, example: Tensor, generator: torch.Generator) -> tuple[float, float]:
+    """The relative error of one dot test, and the ratio of its two sides."""
+    u = _random_like(example, generator)
+    image = operator.apply(u)
+    v = _random_like(image, generator)
+    back = operator.adjoint(v)
+    if back.shape != u.shape:
+        raise MetaoptError(
+            f"The adjoint of {type(operator).__name__} gives {tree.describe(back)} for inputs {tree.describe(u)}; it "
+            "must return their shape."
+        )
+    left, right = _inner(image, v), _inner(u, back)
+    scale = max(float(image.norm() * v.norm()), torch.finfo(u.dtype.to_real()).tiny)
+    return abs(left - right) / scale, right / left if left else float("inf")
+
+
+def _random_like(example: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(example.shape, dtype=example.dtype, generator=generator).to(example.device)
+
+
+def _inner(a: Tensor, b: Tensor) -> float:
+    """Re<a, b>, summed in double precision."""
+    return float((a.to(torch.complex128).conj() * b.to(torch.complex128)).real.sum())

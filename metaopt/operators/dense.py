@@ -1,0 +1,61 @@
+"""A matrix as an operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import tree
+from ..core.errors import MetaoptError
+from .operator import Operator, check_shared, check_trailing, same_kind
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Operator):
+    """y = A x, where x is flattened over its trailing axes ``shape``: (..., *shape) -> (..., m).
+
+    Args:
+        matrix: A, (m, n) shared by all leading axes of x, or (B, m, n) with one matrix per entry of the first one.
+        shape: trailing axes of x, of n entries in all; (n,) if left out.
+
+    Raises: MetaoptError where matrix and shape disagree, where x ends in other axes, where the batches differ, or where
+    the matrix is complex and x is real.
+    """
+
+    matrix: Tensor
+    shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim not in (2, 3):
+            raise MetaoptError(f"Dense needs a matrix (m, n) or (B, m, n), but got {tree.describe(self.matrix)}.")
+        shape = self.matrix.shape[-1:] if self.shape is None else self.shape
+        object.__setattr__(self, "shape", tuple(shape))
+        if torch.Size(self.shape).numel() != self.matrix.shape[-1]:
+            raise MetaoptError(
+                f"Dense with a matrix {tuple(self.matrix.shape)} acts on {self.matrix.shape[-1]} entries, but shape "
+                f"{self.shape} has {torch.Size(self.shape).numel()}; the last axis of the matrix must be their product."
+            )
+
+    def apply(self, x: Tensor) -> Tensor:
+        check_trailing("Dense", x, self.shape)
+        return self._multiply(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.matrix.mT)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        check_trailing("the adjoint of Dense", y, self.matrix.shape[-2:-1])
+        return self._multiply(y, self.matrix.conj()).unflatten(-1, self.shape)
+
+    def _multiply(self, vectors: Tensor, matrix: Tensor) -> Tensor:
+        """Vectors (..., n) times matrix (n, m) or (B, n, m)"""
+        if matrix.is_complex() and not vectors.is_complex():
+            raise MetaoptError(
+                f"Dense has a complex matrix, but got {tree.describe(vectors)}; for real images compose it with "
+                "RealToComplex()."
+            )
+        matrix = same_kind(matrix, vectors)
+        if matrix.ndim == 2:
+            return vectors @ matrix
+        check_shared("Dense", "batch of matrices", matrix.shape[:1], vectors.shape[:1])
+        product = vectors.reshape(vectors.shape[0], -1, vectors.shape[-1]) @ matrix
+        return product.reshape(*vectors.shape[:-1], matrix.shape[-1])

@@ -1,0 +1,98 @@
+"""Separable resampling of images, for super-resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import tree
+from ..core.errors import MetaoptError
+from .operator import Operator, check_shared, check_trailing, same_kind
+
+
+@dataclass(frozen=True, eq=False)
+class Separable(Operator):
+    """y = R x C^T on the last two axes: (..., H, W) -> (..., h, w).
+
+    Args:
+        rows: R, real (h, H), or with leading axes that broadcast against those of x, such as (B, 1, h, H).
+        columns: C, real (w, W), likewise.
+
+    Raises: MetaoptError where a matrix has fewer than two axes or is complex, or where x does not fit them.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __post_init__(self) -> None:
+        for name, matrix in (("rows", self.rows), ("columns", self.columns)):
+            if matrix.ndim < 2 or matrix.is_complex():
+                raise MetaoptError(
+                    f"Separable needs {name} to be a real (..., out, in) matrix, but got {tree.describe(matrix)}."
+                )
+
+    def apply(self, x: Tensor) -> Tensor:
+        check_trailing("Separable", x, (self.rows.shape[-1], self.columns.shape[-1]))
+        return self._multiply(self.rows, x, self.columns.mT)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        check_trailing("the adjoint of Separable", y, (self.rows.shape[-2], self.columns.shape[-2]))
+        return self._multiply(self.rows.mT, y, self.columns)
+
+    @staticmethod
+    def _multiply(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
+        for name, matrix in (("rows", left), ("columns", right)):
+            check_shared("Separable", f"leading axes of {name}", matrix.shape[:-2], x.shape[:-2])
+        return same_kind(left, x) @ x @ same_kind(right, x)
+
+
+def bicubic_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Separable:
+    """Antialiased bicubic shrinking of (..., H, W) by ``factor``, as PIL and ``interpolate(antialias=True)`` do it.
+
+    Keys' kernel with a = -1/2, stretched by ``factor``, cut off and renormalised at the border.
+
+    Args:
+        shape: of the image; its last two axes are H and W.
+
+    Raises: MetaoptError where H or W is no multiple of ``factor``.
+
+    Reference: R. Keys, Cubic convolution interpolation for digital image processing, 1981,
+    doi:10.1109/TASSP.1981.1163711.
+    """
+    return _downsample("bicubic_downsample", _keys, shape, factor, dtype)
+
+
+def box_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Separable:
+    """The mean over every ``factor`` x ``factor`` cell of (..., H, W); the rest is as in ``bicubic_downsample``."""
+    return _downsample("box_downsample", lambda t: (t.abs() < 0.5).to(t.dtype), shape, factor, dtype)
+
+
+Kernel = Callable[[Tensor], Tensor]
+
+
+def _downsample(who: str, kernel: Kernel, shape: tuple[int, ...], factor: int, dtype: torch.dtype) -> Separable:
+    if len(shape) < 2 or factor < 1 or any(size % factor for size in shape[-2:]):
+        raise MetaoptError(
+            f"{who} by {factor} needs a shape (..., H, W) whose H and W are multiples of {factor}, but got "
+            f"{tuple(shape)}; crop the image, or choose another factor."
+        )
+    rows, columns = (_shrink(kernel, size, factor).to(dtype) for size in shape[-2:])
+    return Separable(rows, columns)
+
+
+def _shrink(kernel: Kernel, size: int, factor: int) -> Tensor:
+    """(size / factor, size), whose row i holds the kernel around the middle of cell i, with sum one."""
+    middles = (torch.arange(size // factor, dtype=torch.float64) + 0.5) * factor
+    pixels = torch.arange(size, dtype=torch.float64) + 0.5
+    weights = kernel((pixels - middles[:, None]) / factor)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _keys(t: Tensor, a: float = -0.5) -> Tensor:
+    t = t.abs()
+    near = ((a + 2) * t - (a + 3)) * t * t + 1
+    far = a * (((t - 5) * t + 8) * t - 4)
+    return torch.where(t < 1, near, torch.where(t < 2, far, torch.zeros_like(t)))

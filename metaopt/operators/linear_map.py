@@ -1,0 +1,123 @@
+"""Any pair of functions as an operator that torch can differentiate and map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core import tree
+from ..core.errors import MetaoptError
+from .operator import Operator
+
+Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap(Operator):
+    """y = forward(x) for any linear function on batches, with ``adjoint`` as its derivative.
+
+    Neither function needs to be differentiable: the gradient of the one is the other, to every order, also under
+    ``torch.func``. ``check_adjoint`` tells whether they fit. For real x and complex y, ``adjoint`` returns a real part.
+
+    Args:
+        forward: (B, ...) -> (B, ...), linear over the samples one by one.
+        adjoint: its adjoint.
+
+    Raises: MetaoptError where a function depends on a tensor that requires a gradient, which would be lost (but torch
+    hides those of ``torch.func.grad`` itself), or where the gradient that ``adjoint`` gives has another shape than x.
+    """
+
+    forward_function: Function
+    adjoint_function: Function
+
+    def apply(self, x: Tensor) -> Tensor:
+        return _call(x, self.forward_function, self.adjoint_function)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return _call(y, self.adjoint_function, self.forward_function)
+
+    @staticmethod
+    def from_numpy(forward: Callable[[Any], Any], adjoint: Callable[[Any], Any]) -> LinearMap:
+        """As ``LinearMap``, of functions on numpy arrays; results take the device and the precision of the input."""
+        return LinearMap(_OnNumpy(forward), _OnNumpy(adjoint))
+
+
+@dataclass(frozen=True)
+class _OnNumpy:
+    function: Callable[[Any], Any]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        # Copied both ways: the function may work in place, or return a buffer that it writes to again.
+        array = np.array(x.detach().cpu().resolve_conj().resolve_neg().numpy())
+        y = torch.tensor(np.ascontiguousarray(self.function(array)))
+        precision = x.dtype.to_real()
+        return y.to(x.device, precision.to_complex() if y.is_complex() else precision)
+
+
+class _Linear(torch.autograd.Function):
+    """forward(x), with the derivative of a linear map: itself with its two functions swapped."""
+
+    @staticmethod
+    def forward(x: Tensor, forward: Function, adjoint: Function, gradient: bool) -> Tensor:
+        with torch.set_grad_enabled(gradient):
+            y = forward(x.detach())
+        if y.requires_grad:
+            leaf = foreign_leaf([y], allowed=[])
+            what = "a tensor" if leaf is None else f"a tensor {tree.describe(leaf)}"
+            raise MetaoptError(
+                f"A function of LinearMap depends on {what} that requires a gradient, which LinearMap would lose; "
+                "detach it, or write an Operator with it as a field."
+            )
+        return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.forward_function, ctx.adjoint_function, _ = inputs
+        ctx.shape, ctx.complex = x.shape, x.is_complex()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        result = _call(gradient, ctx.adjoint_function, ctx.forward_function)
+        if result.shape != ctx.shape:
+            raise MetaoptError(
+                f"The adjoint of LinearMap gave {tuple(result.shape)} for an input of {tuple(ctx.shape)}; it must "
+                "return the shape that the forward function takes."
+            )
+        return result.real if result.is_complex() and not ctx.complex else result, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        return _call(tangent, ctx.forward_function, ctx.adjoint_function)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *functions: Any) -> tuple[Tensor, int]:
+        samples = x.movedim(in_dims[0], 0)
+        y = _Linear.apply(samples.flatten(0, 1), *functions)
+        return y.unflatten(0, samples.shape[:2]), 0
+
+
+@torch.compiler.disable  # dynamo traces no Function with a jvp; a foreign function is a natural place to break the graph
+def _call(x: Tensor, forward: Function, adjoint: Function) -> Tensor:
+    return _Linear.apply(x, forward, adjoint, torch.is_grad_enabled())
+
+
+def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor | None:
+    """A leaf that ``outputs`` depend on, that requires a gradient and is not ``allowed``; None if there is none."""
+    known = {id(tensor) for tensor in allowed}
+    outputs = list(outputs)
+    leaves = [t for t in outputs if t.requires_grad and t.grad_fn is None]
+    pending, seen = [t.grad_fn for t in outputs if t.grad_fn is not None], set()
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        pending.extend(parent for parent, _ in node.next_functions if parent is not None)
+    return next((leaf for leaf in leaves if id(leaf) not in known), None)

@@ -1,0 +1,71 @@
+"""Operators that measure some entries: a mask that keeps the shape, and a selection that lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import tree
+from ..core.errors import MetaoptError
+from .operator import Operator, check_real, check_shared, check_trailing
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(Operator):
+    """y = m x entry by entry, the operator of inpainting (m in {0, 1}) or of any real weighting.
+
+    Args:
+        mask: real or bool, broadcastable to x: (H, W) shared, or (B, 1, H, W) per sample, for x (B, C, H, W).
+
+    Raises: MetaoptError where the mask is complex, or where it would enlarge x.
+    """
+
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        check_real("Mask", "mask", self.mask)
+
+    def apply(self, x: Tensor) -> Tensor:
+        check_shared("Mask", "mask", self.mask.shape, x.shape)
+        return self.mask * x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.apply(y)
+
+
+@dataclass(frozen=True, eq=False)
+class Select(Operator):
+    """y_j = x_i(j): the entries ``indices`` of the trailing axes ``shape``, (..., *shape) -> (..., rows).
+
+    Args:
+        indices: (rows,) integers into the flattened trailing axes.
+        shape: the trailing axes of x.
+
+    Raises: MetaoptError where an index lies outside, or where x ends in other axes.
+    """
+
+    indices: Tensor
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        size = torch.Size(self.shape).numel()
+        integers = not (
+            self.indices.is_floating_point() or self.indices.is_complex() or self.indices.dtype == torch.bool
+        )
+        if not integers or self.indices.ndim != 1 or ((self.indices < 0) | (self.indices >= size)).any():
+            raise MetaoptError(
+                f"Select needs one axis of integers from 0 to {size - 1} for shape {self.shape}, but got "
+                f"{tree.describe(self.indices)} with other values or axes; for a mask use Mask, or "
+                "mask.flatten().nonzero()[:, 0]."
+            )
+
+    def apply(self, x: Tensor) -> Tensor:
+        check_trailing("Select", x, self.shape)
+        return x.flatten(x.ndim - len(self.shape)).index_select(-1, self.indices)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        check_trailing("the adjoint of Select", y, self.indices.shape)
+        zeros = y.new_zeros(*y.shape[:-1], torch.Size(self.shape).numel())
+        return zeros.index_add(-1, self.indices, y).unflatten(-1, self.shape)

@@ -1,0 +1,139 @@
+"""What an operator is, and the algebra of operators: the adjoint, the product and the multiple of one."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import tree
+from ..core.errors import MetaoptError
+
+
+class Operator(abc.ABC):
+    """A linear map A with its exact adjoint A^H: Re<A x, y> = Re<x, A^H y> for every x and y.
+
+    Subclasses are ``@dataclass(frozen=True, eq=False)`` whose fields are tensors, operators or static values, so that
+    an operator is a tree (``metaopt.core.tree``). They check values in ``__post_init__`` only, which rebuilding a tree
+    leaves out; ``apply`` and ``adjoint`` check shapes. The batch comes first: x is (B, ...), y is (B, ...).
+    """
+
+    @abc.abstractmethod
+    def apply(self, x: Tensor) -> Tensor:
+        """A x"""
+
+    @abc.abstractmethod
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^H y"""
+
+    def normal(self, x: Tensor) -> Tensor:
+        """A^H A x"""
+        return self.adjoint(self.apply(x))
+
+    @property
+    def H(self) -> Operator:
+        """A^H as an operator."""
+        return Adjoint(self)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.apply(x)
+
+    def __matmul__(self, inner: Operator) -> Operator:
+        return Compose(self, inner) if isinstance(inner, Operator) else NotImplemented
+
+
+@dataclass(frozen=True, eq=False)
+class Adjoint(Operator):
+    """A^H of an operator A, written ``A.H``; ``A.H.H`` is A itself."""
+
+    operator: Operator
+
+    def apply(self, x: Tensor) -> Tensor:
+        return self.operator.adjoint(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.operator.apply(y)
+
+    @property
+    def H(self) -> Operator:
+        return self.operator
+
+
+@dataclass(frozen=True, eq=False)
+class Compose(Operator):
+    """outer(inner(x)), written ``outer @ inner``."""
+
+    outer: Operator
+    inner: Operator
+
+    def apply(self, x: Tensor) -> Tensor:
+        return self.outer.apply(self.inner.apply(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.inner.adjoint(self.outer.adjoint(y))
+
+    def normal(self, x: Tensor) -> Tensor:
+        return self.inner.adjoint(self.outer.normal(self.inner.apply(x)))
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled(Operator):
+    """factor A(x), where ``factor`` is a real number or a real tensor without axes.
+
+    Raises: MetaoptError where the factor is complex or has axes.
+    """
+
+    operator: Operator
+    factor: float | Tensor
+
+    def __post_init__(self) -> None:
+        factor = torch.as_tensor(self.factor)
+        if factor.is_complex() or factor.ndim:
+            raise MetaoptError(
+                f"Scaled needs one real factor, but got {tree.describe(factor)}; for one factor per sample or entry "
+                "compose with Mask(factors)."
+            )
+
+    def apply(self, x: Tensor) -> Tensor:
+        return self.factor * self.operator.apply(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return self.operator.adjoint(self.factor * y)
+
+
+def same_kind(tensor: Tensor, x: Tensor) -> Tensor:
+    """``tensor``, made complex where ``x`` is: torch multiplies matrices of one kind only."""
+    if tensor.is_complex() or not x.is_complex():
+        return tensor
+    return torch.complex(tensor, torch.zeros_like(tensor))  # dynamo does not trace dtype.to_complex()
+
+
+def check_real(who: str, name: str, tensor: Tensor) -> None:
+    """Raise where a tensor that belongs to an operator on real and on complex images is itself complex."""
+    if tensor.is_complex():
+        raise MetaoptError(
+            f"{who} needs a real {name}, but got {tree.describe(tensor)}; pass {name}.real or use Dense."
+        )
+
+
+def check_trailing(who: str, x: Tensor, shape: Sequence[int]) -> None:
+    """Raise unless the last axes of ``x`` are ``shape``."""
+    shape = tuple(shape)
+    if tuple(x.shape[x.ndim - len(shape) :]) != shape:
+        raise MetaoptError(
+            f"{who} expects (..., {', '.join(str(n) for n in shape)}), but got {tree.describe(x)}; reshape the input, "
+            f"or build {who} for its shape."
+        )
+
+
+def check_shared(who: str, name: str, given: Sequence[int], axes: Sequence[int]) -> None:
+    """Raise unless ``given`` broadcasts to ``axes`` without enlarging them, as the adjoint would have to sum."""
+    padded = (1,) * (len(axes) - len(given)) + tuple(given)
+    if len(given) > len(axes) or any(n not in (1, m) for n, m in zip(padded, axes, strict=True)):
+        raise MetaoptError(
+            f"The {name} {tuple(given)} of {who} does not fit an input {tuple(axes)}: each axis must be 1 or the "
+            "input's, counted from the last; share it by a leading 1 or give one per sample."
+        )

@@ -1,0 +1,87 @@
+"""Random projections for compressed sensing, and the cutting of a picture into the blocks that they act on.
+
+All three are scaled so that E[A^T A] = I over the draws: every entry of A has mean square 1/rows, and a column has
+``rows`` of them. The draw depends on ``seed`` alone, and is the same at each precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core.errors import MetaoptError
+from .dense import Dense
+from .fourier import Fourier
+from .identity import RealToComplex
+from .mask import Select
+from .operator import Operator, Scaled, check_trailing
+
+Shape = tuple[int, ...]
+
+
+def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtype = torch.float32) -> Dense:
+    """(..., *shape) -> (..., rows) by a matrix of independent normal entries of variance 1/rows, so E[A^T A] = I."""
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
+    return Dense((matrix / rows**0.5).to(dtype), tuple(shape))
+
+
+def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtype = torch.float32) -> Dense:
+    """(..., *shape) -> (..., rows) by a matrix of independent fair signs times 1/sqrt(rows), so E[A^T A] = I."""
+    generator = torch.Generator().manual_seed(seed)
+    bits = torch.randint(0, 2, (rows, torch.Size(shape).numel()), generator=generator)
+    return Dense(((2 * bits - 1) / rows**0.5).to(dtype), tuple(shape))
+
+
+def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
+    """(..., C, H, W) real -> (..., rows) complex: distinct random coefficients of the unitary 2-D DFT of every channel.
+
+    They are scaled by sqrt(n / rows) with n = C H W, so E[A^H A] = I. The adjoint is that of the real inner product
+    Re<y, z> and gives back a real image.
+
+    Raises: MetaoptError where there are fewer coefficients than ``rows``, or x is complex.
+    """
+    size = torch.Size(shape).numel()
+    if rows > size:
+        raise MetaoptError(
+            f"fourier_projection draws rows without replacement, but shape {tuple(shape)} has {size} coefficients and "
+            f"{rows} rows were asked for; ask for at most {size}, or use gaussian_projection."
+        )
+    indices = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:rows]
+    return Scaled(Select(indices, tuple(shape)) @ Fourier() @ RealToComplex(), (size / rows) ** 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks(Operator):
+    """Cut a picture into square blocks: (..., C, H, W) -> (..., blocks, C, size, size), row by row; orthogonal.
+
+    ``gaussian_projection(rows, (C, size, size), seed) @ Blocks((C, H, W), size)`` measures a large picture by blocks.
+
+    Raises: MetaoptError where H or W is no multiple of ``size``, or x ends in other axes.
+    """
+
+    shape: tuple[int, int, int]
+    size: int
+
+    def __post_init__(self) -> None:
+        if len(self.shape) != 3 or self.shape[1] % self.size or self.shape[2] % self.size:
+            raise MetaoptError(
+                f"Blocks of size {self.size} need a shape (C, H, W) whose H and W are multiples of it, but got "
+                f"{tuple(self.shape)}; crop or pad the picture, or choose another size."
+            )
+
+    def apply(self, x: Tensor) -> Tensor:
+        check_trailing("Blocks", x, self.shape)
+        cut = x.unflatten(-1, (-1, self.size)).unflatten(-3, (-1, self.size))
+        return cut.movedim((-4, -2), (-5, -4)).flatten(-5, -4)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        channels, height, width = self.shape
+        blocks = (height // self.size, width // self.size)
+        check_trailing("the adjoint of Blocks", y, (blocks[0] * blocks[1], channels, self.size, self.size))
+        return y.unflatten(-4, blocks).movedim((-5, -4), (-4, -2)).flatten(-2).flatten(-3, -2)
+
+    def normal(self, x: Tensor) -> Tensor:
+        return x

@@ -1,0 +1,84 @@
+"""Inverse problems: find x from a measurement y of A x."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+from ..operators import Operator, as_operator
+from .likelihood import Gaussian, Likelihood
+
+
+@dataclass(frozen=True, eq=False)
+class InverseProblem:
+    """Given y = A x + noise, find x.
+
+    Args:
+        operator: A, an :class:`~metaopt.operators.Operator` or anything :func:`~metaopt.operators.as_operator` takes.
+        y: the measurement, batch first, (B, ...), real or complex.
+        noise: standard deviation of a real component of y; a number, or (B,) for one a sample. ``None``: unknown, and
+            the energy is that of noise = 1.
+        likelihood: :class:`Gaussian` (default; real or complex) or :class:`Poisson`.
+
+    Raises:
+        MetaoptError: a measurement that is not finite, a noise level that is not positive, a batch that does not fit.
+    """
+
+    operator: Operator
+    y: Tensor
+    noise: Any = None
+    likelihood: Likelihood = Gaussian()  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operator", as_operator(self.operator))
+        if not isinstance(self.y, Tensor) or not (self.y.is_floating_point() or self.y.is_complex()):
+            what = str(self.y.dtype) if isinstance(self.y, Tensor) else type(self.y).__name__
+            raise MetaoptError(f"The measurement y must be a floating or complex tensor, batch first, not {what}.")
+        if not bool(torch.isfinite(self.y).all()):
+            raise MetaoptError(
+                f"The measurement holds {int((~torch.isfinite(self.y)).sum())} values that are NaN or infinite; "
+                "mask them out of the operator and set them to 0."
+            )
+        if self.noise is not None:
+            object.__setattr__(self, "noise", _check_noise(self.noise, self.y))
+        self.likelihood.check(self.y, self.noise)
+
+    def start(self) -> Tensor:
+        """The first estimate, A^H y."""
+        return self.operator.adjoint(self.y)
+
+    def energy(self, x: Tensor) -> Tensor:
+        """-log p(y | x) of each sample, up to a constant; shape (B,)."""
+        return self.likelihood.energy(self.operator(x), self.y, self._noise()).flatten(1).sum(1)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """The gradient of the energy, analytic: A^H applied to the likelihood's gradient at A x."""
+        return self.operator.adjoint(self.likelihood.gradient(self.operator(x), self.y, self._noise()))
+
+    def context(self) -> tuple[Tensor, ...]:
+        """What an update may look at besides the gradient: (log noise,), of shape (B,) or (1,), if it is known."""
+        return () if self.noise is None else (self.noise.log().reshape(-1),)
+
+    def _noise(self) -> Tensor | None:
+        if self.noise is None or self.noise.ndim == 0:
+            return self.noise
+        return self.noise.reshape(-1, *[1] * (self.y.ndim - 1))
+
+
+def _check_noise(noise: Any, y: Tensor) -> Tensor:
+    dtype = y.real.dtype if y.is_complex() else y.dtype
+    tensor = torch.as_tensor(noise, dtype=dtype, device=y.device)
+    if not bool((tensor > 0).all()) or not bool(torch.isfinite(tensor).all()):
+        raise MetaoptError(
+            f"The noise level must be a positive standard deviation, but got {tensor.tolist()}; leave it out (None) "
+            "if it is unknown."
+        )
+    if tensor.ndim > 1 or (tensor.ndim == 1 and len(tensor) not in (1, len(y))):
+        raise MetaoptError(
+            f"The noise level has shape {tuple(tensor.shape)}; give one number, or one for each of the {len(y)} samples."
+        )
+    return tensor

@@ -1,0 +1,70 @@
+"""Likelihoods: how a measurement y scatters around the noiseless prediction p = A x."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+
+
+class Likelihood(Protocol):
+    """-log p(y | prediction), up to a constant, and its gradient with respect to the prediction, both elementwise."""
+
+    def energy(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor: ...
+
+    def gradient(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor: ...
+
+    def check(self, y: Tensor, noise: Tensor | None) -> None:
+        """Raise if such a measurement cannot be."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """y = p + noise * n with standard normal n: energy |p - y|^2 / (2 noise^2), gradient (p - y) / noise^2.
+
+    For complex y, ``noise`` is the standard deviation of the real and of the imaginary part each. Without a noise
+    level this is least squares (noise = 1).
+    """
+
+    def energy(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
+        squared = (prediction - y).abs().square() / 2
+        return squared if noise is None else squared / noise**2
+
+    def gradient(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
+        return prediction - y if noise is None else (prediction - y) / noise**2
+
+    def check(self, y: Tensor, noise: Tensor | None) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """y ~ Poisson(p + background): energy p + background - y log(p + background).
+
+    The rate is kept above ``floor`` so that a step outside the domain has a finite energy and gradient there.
+    """
+
+    background: float = 0.0
+    floor: float = 1e-6
+
+    def _rate(self, prediction: Tensor) -> Tensor:
+        return (prediction + self.background).clamp_min(self.floor)
+
+    def energy(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
+        rate = self._rate(prediction)
+        return prediction + self.background - torch.xlogy(y, rate)
+
+    def gradient(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
+        return 1 - y / self._rate(prediction)
+
+    def check(self, y: Tensor, noise: Tensor | None) -> None:
+        if noise is not None:
+            raise MetaoptError("A Poisson likelihood has no noise level, the counts give it; leave out noise=...")
+        if y.is_complex() or bool((y < 0).any()):
+            raise MetaoptError("A Poisson measurement is a count: real and at least 0.")
+
+

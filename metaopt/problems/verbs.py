@@ -1,0 +1,28 @@
+"""The verbs a problem may leave out, and what then holds.
+
+Every problem has ``start()`` and ``gradient(x)``. It may add ``context()`` (tensors an update may look at),
+``at(k)`` (the problem of step k: a minibatch, an ordered subset) and, where computing the gradient changes buffers
+such as BatchNorm's, ``buffers()`` and ``gradient_and_buffers(x, buffers)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def context(problem: Any) -> tuple[Any, ...]:
+    return problem.context() if hasattr(problem, "context") else ()
+
+
+def at(problem: Any, k: int) -> Any:
+    return problem.at(k) if hasattr(problem, "at") else problem
+
+
+def buffers(problem: Any) -> Any:
+    return problem.buffers() if hasattr(problem, "buffers") else ()
+
+
+def gradient_and_buffers(problem: Any, x: Any, buffers: Any) -> tuple[Any, Any]:
+    if hasattr(problem, "gradient_and_buffers"):
+        return problem.gradient_and_buffers(x, buffers)
+    return problem.gradient(x), buffers

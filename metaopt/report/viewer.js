@@ -1,0 +1,66 @@
+"use strict";
+
+const PACE = 400; // milliseconds a step while playing
+
+function view(section) {
+  const find = (selector) => section.querySelector(selector);
+  const data = JSON.parse(find(".data").textContent);
+  const slider = find(".step"), button = find(".play"), marker = find(".marker");
+  const last = data.frames.length - 1;
+  let timer = null;
+
+  function put(panel, caption, source, words) {
+    find(panel + " img").src = source;
+    find(panel + " img").alt = words;
+    if (caption) find(panel + " figcaption").textContent = caption;
+  }
+
+  function show() {
+    const step = Number(slider.value);
+    const picked = section.querySelector(".choice input:checked");
+    const rival = picked && Number(picked.value) > 0 ? data.rivals[Number(picked.value) - 1] : null;
+    const frame = rival || data.frames[step];
+    const method = rival ? rival.name : `${data.method}, step ${step}`;
+    put(".estimate", `Estimate: ${method}, ${frame.psnr}`, frame.picture, `Estimate: ${method}`);
+    put(".error", null, frame.error, `Absolute error of the estimate: ${method}`);
+    const words = `step ${step} of ${last}: ${data.frames[step].psnr}`;
+    find(".where").textContent = words;
+    slider.setAttribute("aria-valuetext", words);
+    marker.setAttribute("cx", data.points[step][0]);
+    marker.setAttribute("cy", data.points[step][1]);
+  }
+
+  function walkAgain() {
+    const own = find(".choice input");
+    if (own) own.checked = true;
+  }
+
+  function pause() {
+    clearInterval(timer);
+    timer = null;
+    button.textContent = "Play";
+  }
+
+  function advance() {
+    slider.value = Number(slider.value) + 1;
+    show();
+    if (Number(slider.value) >= last) pause();
+  }
+
+  function play() {
+    if (Number(slider.value) >= last) slider.value = 0;
+    walkAgain();
+    show();
+    button.textContent = "Pause";
+    timer = setInterval(advance, PACE);
+  }
+
+  button.addEventListener("click", () => (timer === null ? play() : pause()));
+  slider.addEventListener("input", () => { pause(); walkAgain(); show(); });
+  for (const option of section.querySelectorAll(".choice input")) {
+    option.addEventListener("change", () => { pause(); show(); });
+  }
+  show();
+}
+
+document.querySelectorAll(".problem").forEach(view);

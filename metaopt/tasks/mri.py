@@ -1,0 +1,49 @@
+"""Magnetic resonance imaging: a complex picture from undersampled k-space."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..operators import Fourier, gaussian_mask
+from ..problems import InverseProblem
+from .images import Patches, _add_noise, _uniform
+
+
+@dataclass(frozen=True, eq=False)
+class UndersampledMri:
+    """y = M F x + noise n: magnitude pictures given a smooth random phase, k-space sampled at random.
+
+    Every picture of a batch has its own variable-density mask. The acceleration is drawn from ``accelerations``, the
+    noise (standard deviation of the real and of the imaginary part, where the brightest pixel is 1) from ``noise``.
+    """
+
+    patches: Patches
+    accelerations: tuple[float, float] = (2.0, 6.0)
+    center: float = 0.02
+    noise: tuple[float, float] = (0.002, 0.04)
+
+    def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        magnitude = self.patches.draw(generator)
+        count, (height, width) = len(magnitude), magnitude.shape[-2:]
+        target = magnitude * torch.stack([smooth_phase((height, width), generator) for _ in range(count)])[:, None]
+        accelerations = _uniform(*self.accelerations, count, generator).tolist()
+        masks = [gaussian_mask((height, width), a, self.center, seed + i) for i, a in enumerate(accelerations)]
+        operator = Fourier(torch.stack(masks)[:, None])
+        noise = _uniform(*self.noise, count, generator)
+        y = operator(_add_noise(target, noise, generator))  # the unitary transform of white noise is white noise
+        return InverseProblem(operator, y, noise), target
+
+
+def smooth_phase(shape: tuple[int, int], generator: torch.Generator, modes: int = 3, size: float = 1.2) -> Tensor:
+    """exp(i phi), (H, W) complex, with phi a sum of ``modes`` x ``modes`` cosines of random amplitude, ``size`` radians."""
+    axes = [torch.linspace(0, math.pi, n) for n in shape]
+    rows, columns = (torch.cos(torch.arange(modes)[:, None] * axis) for axis in axes)
+    frequency = torch.arange(modes)[:, None] ** 2 + torch.arange(modes) ** 2
+    amplitudes = size * torch.randn(modes, modes, generator=generator) / (1 + frequency).sqrt()
+    phase = rows.T @ amplitudes @ columns
+    return torch.polar(torch.ones(shape), phase)

@@ -1,0 +1,228 @@
+"""The training loop: seeded, resumable to the same numbers, data-parallel under ``torchrun``."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError, Unrolled
+from ..losses import Loss, mse, trajectory_loss
+from ..tasks import Task
+from .checkpoint import load_tensors, pack_optimizer, save_tensors, unpack_optimizer
+from .distributed import Workers, hold_gradients, workers
+from .log import Log
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Learning rate: a linear rise over ``warmup`` updates to ``peak``, then a half cosine down to ``final``."""
+
+    peak: float = 1e-3
+    final: float = 1e-5
+    warmup: int = 100
+
+    def at(self, update: int, updates: int) -> float:
+        if update < self.warmup:
+            return self.peak * (update + 1) / self.warmup
+        done = (update - self.warmup) / max(1, updates - self.warmup)
+        return self.final + (self.peak - self.final) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    - ``updates``: of the parameters, in total (a resumed run continues towards the same total).
+    - ``steps``: (fewest, most) unrolled steps; every batch draws its own. With ``Truncated(last=fewest)`` the steps
+      before are a start without a graph, which teaches the machine to stay where it is when it is run on.
+    - ``clip``: bound on the norm of all gradients together. ``ema``: decay of the averaged weights that are validated
+      and shipped. ``batches``: batches whose gradients are averaged in one update.
+    - ``weights``: of the steps in the loss. ``bfloat16``: convolutions and matrix products in bfloat16.
+    """
+
+    updates: int = 1000
+    steps: tuple[int, int] = (8, 8)
+    rate: Rate = field(default_factory=Rate)
+    clip: float = 1.0
+    ema: float = 0.999
+    batches: int = 1
+    weights: str | Sequence[float] = "uniform"
+    bfloat16: bool = False
+
+
+@dataclass(frozen=True)
+class Watch:
+    """When to look and save: a row of the log, a validation over ``batches`` fixed batches, a checkpoint."""
+
+    log_every: int = 50
+    validate_every: int = 500
+    checkpoint_every: int = 200
+    batches: int = 8
+
+
+def train(
+    net: Unrolled[Any, Any, Any],
+    task: Task,
+    folder: Path | str,
+    settings: Settings = Settings(),  # noqa: B008
+    validation: Task | None = None,
+    loss: Loss = mse,
+    watch: Watch = Watch(),  # noqa: B008
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Train ``net`` in place on ``task`` and leave ``folder/weights.safetensors`` (averaged), the log and a checkpoint.
+
+    Batch j of update u is ``task.sample(hash of (seed, u, j))``: a run that was cut off at any moment and started again
+    continues to the same numbers. Returns {"loss", "validation", "minutes", "updates"}.
+
+    Raises:
+        MetaoptError: a loss that is not finite (names update, batch seed and the largest gradient; the last checkpoint
+            is kept), a folder that cannot be written, a checkpoint of another network.
+    """
+    with workers() as team:
+        run = _Run(net, settings, Path(folder), team, loss, seed)
+        run.resume()
+        log = Log(run.folder, run.update) if team.leads else None
+        result: dict[str, Any] = {"validation": None}
+        for update in _progress(range(run.update, settings.updates), settings.updates, team):
+            row = run.step(task)
+            due = run.update % watch.validate_every == 0 or run.update == settings.updates
+            if validation is not None and due:
+                result["validation"] = row["validation"] = run.validate(validation, watch.batches)
+            if log is not None and (run.update % watch.log_every == 0 or due):
+                log.write({**row, "update": run.update, "minutes": round(run.minutes(), 3)})
+            if run.update % watch.checkpoint_every == 0 or update + 1 == settings.updates:
+                run.save()
+            result["loss"] = row["loss"]
+        run.adopt_average()
+        return {**result, "minutes": run.minutes(), "updates": run.update}
+
+
+def _progress(updates: range, total: int, team: Workers) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(updates, total=total, initial=updates.start, disable=not team.leads, desc="train", mininterval=1.0)
+
+
+def batch_seed(seed: int, update: int, batch: int) -> int:
+    """A seed for every batch; distinct for distinct (seed, update, batch) in any practical run."""
+    return (seed * 1_000_003 + update) * 1_009 + batch
+
+
+class _Run:
+    """What changes during training: parameters, their average, the optimizer, the count of updates."""
+
+    def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: Loss, seed: int):
+        self.net, self.settings, self.folder, self.team = net, settings, folder, team
+        self.loss, self.seed = loss, seed
+        self.parameters = dict(net.named_parameters())
+        self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.optimizer = torch.optim.Adam(net.parameters(), settings.rate.peak)
+        self.update, self.before, self.begun = 0, 0.0, time.monotonic()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MetaoptError(f"Cannot make the folder {folder}: {error}.") from error
+        self.parallel = team.wrap(net)
+
+    def minutes(self) -> float:
+        return self.before + (time.monotonic() - self.begun) / 60
+
+    def step(self, task: Task) -> dict[str, Any]:
+        """One update of the parameters and of their average."""
+        rate = self.settings.rate.at(self.update, self.settings.updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        mine = list(self.team.share(self.settings.batches))
+        total = torch.zeros((), dtype=torch.float64)
+        for j in mine:
+            with hold_gradients(self.parallel, last=j == mine[-1]):
+                loss = self._batch_loss(self.parallel, task, batch_seed(self.seed, self.update, j)) / len(mine)
+                loss.backward()
+            total += loss.detach().double()
+            if not torch.isfinite(total):
+                self._stop(batch_seed(self.seed, self.update, j), float(total))
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
+        if not torch.isfinite(norm):
+            self._stop(batch_seed(self.seed, self.update, mine[-1]), float(total))
+        self.optimizer.step()
+        self.update += 1
+        decay = min(self.settings.ema, self.update / (self.update + 10))
+        for name, parameter in self.parameters.items():
+            self.average[name].lerp_(parameter.detach(), 1 - decay)
+        return {"loss": float(self.team.mean(total)), "rate": rate, "gradient_norm": float(norm)}
+
+    def _batch_loss(self, net: nn.Module, task: Task, seed: int) -> Tensor:
+        problem, target = task.sample(seed)
+        low, high = self.settings.steps
+        steps = low + seed % (high - low + 1)
+        context = torch.autocast(target.device.type, torch.bfloat16) if self.settings.bfloat16 else None
+        with context or contextlib.nullcontext():
+            trajectory = net(problem, steps=steps)
+        return trajectory_loss(trajectory, target, self.loss, self.settings.weights)
+
+    def _stop(self, seed: int, loss: float) -> None:
+        norms = {n: float(p.grad.abs().max()) for n, p in self.parameters.items() if p.grad is not None}
+        name = max(norms, key=lambda n: math.inf if math.isnan(norms[n]) else norms[n], default="none")
+        raise MetaoptError(
+            f"Training stopped at update {self.update}: the loss is {loss} on the batch of seed {seed}, and the largest "
+            f"gradient, {norms.get(name, 0.0):.3g}, is that of {name}. The last checkpoint in {self.folder} is intact; "
+            "lower the rate or the clip, or look at that batch by task.sample(seed)."
+        )
+
+    @torch.no_grad()
+    def validate(self, task: Task, batches: int) -> float:
+        """The mean loss of the last step over fixed batches, with the averaged weights."""
+        live = {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.adopt_average()
+        losses = []
+        for j in range(batches):
+            problem, target = task.sample(batch_seed(-1, 0, j) % 2**31)
+            losses.append(float(self.loss(self.net(problem).final, target)))
+        for name, parameter in self.parameters.items():
+            parameter.copy_(live[name])
+        return sum(losses) / len(losses)
+
+    @torch.no_grad()
+    def adopt_average(self) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.copy_(self.average[name])
+
+    def save(self) -> None:
+        if self.team.leads:
+            state, rest = pack_optimizer(self.optimizer)
+            tensors = {f"parameter/{n}": p for n, p in self.parameters.items()}
+            tensors |= {f"average/{n}": t for n, t in self.average.items()}
+            tensors |= {f"optimizer/{n}": t for n, t in state.items()}
+            card = {"update": self.update, "minutes": self.minutes(), "optimizer": rest, "seed": self.seed}
+            save_tensors(self.folder / "checkpoint.safetensors", tensors, card)
+            shipped = {**dict(self.net.named_buffers()), **self.average}
+            save_tensors(self.folder / "weights.safetensors", shipped, {"update": self.update})
+        self.team.wait()
+
+    def resume(self) -> None:
+        path = self.folder / "checkpoint.safetensors"
+        if not path.exists():
+            return
+        tensors, card = load_tensors(path)
+        parts: dict[str, dict[str, Tensor]] = {"parameter": {}, "average": {}, "optimizer": {}}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition("/")
+            parts.setdefault(kind, {})[rest] = tensor
+        if {n: t.shape for n, t in parts["parameter"].items()} != {n: p.shape for n, p in self.parameters.items()}:
+            raise MetaoptError(f"{path} belongs to another network; train in a new folder, or remove it.")
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(parts["parameter"][name])
+        self.average = parts["average"]
+        unpack_optimizer(self.optimizer, parts["optimizer"], card["optimizer"])
+        self.update, self.before = card["update"], card["minutes"]

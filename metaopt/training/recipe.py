@@ -1,0 +1,81 @@
+"""Recipes: a YAML file that says everything about one training, so that its weights can be made again.
+
+A mapping with the key ``call`` builds an object: ``{call: metaopt.tasks.Denoising, low: 1, ...}`` calls that public
+name of this library with the other entries as keywords; no other name is ever imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..core import MetaoptError
+from .loop import Settings, Watch, train
+
+KEYS = ("model", "task", "validation", "settings", "watch", "seed")
+
+
+def read_recipe(path: Path | str) -> dict[str, Any]:
+    """The entries of a recipe, unbuilt."""
+    import yaml
+
+    try:
+        recipe = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise MetaoptError(f"Cannot read the recipe {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MetaoptError(f"{path} is not YAML: {error}.") from error
+    if not isinstance(recipe, dict) or not {"model", "task"} <= set(recipe) or set(recipe) - set(KEYS):
+        found = ", ".join(map(str, recipe)) if isinstance(recipe, dict) else type(recipe).__name__
+        raise MetaoptError(f"A recipe has the entries {', '.join(KEYS)} (the first two at least); {path} has {found}.")
+    return recipe
+
+
+def build(node: Any) -> Any:
+    """Build what a recipe's entry describes."""
+    if isinstance(node, list):
+        return [build(item) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    if "call" not in node:
+        return {key: build(value) for key, value in node.items()}
+    function = _public_name(str(node["call"]))
+    keywords = {key: build(value) for key, value in node.items() if key != "call"}
+    try:
+        inspect.signature(function).bind(**keywords)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(function).parameters)
+        raise MetaoptError(f"{node['call']}: {error}; it takes {known}.") from error
+    return function(**keywords)
+
+
+def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
+    """Train by the recipe in ``folder``; called again after an interruption it goes on where the last checkpoint is."""
+    recipe = read_recipe(path)
+    seed = recipe.get("seed", 0)
+    torch.manual_seed(seed)
+    net = build(recipe["model"])
+    settings, watch = (build({"call": c, **recipe.get(n, {})}) for n, c in (("settings", SETTINGS), ("watch", WATCH)))
+    validation = build(recipe.get("validation"))
+    return train(net, build(recipe["task"]), folder, settings, validation, watch=watch, seed=seed)
+
+
+SETTINGS, WATCH = (f"metaopt.training.{kind.__name__}" for kind in (Settings, Watch))
+
+
+def _public_name(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    if module.split(".")[0] != "metaopt" or attribute.startswith("_"):
+        raise MetaoptError(f"A recipe calls public names of metaopt only, not {name!r}.")
+    try:
+        owner = importlib.import_module(module)
+    except ImportError as error:
+        raise MetaoptError(f"There is no module {module} (asked for by {name!r}).") from error
+    if attribute not in getattr(owner, "__all__", ()):
+        raise MetaoptError(f"{module} has no public name {attribute!r}; it has {', '.join(getattr(owner, '__all__', ()))}.")
+    return getattr(owner, attribute)

@@ -1,0 +1,145 @@
+"""The Recurrent Inference Machine's cell: a convolutional gated recurrent unit that reads gradients.
+
+Putzky and Welling, arXiv:1706.04008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core import MetaoptError
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+class GruCell(nn.Module):
+    """A gated recurrent unit whose matrices are convolutions (with a 1x1 kernel: ``torch.nn.GRUCell`` at every pixel).
+
+    r, z = sigmoid(W_r u + U_r s), sigmoid(W_z u + U_z s);  n = tanh(W_n u + r * (U_n s));  s' = (1 - z) n + z s.
+
+    Input u and state s are (B, features, ...). Cho et al., arXiv:1406.1078.
+    """
+
+    def __init__(self, features: int, kernel: int, dilation: int = 1, dims: int = 2):
+        super().__init__()
+        convolution, padding = CONVOLUTIONS[dims], dilation * (kernel // 2)
+        self.input = convolution(features, 3 * features, kernel, padding=padding, dilation=dilation)
+        self.state = convolution(features, 3 * features, kernel, padding=padding, dilation=dilation)
+
+    def forward(self, u: Tensor, s: Tensor) -> Tensor:
+        from_input, from_state = self.input(u), self.state(s)
+        (ur, uz, un), (sr, sz, sn) = from_input.chunk(3, dim=1), from_state.chunk(3, dim=1)
+        z = torch.sigmoid(uz + sz)
+        n = torch.tanh(un + torch.sigmoid(ur + sr) * sn)
+        return n + z * (s - n)
+
+
+class ConvGru(nn.Module):
+    """The update of the Recurrent Inference Machine.
+
+    (x, gradient, log noise) -> convolution 5x5 -> GRU -> [convolution 3x3 -> GRU ...] -> convolution 3x3 -> change of x.
+
+    Where the problem gives its log noise level as first context, the gradient is multiplied by noise^2, so that its size
+    does not depend on the level (A^H (A x - y) for a Gaussian likelihood); the level is an input map of its own.
+
+    Args:
+        channels: C, real channels of x, which is (B, C, ...). For complex x see :class:`RealImaginary`.
+        hidden: features everywhere between the first and the last convolution.
+        kernels: kernel size of each GRU. ``(3,)`` is the slides' cell, ``(1, 1)`` the two-GRU form used for MRI.
+        dilation: of every convolution of kernel 3 between the first and the last.
+        stride: 2 embeds at half resolution, which is 4 times cheaper in 2-D; any size of x is served.
+        dims: 2 for images, 3 for volumes, 1 for signals.
+        context: how many context tensors the problem gives (1: the log noise; 0: none). Each is (B,), (1,) or a map
+            that broadcasts with (B, 1, ...).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden: int = 64,
+        kernels: Sequence[int] = (3,),
+        dilation: int = 2,
+        stride: int = 1,
+        dims: int = 2,
+        context: int = 1,
+    ):
+        super().__init__()
+        if any(kernel % 2 == 0 for kernel in kernels) or not kernels:
+            raise MetaoptError(f"ConvGru needs at least one GRU, with odd kernels, but got kernels={tuple(kernels)}.")
+        convolution = CONVOLUTIONS[dims]
+        self.channels, self.hidden, self.stride, self.dims, self.context = channels, hidden, stride, dims, context
+        self.embed = convolution(2 * channels + context, hidden, 5, stride=stride)
+        self.between = nn.ModuleList(
+            convolution(hidden, hidden, 3, padding=dilation, dilation=dilation) for _ in kernels[1:]
+        )
+        self.memories = nn.ModuleList(GruCell(hidden, k, dilation if k > 1 else 1, dims) for k in kernels)
+        if stride == 1:
+            self.head: nn.Module = convolution(hidden, channels, 3, padding=1)
+        else:
+            self.head = TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
+
+    def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
+        """Zero states, one a GRU, each (B, hidden, ceil(size / stride) ...)."""
+        self._check(x, context)
+        size = [-(-n // self.stride) for n in x.shape[2:]]
+        return tuple(x.new_zeros(len(x), self.hidden, *size) for _ in self.memories)
+
+    def forward(
+        self, gradient: Tensor, x: Tensor, memory: tuple[Tensor, ...], k: int, context: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        maps = [c.reshape(-1, *[1] * (x.ndim - 1)) if c.ndim == 1 else c for c in context]
+        if maps:
+            gradient = gradient * torch.exp(2 * maps[0])
+        inputs = torch.cat([x, gradient, *(m.expand(len(x), 1, *x.shape[2:]) for m in maps)], dim=1)
+        features = F.relu(self.embed(self._pad(inputs)))
+        states = []
+        for i, (cell, state) in enumerate(zip(self.memories, memory, strict=True)):
+            features = cell(F.relu(self.between[i - 1](features)) if i else features, state)
+            states.append(features)
+        change = self.head(features)
+        return change[(..., *[slice(0, n) for n in x.shape[2:]])], tuple(states)
+
+    def _pad(self, inputs: Tensor) -> Tensor:
+        """Replicate the border for the first convolution, and up to a multiple of the stride."""
+        padding = [p for n in reversed(inputs.shape[2:]) for p in (2, 2 + (-n % self.stride))]
+        return F.pad(inputs, padding, mode="replicate")
+
+    def _check(self, x: Tensor, context: tuple[Any, ...]) -> None:
+        if x.ndim != self.dims + 2 or x.shape[1] != self.channels or x.is_complex():
+            raise MetaoptError(
+                f"This cell updates real x of shape (B, {self.channels}, {', '.join(['n'] * self.dims)}), but x is "
+                f"{tuple(x.shape)} {x.dtype}; build it for that many channels and dims"
+                + (", or wrap it in RealImaginary for complex x." if x.is_complex() else ".")
+            )
+        if len(context) != self.context:
+            raise MetaoptError(
+                f"This cell reads {self.context} context tensors (1: the log noise level), but the problem gives "
+                f"{len(context)}; give the problem noise=..., or build the cell with context={len(context)}."
+            )
+
+
+class RealImaginary(nn.Module):
+    """An update for complex x made of one for real x: C complex channels are its 2C real ones (all real parts first)."""
+
+    def __init__(self, update: nn.Module):
+        super().__init__()
+        self.update = update
+
+    def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> Any:
+        return self.update.init(_to_real(x), context)  # type: ignore[operator]
+
+    def forward(
+        self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, Any]:
+        change, memory = self.update(_to_real(gradient), _to_real(x), memory, k, context)
+        return torch.complex(*change.chunk(2, dim=1)), memory
+
+
+def _to_real(x: Tensor) -> Tensor:
+    return torch.cat([x.real, x.imag], dim=1)

@@ -1,0 +1,19 @@
+"""What an update is: the rule that turns a gradient into a change of x, and may remember."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Update(Protocol):
+    """An optimizer's rule, without a loop. ``x`` and ``gradient`` are trees of the same structure.
+
+    ``context`` holds the problem's tensors besides the gradient (such as the log noise level). The memory is part of
+    the algorithm's state and is never kept on the module.
+    """
+
+    def init(self, x: Any, context: tuple[Any, ...]) -> Any:
+        """The memory before the first step."""
+
+    def __call__(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...]) -> tuple[Any, Any]:
+        """(the change of x, the next memory)."""
