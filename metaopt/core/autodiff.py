@@ -92,26 +92,39 @@ def leaf(tensor: Tensor, requires_grad: bool | None = None) -> Tensor:
     return tensor.detach().requires_grad_(wanted and differentiable(tensor))
 
 
-def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: str) -> None:
-    """Raise if the graph of ``outputs`` reaches a leaf that is not in ``allowed``.
+def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor | None:
+    """A leaf of the graph of ``outputs`` that requires grad and is not ``allowed``; ``None`` if there is none.
 
-    An ``autograd.Function`` gives no gradient, and no warning, to a tensor that its forward found in a closure.
+    An ``autograd.Function`` gives no gradient, and no warning, to a tensor that its forward found in a closure: this is
+    how it is found out.
     """
     known = {id(t) for t in allowed}
-    pending = [t.grad_fn for t in outputs if t.grad_fn is not None]
+    pending: list[Any] = []
+    for tensor in outputs:
+        if tensor.requires_grad and tensor.grad_fn is None and id(tensor) not in known:
+            return tensor
+        pending.append(tensor.grad_fn)
     seen = set(pending)
     while pending:
         node = pending.pop()
         variable = getattr(node, "variable", None)
         if variable is not None and id(variable) not in known:
-            raise MetaoptError(
-                f"{who} recomputes its steps, and they use a tensor {tree.describe(variable)} that requires grad but is "
-                "neither a parameter of the algorithm nor part of the problem, so it would silently get no gradient; "
-                "make it a slot or a field of the problem, or use Backprop()."
-            )
-        following = [n for n, _ in node.next_functions if n is not None and n not in seen]
+            return variable
+        following = [n for n, _ in getattr(node, "next_functions", ()) if n not in seen]
         seen.update(following)
         pending.extend(following)
+    return None
+
+
+def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: str) -> None:
+    """Raise if the graph of ``outputs`` reaches a leaf that is not in ``allowed``."""
+    leaf = foreign_leaf(outputs, allowed)
+    if leaf is not None:
+        raise MetaoptError(
+            f"{who} recomputes its steps, and they use a tensor {tree.describe(leaf)} that requires grad but is "
+            "neither a parameter of the algorithm nor part of the problem, so it would silently get no gradient; "
+            "make it a slot or a field of the problem, or use Backprop()."
+        )
 
 
 def refuse_transform(who: str) -> None:

@@ -64,7 +64,7 @@ def unroll(
 ) -> Unrolled[Problem, State, Output]:
     """Cut ``algorithm`` off after ``steps`` steps and make it a module.
 
-    ``gradient`` says how it is differentiated (see :mod:`metaopt.gradients`); ``keep="last"`` keeps only the last
+    ``gradient`` says how it is differentiated (see :mod:`metaopt.core.gradients`); ``keep="last"`` keeps only the last
     readout, which saves memory where the loss needs no other. A call may ask for another number of steps.
     """
     if not isinstance(algorithm, Algorithm):

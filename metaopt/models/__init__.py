@@ -1,5 +1,6 @@
 """Models: learned instances of the classical algorithms."""
 
+from .irim import irim
 from .rim import rim, untie
 
-__all__ = ["rim", "untie"]
+__all__ = ["irim", "rim", "untie"]

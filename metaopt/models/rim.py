@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..algorithms import Descent
-from ..core import Unrolled, parameterize, per_step, unroll
+from ..core import Unrolled, parameterize, per_step, slots, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..updates import ConvGru, RealImaginary
 
@@ -32,6 +32,6 @@ def rim(
 
 
 def untie(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
-    """The same machine with a cell of its own for every step; before training it computes exactly the same."""
-    algorithm = parameterize(net.algorithm, {"update": per_step(net.steps)})
-    return unroll(algorithm, net.steps, net.gradient, net.keep)
+    """The same machine with networks of its own for every step; before training it computes exactly the same."""
+    networks = {name: per_step(net.steps) for name in slots(net.algorithm) if "." not in name}
+    return unroll(parameterize(net.algorithm, networks), net.steps, net.gradient, net.keep)

@@ -47,7 +47,7 @@ class Dense(Operator):
         return self._multiply(y, self.matrix.conj()).unflatten(-1, self.shape)
 
     def _multiply(self, vectors: Tensor, matrix: Tensor) -> Tensor:
-        """Vectors (..., n) times matrix (n, m) or (B, n, m)"""
+        """Return vectors (..., n) times matrix (n, m) or (B, n, m)."""
         if matrix.is_complex() and not vectors.is_complex():
             raise MetaoptError(
                 f"Dense has a complex matrix, but got {tree.describe(vectors)}; for real images compose it with "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import tree
+from ..core import autodiff, tree
 from ..core.errors import MetaoptError
 from .operator import Operator
 
@@ -19,14 +19,14 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class LinearMap(Operator):
-    """y = forward(x) for any linear function on batches, with ``adjoint`` as its derivative.
+    """y = forward(x) for any linear function on batches, with a given adjoint: ``LinearMap(forward, adjoint)``.
 
     Neither function needs to be differentiable: the gradient of the one is the other, to every order, also under
     ``torch.func``. ``check_adjoint`` tells whether they fit. For real x and complex y, ``adjoint`` returns a real part.
 
     Args:
-        forward: (B, ...) -> (B, ...), linear over the samples one by one.
-        adjoint: its adjoint.
+        forward_function: (B, ...) -> (B, ...), linear, each sample by itself.
+        adjoint_function: its adjoint.
 
     Raises: MetaoptError where a function depends on a tensor that requires a gradient, which would be lost (but torch
     hides those of ``torch.func.grad`` itself), or where the gradient that ``adjoint`` gives has another shape than x.
@@ -67,7 +67,7 @@ class _Linear(torch.autograd.Function):
         with torch.set_grad_enabled(gradient):
             y = forward(x.detach())
         if y.requires_grad:
-            leaf = foreign_leaf([y], allowed=[])
+            leaf = autodiff.foreign_leaf([y], allowed=[])
             what = "a tensor" if leaf is None else f"a tensor {tree.describe(leaf)}"
             raise MetaoptError(
                 f"A function of LinearMap depends on {what} that requires a gradient, which LinearMap would lose; "
@@ -101,23 +101,6 @@ class _Linear(torch.autograd.Function):
         return y.unflatten(0, samples.shape[:2]), 0
 
 
-@torch.compiler.disable  # dynamo traces no Function with a jvp; a foreign function is a natural place to break the graph
+@torch.compiler.disable  # dynamo traces no Function with a jvp, and breaks the graph here
 def _call(x: Tensor, forward: Function, adjoint: Function) -> Tensor:
     return _Linear.apply(x, forward, adjoint, torch.is_grad_enabled())
-
-
-def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor | None:
-    """A leaf that ``outputs`` depend on, that requires a gradient and is not ``allowed``; None if there is none."""
-    known = {id(tensor) for tensor in allowed}
-    outputs = list(outputs)
-    leaves = [t for t in outputs if t.requires_grad and t.grad_fn is None]
-    pending, seen = [t.grad_fn for t in outputs if t.grad_fn is not None], set()
-    while pending:
-        node = pending.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            leaves.append(node.variable)
-        pending.extend(parent for parent, _ in node.next_functions if parent is not None)
-    return next((leaf for leaf in leaves if id(leaf) not in known), None)

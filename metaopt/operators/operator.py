@@ -23,19 +23,19 @@ class Operator(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, x: Tensor) -> Tensor:
-        """A x"""
+        """Return A x."""
 
     @abc.abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
-        """A^H y"""
+        """Return A^H y."""
 
     def normal(self, x: Tensor) -> Tensor:
-        """A^H A x"""
+        """Return A^H A x."""
         return self.adjoint(self.apply(x))
 
     @property
     def H(self) -> Operator:
-        """A^H as an operator."""
+        """The adjoint A^H as an operator."""
         return Adjoint(self)
 
     def __call__(self, x: Tensor) -> Tensor:

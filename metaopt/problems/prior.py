@@ -75,7 +75,7 @@ def smoothed_sign(planes: Tensor, smoothing: float) -> Tensor:
 
 def prior_slot(prior: Any, verb: str, who: str) -> Slot:
     """A slot with a prior that has the method ``verb``, which ``who`` needs."""
-    held = slot(prior) if not isinstance(prior, nn.Module) or isinstance(prior, Slot) else slot(prior)
+    held = slot(prior)
     content = held.content()
     first = content[0] if isinstance(content, list) else content
     if not callable(getattr(first, verb, None)):

@@ -40,7 +40,8 @@ class TotalVariation(nn.Module):
         self.weight, self.smoothing, self.inner, self.dims = slot(weight), smoothing, inner, dims
 
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
-        return self.weight(k) * torch.sqrt(_squares(self._differences(to_planes(x)))).flatten(1).sum(1)
+        differences = torch.cat(self._differences(to_planes(x)))
+        return self.weight(k) * torch.linalg.vector_norm(differences, dim=0).flatten(1).sum(1)
 
     def gradient(self, x: Tensor, k: int = 0) -> Tensor:
         differences = self._differences(to_planes(x))
@@ -63,7 +64,7 @@ class TotalVariation(nn.Module):
 
     def _divergence(self, dual: Dual) -> Tensor:
         """-D^T q, for q with 0 at the end of each axis."""
-        total = sum(dual[1:], dual[0].clone())
+        total = dual[0] + sum(dual[1:])
         for i, q in enumerate(dual):
             n = q.shape[-1 - i] - 1
             total.narrow(-1 - i, 1, n).sub_(q.narrow(-1 - i, 0, n))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -156,10 +157,7 @@ def _page(sections: Sequence[Section], title: str, intro: str) -> str:
         "sections": "\n".join(_section(i, section) for i, section in enumerate(sections, 1)),
         "script": script,
     }
-    page = _beside("viewer.html")
-    for name, text in parts.items():
-        page = page.replace(f"{{{{{name}}}}}", text, 1)
-    return page
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _beside("viewer.html"))
 
 
 def _beside(name: str) -> str:
@@ -192,7 +190,7 @@ def _section(number: int, section: Section) -> str:
 <div class="panels">
 {_panel("estimate", "", section.target)}
 {_panel("target", "Target", section.target)}
-{_panel("error", "Error, |estimate − target|", section.target, white)}
+{_panel("error", "Absolute error", section.target, white)}
 </div>
 <div class="figures">
 <div class="chart">{drawing.svg}{drawing.legend}</div>
@@ -229,7 +227,7 @@ def _panel(kind: str, caption: str, target: Tensor, white: float = 1.0) -> str:
         f'<figure class="{kind}"><figcaption>{caption}</figcaption>'
         f'<img width="{target.shape[-1]}" height="{target.shape[-2]}" decoding="sync"{source}'
         f"{pictures.rendering(target)}>"
-        f'<div class="scale"><span>0</span><i></i><span>{white:g}{" or more" * (kind == "error")}</span></div></figure>'
+        f'<div class="scale"><span>0</span><i></i><span>{"≥ " * (kind == "error")}{white:g}</span></div></figure>'
     )
 
 
@@ -243,16 +241,20 @@ def _table(section: Section) -> str:
 
     lines = [
         f'<tr><th scope="row">{escape(row.method)}</th>{cell(row.psnr, f"{row.psnr:.2f}")}'
-        f"{cell(row.ssim, f'{row.ssim:.4f}')}<td>{row.steps}</td><td>{row.seconds_per_step:.3g}</td>"
-        f"<td>{row.steps * row.seconds_per_step:.3g}</td></tr>"
+        f"{cell(row.ssim, f'{row.ssim:.4f}')}<td>{row.steps}</td><td>{_seconds(row.seconds_per_step)}</td>"
+        f"<td>{_seconds(row.steps * row.seconds_per_step)}</td></tr>"
         for row in section.rows
     ]
     names = ("PSNR (dB)", "SSIM", "Steps", "Seconds per step", "Seconds")
     heads = '<th scope="col">Method</th>' + "".join(f'<th scope="col">{name}</th>' for name in names)
     return (
-        f'<table><caption class="unseen">{escape(section.title)}: quality and time of each method</caption>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        f'<div class="rows"><table><caption class="unseen">{escape(section.title)}: quality and time</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _seconds(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _data(section: Section, white: float, drawing: chart.Chart) -> dict[str, Any]:

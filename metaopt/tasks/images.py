@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -118,3 +118,9 @@ def _add_noise(clean: Tensor, noise: Tensor, generator: torch.Generator) -> Tens
         parts = torch.randn(*clean.shape, 2, generator=generator, dtype=clean.real.dtype)
         return clean + level * torch.view_as_complex(parts)
     return clean + level * torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
+
+
+def pool(sources: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
+    """Lists of pictures as one, in which each has the same total weight (shorter ones are repeated)."""
+    most = max(len(source) for source in sources.values())
+    return [source[i % len(source)] for source in sources.values() for i in range(most)]

@@ -1,6 +1,27 @@
 """Updates: rules that turn a gradient into a change of x."""
 
+from .adam import Adam, AdamW
 from .conv_gru import ConvGru, GruCell, RealImaginary
+from .coupling import Coupling, GradientReader, Writer
+from .momentum import Momentum, Nesterov
+from .rmsprop import RMSprop
+from .sgd import Sgd
+from .torch_optim import TorchOptim
 from .update import Update
 
-__all__ = ["ConvGru", "GruCell", "RealImaginary", "Update"]
+__all__ = [
+    "Adam",
+    "AdamW",
+    "ConvGru",
+    "Coupling",
+    "GradientReader",
+    "GruCell",
+    "Momentum",
+    "Nesterov",
+    "RMSprop",
+    "RealImaginary",
+    "Sgd",
+    "TorchOptim",
+    "Update",
+    "Writer",
+]

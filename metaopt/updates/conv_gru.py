@@ -93,22 +93,14 @@ class ConvGru(nn.Module):
     def forward(
         self, gradient: Tensor, x: Tensor, memory: tuple[Tensor, ...], k: int, context: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        maps = [c.reshape(-1, *[1] * (x.ndim - 1)) if c.ndim == 1 else c for c in context]
-        if maps:
-            gradient = gradient * torch.exp(2 * maps[0])
-        inputs = torch.cat([x, gradient, *(m.expand(len(x), 1, *x.shape[2:]) for m in maps)], dim=1)
-        features = F.relu(self.embed(self._pad(inputs)))
+        inputs = replicate_border(gradient_features(gradient, x, context), 2, self.stride)
+        features = F.relu(self.embed(inputs))
         states = []
         for i, (cell, state) in enumerate(zip(self.memories, memory, strict=True)):
             features = cell(F.relu(self.between[i - 1](features)) if i else features, state)
             states.append(features)
         change = self.head(features)
         return change[(..., *[slice(0, n) for n in x.shape[2:]])], tuple(states)
-
-    def _pad(self, inputs: Tensor) -> Tensor:
-        """Replicate the border for the first convolution, and up to a multiple of the stride."""
-        padding = [p for n in reversed(inputs.shape[2:]) for p in (2, 2 + (-n % self.stride))]
-        return F.pad(inputs, padding, mode="replicate")
 
     def _check(self, x: Tensor, context: tuple[Any, ...]) -> None:
         if x.ndim != self.dims + 2 or x.shape[1] != self.channels or x.is_complex():
@@ -124,6 +116,30 @@ class ConvGru(nn.Module):
             )
 
 
+def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+    """What a network sees of a descent: x, the gradient times noise^2, and the context as maps, (B, channels, ...).
+
+    The first context tensor, if there is one, is the log noise level. Complex x and gradient become real channels.
+    """
+    if x.is_complex():
+        x, gradient = real_channels(x), real_channels(gradient)
+    maps = [c.reshape(-1, *[1] * (x.ndim - 1)) if c.ndim == 1 else c for c in context]
+    if maps:
+        gradient = gradient * torch.exp(2 * maps[0])
+    return torch.cat([x, gradient, *(m.expand(len(x), 1, *x.shape[2:]) for m in maps)], dim=1)
+
+
+def replicate_border(inputs: Tensor, radius: int, stride: int) -> Tensor:
+    """Replicate the border by ``radius``, and on the far side up to a multiple of ``stride``."""
+    padding = [p for n in reversed(inputs.shape[2:]) for p in (radius, radius + (-n % stride))]
+    return F.pad(inputs, padding, mode="replicate")
+
+
+def real_channels(x: Tensor) -> Tensor:
+    """C complex channels as 2C real ones, all real parts first."""
+    return torch.cat([x.real, x.imag], dim=1)
+
+
 class RealImaginary(nn.Module):
     """An update for complex x made of one for real x: C complex channels are its 2C real ones (all real parts first)."""
 
@@ -132,14 +148,10 @@ class RealImaginary(nn.Module):
         self.update = update
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> Any:
-        return self.update.init(_to_real(x), context)  # type: ignore[operator]
+        return self.update.init(real_channels(x), context)  # type: ignore[operator]
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, Any]:
-        change, memory = self.update(_to_real(gradient), _to_real(x), memory, k, context)
+        change, memory = self.update(real_channels(gradient), real_channels(x), memory, k, context)
         return torch.complex(*change.chunk(2, dim=1)), memory
-
-
-def _to_real(x: Tensor) -> Tensor:
-    return torch.cat([x.real, x.imag], dim=1)

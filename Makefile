@@ -1,0 +1,64 @@
+# Everything happens in $(VENV), which the first target that needs it makes. A stamp file for each set of extras
+# says that it is installed; only a change of pyproject.toml or constraints.txt installs again.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
+
+extras-core :=
+extras-test := [test,dev]
+extras-docs := [docs]
+extras-benchmark := [benchmark]
+STAMPS := $(foreach set,core test docs benchmark,$(VENV)/.installed-$(set))
+
+BENCHMARKS = $(basename $(notdir $(shell grep -ls '__main__' benchmarks/*.py)))
+
+.PHONY: help demo test lint docs benchmarks-quick clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo              reconstruct real pictures with trained networks; open demo/index.html afterwards'
+	@echo 'make test              lint, types and tests'
+	@echo 'make lint              lint and types alone'
+	@echo 'make docs              the documentation, with every example executed, in docs/_build/html'
+	@echo 'make benchmarks-quick  every benchmark on little data; writes nothing'
+	@echo 'make clean             remove what these made, but for $(VENV)'
+	@echo 'PYTHON=python3.12 make ...  takes another interpreter for $(VENV)'
+
+demo: $(VENV)/.installed-core
+	$(BIN)/metaopt demo --out demo
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo 'The documentation is in docs/_build/html/index.html'
+
+benchmarks-quick: $(VENV)/.installed-benchmark
+	@set -e; for name in $(BENCHMARKS); do \
+	    echo "== python -m benchmarks.$$name --quick"; $(BIN)/python -m benchmarks.$$name --quick; done
+
+clean:
+	rm -rf demo build dist *.egg-info docs/_build docs/gallery docs/generated
+	rm -rf .pytest_cache .hypothesis .ruff_cache .coverage
+	find metaopt tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMPS): $(VENV)/.installed-%: pyproject.toml constraints.txt | $(VENV)/.made
+	@echo 'Installing metaopt$(extras-$*) into $(VENV); this takes 1 to 5 minutes, most of it for PyTorch ...'
+	@$(PIP) -e '.$(extras-$*)'
+	@touch $@
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "metaopt needs Python 3.10 or newer, but \
+	$(PYTHON) is %d.%d; name a newer one, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" % sys.version_info[:2])'
+	@echo 'Making $(VENV) with $(PYTHON) ...'
+	@$(PYTHON) -m venv $(VENV) || { echo 'Python cannot make a virtual environment here; on Debian and Ubuntu, install its \
+	package python3-venv.' >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,46 @@
+"""The usual approach to an inverse problem: ascend the posterior of a known model and a separate prior."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from ..core import Algorithm, slot
+from ..problems import verbs
+from ..problems.prior import prior_slot
+
+
+class MapEstimationState(NamedTuple):
+    """``x``: the estimate."""
+
+    x: Tensor
+
+
+class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
+    """x <- x + step_size (grad log p(y | x) + grad log p(x)), towards the maximum a posteriori.
+
+    The model of the measurement is the problem (``gradient`` = -grad log p(y | x)) and what is known of x beforehand is
+    the prior (``gradient`` = -grad log p(x)): neither knows of the other, so one learned prior serves every operator
+    and noise level. :class:`~metaopt.algorithms.Descent` with ``Sgd`` takes the same step along the problem's gradient
+    alone; there whatever is learned of x is in the update, which is how the Recurrent Inference Machine does it.
+
+    The step size must stay below 2/L, L the Lipschitz constant of both gradients together. Where the prior has a prox,
+    :class:`~metaopt.algorithms.Fista` finds the same estimate without smoothing and in far fewer steps.
+
+    Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
+    """
+
+    def __init__(self, prior: nn.Module, step_size: Any):
+        super().__init__()
+        self.prior, self.step_size = prior_slot(prior, "gradient", "MapEstimation"), slot(step_size)
+
+    def init(self, problem: Any) -> MapEstimationState:
+        return MapEstimationState(problem.start())
+
+    def step(self, problem: Any, state: MapEstimationState, k: int) -> MapEstimationState:
+        downhill = -verbs.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)
+        return MapEstimationState(state.x + self.step_size(k) * downhill)
+
+    def readout(self, problem: Any, state: MapEstimationState) -> Tensor:
+        return state.x

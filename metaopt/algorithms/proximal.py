@@ -1,0 +1,160 @@
+"""Proximal algorithms: a gradient step on what is smooth, then the prox of what is not."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..core import Algorithm, MetaoptError, fixed, slot, tree
+from ..operators.spectral import spectral_norm
+from ..problems import Gaussian, InverseProblem, verbs
+from ..problems.prior import prior_slot, soft_threshold
+
+
+class IstaState(NamedTuple):
+    """``z``: the code, (B, n)."""
+
+    z: Tensor
+
+
+class Ista(Algorithm[Tensor, IstaState, Tensor]):
+    """Sparse coding of y in a dictionary A: min_z |A z - y|^2 / 2 + penalty |z|_1, by iterated soft thresholds.
+
+    z <- soft(encode(y) + mix(z), threshold), from z = 0, with encode = A^T / L, mix = I - A^T A / L,
+    threshold = penalty / L and L the largest eigenvalue of A^T A. It is :class:`ProximalGradient` with a fixed
+    dictionary; opening its slots gives LISTA (Gregor and LeCun, ICML 2010).
+
+    Args:
+        dictionary: A, (m, n), real.
+        penalty: in the units of y squared.
+
+    The problem is the measurement y, (B, m). Slots: ``encode``, ``mix`` (modules), ``threshold``.
+
+    Raises: MetaoptError where the dictionary is no real matrix, or y does not fit it.
+    """
+
+    def __init__(self, dictionary: Tensor, penalty: float):
+        super().__init__()
+        if dictionary.ndim != 2 or not dictionary.is_floating_point():
+            raise MetaoptError(f"Ista needs a real dictionary (m, n), but got {tree.describe(dictionary)}.")
+        self.shape = tuple(dictionary.shape)
+        lipschitz = torch.linalg.matrix_norm(dictionary, 2).square()
+        identity = torch.eye(self.shape[1], dtype=dictionary.dtype, device=dictionary.device)
+        self.encode = slot(fixed(_linear(dictionary.T / lipschitz)))
+        self.mix = slot(fixed(_linear(identity - dictionary.T @ dictionary / lipschitz)))
+        self.threshold = slot(penalty / float(lipschitz))
+
+    def init(self, problem: Tensor) -> IstaState:
+        if problem.ndim != 2 or problem.shape[1] != self.shape[0]:
+            raise MetaoptError(
+                f"Ista with a dictionary {self.shape} codes measurements (B, {self.shape[0]}), but got "
+                f"{tree.describe(problem)}."
+            )
+        return IstaState(problem.new_zeros(len(problem), self.shape[1]))
+
+    def step(self, problem: Tensor, state: IstaState, k: int) -> IstaState:
+        return IstaState(soft_threshold(self.encode(k)(problem) + self.mix(k)(state.z), self.threshold(k)))
+
+    def readout(self, problem: Tensor, state: IstaState) -> Tensor:
+        return state.z
+
+
+class ProximalGradientState(NamedTuple):
+    """``x``: the estimate."""
+
+    x: Tensor
+
+
+class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
+    """x <- prox(x - step_size * gradient(x), step_size): minimises energy(x) of the problem + energy(x) of the prior.
+
+    It descends for step_size <= 1/L, L the Lipschitz constant of the problem's gradient (:func:`step_size_for`).
+    Known as ISTA; the excess energy falls like 1/k (Beck and Teboulle, doi:10.1137/080716542, theorem 3.1).
+
+    The problem has ``start()`` and ``gradient(x)``, such as an ``InverseProblem``; the prior has ``prox(x, step)``.
+
+    Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
+    """
+
+    def __init__(self, prior: nn.Module, step_size: Any):
+        super().__init__()
+        self.prior, self.step_size = prior_slot(prior, "prox", "ProximalGradient"), slot(step_size)
+
+    def init(self, problem: Any) -> ProximalGradientState:
+        return ProximalGradientState(problem.start())
+
+    def step(self, problem: Any, state: ProximalGradientState, k: int) -> ProximalGradientState:
+        return ProximalGradientState(_forward_backward(self, problem, state.x, k))
+
+    def readout(self, problem: Any, state: ProximalGradientState) -> Tensor:
+        return state.x
+
+
+class FistaState(NamedTuple):
+    """``x``: the estimate; ``ahead``: where momentum carries it, and the next step begins."""
+
+    x: Tensor
+    ahead: Tensor
+
+
+class Fista(Algorithm[Any, FistaState, Tensor]):
+    """:class:`ProximalGradient` with momentum, whose excess energy falls like 1/k^2.
+
+    x' <- prox(v - step_size * gradient(v), step_size);  v <- x' + (t_k - 1) / t_{k+1} (x' - x).
+
+    Beck and Teboulle, doi:10.1137/080716542. Of t they need t_1 = 1 and t_{k+1}^2 - t_{k+1} <= t_k^2; theirs has
+    equality, this is t_k = (k + 1)/2 (Chambolle and Dossal, doi:10.1007/s10957-015-0746-4), which has the same bound,
+    2 L |x_0 - x*|^2 / (k + 1)^2 after k steps, and is a function of k alone.
+
+    Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
+    """
+
+    def __init__(self, prior: nn.Module, step_size: Any):
+        super().__init__()
+        self.prior, self.step_size = prior_slot(prior, "prox", "Fista"), slot(step_size)
+
+    def init(self, problem: Any) -> FistaState:
+        x = problem.start()
+        return FistaState(x, x)
+
+    def step(self, problem: Any, state: FistaState, k: int) -> FistaState:
+        x = _forward_backward(self, problem, state.ahead, k)
+        return FistaState(x, x + k / (k + 3) * (x - state.x))
+
+    def readout(self, problem: Any, state: FistaState) -> Tensor:
+        return state.x
+
+
+def _forward_backward(algorithm: ProximalGradient | Fista, problem: Any, x: Tensor, k: int) -> Tensor:
+    """Forward along the problem's gradient, backward by the prior's prox."""
+    step = algorithm.step_size(k)
+    return algorithm.prior(k).prox(x - step * verbs.at(problem, k).gradient(x), step, k)
+
+
+def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
+    """1/L = noise^2 / |A|^2 with |A| by power iteration: a number, or (B, 1, ...) where every sample has its noise.
+
+    It holds for a Gaussian likelihood; a smooth prior adds its own curvature to L.
+
+    Raises: MetaoptError for another likelihood, whose gradient has no Lipschitz constant that holds everywhere.
+    """
+    if not isinstance(problem.likelihood, Gaussian):
+        raise MetaoptError(
+            f"step_size_for needs a Gaussian likelihood, but got {type(problem.likelihood).__name__}, whose gradient "
+            "can be as steep as it likes; choose a step size by hand, or learn it by parameterize."
+        )
+    x = problem.start()
+    noise = torch.ones((), dtype=x.dtype.to_real(), device=x.device) if problem.noise is None else problem.noise
+    norm = spectral_norm(problem.operator, x, iterations=iterations)
+    return (noise.reshape(-1, *[1] * (x.ndim - 1)) if noise.ndim else noise).div(norm).square()
+
+
+def _linear(matrix: Tensor) -> nn.Linear:
+    """x -> matrix x, made without drawing random weights first."""
+    rows, columns = matrix.shape
+    linear = nn.utils.skip_init(nn.Linear, columns, rows, bias=False, dtype=matrix.dtype, device=matrix.device)
+    with torch.no_grad():
+        linear.weight.copy_(matrix)
+    return linear

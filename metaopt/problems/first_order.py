@@ -1,0 +1,45 @@
+"""The first-order approximation of a problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..core import tree
+from . import verbs
+
+
+@dataclass(frozen=True, eq=False)
+class FirstOrder:
+    """``problem``, whose gradient counts as a constant of x: no second derivatives, and no graph for them.
+
+    First-order MAML (arXiv:1703.03400) and learned optimizers as they are usually trained (arXiv:1606.04474). The
+    values are those of ``problem``; only what is backpropagated through an unrolled run differs.
+    """
+
+    problem: Any
+
+    def start(self) -> Any:
+        return self.problem.start()
+
+    def energy(self, x: Any) -> Any:
+        return self.problem.energy(x)
+
+    def gradient(self, x: Any) -> Any:
+        return self.gradient_and_buffers(x, verbs.buffers(self.problem))[0]
+
+    def context(self) -> tuple[Any, ...]:
+        return verbs.context(self.problem)
+
+    def at(self, k: int) -> FirstOrder:
+        return FirstOrder(verbs.at(self.problem, k))
+
+    def buffers(self) -> Any:
+        return verbs.buffers(self.problem)
+
+    def gradient_and_buffers(self, x: Any, buffers: Any) -> tuple[Any, Any]:
+        with torch.no_grad():  # the problem still differentiates its energy, but keeps no graph of it
+            result = verbs.gradient_and_buffers(self.problem, x, buffers)
+        return tree.detach(result)

@@ -1,0 +1,196 @@
+"""Objectives: a loss over a network's parameters, or any scalar function."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError, autodiff, tree
+
+Parameters = dict[str, Tensor]
+Buffers = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Minimise a loss over the parameters of a network: the mean over the batches of loss(module(inputs), targets).
+
+    x is a dict from names to the parameters that require grad; a tied weight is one entry. The module is never changed:
+    buffers, such as BatchNorm's running statistics, are state.
+
+    Args:
+        module: the network. Its parameters are the start, and get gradients from what is unrolled.
+        loss: from the module's output and the targets to one real number. A function, or a module.
+        batches: pairs (inputs, targets), such as a list or a DataLoader; inputs that are a tuple are several
+            arguments. :meth:`at` makes them minibatches: step k sees number k modulo how many there are (epochs).
+
+    Raises:
+        MetaoptError: nothing to optimise, batches that are no pairs or hold NaN, a loss that is not one finite real
+            number, a network that draws random numbers (its step could not be repeated).
+    """
+
+    module: nn.Module
+    loss: Callable[[Any, Any], Tensor]
+    batches: Any
+    places: dict[str, list[str]] = field(init=False, repr=False)  # of each parameter: all names that it is tied to
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batches", _check_batches(self.batches))
+        object.__setattr__(self, "places", _check_places(self.module))
+        _check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
+
+    def start(self) -> Parameters:
+        """The module's parameters themselves, so that a meta-gradient reaches the initialisation."""
+        named = dict(self.module.named_parameters())
+        return {name: named[name] for name in self.places}
+
+    def buffers(self) -> Buffers:
+        """A copy of the module's buffers."""
+        return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+
+    def at(self, k: int) -> Objective:
+        """The problem of step ``k``: the one minibatch number ``k`` modulo how many there are."""
+        if len(self.batches) == 1:
+            return self
+        now = copy.copy(self)  # not through the constructor: its checks have run
+        object.__setattr__(now, "batches", (self.batches[k % len(self.batches)],))
+        return now
+
+    def network(self, x: Parameters, buffers: Buffers | None = None) -> nn.Module:
+        """The module with parameters ``x`` and copies of ``buffers`` (default: its own), to predict or evaluate with."""
+        values = self.buffers() if buffers is None else {name: buffer.clone() for name, buffer in buffers.items()}
+        for name, places in self.places.items():
+            values.update(dict.fromkeys(places, x[name]))
+        named = [*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers()]
+        table = {id(tensor): values[name] for name, tensor in named if name in values}
+        return tree.map(lambda tensor: table.get(id(tensor), tensor), self.module)
+
+    def energy(self, x: Parameters, buffers: Buffers | None = None) -> Tensor:
+        """The loss at ``x``, averaged over the batches."""
+        return self._energy_and_buffers(x, buffers)[0]
+
+    def gradient(self, x: Parameters) -> Parameters:
+        """The gradient of the energy; can be differentiated again."""
+        return autodiff.gradient(self.energy, x)
+
+    def gradient_and_buffers(self, x: Parameters, buffers: Buffers) -> tuple[Parameters, Buffers]:
+        """The gradient, and the buffers after the forward pass that computed it."""
+        return autodiff.gradient(lambda x: self._energy_and_buffers(x, buffers), x, has_aux=True)
+
+    def _energy_and_buffers(self, x: Parameters, buffers: Buffers | None) -> tuple[Tensor, Buffers]:
+        network = self.network(x, buffers)
+        losses = []
+        for inputs, targets in self.batches:
+            output = network(*inputs) if isinstance(inputs, tuple | list) else network(inputs)
+            losses.append(self.loss(output, targets))
+        energy = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+        return energy, dict(network.named_buffers())
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionObjective:
+    """Minimise function(x, *data), one real number, from x = ``initial``.
+
+    Args:
+        function: a plain function or a module. Whatever tensors it needs stand in ``data``: one that it only closes over
+            is not found by ``Checkpointed``, ``vmap`` and the like.
+        initial: x before the first step, a tensor or a tree (dict, tuple) of tensors.
+        data: a tuple of tensors or trees, the further arguments.
+
+    Raises:
+        MetaoptError: an initial x without floating tensors, a value that is not one finite real number.
+    """
+
+    function: Callable[..., Tensor]
+    initial: Any
+    data: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        tensors = tree.leaves(self.initial, modules=False)
+        if not tensors or not all(autodiff.differentiable(t) for t in tensors):
+            raise MetaoptError(
+                "A FunctionObjective starts from a floating or complex tensor, or a dict or tuple of them, but initial "
+                f"is {type(self.initial).__name__} of {', '.join(tree.describe(t) for t in tensors) or 'no tensor'}."
+            )
+        if not isinstance(self.data, tuple):
+            raise MetaoptError(
+                f"data is a tuple of further arguments, not {type(self.data).__name__}; write data=(it,)."
+            )
+        _check_energy(
+            getattr(self.function, "__name__", type(self.function).__name__), lambda: self.energy(self.initial)
+        )
+
+    def start(self) -> Any:
+        return self.initial
+
+    def energy(self, x: Any) -> Tensor:
+        return self.function(x, *self.data)
+
+    def gradient(self, x: Any) -> Any:
+        """The gradient of the energy; can be differentiated again."""
+        return autodiff.gradient(self.energy, x)
+
+
+def _check_batches(batches: Any) -> tuple[Any, ...]:
+    if not isinstance(batches, Iterable) or isinstance(batches, Tensor):
+        raise MetaoptError(f"batches is a list of pairs, as in [(inputs, targets)], not {type(batches).__name__}.")
+    pairs = tuple(batches)
+    if not pairs:
+        raise MetaoptError("An Objective needs at least one batch, as in batches=[(inputs, targets)].")
+    for number, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise MetaoptError(
+                "batches is a list of pairs, as in [(inputs, targets)], but batch "
+                f"{number} is {tree.describe(pair) if isinstance(pair, Tensor) else type(pair).__name__}."
+            )
+        tensors = [t for t in tree.leaves(pair) if autodiff.differentiable(t)]
+        if not autodiff.inside_transform() and not all(bool(torch.isfinite(t).all()) for t in tensors):
+            raise MetaoptError(f"Batch {number} holds values that are NaN or infinite; leave those samples out.")
+    return tuple((inputs, targets) for inputs, targets in pairs)
+
+
+def _check_places(module: nn.Module) -> dict[str, list[str]]:
+    if not isinstance(module, nn.Module):
+        raise MetaoptError(
+            f"An Objective needs a module, not {type(module).__name__}; see FunctionObjective for functions."
+        )
+    learned = {id(p): name for name, p in module.named_parameters() if p.requires_grad}
+    if not learned:
+        raise MetaoptError(
+            f"{type(module).__name__} has no parameter that requires grad, so there is nothing to minimise over; "
+            "call requires_grad_() on it, or use FunctionObjective."
+        )
+    places: dict[str, list[str]] = {name: [] for name in learned.values()}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if id(parameter) in learned:
+            places[learned[id(parameter)]].append(name)
+    return places
+
+
+def _check_energy(who: str, energy: Callable[[], Any]) -> None:
+    """Compute it once: later steps run under transforms and in graphs, where no value can be looked at."""
+    if autodiff.inside_transform():
+        return
+    before = torch.random.get_rng_state()
+    with torch.no_grad():
+        value = energy()
+    if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
+        what = tree.describe(value) if isinstance(value, Tensor) else type(value).__name__
+        raise MetaoptError(
+            f"The loss of {who} must be one real number, but it is {what}; sum or average it over the batch."
+        )
+    if not bool(torch.isfinite(value)):
+        raise MetaoptError(
+            f"The loss of {who} at its start is {value.item()}; look for NaN in the parameters, buffers and data, or for "
+            "a logarithm or a division of zero."
+        )
+    if not torch.equal(before, torch.random.get_rng_state()):
+        raise MetaoptError(
+            f"The loss of {who} draws random numbers, so a step could not be repeated; is a Dropout layer in training "
+            "mode? Call eval() on it."
+        )

@@ -1,0 +1,86 @@
+"""Networks for :class:`~metaopt.algorithms.CoupledDescent`: the cell of the invertible RIM, arXiv:1911.10914."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core import MetaoptError
+from .conv_gru import CONVOLUTIONS, TRANSPOSED, gradient_features, replicate_border
+
+
+class GradientReader(nn.Module):
+    """(gradient, x, context) -> (B, hidden, ...): a 5x5 convolution with stride, ReLU, and a 3x3 convolution.
+
+    ``channels`` counts real channels; complex x and gradient are taken apart into real and imaginary ones.
+    """
+
+    def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, context: int = 1):
+        super().__init__()
+        self.stride = stride
+        self.embed = CONVOLUTIONS[dims](2 * channels + context, hidden, 5, stride=stride)
+        self.refine = CONVOLUTIONS[dims](hidden, hidden, 3, padding=1)
+
+    def forward(self, gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+        if any(n % self.stride for n in x.shape[2:]):
+            raise MetaoptError(
+                f"An invertible step of stride {self.stride} needs sizes that are multiples of it, but x is "
+                f"{tuple(x.shape)}; pad x, or use stride=1."
+            )
+        inputs = gradient_features(gradient, x, context)
+        return self.refine(F.relu(self.embed(replicate_border(inputs, 2, self.stride))))
+
+
+class Coupling(nn.Module):
+    """An invertible map of (B, hidden, ...): with halves (a, b), a <- a + f(b), b <- b + g(a), ``layers`` times.
+
+    Between layers the channels are turned by one place. f and g are convolution 3x3, ReLU, convolution 3x3.
+    Dinh et al., arXiv:1410.8516.
+    """
+
+    def __init__(self, hidden: int, layers: int = 2, dims: int = 2):
+        super().__init__()
+        if hidden % 2:
+            raise MetaoptError(f"Coupling splits its features in halves, so hidden must be even, not {hidden}.")
+        half, convolution = hidden // 2, CONVOLUTIONS[dims]
+        self.shifts = nn.ModuleList(
+            nn.Sequential(convolution(half, hidden, 3, padding=1), nn.ReLU(), convolution(hidden, half, 3, padding=1))
+            for _ in range(2 * layers)
+        )
+
+    def forward(self, memory: Tensor) -> Tensor:
+        for i in range(0, len(self.shifts), 2):
+            a, b = memory.chunk(2, dim=1)
+            a = a + self.shifts[i](b)
+            b = b + self.shifts[i + 1](a)
+            memory = torch.cat([a, b], dim=1).roll(1, dims=1)
+        return memory
+
+    def inverse(self, memory: Tensor) -> Tensor:
+        for i in reversed(range(0, len(self.shifts), 2)):
+            a, b = memory.roll(-1, dims=1).chunk(2, dim=1)
+            b = b - self.shifts[i + 1](a)
+            a = a - self.shifts[i](b)
+            memory = torch.cat([a, b], dim=1)
+        return memory
+
+
+class Writer(nn.Module):
+    """(B, hidden, ...) -> a change of x: a convolution, transposed where the memory is at lower resolution.
+
+    ``is_complex``: the 2C real channels become C complex ones. With a stride, the sizes of x must be multiples of
+    it: a step that crops could not be undone exactly.
+    """
+
+    def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, is_complex: bool = False):
+        super().__init__()
+        self.is_complex = is_complex
+        if stride == 1:
+            self.head: nn.Module = CONVOLUTIONS[dims](hidden, channels, 3, padding=1)
+        else:
+            self.head = TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
+
+    def forward(self, memory: Tensor) -> Tensor:
+        change = self.head(memory)
+        return torch.complex(*change.chunk(2, dim=1)) if self.is_complex else change

@@ -1,0 +1,61 @@
+"""Gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..core import slot, tree
+from .weight_decay import add_weight_decay
+
+
+class Momentum(nn.Module):
+    """v <- momentum * v + g;  change = -step_size * v,  with g = gradient + weight_decay * x.
+
+    The memory is v, which starts at zero. ``torch.optim.SGD(momentum=...)``. Polyak, doi:10.1016/0041-5553(64)90137-5.
+
+    Slots: ``step_size``, ``momentum``; ``weight_decay`` unless it is ``None``.
+    """
+
+    def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
+        super().__init__()
+        self.step_size, self.momentum = slot(step_size), slot(momentum)
+        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+
+    def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
+        return tree.map(torch.zeros_like, x)
+
+    def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:
+        gradient = add_weight_decay(gradient, x, self.weight_decay, k)
+        size, velocity = -self.step_size(k), _accelerate(memory, gradient, self.momentum(k))
+        return tree.map(lambda v: (size * v).to(v.dtype), velocity), velocity
+
+
+class Nesterov(nn.Module):
+    """v <- momentum * v + g;  change = -step_size * (g + momentum * v),  with g = gradient + weight_decay * x.
+
+    The memory is v, which starts at zero. ``torch.optim.SGD(momentum=..., nesterov=True)``. Sutskever et al.,
+    proceedings.mlr.press/v28/sutskever13.
+
+    Slots: ``step_size``, ``momentum``; ``weight_decay`` unless it is ``None``.
+    """
+
+    def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
+        super().__init__()
+        self.step_size, self.momentum = slot(step_size), slot(momentum)
+        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+
+    def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
+        return tree.map(torch.zeros_like, x)
+
+    def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:
+        gradient = add_weight_decay(gradient, x, self.weight_decay, k)
+        size, momentum = -self.step_size(k), self.momentum(k)
+        velocity = _accelerate(memory, gradient, momentum)
+        return tree.map(lambda g, v: (size * (g + momentum * v)).to(g.dtype), gradient, velocity), velocity
+
+
+def _accelerate(velocity: Any, gradient: Any, momentum: torch.Tensor) -> Any:
+    return tree.map(lambda v, g: (momentum * v + g).to(g.dtype), velocity, gradient)

@@ -1,0 +1,35 @@
+"""RMSprop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..core import slot, tree
+from .moments import as_real, like, root, running_mean, zeros
+from .weight_decay import add_weight_decay
+
+
+class RMSprop(nn.Module):
+    """v <- smoothing v + (1 - smoothing) g^2;  change = -step_size g / (sqrt(v) + epsilon).
+
+    Here g = gradient + weight_decay * x; the memory is v, which starts at zero. ``torch.optim.RMSprop``. Tieleman and
+    Hinton, Coursera lecture 6.5 (2012).
+
+    Slots: ``step_size``, ``smoothing``, ``epsilon``; ``weight_decay`` unless it is ``None``.
+    """
+
+    def __init__(self, step_size: Any = 1e-2, smoothing: Any = 0.99, epsilon: Any = 1e-8, weight_decay: Any = None):
+        super().__init__()
+        self.step_size, self.smoothing, self.epsilon = slot(step_size), slot(smoothing), slot(epsilon)
+        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+
+    def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
+        return zeros(x)
+
+    def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:
+        gradient = tree.map(as_real, add_weight_decay(gradient, x, self.weight_decay, k))
+        memory = running_mean(memory, tree.map(lambda g: g.square(), gradient), 1 - self.smoothing(k))
+        size, epsilon = -self.step_size(k), self.epsilon(k)
+        return tree.map(lambda g, v, t: like(size * g / (root(v) + epsilon), t), gradient, memory, x), memory

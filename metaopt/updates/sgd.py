@@ -1,0 +1,35 @@
+"""Gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..core import slot, tree
+from .weight_decay import add_weight_decay
+
+
+class Sgd(nn.Module):
+    """change = -step_size * (gradient + weight_decay * x). Remembers nothing. ``torch.optim.SGD``.
+
+    With ``per_step`` on ``step_size`` the step sizes of an unrolled run are learned one by one; a tensor of x's shape
+    gives every coordinate its own (Meta-SGD, arXiv:1707.09835).
+
+    Slots: ``step_size``; ``weight_decay`` unless it is ``None``.
+    """
+
+    def __init__(self, step_size: Any, weight_decay: Any = None):
+        super().__init__()
+        self.step_size = slot(step_size)
+        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+
+    def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[()]:
+        return ()
+
+    def forward(
+        self, gradient: Any, x: Any, memory: tuple[()], k: int, context: tuple[Any, ...] = ()
+    ) -> tuple[Any, tuple[()]]:
+        gradient = add_weight_decay(gradient, x, self.weight_decay, k)
+        size = -self.step_size(k)
+        return tree.map(lambda g: (size * g).to(g.dtype), gradient), ()
