@@ -29,7 +29,9 @@ def step_weights(weights: str | Sequence[float], steps: int) -> list[float]:
         raise MetaoptError(f"Step weights are 'uniform', 'linear', 'last' or a list of numbers, not {weights!r}.")
     values = named[weights] if isinstance(weights, str) else list(weights)
     if len(values) != steps or not sum(values) > 0:
-        raise MetaoptError(f"The trajectory has {steps} outputs, but {len(values)} weights with sum {sum(values)} were given.")
+        raise MetaoptError(
+            f"The trajectory has {steps} outputs, but {len(values)} weights with sum {sum(values)} were given."
+        )
     return [value / sum(values) for value in values]
 
 

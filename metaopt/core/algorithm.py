@@ -56,6 +56,9 @@ class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
         return FunctionAlgorithm(step, init, readout, slots or {})
 
 
+AnyAlgorithm = Algorithm[Any, Any, Any]
+
+
 class FunctionAlgorithm(Algorithm[Any, Any, Any]):
     """What :meth:`Algorithm.from_step` returns."""
 
@@ -89,9 +92,7 @@ class Invertible(Protocol):
     def inverse_step(self, problem: Any, next_state: Any, k: int) -> Any: ...
 
 
-def iterate(
-    algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
-) -> tuple[list[Any], Any]:
+def iterate(algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep) -> tuple[list[Any], Any]:
     """Run the steps ``ks`` and return (readouts after each of them, or only after the last; the final state)."""
     outputs = []
     for k in ks:

@@ -14,7 +14,7 @@ from .errors import MetaoptError
 
 def inside_transform() -> bool:
     """Whether the code runs under ``torch.func`` (vmap, grad, jvp), where ``torch.autograd.grad`` does not work."""
-    return torch._C._functorch.peek_interpreter_stack() is not None
+    return torch._C._functorch.peek_interpreter_stack() is not None  # type: ignore[attr-defined]
 
 
 def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False) -> Any:
@@ -43,7 +43,7 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
         with torch.enable_grad():
             inputs = [_alias(t) if again and t.requires_grad else t.detach().requires_grad_() for t in tensors]
             value, aux = scalar(inputs)
-            grads = _grad([value], inputs, [torch.ones_like(value)], again) if value.requires_grad else [None] * len(tensors)
+            grads = pull_back([value], inputs, [torch.ones_like(value)], create_graph=again)
         grads = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)]
     result = rebuild(grads)
     return (result, aux) if has_aux else result
@@ -54,19 +54,6 @@ def _alias(tensor: Tensor) -> Tensor:
     return tensor.view_as(tensor) if tensor.grad_fn is not None else tensor
 
 
-def _grad(
-    outputs: Sequence[Tensor],
-    inputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor],
-    create_graph: bool,
-    retain_graph: bool = False,
-) -> list[Tensor | None]:
-    if not outputs or not inputs:
-        return [None] * len(inputs)
-    keep = create_graph or retain_graph
-    return list(torch.autograd.grad(outputs, inputs, cotangents, keep, create_graph, allow_unused=True))
-
-
 def pull_back(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
@@ -75,21 +62,20 @@ def pull_back(
     create_graph: bool = False,
     retain_graph: bool = False,
 ) -> list[Tensor | None]:
-    """Vector-Jacobian product: the cotangents of ``outputs`` pulled back to ``inputs`` (``None`` where there is none)."""
+    """Vector-Jacobian product: the cotangents of ``outputs`` pulled back to ``inputs``; ``None`` where none arrives."""
     pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
     wanted = [i for i in inputs if i.requires_grad]
-    grads = iter(_grad([o for o, _ in pairs], wanted, [c for _, c in pairs], create_graph, retain_graph))
+    if not pairs or not wanted:
+        return [None] * len(inputs)
+    (reached, arriving), keep = zip(*pairs, strict=True), create_graph or retain_graph
+    grads = iter(torch.autograd.grad(reached, wanted, arriving, keep, create_graph, allow_unused=True))
     return [next(grads) if i.requires_grad else None for i in inputs]
-
-
-def differentiable(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def leaf(tensor: Tensor, requires_grad: bool | None = None) -> Tensor:
     """A detached leaf with the values of ``tensor``; by default it requires grad if ``tensor`` does."""
     wanted = tensor.requires_grad if requires_grad is None else requires_grad
-    return tensor.detach().requires_grad_(wanted and differentiable(tensor))
+    return tensor.detach().requires_grad_(wanted and (tensor.is_floating_point() or tensor.is_complex()))
 
 
 def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor | None:
@@ -130,31 +116,38 @@ def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: st
 def refuse_transform(who: str) -> None:
     """Raise under ``torch.func`` transforms: custom backward passes are not available there."""
     if inside_transform():
-        raise MetaoptError(f"{who} has its own backward pass and does not work under torch.func (vmap, grad); use Backprop().")
+        raise MetaoptError(
+            f"{who} has a backward pass of its own, which torch.func (vmap, grad) refuses; use Backprop()."
+        )
 
 
-class _Recompute(torch.autograd.Function):
-    """Forward keeps only the inputs; backward runs the function again. Differentiable twice."""
+Pass = Callable[..., Sequence[Tensor | None]]
 
+
+class _Custom(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, function: Callable[[Sequence[Tensor]], list[Tensor]], who: str, *tensors: Tensor) -> Any:
-        with torch.enable_grad():  # the function may itself call autograd.grad
-            inputs = [leaf(t) for t in tensors]
-            outputs = function(inputs)
-            check_captured(outputs, inputs, who)
-        ctx.function = function
-        ctx.save_for_backward(*tensors)
+    def forward(ctx: Any, forward: Pass, backward: Pass, who: str | None, *tensors: Tensor) -> Any:
+        with torch.enable_grad():  # the steps may themselves call autograd.grad
+            outputs = tuple(o.detach() for o in forward(tensors) if o is not None)
+        ctx.walk_back, ctx.count, ctx.who = backward, len(tensors), who
+        ctx.save_for_backward(*tensors, *outputs)
         ctx.set_materialize_grads(False)
-        return tuple(o.detach() for o in outputs)
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
-        again = torch.is_grad_enabled()
-        with torch.enable_grad():
-            inputs = [t.view_as(t) if again and t.requires_grad else leaf(t) for t in ctx.saved_tensors]
-            outputs = ctx.function(inputs)
-            grads = pull_back(outputs, inputs, cotangents, create_graph=again)
-        return None, None, *grads
+        if ctx.who and torch.is_grad_enabled():
+            raise MetaoptError(f"{ctx.who} gives first derivatives only; for create_graph=True use Checkpointed().")
+        saved = ctx.saved_tensors
+        return None, None, None, *ctx.walk_back(saved[: ctx.count], saved[ctx.count :], cotangents)
+
+
+def custom(forward: Pass, backward: Pass, tensors: Sequence[Tensor], once: str | None = None) -> list[Tensor]:
+    """``forward(tensors)`` with a backward pass of its own: ``backward(tensors, outputs, cotangents)``.
+
+    ``once`` names a strategy whose backward pass cannot be differentiated again.
+    """
+    return list(_Custom.apply(forward, backward, once, *tensors))
 
 
 def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
@@ -164,17 +157,21 @@ def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
         result = function(*trees)
         check_captured(tree.leaves(result), (), who)
         return result
-    restore: Callable[[Sequence[Tensor]], Any] | None = None
+    structure: list[Any] = []
 
-    def flat(inputs: Sequence[Tensor]) -> list[Tensor]:
-        nonlocal restore
-        outputs, put_back = tree.partition(function(*rebuild(inputs)))
-        if recording:
-            restore = put_back
+    def forward(tensors: Sequence[Tensor]) -> list[Tensor]:
+        inputs = [leaf(t) for t in tensors]
+        outputs, _ = tree.partition(result := function(*rebuild(inputs)))
+        check_captured(outputs, inputs, who)
+        structure[:] = [result]
         return outputs
 
-    recording = True
-    results = _Recompute.apply(flat, who, *tensors)
-    recording = False  # the backward pass must not keep its graph alive through ``restore``
-    put_back, restore = restore, None
-    return put_back(results)  # type: ignore[misc]
+    def backward(tensors: Sequence[Tensor], _: Any, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+        again = torch.is_grad_enabled()
+        with torch.enable_grad():
+            inputs = [t.view_as(t) if again and t.requires_grad else leaf(t) for t in tensors]
+            outputs, _ = tree.partition(function(*rebuild(inputs)))
+        return pull_back(outputs, inputs, cotangents, create_graph=again)
+
+    results = custom(forward, backward, tensors)
+    return tree.partition(structure.pop())[1](results)  # popped, or the backward pass would keep the graph alive

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -54,21 +53,7 @@ def per_step(
     return Opening(value, learned=True, steps=steps, positive=positive, interval=interval)
 
 
-class Slot(nn.Module, abc.ABC):
-    """A named place in an algorithm. Calling it with the step number ``k`` gives its content at that step."""
-
-    steps: int | None
-
-    def _check(self, k: int) -> None:
-        if self.steps is not None and k >= self.steps:
-            raise MetaoptError(f"A slot holds values for {self.steps} steps, but was read at k={k}.")
-
-    @abc.abstractmethod
-    def content(self) -> Any:
-        """What the slot holds: one value, or a list of one a step."""
-
-
-class ValueSlot(Slot):
+class ValueSlot(nn.Module):
     """A slot with a number or a tensor. Numbers are kept in float64 as 0-dim tensors, so they never promote others.
 
     Under a constraint the value is a map of an unconstrained Parameter ``raw`` that starts at 0 and gives back the
@@ -90,7 +75,7 @@ class ValueSlot(Slot):
             self.value = nn.Parameter(value)
 
     def forward(self, k: int) -> Tensor:
-        self._check(k)
+        _check_step(self.steps, k)
         return self._read(lambda t: t if self.steps is None else t[k])
 
     def content(self) -> Any:
@@ -99,7 +84,7 @@ class ValueSlot(Slot):
 
     def _read(self, at: Callable[[Tensor], Tensor]) -> Tensor:
         if not (self._positive or self._interval):
-            return at(self.value)
+            return at(self.value)  # type: ignore[arg-type]
         base, raw = at(self.base), at(self.raw)
         if self._positive:
             return base * torch.exp(raw)
@@ -109,7 +94,7 @@ class ValueSlot(Slot):
         )
 
 
-class ModuleSlot(Slot):
+class ModuleSlot(nn.Module):
     """A slot with one module for all steps."""
 
     steps = None
@@ -125,7 +110,7 @@ class ModuleSlot(Slot):
         return self.module
 
 
-class StackedSlot(Slot):
+class StackedSlot(nn.Module):
     """A slot with one module a step, all of one kind, kept as stacked parameters so that a compiled step is one graph.
 
     The parameter ``a.b`` of the modules is registered as ``a/b`` with a leading axis of length ``steps``.
@@ -137,22 +122,25 @@ class StackedSlot(Slot):
         self.steps = len(modules)
         parameters, buffers = stack_module_state(modules)
         for name, tensor in parameters.items():
-            trained = opening.learned and tensor.is_floating_point() or tensor.is_complex()
+            trained = (opening.learned and tensor.is_floating_point()) or tensor.is_complex()
             self.register_parameter(name.replace(".", "/"), nn.Parameter(tensor.detach(), requires_grad=trained))
         for name, tensor in buffers.items():
             self.register_buffer(name.replace(".", "/"), tensor)
-        self.__dict__["_template"] = copy.deepcopy(modules[0])  # structure only: not registered, its tensors unused
+        self._templates = (copy.deepcopy(modules[0]),)  # structure only: in a tuple it is not registered
 
     def forward(self, k: int) -> StepModule:
-        self._check(k)
+        _check_step(self.steps, k)
         tensors = {**self._parameters, **self._buffers}
-        return StepModule(self._template, {n.replace("/", "."): t[k] for n, t in tensors.items() if t is not None})
+        return StepModule(self._templates[0], {n.replace("/", "."): t[k] for n, t in tensors.items() if t is not None})
 
     def content(self) -> list[nn.Module]:
-        modules = [copy.deepcopy(self._template) for _ in range(self.steps or 0)]
+        modules = [copy.deepcopy(self._templates[0]) for _ in range(self.steps or 0)]
         for k, module in enumerate(modules):
             module.load_state_dict(self(k).tensors)
         return modules
+
+
+Slot = ValueSlot | ModuleSlot | StackedSlot
 
 
 class StepModule:
@@ -168,6 +156,11 @@ class StepModule:
         named = {**dict(self.template.named_parameters()), **dict(self.template.named_buffers())}
         by_id = {id(tensor): self.tensors[n] for n, tensor in named.items()}
         return getattr(tree.map(lambda t: by_id[id(t)], self.template), name)
+
+
+def _check_step(steps: int | None, k: int) -> None:
+    if steps is not None and k >= steps:
+        raise MetaoptError(f"A slot holds values for {steps} steps, but was read at k={k}.")
 
 
 def slot(content: Any) -> Slot:
@@ -213,7 +206,7 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
                 f"{type(algorithm).__name__} has no slot '{name}'; its slots are {', '.join(sorted(known)) or 'none'}."
             )
         if not isinstance(opening, Opening):
-            raise MetaoptError(f"Slot '{name}' is opened by fixed(...), shared(...) or per_step(T), not by {opening!r}.")
+            raise MetaoptError(f"Slot '{name}' is opened by fixed, shared or per_step(...), not by {opening!r}.")
         _replace_slot(opened, name, _inherit(name, opening, known[name]))
     return opened
 

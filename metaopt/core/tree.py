@@ -36,7 +36,7 @@ def _map(function: Callable[..., Any], tree: Any, others: tuple[Any, ...], memo:
     if isinstance(tree, dict):
         return {key: _map(function, value, tuple(o[key] for o in others), memo) for key, value in tree.items()}
     if isinstance(tree, tuple | list):
-        items = [_map(function, item, rest, memo) for item, *rest in zip(tree, *others, strict=True)]
+        items = [_map(function, item, tuple(rest), memo) for item, *rest in zip(tree, *others, strict=True)]
         return tree._make(items) if hasattr(tree, "_fields") else type(tree)(items)  # type: ignore[union-attr]
     if isinstance(tree, nn.Module):
         return _shadow(function, tree, memo)
@@ -184,9 +184,6 @@ def describe(tensor: Tensor) -> str:
 
 def check_unchanged(before: Any, after: Any, who: str, k: int) -> None:
     """Raise if ``after`` differs from ``before`` in structure, shapes or dtypes: a state must keep all three."""
-    if isinstance(before, Tensor) and isinstance(after, Tensor):
-        if before.shape == after.shape and before.dtype == after.dtype:
-            return
     old, new = named_leaves(before, "state"), named_leaves(after, "state")
     for (name, a), (other, b) in zip(old, new, strict=False):
         if name != other:

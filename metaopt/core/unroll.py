@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
 from torch import nn
 
@@ -41,7 +41,8 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
         self, algorithm: Algorithm[Problem, State, Output], steps: int, gradient: GradientStrategy, keep: Keep
     ):
         super().__init__()
-        self.algorithm, self.steps, self.gradient, self.keep = algorithm, _count(steps), gradient, keep
+        self.algorithm, self.steps, self.gradient = algorithm, _count(steps), gradient
+        self.keep: Keep = keep
 
     def forward(
         self, problem: Problem, state: State | None = None, start: int = 0, steps: int | None = None
@@ -68,7 +69,8 @@ def unroll(
     readout, which saves memory where the loss needs no other. A call may ask for another number of steps.
     """
     if not isinstance(algorithm, Algorithm):
-        raise MetaoptError(f"unroll needs an Algorithm, but got {type(algorithm).__name__}; wrap it by Algorithm.from_step.")
+        what = type(algorithm).__name__
+        raise MetaoptError(f"unroll needs an Algorithm, but got {what}; wrap a solver by Algorithm.from_step.")
     if keep not in ("all", "last"):
         raise MetaoptError(f"unroll keeps 'all' readouts or the 'last', not {keep!r}.")
     return Unrolled(algorithm, steps, gradient, keep)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from metaopt.core.errors import MetaoptError
+from metaopt.core.files import replacing
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused
 
@@ -84,7 +85,7 @@ def check_writable(path: str | os.PathLike[str], picture: Picture | None = None)
         raise MetaoptError(f"{path} is a folder; give the name of a file to write.")
     if not path.parent.is_dir():
         raise MetaoptError(f"The folder {path.parent} does not exist; make it first, or write elsewhere.")
-    with _replacing(path, keep=False):
+    with replacing(path, keep=False):
         pass
 
 
@@ -99,7 +100,7 @@ def write_image(path: str | os.PathLike[str], picture: Picture) -> None:
     path = Path(path).resolve()
     _check_picture(picture)
     check_writable(path, picture)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(_ENCODERS[path.suffix.lower()](picture))
 
 
@@ -320,25 +321,6 @@ def _deep_png(samples: np.ndarray, profile: bytes | None) -> bytes:
     chunks = [b"IHDR" + header, *colours, b"IDAT" + zlib.compress(filtered.tobytes()), b"IEND"]
     framed = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
     return _PNG_SIGNATURE + b"".join(framed)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path, keep: bool = True) -> Iterator[BinaryIO]:
-    """A file beside ``path`` that takes its place once it is complete, and leaves no trace where it fails."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if keep:
-            os.replace(part, path)
-    except OSError as error:
-        cause = error.strerror or error
-        raise MetaoptError(f"{path} cannot be written ({cause}); free some room, or write elsewhere.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 _ENCODERS = {

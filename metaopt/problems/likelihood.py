@@ -66,5 +66,3 @@ class Poisson:
             raise MetaoptError("A Poisson likelihood has no noise level, the counts give it; leave out noise=...")
         if y.is_complex() or bool((y < 0).any()):
             raise MetaoptError("A Poisson measurement is a count: real and at least 0.")
-
-

@@ -21,7 +21,7 @@ class Objective:
     """Minimise a loss over the parameters of a network: the mean over the batches of loss(module(inputs), targets).
 
     x is a dict from names to the parameters that require grad; a tied weight is one entry. The module is never changed:
-    buffers, such as BatchNorm's running statistics, are state.
+    buffers, such as BatchNorm's running statistics, are state, without a gradient.
 
     Args:
         module: the network. Its parameters are the start, and get gradients from what is unrolled.
@@ -37,21 +37,21 @@ class Objective:
     module: nn.Module
     loss: Callable[[Any, Any], Tensor]
     batches: Any
-    places: dict[str, list[str]] = field(init=False, repr=False)  # of each parameter: all names that it is tied to
+    names: dict[str, str] = field(init=False, repr=False)  # of each place of a parameter in the module: its name in x
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batches", _check_batches(self.batches))
-        object.__setattr__(self, "places", _check_places(self.module))
+        object.__setattr__(self, "names", _check_names(self.module))
         _check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
 
     def start(self) -> Parameters:
         """The module's parameters themselves, so that a meta-gradient reaches the initialisation."""
         named = dict(self.module.named_parameters())
-        return {name: named[name] for name in self.places}
+        return {name: named[name] for name in dict.fromkeys(self.names.values())}
 
     def buffers(self) -> Buffers:
         """A copy of the module's buffers."""
-        return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        return {name: b.detach().clone() for name, b in self.module.named_buffers()}
 
     def at(self, k: int) -> Objective:
         """The problem of step ``k``: the one minibatch number ``k`` modulo how many there are."""
@@ -62,12 +62,12 @@ class Objective:
         return now
 
     def network(self, x: Parameters, buffers: Buffers | None = None) -> nn.Module:
-        """The module with parameters ``x`` and copies of ``buffers`` (default: its own), to predict or evaluate with."""
-        values = self.buffers() if buffers is None else {name: buffer.clone() for name, buffer in buffers.items()}
-        for name, places in self.places.items():
-            values.update(dict.fromkeys(places, x[name]))
-        named = [*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers()]
-        table = {id(tensor): values[name] for name, tensor in named if name in values}
+        """The module with parameters ``x`` and copies of ``buffers`` (default: its own), to predict with."""
+        copies = self.buffers() if buffers is None else {name: b.detach().clone() for name, b in buffers.items()}
+        table = {id(buffer): copies[name] for name, buffer in self.module.named_buffers()}
+        for place, parameter in self.module.named_parameters(remove_duplicate=False):
+            if place in self.names:
+                table[id(parameter)] = x[self.names[place]]
         return tree.map(lambda tensor: table.get(id(tensor), tensor), self.module)
 
     def energy(self, x: Parameters, buffers: Buffers | None = None) -> Tensor:
@@ -89,7 +89,7 @@ class Objective:
             output = network(*inputs) if isinstance(inputs, tuple | list) else network(inputs)
             losses.append(self.loss(output, targets))
         energy = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-        return energy, dict(network.named_buffers())
+        return energy, {name: b.detach() for name, b in network.named_buffers()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +97,8 @@ class FunctionObjective:
     """Minimise function(x, *data), one real number, from x = ``initial``.
 
     Args:
-        function: a plain function or a module. Whatever tensors it needs stand in ``data``: one that it only closes over
-            is not found by ``Checkpointed``, ``vmap`` and the like.
+        function: a plain function or a module. Whatever tensors it needs stand in ``data``: one that it only closes
+            over is not found by ``Checkpointed``, ``vmap`` and the like.
         initial: x before the first step, a tensor or a tree (dict, tuple) of tensors.
         data: a tuple of tensors or trees, the further arguments.
 
@@ -112,15 +112,13 @@ class FunctionObjective:
 
     def __post_init__(self) -> None:
         tensors = tree.leaves(self.initial, modules=False)
-        if not tensors or not all(autodiff.differentiable(t) for t in tensors):
+        if not tensors or not all(t.is_floating_point() or t.is_complex() for t in tensors):
             raise MetaoptError(
                 "A FunctionObjective starts from a floating or complex tensor, or a dict or tuple of them, but initial "
                 f"is {type(self.initial).__name__} of {', '.join(tree.describe(t) for t in tensors) or 'no tensor'}."
             )
         if not isinstance(self.data, tuple):
-            raise MetaoptError(
-                f"data is a tuple of further arguments, not {type(self.data).__name__}; write data=(it,)."
-            )
+            raise MetaoptError(f"data is a tuple of arguments, not {type(self.data).__name__}; write data=(it,).")
         _check_energy(
             getattr(self.function, "__name__", type(self.function).__name__), lambda: self.energy(self.initial)
         )
@@ -148,13 +146,13 @@ def _check_batches(batches: Any) -> tuple[Any, ...]:
                 "batches is a list of pairs, as in [(inputs, targets)], but batch "
                 f"{number} is {tree.describe(pair) if isinstance(pair, Tensor) else type(pair).__name__}."
             )
-        tensors = [t for t in tree.leaves(pair) if autodiff.differentiable(t)]
+        tensors = tree.leaves(pair)
         if not autodiff.inside_transform() and not all(bool(torch.isfinite(t).all()) for t in tensors):
             raise MetaoptError(f"Batch {number} holds values that are NaN or infinite; leave those samples out.")
     return tuple((inputs, targets) for inputs, targets in pairs)
 
 
-def _check_places(module: nn.Module) -> dict[str, list[str]]:
+def _check_names(module: nn.Module) -> dict[str, str]:
     if not isinstance(module, nn.Module):
         raise MetaoptError(
             f"An Objective needs a module, not {type(module).__name__}; see FunctionObjective for functions."
@@ -165,11 +163,8 @@ def _check_places(module: nn.Module) -> dict[str, list[str]]:
             f"{type(module).__name__} has no parameter that requires grad, so there is nothing to minimise over; "
             "call requires_grad_() on it, or use FunctionObjective."
         )
-    places: dict[str, list[str]] = {name: [] for name in learned.values()}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        if id(parameter) in learned:
-            places[learned[id(parameter)]].append(name)
-    return places
+    places = module.named_parameters(remove_duplicate=False)
+    return {place: learned[id(parameter)] for place, parameter in places if id(parameter) in learned}
 
 
 def _check_energy(who: str, energy: Callable[[], Any]) -> None:
@@ -182,12 +177,12 @@ def _check_energy(who: str, energy: Callable[[], Any]) -> None:
     if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
         what = tree.describe(value) if isinstance(value, Tensor) else type(value).__name__
         raise MetaoptError(
-            f"The loss of {who} must be one real number, but it is {what}; sum or average it over the batch."
+            f"The loss of {who} must be one real number, but is {what}; sum or average it over the batch."
         )
     if not bool(torch.isfinite(value)):
         raise MetaoptError(
-            f"The loss of {who} at its start is {value.item()}; look for NaN in the parameters, buffers and data, or for "
-            "a logarithm or a division of zero."
+            f"The loss of {who} at its start is {value.item()}; look for NaN in the parameters, buffers and data, or "
+            "for a logarithm or a division of zero."
         )
     if not torch.equal(before, torch.random.get_rng_state()):
         raise MetaoptError(

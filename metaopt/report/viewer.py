@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from metaopt.core.errors import MetaoptError
+from metaopt.core.files import make_folder, replacing
 from metaopt.report import chart, pictures
 
 
@@ -125,23 +125,10 @@ def write_page(folder: str | os.PathLike[str], sections: Sequence[Section], titl
     """
     if not sections:
         raise MetaoptError("A page needs at least one section; none was given.")
-    page = Path(folder).resolve() / "index.html"
-    _replace(page, _page(sections, title, intro).encode())
+    page = make_folder(Path(folder).resolve()) / "index.html"
+    with replacing(page) as file:
+        file.write(_page(sections, title, intro).encode())
     return page
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        cause = error.strerror or error
-        raise MetaoptError(f"{path} cannot be written ({cause}); free some room, or choose another folder.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _page(sections: Sequence[Section], title: str, intro: str) -> str:

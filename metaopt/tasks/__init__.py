@@ -4,4 +4,13 @@ from .images import Denoising, Patches, RandomProjections, block_projection, poo
 from .mri import UndersampledMri, smooth_phase
 from .task import Task
 
-__all__ = ["Denoising", "Patches", "RandomProjections", "Task", "UndersampledMri", "block_projection", "pool", "smooth_phase"]
+__all__ = [
+    "Denoising",
+    "Patches",
+    "RandomProjections",
+    "Task",
+    "UndersampledMri",
+    "block_projection",
+    "pool",
+    "smooth_phase",
+]

@@ -38,7 +38,9 @@ class Patches:
     def __post_init__(self) -> None:
         fitting = [p for p in self.pictures if min(p.shape[-2:]) >= self.size]
         if not fitting:
-            raise MetaoptError(f"None of the {len(self.pictures)} pictures is at least {self.size} x {self.size} pixels.")
+            raise MetaoptError(
+                f"None of the {len(self.pictures)} pictures is at least {self.size} x {self.size} pixels."
+            )
         object.__setattr__(self, "pictures", fitting)
 
     def draw(self, generator: torch.Generator) -> Tensor:

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
+from ..core.files import make_folder
 from ..losses import Loss, mse, trajectory_loss
+from ..models.weights import load_tensors, save_tensors
 from ..tasks import Task
-from .checkpoint import load_tensors, pack_optimizer, save_tensors, unpack_optimizer
+from .checkpoint import pack_optimizer, unpack_optimizer
 from .distributed import Workers, hold_gradients, workers
 from .log import Log
 
@@ -72,10 +74,10 @@ def train(
     net: Unrolled[Any, Any, Any],
     task: Task,
     folder: Path | str,
-    settings: Settings = Settings(),  # noqa: B008
+    settings: Settings = Settings(),
     validation: Task | None = None,
     loss: Loss = mse,
-    watch: Watch = Watch(),  # noqa: B008
+    watch: Watch = Watch(),
     seed: int = 0,
 ) -> dict[str, Any]:
     """Train ``net`` in place on ``task`` and leave ``folder/weights.safetensors`` (averaged), the log and a checkpoint.
@@ -103,6 +105,8 @@ def train(
                 run.save()
             result["loss"] = row["loss"]
         run.adopt_average()
+        if validation is not None and result["validation"] is None:  # the run was complete already
+            result["validation"] = run.validate(validation, watch.batches)
         return {**result, "minutes": run.minutes(), "updates": run.update}
 
 
@@ -127,10 +131,7 @@ class _Run:
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = torch.optim.Adam(net.parameters(), settings.rate.peak)
         self.update, self.before, self.begun = 0, 0.0, time.monotonic()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MetaoptError(f"Cannot make the folder {folder}: {error}.") from error
+        make_folder(folder)
         self.parallel = team.wrap(net)
 
     def minutes(self) -> float:

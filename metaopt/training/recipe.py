@@ -6,8 +6,10 @@ name of this library with the other entries as keywords; no other name is ever i
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import inspect
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,20 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError
+from ..core.files import replacing
 from .loop import Settings, Watch, train
 
 KEYS = ("model", "task", "validation", "settings", "watch", "seed")
+
+
+def find_recipe(name: str) -> Path:
+    """The path of a recipe: a file, or the name of one that comes with the package."""
+    own = Path(__file__).parent / "recipes"
+    path = Path(name) if Path(name).exists() else own / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in own.glob("*.yaml")))
+        raise MetaoptError(f"There is no recipe file {name}, and the package has none of that name; it has {known}.")
+    return path
 
 
 def read_recipe(path: Path | str) -> dict[str, Any]:
@@ -55,14 +68,38 @@ def build(node: Any) -> Any:
 
 
 def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
-    """Train by the recipe in ``folder``; called again after an interruption it goes on where the last checkpoint is."""
+    """Train by the recipe in ``folder``; called again after an interruption it goes on where the last checkpoint is.
+
+    Leaves ``weights.safetensors`` and the card ``weights.json`` that :func:`metaopt.models.load` reads.
+    """
     recipe = read_recipe(path)
     seed = recipe.get("seed", 0)
     torch.manual_seed(seed)
     net = build(recipe["model"])
     settings, watch = (build({"call": c, **recipe.get(n, {})}) for n, c in (("settings", SETTINGS), ("watch", WATCH)))
-    validation = build(recipe.get("validation"))
-    return train(net, build(recipe["task"]), folder, settings, validation, watch=watch, seed=seed)
+    task, validation = build(recipe["task"]), build(recipe.get("validation"))
+    result = train(net, task, folder, settings, validation, watch=watch, seed=seed)
+    card = _card(recipe, net, result, Path(path).stem)
+    with replacing(Path(folder) / "weights.json") as file:
+        file.write(json.dumps(card, indent=2).encode())
+    return result
+
+
+def _card(recipe: dict[str, Any], net: torch.nn.Module, result: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a reader of the weights must know. The model's entries are the builder's keywords, without the gradient."""
+    model = {key: value for key, value in recipe["model"].items() if key not in ("call", "gradient")}
+    return {
+        "name": name,
+        "model": model,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "trained_steps": model.get("steps"),
+        "updates": result["updates"],
+        "minutes": round(result["minutes"], 1),
+        "validation_loss": result["validation"],
+        "recipe": recipe,
+        "torch": torch.__version__,
+        "date": datetime.date.today().isoformat(),
+    }
 
 
 SETTINGS, WATCH = (f"metaopt.training.{kind.__name__}" for kind in (Settings, Watch))
@@ -77,5 +114,7 @@ def _public_name(name: str) -> Any:
     except ImportError as error:
         raise MetaoptError(f"There is no module {module} (asked for by {name!r}).") from error
     if attribute not in getattr(owner, "__all__", ()):
-        raise MetaoptError(f"{module} has no public name {attribute!r}; it has {', '.join(getattr(owner, '__all__', ()))}.")
+        raise MetaoptError(
+            f"{module} has no public name {attribute!r}; it has {', '.join(getattr(owner, '__all__', ()))}."
+        )
     return getattr(owner, attribute)

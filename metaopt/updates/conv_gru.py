@@ -154,4 +154,4 @@ class RealImaginary(nn.Module):
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, Any]:
         change, memory = self.update(real_channels(gradient), real_channels(x), memory, k, context)
-        return torch.complex(*change.chunk(2, dim=1)), memory
+        return torch.complex(*change.to(x.real.dtype).chunk(2, dim=1)), memory

@@ -83,4 +83,7 @@ class Writer(nn.Module):
 
     def forward(self, memory: Tensor) -> Tensor:
         change = self.head(memory)
-        return torch.complex(*change.chunk(2, dim=1)) if self.is_complex else change
+        if not self.is_complex:
+            return change
+        wide = torch.promote_types(change.dtype, torch.float32)  # there is no complex number made of bfloat16
+        return torch.complex(*change.to(wide).chunk(2, dim=1))

@@ -17,7 +17,15 @@ def zeros(x: Any) -> Any:
 
 def running_mean(mean: Any, values: Any, rate: Tensor) -> Any:
     """mean <- mean + rate * (values - mean)."""
-    return tree.map(lambda old, new: torch.lerp(old, new, rate.to(new)), mean, values)
+    rates: dict[Any, Tensor] = {}  # lerp wants one of each dtype; casting for every tensor would show in the time
+
+    def blend(old: Tensor, new: Tensor) -> Tensor:
+        kind = new.dtype, new.device
+        if kind not in rates:
+            rates[kind] = rate.to(new)
+        return torch.lerp(old, new, rates[kind])
+
+    return tree.map(blend, mean, values)
 
 
 def root(square: Tensor) -> Tensor:

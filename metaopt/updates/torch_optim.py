@@ -21,10 +21,10 @@ MEMORY: dict[str, dict[str, str | None]] = {
 }
 REFUSED = {
     "SGD": "use metaopt's own Sgd, Momentum or Nesterov",
-    "Adam": "higher adds its eps in the wrong place, which changes the iterates and their gradients; use metaopt's own Adam",
+    "Adam": "higher adds its eps in the wrong place, so iterates and gradients differ; use metaopt's own Adam",
     "AdamW": "higher has none; use metaopt's own AdamW",
-    "RMSprop": "higher's gradients through it are wrong, as it says itself; use metaopt's own RMSprop",
-    "ASGD": "higher averages the wrong points and cuts the derivative of its step size; average the outputs of Sgd instead",
+    "RMSprop": "higher itself warns that its gradients through it are wrong; use metaopt's own RMSprop",
+    "ASGD": "higher averages the wrong points and cuts its step size's derivative; average the outputs of Sgd instead",
 }
 
 
@@ -84,11 +84,16 @@ def _update(
     states = [{**dict(zip(memory, column, strict=True)), "step": k} for column in columns]
     # Its constructor would copy an optimizer that exists; all that its rule reads is set here.
     rule = object.__new__(getattr(optim, f"Differentiable{cls.__name__}"))
-    rule.param_groups = [{**options, "params": [torch.zeros_like(g) for g in gradients]}]
-    rule.state = [dict(enumerate(states))]
-    rule._update([gradients])
-    changes = [c.to(g.dtype) for c, g in zip(rule.param_groups[0]["params"], gradients, strict=True)]
+    rule.param_groups = [{**options, **_written(options, g), "params": [torch.zeros_like(g)]} for g in gradients]
+    rule.state = [{0: state} for state in states]
+    rule._update([[g] for g in gradients])
+    changes = [group["params"][0].to(g.dtype) for group, g in zip(rule.param_groups, gradients, strict=True)]
     return changes, [{n: s[n].to(g.dtype) for n in memory} for s, g in zip(states, gradients, strict=True)]
+
+
+def _written(options: dict[str, Any], gradient: Tensor) -> dict[str, Tensor]:
+    """Rprop writes its factors into a tensor, so they must have its dtype; elsewhere float64 is the more exact."""
+    return {name: options[name].to(gradient.dtype) for name in ("etas",) if name in options}
 
 
 def _numbers(cls: type) -> dict[str, Any]:

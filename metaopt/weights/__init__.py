@@ -1,0 +1,1 @@
+"""Trained weights, each with its card; read by :func:`metaopt.models.load`."""

@@ -114,7 +114,8 @@ def test_nothing_is_wider_than_the_window(browser: Browser, page: Path, width: i
     assert browser.run("return innerWidth") == width
     assert browser.run("const e = document.documentElement; return e.scrollWidth <= e.clientWidth")
     beyond = """
-    const edge = (section) => section.getBoundingClientRect().right - parseFloat(getComputedStyle(section).paddingRight);
+    const inset = (section) => parseFloat(getComputedStyle(section).paddingRight);
+    const edge = (section) => section.getBoundingClientRect().right - inset(section);
     return [...document.querySelectorAll(".problem")].flatMap((section) => [...section.querySelectorAll("*")]
         .filter((e) => !e.closest("svg") && e.getBoundingClientRect().right > edge(section) + 0.5)
         .map((e) => e.outerHTML.slice(0, 80)));

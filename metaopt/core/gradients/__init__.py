@@ -2,7 +2,7 @@
 
 from .backprop import Backprop
 from .checkpointed import Checkpointed
-from .implicit import Gmres, Implicit, LinearSolver, Neumann, Settled
+from .implicit import Gcr, Implicit, LinearSolver, Settled
 from .reversible import Reversible
 from .strategy import GradientStrategy, Report
 from .truncated import Truncated
@@ -10,11 +10,10 @@ from .truncated import Truncated
 __all__ = [
     "Backprop",
     "Checkpointed",
-    "Gmres",
+    "Gcr",
     "GradientStrategy",
     "Implicit",
     "LinearSolver",
-    "Neumann",
     "Report",
     "Reversible",
     "Settled",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..algorithm import Algorithm, Keep, iterate
+from ..algorithm import AnyAlgorithm, Keep, iterate
 from .strategy import Report
 
 
@@ -15,7 +15,7 @@ class Backprop:
     """Differentiate through every step. Memory grows linearly with the number of steps; nothing is refused."""
 
     def run(
-        self, algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
+        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
     ) -> tuple[list[Any], Any, Report]:
         outputs, state = iterate(algorithm, problem, state, ks, keep)
         return outputs, state, Report(len(ks))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..algorithm import Algorithm, Keep, iterate
+from ..algorithm import AnyAlgorithm, Keep, iterate
 from ..autodiff import recompute, refuse_transform
 from ..errors import MetaoptError
 from .strategy import Report
@@ -29,7 +29,7 @@ class Checkpointed:
             raise MetaoptError(f"Checkpointed needs every >= 1, but got {self.every}.")
 
     def run(
-        self, algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
+        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
     ) -> tuple[list[Any], Any, Report]:
         refuse_transform("Checkpointed")
         length = self.every or max(1, math.isqrt(len(ks)))

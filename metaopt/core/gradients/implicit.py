@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import tree
-from ..algorithm import Algorithm, Keep
-from ..autodiff import leaf, pull_back, refuse_transform
+from ..algorithm import AnyAlgorithm, Keep
+from ..autodiff import custom, leaf, pull_back, refuse_transform
 from ..errors import MetaoptError, MetaoptWarning
 from ..slots import slots
 from .strategy import Report
@@ -25,62 +25,33 @@ class LinearSolver(Protocol):
 
 
 @dataclass(frozen=True)
-class Neumann:
-    """``u <- J^T u + b`` until the relative change is below ``tolerance``: O(1) memory, converges if the steps contract."""
+class Gcr:
+    """Generalised conjugate residuals for ``(I - J^T) u = b``: GMRES's iterates from short code; J need not contract.
 
-    max_steps: int = 1000
+    Keeps at most ``restart`` pairs of vectors. Eisenstat, Elman and Schultz, doi:10.1137/0720023.
+    """
+
     tolerance: float = 1e-8
-
-    def __call__(self, matvec: Callable[[Tensor], Tensor], b: Tensor) -> tuple[Tensor, float]:
-        u, residual = b, float("inf")
-        for _ in range(self.max_steps):
-            following = matvec(u) + b
-            residual = float(torch.linalg.vector_norm(following - u) / torch.linalg.vector_norm(b).clamp_min(1e-300))
-            u = following
-            if not self.tolerance < residual < 1e12:
-                break
-        return u, residual
-
-
-@dataclass(frozen=True)
-class Gmres:
-    """Restarted GMRES for ``(I - J^T) u = b``; needs no contraction. Saad and Schultz, doi:10.1137/0907058."""
-
+    max_steps: int = 500
     restart: int = 30
-    max_restarts: int = 20
-    tolerance: float = 1e-8
 
     def __call__(self, matvec: Callable[[Tensor], Tensor], b: Tensor) -> tuple[Tensor, float]:
-        u, scale = torch.zeros_like(b), torch.linalg.vector_norm(b).clamp_min(1e-300)
-        relative = float("inf")
-        for _ in range(self.max_restarts):
-            r = b - (u - matvec(u))
-            before, relative = relative, float(torch.linalg.vector_norm(r) / scale)
-            if relative <= self.tolerance or relative > 0.99 * before:
+        u, r = torch.zeros_like(b), b
+        goal = self.tolerance * float(b.norm())
+        pairs: list[tuple[Tensor, Tensor]] = []
+        for _ in range(self.max_steps):
+            if not float(r.norm()) > goal:
                 break
-            u = u + self._correction(matvec, r)
-        return u, float(torch.linalg.vector_norm(b - (u - matvec(u))) / scale)
-
-    def _correction(self, matvec: Callable[[Tensor], Tensor], r: Tensor) -> Tensor:
-        beta = torch.linalg.vector_norm(r)
-        basis = [r / beta]
-        hessenberg = r.new_zeros(self.restart + 1, self.restart)
-        for j in range(self.restart):
-            w = basis[j] - matvec(basis[j])
-            for _ in range(2):  # the second pass restores orthogonality lost to rounding
-                for i, v in enumerate(basis):
-                    projection = torch.dot(v, w)
-                    hessenberg[i, j] += projection
-                    w = w - projection * v
-            hessenberg[j + 1, j] = norm = torch.linalg.vector_norm(w)
-            if norm <= 1e-14 * beta:
-                break
-            basis.append(w / norm)
-        size = min(len(basis), self.restart)
-        target = r.new_zeros(len(basis))
-        target[0] = beta
-        coefficients = torch.linalg.lstsq(hessenberg[: len(basis), :size], target.unsqueeze(1)).solution.squeeze(1)
-        return torch.stack(basis[:size], dim=1) @ coefficients
+            direction, image = r, r - matvec(r)
+            for p, q in pairs[-self.restart :]:  # q are orthonormal images (I - J^T) p
+                overlap = torch.dot(q, image)
+                direction, image = direction - overlap * p, image - overlap * q
+            norm = image.norm().clamp_min(torch.finfo(b.dtype).tiny)
+            pairs = [*pairs[-self.restart :], (direction / norm, image / norm)]
+            along = torch.dot(pairs[-1][1], r)
+            u, r = u + along * pairs[-1][0], r - along * pairs[-1][1]
+        residual = (b - u + matvec(u)).norm() / b.norm().clamp_min(torch.finfo(b.dtype).tiny)
+        return u, float(residual)
 
 
 @dataclass(frozen=True)
@@ -93,11 +64,11 @@ class Implicit:
     point's readout; the initial state gets no gradient. First derivatives only. Bai et al., arXiv:1909.01377.
     """
 
-    solver: LinearSolver = Gmres()  # noqa: RUF009
+    solver: LinearSolver = Gcr()
     tolerance: float = 1e-6
 
     def run(
-        self, algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
+        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
     ) -> tuple[list[Any], Any, Report]:
         refuse_transform("Implicit")
         for name, found in slots(algorithm).items():
@@ -121,44 +92,26 @@ class Implicit:
         frozen = tree.detach((algorithm, problem))
         with torch.enable_grad():
             outside = algorithm.step(problem, state, k)
-            probe = tree.leaves(frozen[0].step(frozen[1], inside, k))
+            probe, inputs = tree.leaves(frozen[0].step(frozen[1], inside, k)), tree.leaves(inside)
 
-        def solve(cotangents: Sequence[Tensor]) -> list[Tensor]:
+        def solve(_: Any, outputs: Sequence[Tensor], arriving: Sequence[Tensor | None]) -> list[Tensor]:
+            cotangents = [torch.zeros_like(o) if c is None else c for o, c in zip(outputs, arriving, strict=True)]
+
             def matvec(u: Tensor) -> Tensor:
-                parts = _unflatten(u, cotangents)
-                with torch.enable_grad():
-                    grads = _pull_back_keeping(probe, tree.leaves(inside), parts)
-                return _flatten(grads)
+                grads = pull_back(probe, inputs, _unflatten(u, cotangents), retain_graph=True)
+                return _flatten([torch.zeros_like(i) if g is None else g for i, g in zip(inputs, grads, strict=True)])
 
             u, report.backward_residual = self.solver(matvec, _flatten(cotangents))
             if not report.backward_residual <= 1e-4:
                 _warn("backward", report.backward_residual, 1e-4, "the gradient is inexact")
             return _unflatten(u, cotangents)
 
-        return tree.fill(outside, _ReplaceGradient.apply(solve, *tree.leaves(outside)))
-
-
-class _ReplaceGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, solve: Callable[[Sequence[Tensor]], list[Tensor]], *tensors: Tensor) -> Any:
-        ctx.solve = solve
-        return tuple(t.view_as(t) for t in tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Any:
-        if torch.is_grad_enabled():
-            raise MetaoptError("Implicit gives first derivatives only; for create_graph=True use Checkpointed().")
-        return None, *ctx.solve(cotangents)
+        return tree.fill(outside, custom(lambda tensors: tensors, solve, tree.leaves(outside), once="Implicit"))
 
 
 def _warn(which: str, residual: float | None, tolerance: float, what: str) -> None:
-    text = f"Implicit: the {which} pass stopped at a relative residual of {residual:.1e} (wanted {tolerance:.0e}): {what}."
-    warnings.warn(text, MetaoptWarning, stacklevel=3)
-
-
-def _pull_back_keeping(outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor]) -> list[Tensor]:
-    grads = pull_back(outputs, inputs, cotangents, create_graph=False, retain_graph=True)
-    return [torch.zeros_like(i) if g is None else g for i, g in zip(inputs, grads, strict=True)]
+    missed = f"stopped at a relative residual of {residual:.1e} (wanted {tolerance:.0e})"
+    warnings.warn(f"Implicit: the {which} pass {missed}: {what}.", MetaoptWarning, stacklevel=3)
 
 
 def _flatten(tensors: Sequence[Tensor]) -> Tensor:
@@ -182,10 +135,10 @@ class Settled:
 
 
 def fixed_point(
-    algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], until: Callable[[Any, Any, Any], bool]
+    algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], until: Callable[[Any, Any, Any], bool]
 ) -> tuple[Any, Report]:
     """Step without a graph until ``until(problem, before, after)``; returns (detached state, report)."""
-    report = Report(0, converged=False)
+    report, before = Report(0, converged=False), state
     with torch.no_grad():
         for k in ks:
             before, state = state, algorithm.step(problem, state, k)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..algorithm import Algorithm, Keep
+from ..algorithm import AnyAlgorithm, Keep
 
 
 @dataclass
@@ -30,5 +30,5 @@ class GradientStrategy(Protocol):
     """Runs the steps ``ks`` and returns (readouts, final state, report)."""
 
     def run(
-        self, algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
+        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
     ) -> tuple[list[Any], Any, Report]: ...

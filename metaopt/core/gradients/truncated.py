@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .. import tree
-from ..algorithm import Algorithm, Keep, iterate
+from ..algorithm import AnyAlgorithm, Keep, iterate
 from ..errors import MetaoptError
 from .strategy import Report
 
@@ -28,7 +28,7 @@ class Truncated:
             raise MetaoptError(f"Truncated needs last >= 1, but got {self.last}.")
 
     def run(
-        self, algorithm: Algorithm[Any, Any, Any], problem: Any, state: Any, ks: Sequence[int], keep: Keep
+        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
     ) -> tuple[list[Any], Any, Report]:
         split = max(0, len(ks) - self.last)
         early: list[Any] = []

@@ -1,0 +1,12 @@
+"""Six solvers that were not written for this library: each as its textbook has it, and wrapped."""
+
+from . import chambolle_pock, conjugate_gradient, poisson, richardson_lucy, sinkhorn
+
+CASES = [
+    poisson.SOR,
+    poisson.CHEBYSHEV,
+    conjugate_gradient.CASE,
+    sinkhorn.CASE,
+    richardson_lucy.CASE,
+    chambolle_pock.CASE,
+]

@@ -1,0 +1,1 @@
+"""Whole pipelines, made of the rest of the library."""

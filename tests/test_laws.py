@@ -1,0 +1,161 @@
+"""The laws that every algorithm obeys (DESIGN, section 6), for every row of the table."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+import metaopt as mo
+from metaopt import tree
+
+from .helpers import CASES, Case, gradients, table, tensors_close
+
+
+@table(CASES)
+def test_before_training_a_parameterized_algorithm_is_the_classical_one(case: Case) -> None:
+    classical = mo.unroll(case.build(), case.steps)(case.problem(1))
+    opened = mo.unroll(case.opened(), case.steps)(case.problem(1))
+    constrained = any(opening.positive or opening.interval for opening in case.open.values())
+    for a, b in zip(tree.leaves(classical.outputs), tree.leaves(opened.outputs), strict=True):
+        if constrained:
+            torch.testing.assert_close(a, b, rtol=4 * 2.3e-16 * case.steps, atol=1e-15)
+        else:
+            assert torch.equal(a, b)
+
+
+@table(CASES)
+def test_opened_slots_are_learned(case: Case) -> None:
+    opened = case.opened()
+    grads = gradients(opened, case.problem(1), case.steps)
+    learned = [p for p in opened.parameters() if p.requires_grad]
+    assert learned, "nothing was opened"
+    assert all(torch.isfinite(g).all() for g in grads)
+    assert any(g.abs().max() > 0 for g in grads[: len(learned)])
+
+
+@table(CASES)
+def test_a_step_is_pure(case: Case) -> None:
+    algorithm, problem = case.build(), case.problem(1)
+    state = algorithm.step(problem, algorithm.init(problem), 0)
+    before = copy.deepcopy((algorithm.state_dict(), tree.detach(problem), tree.detach(state)))
+    generator = torch.get_rng_state()
+    first, second = (algorithm.step(problem, state, 1) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(tree.leaves(first), tree.leaves(second), strict=True))
+    after = (algorithm.state_dict(), problem, state)
+    assert all(torch.equal(a, b) for a, b in zip(tree.leaves(before), tree.leaves(after), strict=True))
+    assert torch.equal(generator, torch.get_rng_state())
+
+
+@table(CASES)
+def test_the_state_keeps_structure_shapes_and_dtypes(case: Case) -> None:
+    algorithm, problem = case.build(), case.problem(1)
+    before = algorithm.init(problem)
+    after = algorithm.step(problem, before, 0)
+    assert type(before) is type(after)
+    described = [[(n, tree.describe(t)) for n, t in tree.named_leaves(state)] for state in (before, after)]
+    assert described[0] == described[1]
+
+
+@table(CASES)
+def test_every_strategy_gives_backprops_gradients(case: Case) -> None:
+    algorithm, problem = case.opened(), case.problem(2)
+    expected = gradients(algorithm, problem, case.steps)
+    for strategy in case.every_strategy():
+        tensors_close(gradients(algorithm, problem, case.steps, strategy), expected, 1e-9)
+
+
+@table(CASES, fixed_point=True)
+def test_implicit_gradients_are_those_of_a_long_run(case: Case) -> None:
+    algorithm, problem = case.build(), case.problem(2)
+    shared = {name: mo.shared() for name in case.open}
+    algorithm = mo.parameterize(algorithm, shared)
+    long = mo.Truncated(last=case.fixed_point)
+
+    def last_only(strategy):
+        unrolled = mo.unroll(algorithm, case.fixed_point, gradient=strategy, keep="last")
+        algorithm.zero_grad()
+        y = case.problem(2)
+        final = unrolled(y).final
+        (final**2).sum().backward()
+        return [p.grad.clone() for p in algorithm.parameters()]
+
+    tensors_close(last_only(mo.Implicit(tolerance=1e-12)), last_only(long), 1e-6)
+    assert problem is not None
+
+
+@table(CASES)
+def test_stopping_and_continuing_is_one_run(case: Case) -> None:
+    net, problem = mo.unroll(case.opened(), case.steps), case.problem(3)
+    whole = net(problem)
+    head = net(problem, steps=2)
+    tail = net(problem, state=head.state, start=head.stop, steps=case.steps - 2)
+    pieces = head.outputs + tail.outputs
+    assert all(torch.equal(a, b) for a, b in zip(tree.leaves(whole.outputs), tree.leaves(pieces), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(tree.leaves(whole.state), tree.leaves(tail.state), strict=True))
+
+
+@table(CASES, couples=False)
+def test_a_batch_is_its_items_one_by_one(case: Case) -> None:
+    net, problem = mo.unroll(case.build(), case.steps), case.problem(4)
+    together = tree.leaves(net(problem).final)
+    batch = len(together[0])
+    for i in range(batch):
+        alone = tree.leaves(net(item(problem, i, batch)).final)
+        tensors_close(alone, [t[i : i + 1] for t in together], 1e-11)
+
+
+def item(problem: object, i: int, batch: int) -> object:
+    """The i-th problem of a batch: a tensor whose first axis is the batch is cut, any other is shared."""
+    return tree.map(lambda t: t[i : i + 1] if t.ndim and len(t) == batch else t, problem)
+
+
+@table(CASES)
+def test_state_dict_deepcopy_pickle_and_dtype_round_trips(case: Case) -> None:
+    algorithm, problem = case.opened(), case.problem(5)
+    expected = tree.leaves(mo.unroll(algorithm, case.steps)(problem).final)
+    fresh = case.opened()
+    with torch.no_grad():
+        for parameter in fresh.parameters():
+            parameter.add_(1.0)
+    fresh.load_state_dict(algorithm.state_dict())
+    for other in (fresh, copy.deepcopy(algorithm), pickle.loads(pickle.dumps(algorithm)), algorithm.double()):
+        got = tree.leaves(mo.unroll(other, case.steps)(problem).final)
+        assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
+    single = mo.unroll(copy.deepcopy(algorithm).float(), case.steps)(tree.to(problem, dtype=torch.float32))
+    for a, b in zip(tree.leaves(single.final), expected, strict=True):
+        assert a.real.dtype == torch.float32 or a.dtype == torch.float32
+        torch.testing.assert_close(a.to(b.dtype), b, rtol=1e-3, atol=1e-3)
+
+
+@table([case for case in CASES if case.memory])
+def test_the_memory_matters(case: Case) -> None:
+    algorithm, problem = case.build(), case.problem(6)
+    state = algorithm.step(problem, algorithm.init(problem), 0)
+    perturbed = state._replace(memory=tree.map(lambda t: t + 0.1, state.memory))
+    outputs = [algorithm.readout(problem, algorithm.step(problem, s, 1)) for s in (state, perturbed)]
+    assert any(not torch.allclose(a, b) for a, b in zip(*(tree.leaves(o) for o in outputs), strict=True))
+
+
+@table(CASES)
+def test_checkpointed_differentiates_twice(case: Case) -> None:
+    """The gradient of a gradient, along one direction, through Checkpointed and through Backprop."""
+
+    def second(strategy: object) -> list[torch.Tensor]:
+        algorithm, problem = case.opened(), case.problem(7)
+        parameters = [p for p in algorithm.parameters() if p.requires_grad]
+        final = mo.unroll(algorithm, 3, gradient=strategy)(problem).final
+        loss = sum((leaf.abs() ** 2).sum() for leaf in tree.leaves(final))
+        first = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+        norm = sum((g**2).sum() for g in first if g is not None)
+        grads = torch.autograd.grad(norm, parameters, allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads, strict=True)]
+
+    tensors_close(second(mo.Checkpointed(every=2)), second(mo.Backprop()), 1e-8)
+
+
+@pytest.mark.parametrize("name", ["rim", "invertible rim"])
+def test_the_table_has_the_flagships(name: str) -> None:
+    assert name in [case.name for case in CASES]
