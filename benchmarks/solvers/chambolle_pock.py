@@ -38,7 +38,7 @@ def divergence(p: Tensor) -> Tensor:
 
 def project(p: Tensor) -> Tensor:
     """Onto vectors no longer than WEIGHT."""
-    return p / (p.square().sum(-3, keepdim=True).sqrt() / WEIGHT).clamp(min=1)
+    return p / (torch.linalg.vector_norm(p, dim=-3, keepdim=True) / WEIGHT).clamp(min=1)
 
 
 def chambolle_pock(image: Tensor, steps: int, sigma: float, tau: float, theta: float) -> Estimate:
@@ -87,7 +87,7 @@ def residual(image: Tensor, estimate: Estimate) -> Tensor:
     """The primal-dual gap, which bounds how far the energy is above its minimum, as a part of the start's energy."""
     x, _, p = estimate
     fit = lambda x: (x - image).square().sum((-2, -1)) / 2
-    length = lambda x: WEIGHT * gradient(x).square().sum(-3).sqrt().sum((-2, -1))
+    length = lambda x: WEIGHT * torch.linalg.vector_norm(gradient(x), dim=-3).sum((-2, -1))
     dual = -divergence(p).square().sum((-2, -1)) / 2 - (image * divergence(p)).sum((-2, -1))
     return (fit(x) + length(x) - dual) / length(image)
 

@@ -1,8 +1,25 @@
-"""Problems: frozen dataclasses that say what is to be solved."""
+"""Problems: frozen dataclasses that say what is to be solved, and priors."""
 
+from .field_of_experts import FieldOfExperts
 from .first_order import FirstOrder
 from .inverse import InverseProblem
 from .likelihood import Gaussian, Likelihood, Poisson
 from .objective import FunctionObjective, Objective
+from .prior import Prior, Sparsity
+from .total_variation import TotalVariation
+from .wavelet import Wavelet
 
-__all__ = ["FirstOrder", "FunctionObjective", "Gaussian", "InverseProblem", "Likelihood", "Objective", "Poisson"]
+__all__ = [
+    "FieldOfExperts",
+    "FirstOrder",
+    "FunctionObjective",
+    "Gaussian",
+    "InverseProblem",
+    "Likelihood",
+    "Objective",
+    "Poisson",
+    "Prior",
+    "Sparsity",
+    "TotalVariation",
+    "Wavelet",
+]

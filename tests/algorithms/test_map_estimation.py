@@ -132,6 +132,14 @@ def test_untied_filters_compute_the_tied_result_before_training() -> None:
     close(unroll(untied, 5)(problem).final, unroll(tied, 5)(problem).final, 0)
 
 
+def test_weight_of_a_step_is_used_there() -> None:
+    problem, plain = noisy(pictures(2, 0)), MapEstimation(Wavelet(3.0, levels=2), 0.004)
+    opened = parameterize(plain, {"prior.weight": per_step(2, [3.0, 1.0]), "step_size": per_step(2, [0.004, 0.002])})
+    first = plain.step(problem, plain.init(problem), 0)
+    expected = MapEstimation(Wavelet(1.0, levels=2), 0.002).step(problem, first, 0)
+    close(unroll(opened, 2)(problem).final, expected.x, 0)
+
+
 def test_prior_without_a_gradient_is_refused_in_a_sentence() -> None:
     with pytest.raises(MetaoptError, match=r"MapEstimation needs a prior with gradient\(.*but Linear has none\."):
         MapEstimation(nn.Linear(2, 2), 0.1)

@@ -260,6 +260,15 @@ def test_spinning_over_a_whole_period_makes_the_wavelet_prox_translation_invaria
     assert (moved[0] - Wavelet(0.4, 1).prox(x, 1.0)).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("size", [(5, 11), (13, 8), (3, 2)])
+def test_wavelet_mirrors_an_image_up_to_whole_units(size: tuple[int, int]) -> None:
+    x = drawn(CASES[4]._replace(size=size))
+    missing = [(0, 0), (0, 0), *((0, -n % 4) for n in size)]
+    mirrored, prior = torch.tensor(np.pad(x.numpy(), missing, mode="reflect")), Wavelet(0.4, levels=2)
+    close(prior.energy(x), prior.energy(mirrored))
+    close(prior.prox(x, 0.5), prior.prox(mirrored, 0.5)[..., : size[0], : size[1]])
+
+
 @given(height=st.integers(1, 19), width=st.integers(1, 19), levels=st.integers(1, 4))
 @settings(max_examples=30, deadline=None)
 def test_wavelet_takes_every_size(height: int, width: int, levels: int) -> None:
