@@ -26,7 +26,9 @@ def parse_options(description: str | None, arguments: Sequence[str] | None = Non
     """``--data DIR`` (a ``Path``, or ``None``) and ``--quick``."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = os.environ.get("METAOPT_DATA")
-    parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="folder of data (default: $METAOPT_DATA)")
+    parser.add_argument(
+        "--data", type=Path, default=data, metavar="DIR", help="folder of data (default: $METAOPT_DATA)"
+    )
     parser.add_argument("--quick", action="store_true", help="the same on less, in 60 s; writes nothing")
     return parser.parse_args(arguments)
 

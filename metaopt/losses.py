@@ -19,7 +19,7 @@ def mse(output: Tensor, target: Tensor) -> Tensor:
 
 
 def step_weights(weights: str | Sequence[float], steps: int) -> list[float]:
-    """``steps`` weights that add up to 1: "uniform", "last", "linear" (k + 1, later steps count more), or given ones."""
+    """``steps`` weights that add up to 1: "uniform", "last", "linear" (k + 1: later steps count more), or a list."""
     named: dict[str, list[float]] = {
         "uniform": [1.0] * steps,
         "linear": [k + 1.0 for k in range(steps)],

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt import tree
@@ -108,7 +109,12 @@ def loss_of(trajectory: mo.Trajectory) -> Tensor:
     return total
 
 
-def gradients(algorithm: mo.Algorithm, problem: Any, steps: int, strategy: GradientStrategy = Backprop()) -> list[Tensor]:  # noqa: B008
+BACKPROP = Backprop()
+
+
+def gradients(
+    algorithm: mo.Algorithm, problem: Any, steps: int, strategy: GradientStrategy = BACKPROP
+) -> list[Tensor]:
     """Gradients of :func:`loss_of` for all parameters and all floating tensors of the problem."""
     algorithm.zero_grad()
     given, rebuild = tree.partition(problem, modules=False)
@@ -122,7 +128,73 @@ def rim_cell(channels: int = 1, dims: int = 2, stride: int = 1, kernels: tuple[i
     return mo.updates.ConvGru(channels, hidden=4, kernels=kernels, stride=stride, dims=dims)
 
 
+def tiny_objective(seed: int) -> mo.Objective:
+    """Two minibatches for a network of one hidden layer; its samples share one loss."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    return mo.Objective(network, F.mse_loss, [(normal(seed + i, 5, 3), normal(seed + i + 9, 5, 2)) for i in range(2)])
+
+
+def optimizer_case(name: str, build: Callable[[], Any], open: Mapping[str, Any]) -> Case:
+    steps = {f"update.{slot}": opening for slot, opening in open.items()}
+    memory = None if name.startswith("sgd") else lambda state: state.memory
+    return Case(name, lambda: mo.Descent(build()), tiny_objective, steps, steps=4, couples=True, memory=memory)
+
+
+def long_quadratic(seed: int) -> mo.FunctionObjective:
+    return mo.FunctionObjective(quadratic, normal(seed, 3, 4))
+
+
+def quadratic(x: Tensor) -> Tensor:
+    return (torch.linspace(0.5, 1.5, 4, dtype=torch.float64) * (x - 1) ** 2).sum()
+
+
+OPTIMIZERS = [
+    optimizer_case(
+        "sgd with weight decay",
+        lambda: mo.updates.Sgd(0.1, 0.01),
+        {"step_size": mo.per_step(4, positive=True), "weight_decay": mo.shared()},
+    ),
+    optimizer_case(
+        "momentum",
+        lambda: mo.updates.Momentum(0.1),
+        {"step_size": mo.per_step(4), "momentum": mo.shared(interval=(0.0, 1.0))},
+    ),
+    optimizer_case(
+        "nesterov", lambda: mo.updates.Nesterov(0.1), {"step_size": mo.per_step(4), "momentum": mo.shared()}
+    ),
+    optimizer_case(
+        "adam",
+        lambda: mo.updates.Adam(0.05, epsilon=1e-3),
+        {"step_size": mo.per_step(4), "beta1": mo.shared(), "beta2": mo.shared(), "epsilon": mo.shared()},
+    ),
+    optimizer_case(
+        "adamw",
+        lambda: mo.updates.AdamW(0.05, epsilon=1e-3),
+        {"step_size": mo.per_step(4), "weight_decay": mo.shared()},
+    ),
+    optimizer_case(
+        "rmsprop",
+        lambda: mo.updates.RMSprop(0.05, epsilon=1e-3),
+        {"step_size": mo.per_step(4), "smoothing": mo.shared()},
+    ),
+    optimizer_case(
+        "torch.optim.Adagrad",
+        lambda: mo.updates.TorchOptim(torch.optim.Adagrad, {"lr": 0.1}),
+        {"lr": mo.per_step(4)},
+    ),
+    Case(
+        "gradient descent on a plain function",
+        lambda: mo.Descent(mo.updates.Sgd(0.5)),
+        long_quadratic,
+        {"update.step_size": mo.shared()},
+        fixed_point=100,
+    ),
+]
+
 CASES = [
+    *OPTIMIZERS,
     Case(
         "rim",
         lambda: seeded(lambda: mo.Descent(rim_cell())),

@@ -1,6 +1,7 @@
 """Six solvers that were not written for this library: each as its textbook has it, and wrapped."""
 
 from . import chambolle_pock, conjugate_gradient, poisson, richardson_lucy, sinkhorn
+from .case import SPAN, Case, Setting, inside
 
 CASES = [
     poisson.SOR,
@@ -10,3 +11,5 @@ CASES = [
     richardson_lucy.CASE,
     chambolle_pock.CASE,
 ]
+
+__all__ = ["CASES", "SPAN", "Case", "Setting", "inside"]

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 import metaopt as mo
 
 Setting = Mapping[str, Any]
+SPAN = 5  # classical solvers run for this many times the learned one's steps
 
 
 @dataclass(frozen=True)
@@ -19,27 +20,38 @@ class Case:
     """A solver, plain and wrapped, with a distribution of problems and the rivals that its trained form has to beat.
 
     - ``plain(problem, steps, **setting)``: the textbook's loop, in torch alone; returns the solution.
-    - ``wrap(steps, **setting)``: the same as an ``Algorithm``; ``wrapper``: all that had to be written for it.
+    - ``wrap(steps, **setting)``: the same as an ``Algorithm``. ``wrapper``: all that had to be written for it.
     - ``sample(count, generator)``: a batch of random problems. ``residual(problem, output)``: one number for each.
-    - ``settings``: the classical solver's, all of which are tried at every number of steps; with ``inside(setting)``
-      false for one on the edge of their grid.
-    - ``openings(steps)``: the slots that training opens. ``rate``: Adam's. ``steps``: T.
+    - ``classical``: the settings of the textbook's solver; of several, the best is taken at every number of steps.
+    - ``tuned``: a stronger rival, what hand tuning can do with the same formulas; likewise.
+    - ``openings``: the slots that training opens. ``steps``: T. ``rate``: Adam's.
     """
 
     name: str
     plain: Callable[..., Any]
     wrap: Callable[..., mo.Algorithm]
-    wrapper: tuple[Any, ...]
+    wrapper: type | Callable[..., Any]
     sample: Callable[[int, Generator], Any]
     residual: Callable[[Any, Any], Tensor]
-    settings: Sequence[Setting]
-    openings: Callable[[int], Mapping[str, Any]]
+    classical: Sequence[Setting]
+    classical_is: str
+    tuned: Sequence[Setting]
+    tuned_is: str
+    openings: Mapping[str, Any]
     steps: int
     rate: float
-    rival: str
 
     @property
     def wrap_lines(self) -> int:
         """Lines of the wrapper's source that are neither blank nor a comment."""
-        lines = [line.strip() for part in self.wrapper for line in inspect.getsource(part).splitlines()]
+        lines = [line.strip() for line in inspect.getsource(self.wrapper).splitlines()]
         return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+def inside(setting: Setting, grid: Sequence[Setting]) -> bool:
+    """Whether every number of ``setting`` lies between others of its grid (names with fewer than 3 values apart)."""
+    for name, value in setting.items():
+        values = [other[name] for other in grid]
+        if len({repr(v) for v in values}) > 2 and value in (min(values), max(values)):
+            return False
+    return True

@@ -1,4 +1,4 @@
-"""Conjugate gradients for diffusion through a random medium, -∇·(a ∇u) = f, with a preconditioner that can be learned."""
+"""Conjugate gradients for diffusion through a random medium, -∇·(a ∇u) = f, with a preconditioner to learn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ N = 31  # interior points a side
 
 
 class Diffusion(NamedTuple):
-    """Conductivities of the faces across the columns (N, N + 1) and across the rows (N + 1, N), and the source (N, N)."""
+    """Conductivities of the faces along the rows (N, N + 1) and along the columns (N + 1, N); the source (N, N)."""
 
     across: Tensor
     along: Tensor
@@ -35,17 +35,19 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum((-2, -1), keepdim=True)
 
 
-def plain_residual(problem: Diffusion, residual: Tensor) -> Tensor:
-    return residual
+class Unpreconditioned(nn.Module):
+    def forward(self, problem: Diffusion, residual: Tensor) -> Tensor:
+        return residual
 
 
-def jacobi(problem: Diffusion, residual: Tensor) -> Tensor:
-    scale = problem.diagonal().rsqrt()
-    return scale * (scale * residual)
+class Jacobi(nn.Module):
+    def forward(self, problem: Diffusion, residual: Tensor) -> Tensor:
+        scale = problem.diagonal().rsqrt()
+        return scale * (scale * residual)
 
 
 class Stencil(nn.Module):
-    """r -> S (I + K)^T (I + K) S r with S = diag(A)^(-1/2) and a convolution K: positive definite, and Jacobi at K = 0."""
+    """r -> S (I + K)^T (I + K) S r, with S = diag(A)^(-1/2) and a convolution K: symmetric, Jacobi while K = 0."""
 
     def __init__(self, size: int):
         super().__init__()
@@ -58,16 +60,6 @@ class Stencil(nn.Module):
         gain = (1 + torch.fft.rfft2(self.kernel, shape)).abs().square() - 1
         smooth = torch.fft.irfft2(gain * torch.fft.rfft2(scaled, shape), shape)
         return scale * (scaled + smooth[..., : scaled.shape[-2], : scaled.shape[-1]])
-
-
-class Jacobi(nn.Module):
-    def forward(self, problem: Diffusion, residual: Tensor) -> Tensor:
-        return jacobi(problem, residual)
-
-
-class Unpreconditioned(nn.Module):
-    def forward(self, problem: Diffusion, residual: Tensor) -> Tensor:
-        return residual
 
 
 def conjugate_gradient(problem: Diffusion, steps: int, precondition: Callable[[Diffusion, Tensor], Tensor]) -> Tensor:
@@ -85,13 +77,6 @@ def conjugate_gradient(problem: Diffusion, steps: int, precondition: Callable[[D
     return u
 
 
-class CgState(NamedTuple):
-    u: Tensor
-    residual: Tensor
-    direction: Tensor
-    rz: Tensor
-
-
 class ConjugateGradient(mo.Algorithm):
     def __init__(self, precondition):
         super().__init__()
@@ -99,18 +84,19 @@ class ConjugateGradient(mo.Algorithm):
 
     def init(self, problem):
         z = self.precondition(0)(problem, problem.source)
-        return CgState(torch.zeros_like(z), problem.source, z, dot(problem.source, z))
+        return torch.zeros_like(z), problem.source, z, dot(problem.source, z)
 
     def step(self, problem, state, k):
-        image = problem.matrix(state.direction)
-        alpha = state.rz / dot(image, state.direction)
-        residual = state.residual - alpha * image
-        z = self.precondition(0)(problem, residual)
-        rz = dot(residual, z)
-        return CgState(state.u + alpha * state.direction, residual, z + rz / state.rz * state.direction, rz)
+        u, residual, direction, rz = state
+        image = problem.matrix(direction)
+        alpha = rz / dot(image, direction)
+        u, residual = u + alpha * direction, residual - alpha * image
+        z = self.precondition(k)(problem, residual)
+        following = dot(residual, z)
+        return u, residual, z + following / rz * direction, following
 
     def readout(self, problem, state):
-        return state.u
+        return state[0]
 
 
 def diffusions(count: int, generator: Generator) -> Diffusion:
@@ -124,19 +110,24 @@ def diffusions(count: int, generator: Generator) -> Diffusion:
 
 
 def residual(problem: Diffusion, u: Tensor) -> Tensor:
+    """||f - A u|| / ||f||"""
     return (problem.source - problem.matrix(u)).flatten(1).norm(dim=1) / problem.source.flatten(1).norm(dim=1)
 
+
+JACOBI = [{"precondition": Jacobi()}]
 
 CASE = Case(
     name="conjugate gradient",
     plain=conjugate_gradient,
     wrap=lambda steps, precondition: ConjugateGradient(precondition),
-    wrapper=(CgState, ConjugateGradient),
+    wrapper=ConjugateGradient,
     sample=diffusions,
     residual=residual,
-    settings=[{"precondition": Unpreconditioned()}, {"precondition": Jacobi()}],
-    openings=lambda steps: {"precondition": mo.shared(Stencil(9))},
-    steps=15,
+    classical=JACOBI,
+    classical_is="Jacobi's preconditioner",
+    tuned=[*JACOBI, {"precondition": Unpreconditioned()}],
+    tuned_is="Jacobi's preconditioner or none",
+    openings={"precondition": mo.shared(Stencil(9))},
+    steps=10,
     rate=0.01,
-    rival="",
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -45,17 +45,18 @@ def sor(source: Tensor, steps: int, omega: float) -> Tensor:
     return u
 
 
-def wrapped_sor(steps: int, omega: float) -> mo.Algorithm:
-    def step(source, u, k, omega):
-        for colour, factor in zip(checkerboard(u), omega, strict=True):
-            u = torch.where(colour, u + factor * ((neighbours(u) + source) / 4 - u), u)
+def wrap_sor(omega: float) -> mo.Algorithm:
+    def step(source, u, k, red, black):
+        for colour, factor in zip(checkerboard(u), (red, black), strict=True):
+            gauss_seidel = (neighbours(u) + source) / 4
+            u = torch.where(colour, u + factor * (gauss_seidel - u), u)
         return u
 
-    return mo.Algorithm.from_step(step, torch.zeros_like, slots={"omega": torch.tensor([omega, omega]).double()})
+    return mo.Algorithm.from_step(step, init=torch.zeros_like, slots={"red": omega, "black": omega})
 
 
 def chebyshev(source: Tensor, steps: int, low: float, high: float) -> Tensor:
-    """Chebyshev iteration for eigenvalues in [low, high]. Saad, Iterative Methods for Sparse Linear Systems, alg. 12.1."""
+    """Chebyshev's, for eigenvalues in [low, high]. Saad, Iterative Methods for Sparse Linear Systems, alg. 12.1."""
     centre, radius = (high + low) / 2, (high - low) / 2
     u, residual, rho = torch.zeros_like(source), source, radius / centre
     change = residual / centre
@@ -67,31 +68,27 @@ def chebyshev(source: Tensor, steps: int, low: float, high: float) -> Tensor:
     return u
 
 
-class ChebyshevState(NamedTuple):
-    u: Tensor
-    residual: Tensor
-    change: Tensor
-
-
 class Chebyshev(mo.Algorithm):
     def __init__(self, steps, low, high):
         super().__init__()
         centre, radius = (high + low) / 2, (high - low) / 2
-        self.first, rhos = mo.slot(1 / centre), [radius / centre]
+        rho = [radius / centre]
         for _ in range(steps):
-            rhos.append(1 / (2 * centre / radius - rhos[-1]))
-        self.momentum = mo.slot([after * before for before, after in zip(rhos, rhos[1:])])
-        self.step_size = mo.slot([2 * rho / radius for rho in rhos[1:]])
+            rho.append(1 / (2 * centre / radius - rho[-1]))
+        self.first = mo.slot(1 / centre)
+        self.momentum = mo.slot([rho[k + 1] * rho[k] for k in range(steps)])
+        self.step_size = mo.slot([2 * rho[k + 1] / radius for k in range(steps)])
 
     def init(self, source):
-        return ChebyshevState(torch.zeros_like(source), source, self.first(0) * source)
+        return torch.zeros_like(source), source, self.first(0) * source
 
     def step(self, source, state, k):
-        residual = state.residual - laplacian(state.change)
-        return ChebyshevState(state.u + state.change, residual, self.momentum(k) * state.change + self.step_size(k) * residual)
+        u, residual, change = state
+        following = residual - laplacian(change)
+        return u + change, following, self.momentum(k) * change + self.step_size(k) * following
 
     def readout(self, source, state):
-        return state.u
+        return state[0]
 
 
 def sources(count: int, generator: Generator) -> Tensor:
@@ -99,38 +96,47 @@ def sources(count: int, generator: Generator) -> Tensor:
     place, width, size = (torch.rand(count, 4, s, 1, 1, generator=generator).double() for s in (2, 1, 1))
     present = torch.arange(4)[:, None, None] <= torch.randint(4, (count, 1, 1, 1), generator=generator)
     grid = torch.linspace(0, 1, N + 2).double()[1:-1]
-    distance = (grid[:, None] - place[:, :, 0]) ** 2 + (grid - place[:, :, 1]) ** 2
-    return ((2 * size[:, :, 0] - 1) * present * torch.exp(-distance / (2 * (0.05 + 0.1 * width[:, :, 0]) ** 2))).sum(1)
+    squared = (grid[:, None] - place[:, :, 0]) ** 2 + (grid - place[:, :, 1]) ** 2
+    bumps = torch.exp(-squared / (2 * (0.05 + 0.1 * width[:, :, 0]) ** 2))
+    return ((2 * size[:, :, 0] - 1) * present * bumps).sum(1)
 
 
 def residual(source: Tensor, u: Tensor) -> Tensor:
+    """||f - A u|| / ||f||"""
     return (source - laplacian(u)).flatten(1).norm(dim=1) / source.flatten(1).norm(dim=1)
 
+
+OMEGAS = [{"omega": round(0.6 + 0.05 * i, 2)} for i in range(28)]
+BOUNDS = list(itertools.product((1, 1.5, 2, 3, 4.5, 7, 10), (0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.2)))
 
 SOR = Case(
     name="sor",
     plain=sor,
-    wrap=wrapped_sor,
-    wrapper=(wrapped_sor,),
+    wrap=lambda steps, omega: wrap_sor(omega),
+    wrapper=wrap_sor,
     sample=sources,
     residual=residual,
-    settings=[{"omega": 1 + 0.025 * i} for i in range(40)],
-    openings=lambda steps: {"omega": mo.per_step(steps)},
+    classical=OMEGAS,
+    classical_is="the best constant omega for the number of steps",
+    tuned=OMEGAS,
+    tuned_is="the same",
+    openings={"red": mo.per_step(10), "black": mo.per_step(10)},
     steps=10,
     rate=0.03,
-    rival="constant omega",
 )
 
 CHEBYSHEV = Case(
     name="chebyshev",
     plain=chebyshev,
     wrap=Chebyshev,
-    wrapper=(ChebyshevState, Chebyshev),
+    wrapper=Chebyshev,
     sample=sources,
     residual=residual,
-    settings=[{"low": LOWEST * a, "high": HIGHEST * b} for a in (1, 1.5, 2, 3, 4, 6, 8, 12,16) for b in (0.1,.15,.2,.3,.4,.5, 0.6,.8, 1)],
-    openings=lambda steps: {"first": mo.shared(), "momentum": mo.per_step(steps), "step_size": mo.per_step(steps)},
-    steps=10,
-    rate=0.01,
-    rival="eigenvalue bounds exact",
+    classical=[{"low": LOWEST, "high": HIGHEST}],
+    classical_is="exact bounds on the eigenvalues",
+    tuned=[{"low": LOWEST * a, "high": HIGHEST * b} for a, b in BOUNDS],
+    tuned_is="the best bounds for the sources and the number of steps",
+    openings={"first": mo.shared(), "momentum": mo.per_step(12), "step_size": mo.per_step(12)},
+    steps=12,
+    rate=0.03,
 )

@@ -39,7 +39,7 @@ def richardson_lucy(problem: Deconvolution, steps: int, exponent: float) -> Tens
     return x
 
 
-def wrapped_richardson_lucy(steps: int, exponent: float) -> mo.Algorithm:
+def wrap_richardson_lucy(exponent: float) -> mo.Algorithm:
     def step(problem, x, k, exponent):
         even = problem.adjoint(torch.ones_like(x))
         return x * (problem.adjoint(problem.image / problem.blur(x)) / even) ** exponent
@@ -70,13 +70,15 @@ def residual(problem: Deconvolution, x: Tensor) -> Tensor:
 CASE = Case(
     name="richardson-lucy",
     plain=richardson_lucy,
-    wrap=wrapped_richardson_lucy,
-    wrapper=(wrapped_richardson_lucy,),
+    wrap=lambda steps, exponent: wrap_richardson_lucy(exponent),
+    wrapper=wrap_richardson_lucy,
     sample=skies,
     residual=residual,
-    settings=[{"exponent": 1 + 0.1 * i} for i in range(20)],
-    openings=lambda steps: {"exponent": mo.per_step(steps, positive=True)},
+    classical=[{"exponent": 1.0}],
+    classical_is="the original, exponent 1",
+    tuned=[{"exponent": round(1 + 0.1 * i, 1)} for i in range(16)],
+    tuned_is="the best constant exponent for the number of steps",
+    openings={"exponent": mo.per_step(10, positive=True)},
     steps=10,
     rate=0.02,
-    rival="",
 )

@@ -9,7 +9,7 @@ from ..problems import verbs
 
 
 class DescentState(NamedTuple):
-    """``x``: the estimate, a tensor or a tree; ``memory``: the update's; ``buffers``: the problem's, such as BatchNorm's."""
+    """``x``: the estimate, a tensor or a tree; ``memory``: the update's; ``buffers``: the problem's (BatchNorm's)."""
 
     x: Any
     memory: Any

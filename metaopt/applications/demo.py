@@ -10,25 +10,27 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..core.files import make_folder
 from ..metrics import psnr, ssim
 from ..models import load, read_card
 from ..operators import Blocks, Fourier, Identity, gaussian_mask, gaussian_projection
 from ..problems import InverseProblem, TotalVariation, Wavelet
-from ..report import Rival, Row, Section, Walk, write_page
+from ..report import Rival, Row, Section, Walk, save_strips, write_page
 from ..tasks import smooth_phase
 from .classical import Tuned, tuned_map
 
 SIGMA = 25 / 255  # of the noise on the camera picture, not clipped
-MRI_NOISE = 0.01  # of the real and of the imaginary part; the brightest pixel is 1
+MRI_NOISE = 0.02  # of the real and of the imaginary part; the brightest pixel is 1
 ACCELERATION = 4.0  # pixels over samples of k-space
+CENTER = 0.04  # half axis of the fully sampled centre over the extent of k-space
 RATIO = 0.25  # random measurements over pixels
 BLOCK = 32  # side of the squares that are projected
 SEED = 2026  # of noise, phase, mask and projection; no training used it
 
 INTRO = (
-    "A Recurrent Inference Machine is gradient descent whose update is a small recurrent network: at every step it sees "
-    "its estimate, the gradient of the log-likelihood and its own memory, and proposes a change. Move the slider to walk "
-    "through its time-steps; the vertical mark is how far it was unrolled in training.\n\n"
+    "A Recurrent Inference Machine is gradient descent whose update is a small recurrent network: at every step it "
+    "sees its estimate, the gradient of the log-likelihood and its own memory, and proposes a change. Move the slider "
+    "to walk through its time-steps; the vertical mark is how far it was unrolled in training.\n\n"
     "Beside it stands maximum a posteriori estimation, the usual approach, with this library's total variation and "
     "wavelet priors. Their weight was tuned on the very picture that is shown, the machine's was not."
 )
@@ -49,13 +51,11 @@ class Exhibit:
 
 def run_demo(folder: Path, say: Callable[[str], None] = print) -> Path:
     """Reconstruct, print a table for each problem, and write ``folder/index.html``, which is returned."""
-    from ..core.files import make_folder
-
     make_folder(folder)
     sections = []
     for make in (camera_denoised, head_from_kspace, astronaut_from_projections):
-        section = show(make(), say)
-        sections.append(section)
+        sections.append(show(make(), say))
+    save_strips(folder / "strips.png", sections)
     page = write_page(folder, sections, "The Recurrent Inference Machine, step by step", INTRO)
     say(f"\nOpen {page} in a browser and move the slider.")
     return page
@@ -90,7 +90,7 @@ def head_from_kspace() -> Exhibit:
         slice_ = torch.frombuffer(bytearray(file.read()), dtype=torch.uint16).reshape(1, 1, 256, 256).float()
     generator = torch.Generator().manual_seed(SEED)
     target = slice_ / slice_.max() * smooth_phase((256, 256), generator)
-    mask = gaussian_mask((256, 256), ACCELERATION, 0.02, SEED)
+    mask = gaussian_mask((256, 256), ACCELERATION, CENTER, SEED)
     operator = Fourier(mask)
     noise = torch.view_as_complex(torch.randn(1, 1, 256, 256, 2, generator=generator))
     problem = InverseProblem(operator, operator(target + MRI_NOISE * noise), MRI_NOISE)
@@ -101,7 +101,7 @@ def head_from_kspace() -> Exhibit:
     return Exhibit(
         "Magnetic resonance imaging",
         "matplotlib's head slice, 256 x 256, given a smooth random phase, from a quarter of its k-space (a Gaussian "
-        "density around the centre, which is fully sampled) with complex noise of 0.01 a component. Magnitudes are "
+        "density around the centre, which is fully sampled) with complex noise of 0.02 a component. Magnitudes are "
         "shown and measured; the machine was trained on other heads and on natural pictures.",
         "mri",
         problem,

@@ -24,6 +24,8 @@ def denoise(pixels: Tensor, sigma: float, net: Unrolled, steps: int | None = Non
     """
     if not (math.isfinite(sigma) and sigma > 0):
         raise MetaoptError(f"sigma must be a positive number of grey levels (of 255), but got {sigma}.")
+    if steps is not None and steps < 1:
+        raise MetaoptError(f"steps must be at least 1, but got {steps}: without a step nothing is denoised.")
     noise = torch.tensor(sigma / 255)
     channels = [net(InverseProblem(Identity(), c[None, None], noise), steps=steps).final[0, 0] for c in pixels]
     return torch.stack(channels).clamp(0, 1)

@@ -17,6 +17,10 @@ Output = TypeVar("Output")
 Keep = Literal["all", "last"]
 
 
+def _whole_state(problem: Any, state: Any) -> Any:
+    return state
+
+
 class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
     """An iterative algorithm: ``state = init(problem)``, then ``state = step(problem, state, k)`` for k = 0, 1, ...
 
@@ -45,7 +49,7 @@ class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
     def from_step(
         step: Callable[..., Any],
         init: Callable[[Any], Any],
-        readout: Callable[[Any, Any], Any] = lambda problem, state: state,
+        readout: Callable[[Any, Any], Any] = _whole_state,
         slots: Mapping[str, Any] | None = None,
     ) -> FunctionAlgorithm:
         """Wrap a solver that is three functions already.
@@ -53,7 +57,7 @@ class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
         ``step(problem, state, k, **slots)`` receives each slot's value at step ``k`` by name. Without ``readout`` the
         state itself is the output.
         """
-        return FunctionAlgorithm(step, init, readout, slots or {})
+        return FunctionAlgorithm((step, init, readout), slots or {})
 
 
 AnyAlgorithm = Algorithm[Any, Any, Any]
@@ -62,16 +66,9 @@ AnyAlgorithm = Algorithm[Any, Any, Any]
 class FunctionAlgorithm(Algorithm[Any, Any, Any]):
     """What :meth:`Algorithm.from_step` returns."""
 
-    def __init__(
-        self,
-        step: Callable[..., Any],
-        init: Callable[[Any], Any],
-        readout: Callable[[Any, Any], Any],
-        slots: Mapping[str, Any],
-    ):
+    def __init__(self, functions: tuple[Callable[..., Any], ...], slots: Mapping[str, Any]):
         super().__init__()
-        self._functions = (step, init, readout)
-        self._names = tuple(slots)
+        self._functions, self._names = functions, tuple(slots)
         for name, content in slots.items():
             setattr(self, name, slot(content))
 
@@ -79,7 +76,8 @@ class FunctionAlgorithm(Algorithm[Any, Any, Any]):
         return self._functions[1](problem)
 
     def step(self, problem: Any, state: Any, k: int) -> Any:
-        return self._functions[0](problem, state, k, **{name: getattr(self, name)(k) for name in self._names})
+        values = {name: self._modules[name](k) for name in self._names}  # type: ignore[misc]
+        return self._functions[0](problem, state, k, **values)
 
     def readout(self, problem: Any, state: Any) -> Any:
         return self._functions[2](problem, state)

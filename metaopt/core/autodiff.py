@@ -20,15 +20,17 @@ def inside_transform() -> bool:
 def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False) -> Any:
     """The gradient of the scalar ``function(x)`` with respect to every tensor of the tree ``x``.
 
-    It can be differentiated again whenever grad mode is on, works under ``vmap``, and in grad-free code costs no graph.
-    With ``has_aux`` the function returns (scalar, anything) and so does this: (gradient, anything). Tensors that the
-    function does not use get zeros; the gradient of complex tensors is torch's (steepest ascent is along it).
+    It can be differentiated again whenever grad mode is on, works under ``vmap``, and where nothing requires grad it
+    leaves no graph. With ``has_aux`` the function returns (scalar, anything) and so does this: (gradient, anything).
+    Tensors that the function does not use get zeros; the gradient of complex tensors is torch's (steepest ascent is
+    along it). ``x``, which holds no modules, counts by its values alone: every place is a variable of its own, also
+    where two hold one tensor, or one was computed from another.
     """
-    tensors, rebuild = tree.partition(x, modules=False)
+    tensors = tree.leaves(x)
 
     def scalar(inputs: Sequence[Tensor]) -> tuple[Tensor, Any]:
-        result = function(rebuild(inputs))
-        value, aux = result if has_aux else (result, None)
+        result = function(tree.fill(x, inputs))
+        value, aux = result if has_aux else (result, ())
         if value.numel() != 1 or value.is_complex():
             raise MetaoptError(
                 f"A gradient needs a function with one real value, but it returned {tree.describe(value)}; "
@@ -41,17 +43,17 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
     else:
         again = torch.is_grad_enabled()
         with torch.enable_grad():
-            inputs = [_alias(t) if again and t.requires_grad else t.detach().requires_grad_() for t in tensors]
+            inputs = [t.view_as(t) if again and t.requires_grad else leaf(t, True) for t in tensors]
             value, aux = scalar(inputs)
+            inner = [i for i in inputs if i.is_leaf]
+            again = again and (len(inner) < len(inputs) or foreign_leaf([value], inner) is not None)
             grads = pull_back([value], inputs, [torch.ones_like(value)], create_graph=again)
+        for tensor in inner:  # they stay in the graph of the result, but nobody wants their gradients
+            tensor.requires_grad_(False)
         grads = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)]
-    result = rebuild(grads)
+        aux = aux if again else tree.detach(aux)
+    result = tree.fill(x, grads)
     return (result, aux) if has_aux else result
-
-
-def _alias(tensor: Tensor) -> Tensor:
-    """The same values as a new node of the graph, so that another input's history never counts as a path to it."""
-    return tensor.view_as(tensor) if tensor.grad_fn is not None else tensor
 
 
 def pull_back(
@@ -94,7 +96,7 @@ def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor
     while pending:
         node = pending.pop()
         variable = getattr(node, "variable", None)
-        if variable is not None and id(variable) not in known:
+        if variable is not None and variable.requires_grad and id(variable) not in known:
             return variable
         following = [n for n, _ in getattr(node, "next_functions", ()) if n not in seen]
         seen.update(following)
@@ -116,9 +118,7 @@ def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: st
 def refuse_transform(who: str) -> None:
     """Raise under ``torch.func`` transforms: custom backward passes are not available there."""
     if inside_transform():
-        raise MetaoptError(
-            f"{who} has a backward pass of its own, which torch.func (vmap, grad) refuses; use Backprop()."
-        )
+        raise MetaoptError(f"{who} has a backward pass of its own, which vmap and torch.func refuse; use Backprop().")
 
 
 Pass = Callable[..., Sequence[Tensor | None]]

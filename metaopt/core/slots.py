@@ -44,7 +44,7 @@ def per_step(
     """One learned value for each of ``steps`` steps: untied weights.
 
     ``value`` is repeated; a list of length ``steps`` gives one value a step; ``None`` takes what the slot holds now.
-    ``positive`` keeps the value above 0 and ``interval=(low, high)`` strictly between the two, whatever is learned.
+    ``positive`` keeps the value above 0 and ``interval=(low, high)`` between the two, whatever is learned.
     """
     if steps < 1:
         raise MetaoptError(f"per_step needs at least one step, but got steps={steps}.")
@@ -122,11 +122,15 @@ class StackedSlot(nn.Module):
         self.steps = len(modules)
         parameters, buffers = stack_module_state(modules)
         for name, tensor in parameters.items():
-            trained = (opening.learned and tensor.is_floating_point()) or tensor.is_complex()
+            trained = opening.learned and (tensor.is_floating_point() or tensor.is_complex())
             self.register_parameter(name.replace(".", "/"), nn.Parameter(tensor.detach(), requires_grad=trained))
         for name, tensor in buffers.items():
             self.register_buffer(name.replace(".", "/"), tensor)
         self._templates = (copy.deepcopy(modules[0]),)  # structure only: in a tuple it is not registered
+
+    def train(self, mode: bool = True) -> StackedSlot:
+        self._templates[0].train(mode)
+        return super().train(mode)
 
     def forward(self, k: int) -> StepModule:
         _check_step(self.steps, k)
@@ -263,8 +267,9 @@ def _number(value: Any) -> Tensor:
 def _as_modules(opening: Opening) -> list[nn.Module]:
     value = opening.value
     modules = list(value) if isinstance(value, list | tuple) else [value] * (opening.steps or 1)
-    if len({type(module) for module in modules}) != 1:
-        raise MetaoptError("The modules of a per_step slot must be of one kind, with equal shapes.")
+    kinds = {f"{m} {[tree.describe(t) for t in tree.leaves(m)]}" for m in modules}
+    if len(kinds) != 1:
+        raise MetaoptError(f"The modules of a per_step slot must be of one kind and shape, but are {sorted(kinds)}.")
     return modules
 
 
@@ -272,7 +277,10 @@ def _check_constraint(opening: Opening, value: Tensor) -> None:
     low, high = opening.interval or (0.0, float("inf"))
     if opening.positive and opening.interval:
         raise MetaoptError("Give a slot positive=True or interval=(low, high), not both.")
-    if (opening.positive or opening.interval) and not bool(((value > low) & (value < high)).all()):
+    if opening.learned and not (value.is_floating_point() or value.is_complex()):
+        raise MetaoptError(f"A slot learns floating or complex numbers, but its value is {tree.describe(value)}.")
+    constrained = opening.positive or opening.interval
+    if constrained and (value.is_complex() or not bool(((value > low) & (value < high)).all())):
         raise MetaoptError(
             f"The starting value {value.tolist()} must lie strictly between {low} and {high}, "
             "or its learning could never move; move it a little inside."

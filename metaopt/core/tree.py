@@ -18,19 +18,18 @@ from torch import Tensor, nn
 from .errors import MetaoptError
 
 Tree = TypeVar("Tree")
-Name = str
 
 
 def map(function: Callable[..., Any], tree: Tree, *others: Any) -> Tree:
     """Apply ``function`` to every tensor of ``tree`` (and to the tensors at the same place in ``others``).
 
     Modules are rebuilt as shadows that share everything with the original but their parameters and buffers; tied
-    parameters stay tied. With ``others`` a tree may not contain modules.
+    parameters stay tied. With ``others`` modules are static, and must be the same ones in every tree.
     """
     return _map(function, tree, others, {})
 
 
-def _map(function: Callable[..., Any], tree: Any, others: tuple[Any, ...], memo: dict[int, nn.Module]) -> Any:
+def _map(function: Callable[..., Any], tree: Any, others: tuple[Any, ...], memo: dict[int, Any]) -> Any:
     if isinstance(tree, Tensor):
         return function(tree, *others)
     if isinstance(tree, dict):
@@ -39,11 +38,15 @@ def _map(function: Callable[..., Any], tree: Any, others: tuple[Any, ...], memo:
         items = [_map(function, item, tuple(rest), memo) for item, *rest in zip(tree, *others, strict=True)]
         return tree._make(items) if hasattr(tree, "_fields") else type(tree)(items)  # type: ignore[union-attr]
     if isinstance(tree, nn.Module):
-        return _shadow(function, tree, memo)
+        if any(other is not tree for other in others):
+            raise MetaoptError(f"Trees are joined only if they hold the same module, but these have two {type(tree).__name__}s.")
+        return tree if others else _shadow(function, tree, memo)
     if _is_dataclass(tree):
-        names = [field.name for field in dataclasses.fields(tree)]
-        values = {n: _map(function, getattr(tree, n), tuple(getattr(o, n) for o in others), memo) for n in names}
-        return _rebuild_dataclass(tree, values)
+        new = object.__new__(type(tree))
+        for name in [field.name for field in dataclasses.fields(tree)]:
+            value = _map(function, getattr(tree, name), tuple(getattr(o, name) for o in others), memo)
+            object.__setattr__(new, name, value)
+        return new
     return tree
 
 
@@ -51,14 +54,7 @@ def _is_dataclass(tree: Any) -> bool:
     return dataclasses.is_dataclass(tree) and not isinstance(tree, type)
 
 
-def _rebuild_dataclass(tree: Any, values: dict[str, Any]) -> Any:
-    new = object.__new__(type(tree))
-    for name, value in values.items():
-        object.__setattr__(new, name, value)
-    return new
-
-
-def _shadow(function: Callable[..., Any], module: nn.Module, memo: dict[int, nn.Module]) -> nn.Module:
+def _shadow(function: Callable[..., Any], module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     """A copy of ``module`` whose tensors are ``function`` of the original's. Nothing else is copied."""
     if id(module) in memo:
         return memo[id(module)]
@@ -66,17 +62,16 @@ def _shadow(function: Callable[..., Any], module: nn.Module, memo: dict[int, nn.
     memo[id(module)] = shadow
     shadow.__dict__ = dict(module.__dict__)
     for kind in ("_parameters", "_buffers"):
-        tensors = {n: None if t is None else function(t) for n, t in module.__dict__[kind].items()}
-        shadow.__dict__[kind] = tensors
+        for tensor in module.__dict__[kind].values():
+            if tensor is not None and id(tensor) not in memo:
+                memo[id(tensor)] = function(tensor)
+        shadow.__dict__[kind] = {n: None if t is None else memo[id(t)] for n, t in module.__dict__[kind].items()}
     children = {n: None if m is None else _shadow(function, m, memo) for n, m in module._modules.items()}
     shadow.__dict__["_modules"] = children
-    if "_flat_weights_names" in shadow.__dict__:  # torch's recurrent layers keep a second list of their weights
-        weights = [getattr(shadow, name, None) for name in shadow._flat_weights_names]  # type: ignore[union-attr]
-        shadow.__dict__["_flat_weights"] = weights
     return shadow
 
 
-def named_leaves(tree: Any, name: Name = "", *, modules: bool = True) -> list[tuple[Name, Tensor]]:
+def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tuple[str, Tensor]]:
     """Every tensor of ``tree`` with its path, in a fixed order; tied tensors appear once for every place."""
     if isinstance(tree, Tensor):
         return [(name, tree)]
@@ -107,6 +102,7 @@ def partition(tree: Tree, *, modules: bool = True) -> tuple[list[Tensor], Callab
 
     With ``modules=False`` modules are static: their parameters stay where they are (what ``vmap`` needs).
     """
+    tree = map(lambda t: t, tree)  # as it is now: functional_call puts a module's parameters back after the call
     tensors = list({id(t): t for t in leaves(tree, modules=modules)}.values())
 
     def rebuild(replacements: Sequence[Tensor]) -> Tree:

@@ -6,6 +6,7 @@ Data is not part of the package: ``METAOPT_DATA`` names a folder that holds it.
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import torch
@@ -31,7 +32,7 @@ def data_path(relative: str | Path) -> Path:
 
 def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:
     """All pictures of ``folder``, by name, as (1 or 3, H, W) uint8 tensors."""
-    files = sorted(f for f in data_path(folder).iterdir() if f.suffix.lower() in PICTURES)
+    files = [f for f in _files(folder) if f.suffix.lower() in PICTURES]
     if not files:
         raise MetaoptError(f"There is no picture ({', '.join(sorted(PICTURES))}) in {data_path(folder)}.")
     return [_bytes(read_image(f).pixels, grey) for f in files]
@@ -42,20 +43,38 @@ def read_slices(folder: str | Path, first: int = 0, last: int | None = None, eve
 
     Each volume's brightest percentile is white; slices that are mostly air are left out. (1, H, W) uint8 tensors.
     """
-    try:
-        import nibabel
-    except ImportError as error:
-        raise MetaoptError("Reading NIfTI needs nibabel: pip install 'metaopt-torch[mri]'.") from error
-    files = sorted(f for f in data_path(folder).iterdir() if f.name.endswith((".nii", ".nii.gz")))[first:last]
+    files = [f for f in _files(folder) if f.name.endswith((".nii", ".nii.gz"))][first:last]
     if not files:
         raise MetaoptError(f"There is no NIfTI volume between number {first} and {last} in {data_path(folder)}.")
     slices = []
     for file in files:
-        volume = torch.as_tensor(nibabel.load(file).get_fdata(dtype="float32"))  # type: ignore[attr-defined]
-        volume = (volume / torch.quantile(volume.flatten()[::7], 0.999)).clamp(0, 1)
+        volume = _read_volume(file)
+        few = volume.flatten()[:: max(7, volume.numel() // 2**23)]  # torch.quantile takes 2^24 values at most
+        volume = (volume / torch.quantile(few, 0.999)).clamp(0, 1)
         for axis in range(3):
             slices += [s[None] for s in volume.movedim(axis, 0)[::every] if float((s > 0.1).float().mean()) > 0.15]
     return [(255 * s).round().to(torch.uint8) for s in slices]
+
+
+def _files(folder: str | Path) -> list[Path]:
+    path = data_path(folder)
+    if not path.is_dir():
+        raise MetaoptError(f"{path} is a file; name the folder that it is in.")
+    return sorted(path.iterdir())
+
+
+def _read_volume(file: Path) -> Tensor:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise MetaoptError("Reading NIfTI needs nibabel: pip install 'metaopt-torch[mri]'.") from error
+    try:
+        volume = torch.as_tensor(nibabel.load(file).get_fdata(dtype="float32"))  # type: ignore[attr-defined]
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise MetaoptError(f"{file} is not a NIfTI volume that can be read, or not all of it: {error}.") from error
+    if volume.ndim != 3 or not volume.numel():
+        raise MetaoptError(f"{file} holds an array of shape {tuple(volume.shape)}; a volume has three axes.")
+    return volume
 
 
 def _bytes(pixels: Tensor, grey: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""The Recurrent Inference Machine: descent whose update is a recurrent network. Putzky and Welling, arXiv:1706.04008."""
+"""The Recurrent Inference Machine: descent whose update is a recurrent network (arXiv:1706.04008)."""
 
 from __future__ import annotations
 

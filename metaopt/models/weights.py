@@ -43,11 +43,12 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     Raises:
         MetaoptError: an unknown name, a corrupt or foreign file, weights that do not fit the card's model.
     """
-    path, card = _weight_file(name), read_card(name)
+    path = _weight_file(name)
     tensors, _ = load_tensors(path)
+    card = read_card(name)
     try:
         net = rim(**card["model"])
-    except TypeError as error:
+    except (MetaoptError, TypeError, ValueError, RuntimeError) as error:
         raise MetaoptError(f"The card of {path} describes another model than this version's rim: {error}.") from error
     expected = {n: tuple(t.shape) for n, t in net.state_dict().items()}
     found = {n: tuple(t.shape) for n, t in tensors.items()}
@@ -69,7 +70,10 @@ def _weight_file(name: str | Path) -> Path:
         return path
     path = SHIPPED / f"{name}.safetensors"
     if str(name) not in shipped():
-        raise MetaoptError(f"There are no shipped weights {str(name)!r}; there are {', '.join(shipped()) or 'none'}.")
+        raise MetaoptError(
+            f"There are no shipped weights {str(name)!r}; there are {', '.join(shipped()) or 'none'}. For weights of "
+            "your own give the path of their .safetensors file."
+        )
     return path
 
 

@@ -54,7 +54,7 @@ class _OnNumpy:
     def __call__(self, x: Tensor) -> Tensor:
         # Copied both ways: the function may work in place, or return a buffer that it writes to again.
         array = np.array(x.detach().cpu().resolve_conj().resolve_neg().numpy())
-        y = torch.tensor(np.ascontiguousarray(self.function(array)))
+        y = torch.from_numpy(np.array(self.function(array)))
         precision = x.dtype.to_real()
         return y.to(x.device, precision.to_complex() if y.is_complex() else precision)
 
@@ -101,6 +101,5 @@ class _Linear(torch.autograd.Function):
         return y.unflatten(0, samples.shape[:2]), 0
 
 
-@torch.compiler.disable  # dynamo traces no Function with a jvp, and breaks the graph here
 def _call(x: Tensor, forward: Function, adjoint: Function) -> Tensor:
     return _Linear.apply(x, forward, adjoint, torch.is_grad_enabled())

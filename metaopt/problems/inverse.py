@@ -79,6 +79,6 @@ def _check_noise(noise: Any, y: Tensor) -> Tensor:
         )
     if tensor.ndim > 1 or (tensor.ndim == 1 and len(tensor) not in (1, len(y))):
         raise MetaoptError(
-            f"The noise level has shape {tuple(tensor.shape)}; give one number, or one for each of the {len(y)} samples."
+            f"The noise level has shape {tuple(tensor.shape)}; give one number, or one for each of {len(y)} samples."
         )
     return tensor

@@ -11,18 +11,22 @@ from typing import Any
 
 
 def context(problem: Any) -> tuple[Any, ...]:
+    """Tensors that an update may look at besides the gradient; by default none."""
     return problem.context() if hasattr(problem, "context") else ()
 
 
 def at(problem: Any, k: int) -> Any:
+    """The problem as step k sees it; by default the same for every step."""
     return problem.at(k) if hasattr(problem, "at") else problem
 
 
 def buffers(problem: Any) -> Any:
+    """What computing the gradient changes, before the first step; by default nothing."""
     return problem.buffers() if hasattr(problem, "buffers") else ()
 
 
 def gradient_and_buffers(problem: Any, x: Any, buffers: Any) -> tuple[Any, Any]:
+    """The gradient at x, and the buffers after it was computed."""
     if hasattr(problem, "gradient_and_buffers"):
         return problem.gradient_and_buffers(x, buffers)
     return problem.gradient(x), buffers

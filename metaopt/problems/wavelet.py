@@ -55,11 +55,9 @@ class Wavelet(nn.Module):
         self.weight, self.levels, self.shifts, self.smoothing = slot(weight), levels, shifts, smoothing
 
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
-        def details(planes: Tensor) -> Tensor:
-            *details, _ = _analyze(planes, self.levels)
-            return sum(from_planes(d).abs().flatten(1).sum(1) for d in details)  # type: ignore[return-value]
-
-        return self.weight(k) * self._spin(details, self._pad(to_planes(x)))
+        planes = self._pad(to_planes(x))
+        totals = [_total(planes.roll(move, (-2, -1)), self.levels) for move in self._moves()]
+        return self.weight(k) * sum(totals) / len(totals)
 
     def gradient(self, x: Tensor, k: int = 0) -> Tensor:
         def pull_back(planes: Tensor) -> Tensor:
@@ -79,13 +77,13 @@ class Wavelet(nn.Module):
         planes = to_planes(x)
         return from_planes(self._spin(shrink, self._pad(planes))[..., : x.shape[-2], : x.shape[-1]])
 
+    def _moves(self) -> list[tuple[int, int]]:
+        return [(i, j) for i in range(self.shifts) for j in range(self.shifts)]
+
     def _spin(self, function: Callable[[Tensor], Tensor], planes: Tensor) -> Tensor:
-        """The mean of ``function`` over all shifts; what is an image again is shifted back."""
-        total: Any = 0
-        for move in [(i, j) for i in range(self.shifts) for j in range(self.shifts)]:
-            result = function(planes.roll(move, (-2, -1)) if any(move) else planes)
-            total = total + (result.roll((-move[0], -move[1]), (-2, -1)) if result.ndim == planes.ndim else result)
-        return total / self.shifts**2
+        """The mean over all moves of ``function`` on the moved image, moved back."""
+        moved = [function(planes.roll((i, j), (-2, -1))).roll((-i, -j), (-2, -1)) for i, j in self._moves()]
+        return sum(moved) / len(moved)  # type: ignore[return-value]
 
     def _indices(self, planes: Tensor, axis: int) -> Tensor:
         """Which pixel stands at each place of the mirrored axis."""
@@ -150,6 +148,12 @@ def _wrap(x: Tensor, after: bool) -> Tensor:
         rest = x.narrow(axis, 0 if after else n - 3 % n, 3 % n)
         x = torch.cat([*copies, rest] if after else [rest, *copies], axis)
     return x
+
+
+def _total(planes: Tensor, levels: int) -> Tensor:
+    """sum |c| over all details, (B,)."""
+    *details, _ = _analyze(planes, levels)
+    return sum(from_planes(d).abs().flatten(1).sum(1) for d in details)  # type: ignore[return-value]
 
 
 def _shrink(planes: Tensor, threshold: Any) -> Tensor:

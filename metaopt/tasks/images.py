@@ -59,7 +59,7 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Denoising:
-    """y = x + sigma n with sigma, in grey levels of 255, drawn for each patch from [low, high]; noise is not clipped."""
+    """y = x + sigma n, not clipped, with sigma (grey levels of 255) drawn for each patch from [low, high]."""
 
     patches: Patches
     low: float = 1.0
@@ -100,7 +100,7 @@ class RandomProjections:
 def block_projection(
     ensemble: Callable[..., Operator], ratio: float, shape: tuple[int, ...], block: int, seed: int
 ) -> Operator:
-    """One random projection with ``ratio`` times as many rows as pixels, applied to every block of (C, H, W) pictures."""
+    """One random projection of ``ratio`` times as many rows as pixels, for every block of (C, H, W) pictures."""
     channels = shape[0]
     rows = max(1, round(ratio * channels * block**2))
     return ensemble(rows, (channels, block, block), seed) @ Blocks(shape, block)

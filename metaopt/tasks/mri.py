@@ -40,7 +40,7 @@ class UndersampledMri:
 
 
 def smooth_phase(shape: tuple[int, int], generator: torch.Generator, modes: int = 3, size: float = 1.2) -> Tensor:
-    """exp(i phi), (H, W) complex, with phi a sum of ``modes`` x ``modes`` cosines of random amplitude, ``size`` radians."""
+    """exp(i phi), (H, W) complex: phi is a sum of ``modes`` x ``modes`` cosines, random, of ``size`` radians."""
     axes = [torch.linspace(0, math.pi, n) for n in shape]
     rows, columns = (torch.cos(torch.arange(modes)[:, None] * axis) for axis in axes)
     frequency = torch.arange(modes)[:, None] ** 2 + torch.arange(modes) ** 2

@@ -1,6 +1,7 @@
 """Training: one small loop, checkpoints and logs."""
 
-from .loop import Rate, Settings, Watch, train
+from .loop import train
 from .recipe import build, find_recipe, read_recipe, run_recipe
+from .settings import Rate, Settings, Watch
 
 __all__ = ["Rate", "Settings", "Watch", "build", "find_recipe", "read_recipe", "run_recipe", "train"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..core import MetaoptError
+from ..core.files import replacing
 
 COLUMNS = ("update", "loss", "rate", "gradient_norm", "validation", "minutes")
 
@@ -17,32 +19,42 @@ class Log:
 
     def __init__(self, folder: Path, update: int):
         self.path = folder / "log.csv"
-        try:
-            kept = [row for row in read_log(self.path) if int(row["update"]) <= update] if self.path.exists() else []
-            with self.path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                writer.writeheader()
-                writer.writerows(kept)
-        except OSError as error:
-            raise MetaoptError(f"Cannot write the log {self.path}: {error}.") from error
-        self._board = _tensorboard(folder)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(row for row in read_log(self.path) if int(row["update"]) <= update)
+        with replacing(self.path) as file:
+            file.write(text.getvalue().encode())
+        self._board = _tensorboard(folder, update)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS, restval="").writerow(row)
+        try:
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, COLUMNS, restval="").writerow(row)
+        except OSError as error:
+            raise MetaoptError(f"{self.path} cannot be written ({error.strerror}); free some room.") from error
         if self._board is not None:
             for name in set(row) - {"update"}:
                 self._board.add_scalar(name, row[name], row["update"])
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    """The rows that were written whole; none where there is no such file."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MetaoptError(f"The log {path} cannot be read: {error}.") from error
+    if rows and tuple(rows[0]) != COLUMNS:
+        raise MetaoptError(f"{path} is not the log of a training; train in a new folder, or remove it.")
+    return rows
 
 
-def _tensorboard(folder: Path) -> Any:
+def _tensorboard(folder: Path, update: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=update + 1)

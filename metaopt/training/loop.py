@@ -6,7 +6,6 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,85 +14,43 @@ from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
 from ..core.files import make_folder
+from ..core.tree import describe
 from ..losses import Loss, mse, trajectory_loss
 from ..models.weights import load_tensors, save_tensors
 from ..tasks import Task
 from .checkpoint import pack_optimizer, unpack_optimizer
 from .distributed import Workers, hold_gradients, workers
 from .log import Log
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Learning rate: a linear rise over ``warmup`` updates to ``peak``, then a half cosine down to ``final``."""
-
-    peak: float = 1e-3
-    final: float = 1e-5
-    warmup: int = 100
-
-    def at(self, update: int, updates: int) -> float:
-        if update < self.warmup:
-            return self.peak * (update + 1) / self.warmup
-        done = (update - self.warmup) / max(1, updates - self.warmup)
-        return self.final + (self.peak - self.final) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    - ``updates``: of the parameters, in total (a resumed run continues towards the same total).
-    - ``steps``: (fewest, most) unrolled steps; every batch draws its own. With ``Truncated(last=fewest)`` the steps
-      before are a start without a graph, which teaches the machine to stay where it is when it is run on.
-    - ``clip``: bound on the norm of all gradients together. ``ema``: decay of the averaged weights that are validated
-      and shipped. ``batches``: batches whose gradients are averaged in one update.
-    - ``weights``: of the steps in the loss. ``bfloat16``: convolutions and matrix products in bfloat16.
-    """
-
-    updates: int = 1000
-    steps: tuple[int, int] = (8, 8)
-    rate: Rate = field(default_factory=Rate)
-    clip: float = 1.0
-    ema: float = 0.999
-    batches: int = 1
-    weights: str | Sequence[float] = "uniform"
-    bfloat16: bool = False
-
-
-@dataclass(frozen=True)
-class Watch:
-    """When to look and save: a row of the log, a validation over ``batches`` fixed batches, a checkpoint."""
-
-    log_every: int = 50
-    validate_every: int = 500
-    checkpoint_every: int = 200
-    batches: int = 8
+from .settings import Settings, Watch
 
 
 def train(
     net: Unrolled[Any, Any, Any],
     task: Task,
     folder: Path | str,
-    settings: Settings = Settings(),
+    settings: Settings = Settings(),  # noqa: B008
     validation: Task | None = None,
     loss: Loss = mse,
-    watch: Watch = Watch(),
+    watch: Watch = Watch(),  # noqa: B008
     seed: int = 0,
 ) -> dict[str, Any]:
     """Train ``net`` in place on ``task`` and leave ``folder/weights.safetensors`` (averaged), the log and a checkpoint.
 
     Batch j of update u is ``task.sample(hash of (seed, u, j))``: a run that was cut off at any moment and started again
-    continues to the same numbers. Returns {"loss", "validation", "minutes", "updates"}.
+    continues to the same numbers. Returns {"loss", "validation", "minutes", "updates"}; the loss is that of the last
+    update, None where the run was complete already.
 
     Raises:
         MetaoptError: a loss that is not finite (names update, batch seed and the largest gradient; the last checkpoint
-            is kept), a folder that cannot be written, a checkpoint of another network.
+            is kept), a folder that cannot be written, a checkpoint of another network or seed.
     """
+    if not isinstance(net, Unrolled):
+        raise MetaoptError(f"train needs an unrolled algorithm, as metaopt.unroll gives, not {type(net).__name__}.")
     with workers() as team:
         run = _Run(net, settings, Path(folder), team, loss, seed)
         run.resume()
         log = Log(run.folder, run.update) if team.leads else None
-        result: dict[str, Any] = {"validation": None}
+        result: dict[str, Any] = {"loss": None, "validation": None}
         for update in _progress(range(run.update, settings.updates), settings.updates, team):
             row = run.step(task)
             due = run.update % watch.validate_every == 0 or run.update == settings.updates
@@ -127,12 +84,12 @@ class _Run:
     def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: Loss, seed: int):
         self.net, self.settings, self.folder, self.team = net, settings, folder, team
         self.loss, self.seed = loss, seed
+        self.parallel = team.wrap(net)  # which gives every process the first one's parameters
         self.parameters = dict(net.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = torch.optim.Adam(net.parameters(), settings.rate.peak)
         self.update, self.before, self.begun = 0, 0.0, time.monotonic()
         make_folder(folder)
-        self.parallel = team.wrap(net)
 
     def minutes(self) -> float:
         return self.before + (time.monotonic() - self.begun) / 60
@@ -151,10 +108,11 @@ class _Run:
                 loss.backward()
             total += loss.detach().double()
             if not torch.isfinite(total):
-                self._stop(batch_seed(self.seed, self.update, j), float(total))
-        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
+                self._stop([j], float(total))
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])
         if not torch.isfinite(norm):
-            self._stop(batch_seed(self.seed, self.update, mine[-1]), float(total))
+            self._stop(range(self.settings.batches), float(total))
+        nn.utils.clip_grads_with_norm_(self.parameters.values(), self.settings.clip, norm)
         self.optimizer.step()
         self.update += 1
         decay = min(self.settings.ema, self.update / (self.update + 10))
@@ -171,13 +129,14 @@ class _Run:
             trajectory = net(problem, steps=steps)
         return trajectory_loss(trajectory, target, self.loss, self.settings.weights)
 
-    def _stop(self, seed: int, loss: float) -> None:
+    def _stop(self, batches: Sequence[int], loss: float) -> None:
+        seeds = ", ".join(str(batch_seed(self.seed, self.update, j)) for j in batches)
         norms = {n: float(p.grad.abs().max()) for n, p in self.parameters.items() if p.grad is not None}
         name = max(norms, key=lambda n: math.inf if math.isnan(norms[n]) else norms[n], default="none")
         raise MetaoptError(
-            f"Training stopped at update {self.update}: the loss is {loss} on the batch of seed {seed}, and the largest "
-            f"gradient, {norms.get(name, 0.0):.3g}, is that of {name}. The last checkpoint in {self.folder} is intact; "
-            "lower the rate or the clip, or look at that batch by task.sample(seed)."
+            f"Training stopped at update {self.update}: the loss is {loss} on the batch of seed {seeds}, and the "
+            f"largest gradient, {norms.get(name, 0.0):.3g}, is that of {name}. The last checkpoint in {self.folder} "
+            "is intact; lower the rate or the clip, or look at that batch by task.sample(seed)."
         )
 
     @torch.no_grad()
@@ -199,19 +158,23 @@ class _Run:
             parameter.copy_(self.average[name])
 
     def save(self) -> None:
+        """The weights before the checkpoint: cut off in between, a resumed run writes both again."""
         if self.team.leads:
+            shipped = {**dict(self.net.named_buffers()), **self.average}
+            save_tensors(self.folder / "weights.safetensors", shipped, {"update": self.update})
             state, rest = pack_optimizer(self.optimizer)
             tensors = {f"parameter/{n}": p for n, p in self.parameters.items()}
             tensors |= {f"average/{n}": t for n, t in self.average.items()}
             tensors |= {f"optimizer/{n}": t for n, t in state.items()}
             card = {"update": self.update, "minutes": self.minutes(), "optimizer": rest, "seed": self.seed}
             save_tensors(self.folder / "checkpoint.safetensors", tensors, card)
-            shipped = {**dict(self.net.named_buffers()), **self.average}
-            save_tensors(self.folder / "weights.safetensors", shipped, {"update": self.update})
         self.team.wait()
 
     def resume(self) -> None:
         path = self.folder / "checkpoint.safetensors"
+        if self.team.leads:
+            for part in self.folder.glob(".*.part"):  # of a run that was killed while it wrote
+                part.unlink(missing_ok=True)
         if not path.exists():
             return
         tensors, card = load_tensors(path)
@@ -219,8 +182,14 @@ class _Run:
         for name, tensor in tensors.items():
             kind, _, rest = name.partition("/")
             parts.setdefault(kind, {})[rest] = tensor
-        if {n: t.shape for n, t in parts["parameter"].items()} != {n: p.shape for n, p in self.parameters.items()}:
+        found, own = ({n: describe(t) for n, t in of.items()} for of in (parts["parameter"], self.parameters))
+        if found != own:
             raise MetaoptError(f"{path} belongs to another network; train in a new folder, or remove it.")
+        if card["seed"] != self.seed:
+            raise MetaoptError(
+                f"{path} belongs to a training of seed {card['seed']}, not {self.seed}; train in a new folder, or "
+                "remove it."
+            )
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(parts["parameter"][name])

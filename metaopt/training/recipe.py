@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from ..core import MetaoptError
+from ..core import MetaoptError, Unrolled
 from ..core.files import replacing
-from .loop import Settings, Watch, train
+from .loop import train
+from .settings import Settings, Watch
 
 KEYS = ("model", "task", "validation", "settings", "watch", "seed")
 
@@ -46,7 +47,19 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
     if not isinstance(recipe, dict) or not {"model", "task"} <= set(recipe) or set(recipe) - set(KEYS):
         found = ", ".join(map(str, recipe)) if isinstance(recipe, dict) else type(recipe).__name__
         raise MetaoptError(f"A recipe has the entries {', '.join(KEYS)} (the first two at least); {path} has {found}.")
+    _check_entries(recipe, path)
     return recipe
+
+
+def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
+    for name in ("model", "task"):
+        if not isinstance(recipe[name], dict) or "call" not in recipe[name]:
+            raise MetaoptError(f"The entry {name} of {path} must be a mapping that says what to call.")
+    for name in ("settings", "watch"):
+        if not isinstance(recipe.get(name) or {}, dict):
+            raise MetaoptError(f"The entry {name} of {path} must be a mapping, not {recipe[name]!r}.")
+    if type(recipe.get("seed", 0)) is not int:
+        raise MetaoptError(f"The entry seed of {path} must be a whole number, not {recipe['seed']!r}.")
 
 
 def build(node: Any) -> Any:
@@ -59,12 +72,15 @@ def build(node: Any) -> Any:
         return {key: build(value) for key, value in node.items()}
     function = _public_name(str(node["call"]))
     keywords = {key: build(value) for key, value in node.items() if key != "call"}
+    signature = inspect.signature(function)
     try:
-        inspect.signature(function).bind(**keywords)
+        signature.bind(**keywords)
     except TypeError as error:
-        known = ", ".join(inspect.signature(function).parameters)
-        raise MetaoptError(f"{node['call']}: {error}; it takes {known}.") from error
-    return function(**keywords)
+        raise MetaoptError(f"{node['call']}: {error}; it takes {', '.join(signature.parameters)}.") from error
+    try:
+        return function(**keywords)
+    except (TypeError, ValueError) as error:
+        raise MetaoptError(f"{node['call']} cannot be made of what the recipe says: {error}.") from error
 
 
 def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
@@ -76,7 +92,8 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     seed = recipe.get("seed", 0)
     torch.manual_seed(seed)
     net = build(recipe["model"])
-    settings, watch = (build({"call": c, **recipe.get(n, {})}) for n, c in (("settings", SETTINGS), ("watch", WATCH)))
+    settings = build({**(recipe.get("settings") or {}), "call": SETTINGS})
+    watch = build({**(recipe.get("watch") or {}), "call": WATCH})
     task, validation = build(recipe["task"]), build(recipe.get("validation"))
     result = train(net, task, folder, settings, validation, watch=watch, seed=seed)
     card = _card(recipe, net, result, Path(path).stem)
@@ -85,14 +102,14 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     return result
 
 
-def _card(recipe: dict[str, Any], net: torch.nn.Module, result: dict[str, Any], name: str) -> dict[str, Any]:
+def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: str) -> dict[str, Any]:
     """What a reader of the weights must know. The model's entries are the builder's keywords, without the gradient."""
     model = {key: value for key, value in recipe["model"].items() if key not in ("call", "gradient")}
     return {
         "name": name,
         "model": model,
         "parameters": sum(p.numel() for p in net.parameters()),
-        "trained_steps": model.get("steps"),
+        "trained_steps": net.steps,
         "updates": result["updates"],
         "minutes": round(result["minutes"], 1),
         "validation_loss": result["validation"],
@@ -113,8 +130,7 @@ def _public_name(name: str) -> Any:
         owner = importlib.import_module(module)
     except ImportError as error:
         raise MetaoptError(f"There is no module {module} (asked for by {name!r}).") from error
-    if attribute not in getattr(owner, "__all__", ()):
-        raise MetaoptError(
-            f"{module} has no public name {attribute!r}; it has {', '.join(getattr(owner, '__all__', ()))}."
-        )
+    callables = [name for name in getattr(owner, "__all__", ()) if callable(getattr(owner, name))]
+    if attribute not in callables:
+        raise MetaoptError(f"{module} has nothing public to call named {attribute!r}; it has {', '.join(callables)}.")
     return getattr(owner, attribute)

@@ -5,7 +5,7 @@ Putzky and Welling, arXiv:1706.04008.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import MetaoptError
+from ..core.tree import describe
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+def convolution_of(dims: int) -> Callable[..., nn.Module]:
+    """The convolution over ``dims`` axes."""
+    if dims not in CONVOLUTIONS:
+        raise MetaoptError(f"Convolutions have 1, 2 or 3 dims, not {dims!r}.")
+    return CONVOLUTIONS[dims]
 
 
 class GruCell(nn.Module):
@@ -28,7 +36,7 @@ class GruCell(nn.Module):
 
     def __init__(self, features: int, kernel: int, dilation: int = 1, dims: int = 2):
         super().__init__()
-        convolution, padding = CONVOLUTIONS[dims], dilation * (kernel // 2)
+        convolution, padding = convolution_of(dims), dilation * (kernel // 2)
         self.input = convolution(features, 3 * features, kernel, padding=padding, dilation=dilation)
         self.state = convolution(features, 3 * features, kernel, padding=padding, dilation=dilation)
 
@@ -43,10 +51,10 @@ class GruCell(nn.Module):
 class ConvGru(nn.Module):
     """The update of the Recurrent Inference Machine.
 
-    (x, gradient, log noise) -> convolution 5x5 -> GRU -> [convolution 3x3 -> GRU ...] -> convolution 3x3 -> change of x.
+    (x, gradient, log noise) -> convolution 5x5 -> GRU -> [convolution 3x3 -> GRU ...] -> convolution 3x3 -> change.
 
-    Where the problem gives its log noise level as first context, the gradient is multiplied by noise^2, so that its size
-    does not depend on the level (A^H (A x - y) for a Gaussian likelihood); the level is an input map of its own.
+    Where the problem gives its log noise level as first context, the gradient is multiplied by noise^2, so that its
+    size does not depend on the level (A^H (A x - y) for a Gaussian likelihood); the level is an input map of its own.
 
     Args:
         channels: C, real channels of x, which is (B, C, ...). For complex x see :class:`RealImaginary`.
@@ -72,7 +80,7 @@ class ConvGru(nn.Module):
         super().__init__()
         if any(kernel % 2 == 0 for kernel in kernels) or not kernels:
             raise MetaoptError(f"ConvGru needs at least one GRU, with odd kernels, but got kernels={tuple(kernels)}.")
-        convolution = CONVOLUTIONS[dims]
+        convolution = convolution_of(dims)
         self.channels, self.hidden, self.stride, self.dims, self.context = channels, hidden, stride, dims, context
         self.embed = convolution(2 * channels + context, hidden, 5, stride=stride)
         self.between = nn.ModuleList(
@@ -86,7 +94,9 @@ class ConvGru(nn.Module):
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
         """Zero states, one a GRU, each (B, hidden, ceil(size / stride) ...)."""
-        self._check(x, context)
+        if x.is_complex():
+            raise MetaoptError(f"ConvGru updates real x, but x is {describe(x)}; wrap it in RealImaginary.")
+        check_fits(x, context, self.channels, self.context, self.embed)
         size = [-(-n // self.stride) for n in x.shape[2:]]
         return tuple(x.new_zeros(len(x), self.hidden, *size) for _ in self.memories)
 
@@ -102,18 +112,26 @@ class ConvGru(nn.Module):
         change = self.head(features)
         return change[(..., *[slice(0, n) for n in x.shape[2:]])], tuple(states)
 
-    def _check(self, x: Tensor, context: tuple[Any, ...]) -> None:
-        if x.ndim != self.dims + 2 or x.shape[1] != self.channels or x.is_complex():
-            raise MetaoptError(
-                f"This cell updates real x of shape (B, {self.channels}, {', '.join(['n'] * self.dims)}), but x is "
-                f"{tuple(x.shape)} {x.dtype}; build it for that many channels and dims"
-                + (", or wrap it in RealImaginary for complex x." if x.is_complex() else ".")
-            )
-        if len(context) != self.context:
-            raise MetaoptError(
-                f"This cell reads {self.context} context tensors (1: the log noise level), but the problem gives "
-                f"{len(context)}; give the problem noise=..., or build the cell with context={len(context)}."
-            )
+
+def check_fits(x: Tensor, context: tuple[Any, ...], channels: int, maps: int, convolution: nn.Module) -> None:
+    """Raise unless x fits ``convolution``, which reads ``channels`` real channels and ``maps`` context tensors."""
+    weight: Tensor = convolution.weight  # type: ignore[assignment]
+    dims, parts = weight.ndim - 2, 2 if x.is_complex() else 1
+    if x.ndim != dims + 2 or parts * x.shape[1] != channels:
+        raise MetaoptError(
+            f"This network reads x of shape (B, {channels}, {', '.join(['n'] * dims)}), a complex channel counting as "
+            f"two, but x is {describe(x)}; build it for that many channels and dims."
+        )
+    if (x.real.dtype, x.device) != (weight.dtype, weight.device):
+        raise MetaoptError(
+            f"This network's weights are {weight.dtype} on {weight.device}, but x is {x.dtype} on {x.device}; move one "
+            "to the other by .to(...)."
+        )
+    if len(context) != maps:
+        raise MetaoptError(
+            f"This network reads {maps} context tensors (1: the log noise level), but the problem gives "
+            f"{len(context)}; give the problem noise=..., or build the network with context={len(context)}."
+        )
 
 
 def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
@@ -141,13 +159,15 @@ def real_channels(x: Tensor) -> Tensor:
 
 
 class RealImaginary(nn.Module):
-    """An update for complex x made of one for real x: C complex channels are its 2C real ones (all real parts first)."""
+    """An update for complex x made of one for real x: C complex channels are its 2C real ones, real parts first."""
 
     def __init__(self, update: nn.Module):
         super().__init__()
         self.update = update
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> Any:
+        if not x.is_complex():
+            raise MetaoptError(f"RealImaginary updates complex x, but x is {describe(x)}; leave it out for real x.")
         return self.update.init(real_channels(x), context)  # type: ignore[operator]
 
     def forward(

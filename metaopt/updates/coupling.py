@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import MetaoptError
-from .conv_gru import CONVOLUTIONS, TRANSPOSED, gradient_features, replicate_border
+from .conv_gru import TRANSPOSED, check_fits, convolution_of, gradient_features, replicate_border
 
 
 class GradientReader(nn.Module):
@@ -18,11 +18,12 @@ class GradientReader(nn.Module):
 
     def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, context: int = 1):
         super().__init__()
-        self.stride = stride
-        self.embed = CONVOLUTIONS[dims](2 * channels + context, hidden, 5, stride=stride)
-        self.refine = CONVOLUTIONS[dims](hidden, hidden, 3, padding=1)
+        self.channels, self.stride, self.context = channels, stride, context
+        self.embed = convolution_of(dims)(2 * channels + context, hidden, 5, stride=stride)
+        self.refine = convolution_of(dims)(hidden, hidden, 3, padding=1)
 
     def forward(self, gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+        check_fits(x, context, self.channels, self.context, self.embed)
         if any(n % self.stride for n in x.shape[2:]):
             raise MetaoptError(
                 f"An invertible step of stride {self.stride} needs sizes that are multiples of it, but x is "
@@ -43,7 +44,7 @@ class Coupling(nn.Module):
         super().__init__()
         if hidden % 2:
             raise MetaoptError(f"Coupling splits its features in halves, so hidden must be even, not {hidden}.")
-        half, convolution = hidden // 2, CONVOLUTIONS[dims]
+        half, convolution = hidden // 2, convolution_of(dims)
         self.shifts = nn.ModuleList(
             nn.Sequential(convolution(half, hidden, 3, padding=1), nn.ReLU(), convolution(hidden, half, 3, padding=1))
             for _ in range(2 * layers)
@@ -77,7 +78,7 @@ class Writer(nn.Module):
         super().__init__()
         self.is_complex = is_complex
         if stride == 1:
-            self.head: nn.Module = CONVOLUTIONS[dims](hidden, channels, 3, padding=1)
+            self.head: nn.Module = convolution_of(dims)(hidden, channels, 3, padding=1)
         else:
             self.head = TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
 

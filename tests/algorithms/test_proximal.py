@@ -62,7 +62,7 @@ def lasso_by_scipy(a: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 99))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_ista_meets_the_optimality_conditions_of_the_lasso(seed: int) -> None:
     a, y, penalty = lasso(seed)
     z = unroll(Ista(a, penalty), 8000, keep="last")(y).final

@@ -10,7 +10,7 @@ import pytest
 
 from metaopt.report import Rival, Row, Section, write_page
 
-from .conftest import Browser
+from ..conftest import Browser
 
 MOVE = """
 const slider = document.querySelector("#section-1 .step");

@@ -40,6 +40,11 @@ class Reversible:
         report = Report(len(ks))
         given, rebuild = tree.partition((algorithm, problem))
         begin = tree.leaves(state)
+        wanted = torch.is_grad_enabled() and any(t.requires_grad for t in [*given, *begin])
+        if not (wanted and ks):
+            outputs, state = iterate(algorithm, problem, state, ks, keep)
+            check_captured(() if wanted else tree.leaves((outputs, state)), (), "Reversible")
+            return outputs, state, report
         walk = _Walk(rebuild, len(given), tree.map(lambda t: t.new_empty(0), state), ks, keep)
 
         def backward(tensors: Sequence[Tensor], results: Sequence[Tensor], cotangents: Sequence[Tensor | None]) -> Any:

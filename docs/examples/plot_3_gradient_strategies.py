@@ -1,0 +1,195 @@
+r"""
+Choose a gradient strategy
+==========================
+
+``unroll(algorithm, steps, gradient=...)`` takes an object that owns the loop and decides how it is differentiated. The
+algorithm never knows. The outputs of the forward pass are the same for all but ``Implicit``, which stops when it has
+converged; what differs is memory, time, and whether the gradient is exact.
+
+.. list-table::
+   :header-rows: 1
+   :widths: 20 16 30 34
+
+   * - strategy
+     - memory in T
+     - take it when
+     - needs, or refuses
+   * - :class:`~metaopt.Backprop`
+     - O(T)
+     - it fits into memory
+     - nothing; the only one under ``mo.vmap``, ``torch.func``
+   * - :class:`~metaopt.Checkpointed`
+     - O(√T)
+     - it does not fit, any algorithm
+     - one more forward pass; no tensor hidden in a closure
+   * - :class:`~metaopt.Reversible`
+     - O(1)
+     - T is large and the step can be undone
+     - ``inverse_step``; first derivatives only; drift grows with T
+   * - :class:`~metaopt.Truncated`
+     - O(m)
+     - a long run, and a biased gradient is good enough
+     - nothing; the first T − m outputs carry no gradient
+   * - :class:`~metaopt.Implicit`
+     - O(1)
+     - the algorithm runs to a fixed point
+     - convergence; refuses ``per_step``; first derivatives only; one output
+
+Memory and time depend on the machine and on the size of the state; they are measured by ``python -m benchmarks.recipe``,
+which compares full, checkpointed and reversible gradients for T from 8 to 256. This page is about correctness, so it
+computes in float64.
+"""
+
+import warnings
+
+import matplotlib.pyplot as plt
+import torch
+
+import metaopt as mo
+
+torch.manual_seed(0)
+
+# %%
+# The same gradient in three ways
+# -------------------------------
+# The problem: find x from 20 noisy projections. The algorithm: gradient descent with momentum, in the form that can be
+# run backwards. Two numbers are learned, the step size and the momentum.
+
+A = torch.randn(20, 10, dtype=torch.float64) / 20**0.5
+target = torch.randn(8, 10, dtype=torch.float64)
+problem = mo.InverseProblem(A, target @ A.T + 0.05 * torch.randn(8, 20, dtype=torch.float64))
+algorithm = mo.parameterize(
+    mo.reversible_momentum(step_size=0.02, momentum=0.9), {"read.factor": mo.shared(), "mix.factor": mo.shared()}
+)
+
+
+def gradient(strategy, steps=32, weights="uniform"):
+    """d loss / d (step size, momentum), and the report of the run."""
+    trajectory = mo.unroll(algorithm, steps, gradient=strategy)(problem)
+    loss = mo.trajectory_loss(trajectory, target, weights=weights)
+    algorithm.zero_grad()
+    loss.backward()
+    return torch.stack([p.grad.clone() for p in algorithm.parameters()]), trajectory.report
+
+
+exact, _ = gradient(mo.Backprop())
+for strategy in (mo.Backprop(), mo.Checkpointed(), mo.Checkpointed(every=4), mo.Reversible()):
+    found, report = gradient(strategy)
+    error = ((found - exact).norm() / exact.norm()).item()
+    print(f"{strategy!s:26} gradient {found.tolist()}   relative error {error:.0e}")
+
+# %%
+# ``Reversible`` keeps only the last state and undoes one step after another, so rounding errors grow on the way back. It
+# knows where it must arrive, the initial state, and reports by how much it missed it:
+
+_, report = gradient(mo.Reversible())
+print("float64,  32 steps:", report)
+
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    algorithm.float()
+    problem32, target32 = mo.core.tree.to((problem, target), dtype=torch.float32)
+    trajectory = mo.unroll(algorithm, 250, gradient=mo.Reversible())(problem32)
+    mo.trajectory_loss(trajectory, target32).backward()
+    algorithm.double()
+print("float32, 250 steps:", trajectory.report)
+print(caught[0].message)
+
+# %%
+# Truncated: cheaper, and biased
+# ------------------------------
+# ``Truncated(last=m)`` runs the first T − m steps without a graph. Memory is that of m steps. What the early steps do to
+# the result is not seen, so the gradient has an error that no number of samples averages away. How large it is depends on
+# how long the algorithm remembers: measure it on your own problem, as here, with a loss on the last step of 32.
+
+lasts = [1, 2, 4, 8, 12, 16, 20, 24, 28, 32]
+errors, angles = [], []
+exact, _ = gradient(mo.Backprop(), weights="last")
+for last in lasts:
+    found, _ = gradient(mo.Truncated(last), weights="last")
+    errors.append(((found - exact).norm() / exact.norm()).item())
+    angles.append(torch.cosine_similarity(found, exact, dim=0).item())
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.3), layout="constrained")
+left.plot(lasts, errors, "o-", markersize=4)
+left.set(xlabel="last (steps differentiated, of 32)", ylabel="relative error of the gradient", ylim=(0, None))
+right.plot(lasts, angles, "o-", markersize=4)
+right.axhline(1, color="0.6", linestyle="--")
+right.set(xlabel="last (steps differentiated, of 32)", ylabel="cosine of the angle to the exact gradient")
+for axes in (left, right):
+    axes.grid(alpha=0.3)
+
+# %%
+# With one value a step the bias is plain to see: the early steps get no gradient at all.
+
+untied = mo.parameterize(algorithm, {"read": mo.per_step(6)})
+trajectory = mo.unroll(untied, 6, gradient=mo.Truncated(2))(problem)
+mo.trajectory_loss(trajectory, target, weights="last").backward()
+for name, parameter in untied.named_parameters():
+    if name.startswith("read"):
+        print(name, [f"{g:.2g}" for g in parameter.grad.flatten().tolist()])
+
+# %%
+# Implicit: differentiate the answer, not the way to it
+# -----------------------------------------------------
+# Where an algorithm runs to a fixed point ``x* = f(x*)``, the implicit function theorem gives the gradient from ``x*``
+# alone, by one linear system. Here: how should the weight of a sparsity prior change so that the estimate gets nearer to
+# the target? The long unroll is the reference.
+
+lasso = mo.ProximalGradient(mo.Sparsity(mo.shared(0.02)), step_size=mo.step_size_for(problem))
+
+
+def weight_gradient(strategy, steps):
+    trajectory = mo.unroll(lasso, steps, gradient=strategy, keep="last")(problem)
+    lasso.zero_grad()
+    mo.mse(trajectory.final, target).backward()
+    return lasso.prior(0).weight.value.grad.item(), trajectory.report
+
+
+reference, _ = weight_gradient(mo.Backprop(), 600)
+for tolerance in (1e-2, 1e-4, 1e-6, 1e-8):
+    found, report = weight_gradient(mo.Implicit(tolerance=tolerance), 600)
+    error = abs(found - reference) / abs(reference)
+    print(f"tolerance {tolerance:.0e}: {report.steps:3d} steps, relative error of the gradient {error:.0e}")
+print(report)
+
+# %%
+# The report says whether it converged. Where it did not, the gradient cannot be trusted, and a warning says so:
+
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    _, report = weight_gradient(mo.Implicit(), 10)
+print(caught[0].message)
+print(report)
+
+# %%
+# What is refused, and how it sounds
+# ----------------------------------
+
+
+def show(attempt):
+    try:
+        attempt()
+    except mo.MetaoptError as error:
+        print("MetaoptError:", error, "\n")
+
+
+# Implicit differentiation of steps that differ.
+two_sizes = mo.parameterize(lasso, {"step_size": mo.per_step(10)})
+show(lambda: mo.unroll(two_sizes, 10, gradient=mo.Implicit())(problem))
+
+# A step without an inverse.
+show(lambda: mo.unroll(lasso, 10, gradient=mo.Reversible())(problem))
+
+# Second derivatives, where the backward pass is not itself differentiable. Checkpointed() gives them.
+loss = mo.mse(mo.unroll(algorithm, 8, gradient=mo.Reversible())(problem).final, target)
+show(lambda: torch.autograd.grad(loss, list(algorithm.parameters()), create_graph=True))
+
+# %%
+# Which one, then?
+# ----------------
+# Start with ``Backprop``. When memory runs out, write ``gradient=mo.Checkpointed()`` and change nothing else. For very
+# deep machines build the step so that it can be undone (:func:`~metaopt.models.irim`) and use ``Reversible``. For solvers
+# that converge, ``Implicit``. ``Truncated`` is the choice of learned optimizers that run for thousands of steps, and a
+# useful regulariser: with a random number of steps before the differentiated ones, a machine learns to stay where it is
+# when it is run on (the recipes of this package are trained like that).

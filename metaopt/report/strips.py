@@ -1,0 +1,59 @@
+"""A figure of several sections: what was measured, a few time-steps, the rival, the target, and the error."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from metaopt.core.files import replacing
+from metaopt.report.viewer import Section
+
+ERROR = 0.2  # grey value at which the error panel is white
+
+
+def save_strips(path: Path, sections: Sequence[Section]) -> Path:
+    """One row for each section, on one grey scale from 0 to 1 (the error from 0 to ``ERROR``), as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = [_panels(section) for section in sections]
+    columns = max(len(row) for row in rows)
+    figure = Figure(figsize=(2.0 * columns, 2.35 * len(rows)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes, row, section in zip(grid, rows, sections, strict=True):
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (name, picture, white) in zip(axes, row, strict=False):
+            axis.imshow(_array(picture), cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+            axis.set_title(name, fontsize=8)
+        axes[0].text(-0.06, 0.5, section.title, rotation=90, transform=axes[0].transAxes, ha="right", va="center")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    with replacing(path) as file:
+        file.write(buffer.getvalue())
+    return path
+
+
+def _panels(section: Section) -> list[tuple[str, Tensor, float]]:
+    """(caption, picture, white) from left to right."""
+    walk, best = section.walk, max(section.rivals, key=lambda rival: rival.psnr)
+    shown = sorted({0, 1, 2, walk.trained_steps})
+    steps = [
+        ("start" if t == 0 else f"{walk.method}, step {t}", walk.estimates[t], f"{walk.psnr[t]:.2f} dB") for t in shown
+    ]
+    final = walk.estimates[walk.trained_steps]
+    return [
+        *((f"{name}\n{score}", picture, 1.0) for name, picture, score in steps),
+        (f"{best.name}\n{best.psnr:.2f} dB", best.picture, 1.0),
+        ("target\n", section.target, 1.0),
+        (f"|error| of {walk.method}\nwhite = {ERROR}", (final - section.target).abs(), ERROR),
+    ]
+
+
+def _array(picture: Tensor) -> Any:
+    return picture.numpy() if picture.ndim == 2 else picture.movedim(0, -1).numpy()

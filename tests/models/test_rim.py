@@ -1,0 +1,118 @@
+"""The machines: tied and untied, run longer than trained, and the invertible one run backwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import metaopt as mo
+from metaopt.models import irim, rim, untie
+from metaopt.updates import RealImaginary
+
+from ..helpers import kspace_problem, normal, picture_problem, seeded
+
+
+def problem_of(kind: dict[str, Any], size: tuple[int, ...] = (6, 4)) -> mo.InverseProblem:
+    return kspace_problem(0) if kind.get("is_complex") else picture_problem(0, *size)
+
+
+def perturb(net: torch.nn.Module, scale: float = 0.3) -> None:
+    """Other weights everywhere, and for untied steps others at every step."""
+    with torch.no_grad():
+        for i, parameter in enumerate(net.parameters()):
+            parameter.add_(scale * parameter.abs().mean() * normal(i, *parameter.shape))
+
+
+def gap(a: Tensor, b: Tensor) -> float:
+    return float((a - b).detach().abs().max())
+
+
+@pytest.mark.parametrize("model", [rim, irim])
+@pytest.mark.parametrize("kind", [{}, {"is_complex": True, "stride": 2}], ids=["real", "complex"])
+def test_untied_steps_start_equal_and_learn_apart(model: Any, kind: dict[str, Any]) -> None:
+    tied = seeded(lambda: model(hidden=4, steps=3, **kind))
+    untied, problem = untie(tied), problem_of(kind)
+    assert all(torch.equal(a, b) for a, b in zip(tied(problem).outputs, untied(problem).outputs, strict=True))
+    optimizer = torch.optim.SGD(untied.parameters(), 0.1)
+    untied(problem).final.abs().square().sum().backward()
+    optimizer.step()
+    for name, parameter in untied.named_parameters():
+        assert len(parameter) == 3, name
+    moved = [gap(p[0], p[2]) for p in untied.parameters()]
+    assert max(moved) > 1e-6
+    assert sum(p.numel() for p in untied.parameters()) == 3 * sum(p.numel() for p in tied.parameters())
+
+
+def test_tied_steps_run_on_and_untied_ones_say_how_many_there_are() -> None:
+    tied, problem = seeded(lambda: rim(hidden=4, steps=3)), problem_of({})
+    longer = tied(problem, steps=7)
+    assert len(longer.outputs) == 7
+    assert torch.equal(longer.outputs[2], tied(problem).final)
+    assert gap(longer.outputs[6], longer.outputs[5]) > 0
+    with pytest.raises(mo.MetaoptError, match="3.*7|7.*3"):
+        untie(tied)(problem, steps=7)
+
+
+@pytest.mark.parametrize("tying", [lambda net: net, untie], ids=["tied", "untied"])
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [({"layers": 3}, (6, 4)), ({"stride": 2, "is_complex": True}, (6, 8)), ({"dims": 3, "stride": 2}, (2, 4, 2))],
+    ids=["2-D", "complex", "3-D"],
+)
+def test_the_invertible_machine_runs_backwards_exactly(kind: dict[str, Any], size: tuple[int, ...], tying: Any) -> None:
+    """The published trap: an inverse that is wrong for untied steps (error 1.95 against 7e-5)."""
+    steps = 5
+    net = tying(seeded(lambda: irim(hidden=4, steps=steps, **kind)))
+    perturb(net)
+    algorithm, problem = net.algorithm, problem_of(kind, size)
+    states = [algorithm.init(problem)]
+    for k in range(steps):
+        states.append(algorithm.step(problem, states[-1], k))
+    assert gap(states[-1].memory, states[0].memory) > 1e-2
+    assert gap(states[-1].x, states[0].x) > 1e-3
+    state = states[-1]
+    for k in reversed(range(steps)):
+        state = algorithm.inverse_step(problem, state, k)
+        assert gap(state.x, states[k].x) < 1e-12
+        assert gap(state.memory, states[k].memory) < 1e-12
+
+
+def test_undoing_with_another_steps_network_is_noticed() -> None:
+    """The test above fails where an inverse takes the wrong step's network."""
+    net = untie(seeded(lambda: irim(hidden=4, steps=3)))
+    perturb(net)
+    algorithm, problem = net.algorithm, problem_of({})
+    before = algorithm.step(problem, algorithm.init(problem), 0)
+    after = algorithm.step(problem, before, 1)
+    assert gap(algorithm.inverse_step(problem, after, 2).memory, before.memory) > 1e-3
+
+
+def test_what_the_invertible_machine_cannot_read_is_refused() -> None:
+    with pytest.raises(mo.MetaoptError, match=r"stride 2.*multiples.*\(3, 1, 5, 4\)"):
+        seeded(lambda: irim(hidden=4, stride=2))(picture_problem(0, 5, 4))
+    with pytest.raises(mo.MetaoptError, match="hidden must be even, not 5"):
+        irim(hidden=5)
+    with pytest.raises(mo.MetaoptError, match=r"\(B, 2, n, n\).*as two.*\(3, 1, 6, 4\) float64"):
+        seeded(lambda: irim(hidden=4, is_complex=True))(picture_problem(0, 6, 4))
+    with pytest.raises(mo.MetaoptError, match="float32 on cpu, but x is torch.float64"):
+        irim(hidden=4)(picture_problem(0, 6, 4))
+    unknown = mo.InverseProblem(mo.operators.Identity(), normal(0, 1, 1, 4, 4))
+    with pytest.raises(mo.MetaoptError, match="reads 1 context"):
+        seeded(lambda: irim(hidden=4))(unknown)
+
+
+@pytest.mark.parametrize(("kernels", "memories"), [((3,), 1), ((1, 1), 2)])
+def test_the_models_kernels_are_the_slides_cell_and_the_form_with_two_units(
+    kernels: tuple[int, ...], memories: int
+) -> None:
+    net = rim(channels=2, hidden=8, kernels=kernels, is_complex=True)
+    update = net.algorithm.update(0)
+    assert isinstance(update, RealImaginary)
+    cell = update.update
+    assert cell.embed.weight.shape == (8, 2 * 4 + 1, 5, 5)
+    assert [m.state.weight.shape for m in cell.memories] == [(24, 8, k, k) for k in kernels]
+    assert len(cell.memories) == memories
+    assert cell.head.weight.shape == (4, 8, 3, 3)

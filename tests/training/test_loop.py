@@ -1,0 +1,175 @@
+"""The training loop's numbers: rate, clipping, average, loss, and what it says when a number is not finite."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import metaopt as mo
+from metaopt.losses import mse
+from metaopt.models.weights import load_tensors
+from metaopt.training import Rate, Settings, Watch, train
+from metaopt.training.log import read_log
+from metaopt.training.loop import batch_seed
+
+from . import tiny
+
+
+@pytest.mark.parametrize(
+    ("update", "rate"),
+    [
+        (0, 1.0 / 4),
+        (3, 1.0),
+        (4, 1.0),
+        (4 + 4, 0.2 + 0.8 * (1 + 2**-0.5) / 2),
+        (4 + 8, (1.0 + 0.2) / 2),
+        (20, 0.2),
+        (25, 0.2),
+    ],
+)
+def test_the_rate_rises_linearly_and_falls_by_half_a_cosine(update: int, rate: float) -> None:
+    assert math.isclose(Rate(peak=1.0, final=0.2, warmup=4).at(update, 20), rate, rel_tol=1e-14)
+
+
+def test_seeds_of_batches_are_distinct() -> None:
+    seeds = [batch_seed(s, u, j) for s in range(3) for u in range(300) for j in range(4)]
+    assert len(set(seeds)) == len(seeds)
+
+
+def by_hand(settings: Settings) -> tuple[nn.Module, dict[str, torch.Tensor], list[dict[str, float]]]:
+    """The same training, written out plainly."""
+    net = tiny.machine()
+    average = {n: p.detach().clone() for n, p in net.named_parameters()}
+    optimizer, records = torch.optim.Adam(net.parameters()), []
+    for u in range(settings.updates):
+        losses = []
+        for j in range(settings.batches):
+            seed = batch_seed(7, u, j)
+            problem, target = tiny.Noisy().sample(seed)
+            low, high = settings.steps
+            outputs = net(problem, steps=low + seed % (high - low + 1)).outputs
+            losses.append(sum(mse(x, target) for x in outputs) / len(outputs))
+        loss = sum(losses) / len(losses)
+        grads = torch.autograd.grad(loss, list(net.parameters()))
+        norm = math.sqrt(sum(float(g.square().sum()) for g in grads))
+        for parameter, grad in zip(net.parameters(), grads, strict=True):
+            parameter.grad = grad * min(1.0, settings.clip / norm)
+        optimizer.param_groups[0]["lr"] = settings.rate.at(u, settings.updates)
+        optimizer.step()
+        decay = min(settings.ema, (u + 1) / (u + 11))
+        average = {n: decay * average[n] + (1 - decay) * p.detach() for n, p in net.named_parameters()}
+        records.append({"loss": float(loss), "gradient_norm": norm, "rate": settings.rate.at(u, settings.updates)})
+    return net, average, records
+
+
+def test_a_training_is_the_one_written_by_hand(tmp_path: Path) -> None:
+    """Loss, gradient norm before clipping, clipping, rate, Adam, the average: all to rounding, in float64."""
+    settings = Settings(updates=8, steps=(2, 4), rate=Rate(3e-3, 1e-4, 3), clip=0.02, ema=0.4, batches=2)
+    net, average, records = by_hand(settings)
+    ours, result = tiny.run(tmp_path, settings=settings, seed=7)
+    checkpoint = load_file(tmp_path / "checkpoint.safetensors")
+    for name, parameter in net.named_parameters():
+        torch.testing.assert_close(checkpoint[f"parameter/{name}"], parameter.detach(), rtol=1e-7, atol=1e-11)
+        torch.testing.assert_close(checkpoint[f"average/{name}"], average[name], rtol=1e-7, atol=1e-11)
+        assert torch.equal(dict(ours.named_parameters())[name], checkpoint[f"average/{name}"])
+    for row, record in zip(read_log(tmp_path / "log.csv"), records, strict=True):
+        for key, value in record.items():
+            assert math.isclose(float(row[key]), value, rel_tol=1e-8), key
+    assert max(r["gradient_norm"] for r in records) > settings.clip
+    assert math.isclose(result["loss"], records[-1]["loss"], rel_tol=1e-8)
+
+
+def test_validation_is_the_averages_mean_loss_of_the_last_step(tmp_path: Path) -> None:
+    settings = Settings(updates=5, steps=(2, 2), ema=0.4)
+    net, result = tiny.run(tmp_path, settings=settings)
+    losses = []
+    for j in range(tiny.WATCH.batches):
+        problem, target = tiny.Noisy().sample(batch_seed(-1, 0, j) % 2**31)
+        losses.append(float(mse(net(problem).final, target)))
+    assert result["validation"] == sum(losses) / len(losses)
+
+
+def test_validation_leaves_the_training_as_it_was(tmp_path: Path) -> None:
+    for name, every in (("often", 1), ("seldom", 100)):
+        train(tiny.machine(), tiny.Noisy(), tmp_path / name, Settings(updates=6, steps=(2, 2)), tiny.Noisy(),
+              watch=Watch(1, every, 6, 1))  # fmt: skip
+    states = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("often", "seldom")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    settings = Settings(updates=60, steps=(2, 2), rate=Rate(2e-2, 1e-3, 5))
+    before = tiny.machine()
+    net, result = tiny.run(tmp_path, settings=settings)
+    problem, target = tiny.Noisy().sample(12345)
+    assert mse(net(problem).final, target) < 0.8 * mse(before(problem).final, target)
+    assert result["validation"] < 0.3**2
+
+
+def test_a_loss_that_is_not_finite_stops_with_update_seed_and_gradient(tmp_path: Path) -> None:
+    poison = batch_seed(0, 7, 1)
+    with pytest.raises(mo.MetaoptError) as caught:
+        tiny.run(tmp_path, task=tiny.Noisy(poison))
+    text = str(caught.value)
+    assert f"stopped at update 7: the loss is inf on the batch of seed {poison}, and the largest gradient, " in text
+    assert any(f"is that of {name}." in text for name, _ in tiny.machine().named_parameters())
+    tensors, card = load_tensors(tmp_path / "checkpoint.safetensors")
+    assert card["update"] == 6
+    assert all(torch.isfinite(t).all() for t in tensors.values())
+    tiny.run(tmp_path)  # with the batch mended it goes on
+
+
+class Overflowing(nn.Module):
+    """Passes x on, and gives its gradient an infinity at one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.innocent, self.culprit = (nn.Parameter(torch.ones((), dtype=torch.float64)) for _ in range(2))
+
+    def init(self, x: Any, context: Any = ()) -> tuple[()]:
+        return ()
+
+    def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: Any = ()) -> Any:
+        flat = (self.culprit - 1).abs().clamp_min(0).sqrt()  # 0, with an infinite slope
+        return -0.1 * self.innocent * gradient + flat, memory
+
+
+def test_a_gradient_that_is_not_finite_is_named_though_the_loss_is(tmp_path: Path) -> None:
+    net = mo.unroll(mo.Descent(Overflowing()), 2)
+    with pytest.raises(mo.MetaoptError) as caught:
+        tiny.run(tmp_path, net)
+    seeds = f"{batch_seed(0, 0, 0)}, {batch_seed(0, 0, 1)}"
+    assert f"on the batch of seed {seeds}, and the largest gradient, " in str(caught.value)
+    assert "is that of algorithm.update.module.culprit." in str(caught.value)
+    assert net.algorithm.update(0).culprit == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Settings(updates=0), "updates must be a whole number of at least 1, but got 0"),
+        (lambda: Settings(updates=2.5), "updates must be a whole number"),
+        (lambda: Settings(steps=(9, 5)), r"\(fewest, most\).*got \(9, 5\)"),
+        (lambda: Settings(steps=8), "got 8"),
+        (lambda: Settings(ema=1.5), "ema must be a number from 0 to 1"),
+        (lambda: Settings(clip=math.nan), "clip must be a number"),
+        (lambda: Settings(rate=1e-3), "rate must be a metaopt.training.Rate"),
+        (lambda: Rate(peak="1e-3"), "YAML reads 1.0e-3, but not 1e-3"),
+        (lambda: Watch(log_every=0), "log_every must be a whole number of at least 1, but got 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(make: Any, words: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=words):
+        make()
+
+
+def test_only_what_is_unrolled_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(mo.MetaoptError, match="needs an unrolled algorithm.*not Descent"):
+        train(mo.Descent(Overflowing()), tiny.Noisy(), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
