@@ -13,7 +13,7 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 def mse(output: Tensor, target: Tensor) -> Tensor:
-    """Mean of |output - target|^2 over all entries (complex: real and imaginary part count as one entry)."""
+    """Mean of ``|output - target|^2`` over all entries (complex: real and imaginary part count as one entry)."""
     difference = output - target
     return (difference.abs() if difference.is_complex() else difference).square().mean()
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 import metaopt as mo
 
 Setting = Mapping[str, Any]
-SPAN = 5  # classical solvers run for this many times the learned one's steps
+SPAN = 4  # classical solvers run for this many times the learned one's steps
 
 
 @dataclass(frozen=True)

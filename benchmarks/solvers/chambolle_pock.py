@@ -95,7 +95,7 @@ def residual(image: Tensor, estimate: Estimate) -> Tensor:
     return (primal - dual) / variation(image)
 
 
-RATIOS = [10 ** (i / 8) for i in range(-12, 13)]
+RATIOS = [10 ** (i / 5) for i in range(-5, 8)]
 
 CASE = Case(
     name="chambolle-pock",

@@ -106,8 +106,10 @@ def residual(source: Tensor, u: Tensor) -> Tensor:
     return (source - laplacian(u)).flatten(1).norm(dim=1) / source.flatten(1).norm(dim=1)
 
 
-OMEGAS = [{"omega": round(0.6 + 0.05 * i, 2)} for i in range(28)]
-BOUNDS = list(itertools.product((1, 1.5, 2, 3, 4.5, 7, 10), (0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.2)))
+OMEGAS = [
+    {"omega": omega} for omega in (0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.5, 1.6, 1.7, 1.75, 1.8, 1.85, 1.9, 1.95)
+]
+BOUNDS = list(itertools.product((0.7, 1, 1.5, 2, 3, 4.5), (0.4, 0.6, 0.8, 1, 1.2)))
 
 SOR = Case(
     name="sor",

@@ -76,7 +76,7 @@ CASE = Case(
     residual=residual,
     classical=[{"exponent": 1.0}],
     classical_is="the original, exponent 1",
-    tuned=[{"exponent": round(1 + 0.1 * i, 1)} for i in range(16)],
+    tuned=[{"exponent": round(1 + 0.1 * i, 1)} for i in range(14)],
     tuned_is="the best constant exponent for the number of steps",
     openings={"exponent": mo.per_step(10, positive=True)},
     steps=10,

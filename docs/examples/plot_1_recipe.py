@@ -53,7 +53,7 @@ test_y, test_z = draw(1000)
 # where :math:`L` is the largest eigenvalue of :math:`A^T A`. In the library it is an :class:`~metaopt.Algorithm`: three
 # methods ``init``, ``step`` and ``readout``. The places in it that could be learned are its *slots*.
 
-ista = mo.Ista(A, penalty=0.05)
+ista = mo.Ista(A, penalty=0.2)
 print("slots of ISTA:", ", ".join(mo.slots(ista)))
 
 # %%
@@ -62,7 +62,7 @@ print("slots of ISTA:", ", ".join(mo.slots(ista)))
 # ``unroll`` cuts the algorithm off after T steps. The result is an ordinary ``nn.Module``: it takes a problem (here
 # ``y``) and returns a :class:`~metaopt.Trajectory` that holds the estimate after every step.
 
-T = 16
+T = 8
 classical = mo.unroll(ista, steps=T)
 trajectory = classical(test_y)
 print(len(trajectory.outputs), "estimates, the last of shape", tuple(trajectory.final.shape))
@@ -77,9 +77,7 @@ print(len(trajectory.outputs), "estimates, the last of shape", tuple(trajectory.
 # Nothing has been trained yet, so the opened algorithm must compute what the classical one computes. This is a law of
 # the library, and it is tested for every algorithm.
 
-lista = mo.parameterize(
-    ista, {"encode": mo.shared(), "mix": mo.shared(), "threshold": mo.per_step(T, positive=True)}
-)
+lista = mo.parameterize(ista, {"encode": mo.shared(), "mix": mo.shared(), "threshold": mo.per_step(T, positive=True)})
 net = mo.unroll(lista, steps=T)
 
 with torch.no_grad():
@@ -90,16 +88,15 @@ print("largest difference from ISTA before training:", float(difference))
 # %%
 # Steps 4 and 5: targets, and backpropagate
 # -----------------------------------------
-# The target is the true code. ``trajectory_loss`` compares it with the estimate of every step and averages
-# (``weights="uniform"``); ``weights="last"`` would look at the last step only. A loss at every step makes every step
-# useful, and trains faster. The rest is a plain PyTorch loop.
+# The target is the true code. ``trajectory_loss`` compares it with the estimates: ``weights="last"`` looks at the last
+# step only, ``"uniform"`` and ``"linear"`` at every step. The rest is a plain PyTorch loop.
 
-optimizer = torch.optim.Adam(net.parameters(), lr=2e-3)
 UPDATES = 600
-schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, UPDATES)
+optimizer = torch.optim.Adam(net.parameters())
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=UPDATES)
 for update in range(UPDATES):
     y, z = draw(128)
-    loss = mo.trajectory_loss(net(y), z, mo.mse, weights="uniform")
+    loss = mo.trajectory_loss(net(y), z, mo.mse, weights="last")
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -126,7 +123,7 @@ def curve(algorithm, problem):
 
 problem = mo.InverseProblem(mo.operators.Dense(A), test_y)
 step_size = mo.step_size_for(problem)
-penalties = [0.0125 * 2**i for i in range(7)]
+penalties = [0.05 * 2 ** (i / 2) for i in range(9)]
 ista_curve = min((curve(mo.Ista(A, p), test_y) for p in penalties), key=lambda c: c[-1])
 fista_curve = min((curve(mo.Fista(mo.Sparsity(p), step_size), problem) for p in penalties), key=lambda c: c[-1])
 lista_curve = curve(net.algorithm, test_y)
@@ -142,7 +139,8 @@ axes.legend()
 print(f"after {T} steps: ISTA {ista_curve[-1]:.1f} dB, FISTA {fista_curve[-1]:.1f} dB, LISTA {lista_curve[-1]:.1f} dB")
 
 # %%
-# What was learned can be read. ISTA has one threshold; LISTA has found a schedule.
+# Trained for the last step, LISTA gives its early estimates away: it is no longer a descent of anything, and needs not
+# look good on the way. What was learned can be read. ISTA has one threshold; LISTA has found a schedule.
 
 with torch.no_grad():
     learned = [net.algorithm.threshold(k).item() for k in range(T)]

@@ -35,8 +35,8 @@ converged; what differs is memory, time, and whether the gradient is exact.
      - the algorithm runs to a fixed point
      - convergence; refuses ``per_step``; first derivatives only; one output
 
-Memory and time depend on the machine and on the size of the state; they are measured by ``python -m benchmarks.recipe``,
-which compares full, checkpointed and reversible gradients for T from 8 to 256. This page is about correctness, so it
+Memory and time depend on the machine and on the size of the state; ``python -m benchmarks.recipe`` measures them:
+full, checkpointed and reversible gradients for T from 8 to 256. This page is about correctness, so it
 computes in float64.
 """
 
@@ -79,8 +79,8 @@ for strategy in (mo.Backprop(), mo.Checkpointed(), mo.Checkpointed(every=4), mo.
     print(f"{strategy!s:26} gradient {found.tolist()}   relative error {error:.0e}")
 
 # %%
-# ``Reversible`` keeps only the last state and undoes one step after another, so rounding errors grow on the way back. It
-# knows where it must arrive, the initial state, and reports by how much it missed it:
+# ``Reversible`` keeps only the last state and undoes one step after another, so rounding errors grow on the way back.
+# It knows where it must arrive, the initial state, and reports by how much it missed it:
 
 _, report = gradient(mo.Reversible())
 print("float64,  32 steps:", report)
@@ -89,18 +89,19 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     algorithm.float()
     problem32, target32 = mo.core.tree.to((problem, target), dtype=torch.float32)
-    trajectory = mo.unroll(algorithm, 250, gradient=mo.Reversible())(problem32)
+    trajectory = mo.unroll(algorithm, 300, gradient=mo.Reversible())(problem32)
     mo.trajectory_loss(trajectory, target32).backward()
     algorithm.double()
-print("float32, 250 steps:", trajectory.report)
+print("float32, 300 steps:", trajectory.report)
 print(caught[0].message)
 
 # %%
 # Truncated: cheaper, and biased
 # ------------------------------
-# ``Truncated(last=m)`` runs the first T − m steps without a graph. Memory is that of m steps. What the early steps do to
-# the result is not seen, so the gradient has an error that no number of samples averages away. How large it is depends on
-# how long the algorithm remembers: measure it on your own problem, as here, with a loss on the last step of 32.
+# ``Truncated(last=m)`` runs the first T − m steps without a graph. Memory is that of m steps. What the early steps do
+# to the result is not seen, so the gradient has an error that no number of samples averages away. How large it is
+# depends on how long the algorithm remembers: measure it on your own problem, as here, with a loss on the last step of
+# 32.
 
 lasts = [1, 2, 4, 8, 12, 16, 20, 24, 28, 32]
 errors, angles = [], []
@@ -133,8 +134,8 @@ for name, parameter in untied.named_parameters():
 # Implicit: differentiate the answer, not the way to it
 # -----------------------------------------------------
 # Where an algorithm runs to a fixed point ``x* = f(x*)``, the implicit function theorem gives the gradient from ``x*``
-# alone, by one linear system. Here: how should the weight of a sparsity prior change so that the estimate gets nearer to
-# the target? The long unroll is the reference.
+# alone, by one linear system. Here: how should the weight of a sparsity prior change so that the estimate gets nearer
+# to the target? The long unroll is the reference.
 
 lasso = mo.ProximalGradient(mo.Sparsity(mo.shared(0.02)), step_size=mo.step_size_for(problem))
 
@@ -189,7 +190,7 @@ show(lambda: torch.autograd.grad(loss, list(algorithm.parameters()), create_grap
 # Which one, then?
 # ----------------
 # Start with ``Backprop``. When memory runs out, write ``gradient=mo.Checkpointed()`` and change nothing else. For very
-# deep machines build the step so that it can be undone (:func:`~metaopt.models.irim`) and use ``Reversible``. For solvers
-# that converge, ``Implicit``. ``Truncated`` is the choice of learned optimizers that run for thousands of steps, and a
-# useful regulariser: with a random number of steps before the differentiated ones, a machine learns to stay where it is
-# when it is run on (the recipes of this package are trained like that).
+# deep machines build the step so that it can be undone (:func:`~metaopt.models.irim`) and use ``Reversible``. For
+# solvers that converge, ``Implicit``. ``Truncated`` is the choice of learned optimizers that run for thousands of
+# steps, and a useful regulariser: with a random number of steps before the differentiated ones, a machine learns to
+# stay where it is when it is run on (the recipes of this package are trained like that).

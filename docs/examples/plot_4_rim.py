@@ -11,8 +11,8 @@ inverse problems. It is gradient descent whose update is a small recurrent netwo
    x_{t+1} = x_t + f_\theta(x_t, \nabla \log p(y | x_t), s_t), \qquad
    s_{t+1} = g_\theta(x_t, \nabla \log p(y | x_t), s_t).
 
-What is known of pictures is not written down as a prior; it is learned, inside the network. This page trains a very small
-one on patches for a few seconds, looks at it step by step, and says how the real ones are made.
+What is known of pictures is not written down as a prior; it is learned, inside the network. This page trains a very
+small one on patches for a few seconds, looks at it step by step, and says how the real ones are made.
 """
 
 import matplotlib.pyplot as plt
@@ -28,8 +28,9 @@ torch.manual_seed(0)
 # %%
 # An inverse problem
 # ------------------
-# Given ``y = A x + noise``, find x. The operator A, the measurement and the standard deviation of the noise are all that a
-# RIM is told. For denoising A is the identity. Pictures are (batch, channels, height, width), grey values in [0, 1].
+# Given ``y = A x + noise``, find x. The operator A, the measurement and the standard deviation of the noise are all
+# that a RIM is told. For denoising A is the identity. Pictures are (batch, channels, height, width), grey values in [0,
+# 1].
 
 target = torch.as_tensor(data.camera()[64:192, 160:288]).float()[None, None] / 255
 SIGMA = 25 / 255
@@ -44,8 +45,8 @@ print("log noise, which the network sees as well:", problem.context()[0].tolist(
 # -----------
 # ``mo.models.rim`` writes out one line: ``mo.unroll(mo.Descent(mo.updates.ConvGru(...)), steps)``. The cell is a 5x5
 # convolution, a convolutional GRU, and a 3x3 convolution back to a change of x; ``stride=2`` lets it work at half
-# resolution, which is four times cheaper. The memory is *state* like any other: it is handed from step to step and never
-# kept on the module.
+# resolution, which is four times cheaper. The memory is *state* like any other: it is handed from step to step and
+# never kept on the module.
 
 T = 4
 net = mo.models.rim(channels=1, hidden=16, kernels=(3,), stride=2, steps=T)
@@ -107,8 +108,8 @@ bar.set_label("grey value, 1 = white", fontsize=8)
 
 # %%
 # PSNR, 10 log10(1 / mean squared error), against the step. The classical rival is total variation with its weight tuned
-# on this very picture; see :doc:`plot_5_operators`. This machine has about 18 thousand parameters and saw two pictures for
-# some seconds: read the curve for its shape, not for its height.
+# on this very picture; see :doc:`plot_5_operators`. This machine has about 15 thousand parameters and saw two pictures
+# for some seconds: read the curve for its shape, not for its height.
 
 tv_step = mo.step_size_for(problem)
 tv = []
@@ -129,7 +130,8 @@ print(f"noisy {curve[0]:.1f} dB, RIM step {T} {curve[T]:.1f} dB, step {4 * T} {c
 # %%
 # Complex pictures: MRI
 # ---------------------
-# Nothing changes but the operator and the number type. Complex tensors stay complex; the machine takes them apart inside.
+# Nothing changes but the operator and the number type. Complex tensors stay complex; the machine takes them apart
+# inside.
 
 from metaopt.tasks import UndersampledMri
 
@@ -141,9 +143,9 @@ print(type(kspace.operator).__name__, kspace.y.dtype, "->", mri(kspace).final.dt
 # Deeper: the invertible RIM, and untied steps
 # --------------------------------------------
 # Training keeps every step in memory. Two ways out: ``gradient=mo.Checkpointed()`` works for any machine, and the
-# invertible RIM (`arXiv:1911.10914 <https://arxiv.org/abs/1911.10914>`_), whose steps can be undone, trains in memory that
-# does not depend on the number of steps. ``untie`` gives each step a network of its own; before training it computes
-# exactly the same.
+# invertible RIM (`arXiv:1911.10914 <https://arxiv.org/abs/1911.10914>`_), whose steps can be undone, trains in memory
+# that does not depend on the number of steps. ``untie`` gives each step a network of its own; before training it
+# computes exactly the same.
 
 deep = mo.models.untie(mo.models.irim(hidden=16, steps=8))
 patches, clean = task.sample(seed=0)
@@ -155,8 +157,8 @@ print("the way back missed the initial state by", trajectory.report.backward_res
 # %%
 # Trained machines
 # ----------------
-# The package comes with trained weights. ``mo.models.load(name)`` returns the machine, in evaluation mode; its card says
-# on what it was trained, for how long, and by which recipe.
+# The package comes with trained weights. ``mo.models.load(name)`` returns the machine, in evaluation mode; its card
+# says on what it was trained, for how long, and by which recipe.
 
 print("shipped:", mo.models.shipped())
 if "denoise_grey" in mo.models.shipped():
@@ -164,7 +166,7 @@ if "denoise_grey" in mo.models.shipped():
     with torch.no_grad():
         result = trained(problem).final
     card = mo.models.read_card("denoise_grey")
-    print(f"{card['parameters']} parameters, {card['updates']} updates in {card['minutes']} minutes")
+    print({entry: value for entry, value in card.items() if not isinstance(value, dict)})
     print(f"PSNR {psnr(result, target).item():.1f} dB")
 
 # %%
@@ -177,8 +179,8 @@ if "denoise_grey" in mo.models.shipped():
 #
 # Train your own
 # --------------
-# What is written out above, plus a learning-rate schedule, clipping, averaged weights, a log, checkpoints and resuming, is
-# one function, ``metaopt.training.train(net, task, folder)``, and one command, which reads a recipe:
+# What is written out above, plus a learning-rate schedule, clipping, averaged weights, a log, checkpoints and resuming,
+# is one function, ``metaopt.training.train(net, task, folder)``, and one command, which reads a recipe:
 #
 # .. code-block:: console
 #

@@ -9,13 +9,13 @@ the usual approach to such a problem, maximum a posteriori (MAP) estimation with
 
 import matplotlib.pyplot as plt
 import numpy as np
-import scipy.sparse
+import scipy.sparse.linalg
 import torch
 from skimage import data
 
 import metaopt as mo
 from metaopt.metrics import psnr
-from metaopt.operators import Blur, LinearMap, Mask, Scaled, check_adjoint, gaussian_kernel
+from metaopt.operators import Blur, LinearMap, Mask, check_adjoint, gaussian_kernel
 
 torch.manual_seed(0)
 
@@ -25,7 +25,7 @@ torch.manual_seed(0)
 # is called like a function and has an exact adjoint. Everything is batch first: here (batch, channels, height, width).
 
 x = torch.as_tensor(data.camera()[64:192, 160:288]).float()[None, None] / 255
-blur = Blur(gaussian_kernel(1.5))
+blur = Blur(gaussian_kernel(size=9, sigma=1.5))
 y = blur(x)  # A x
 back = blur.adjoint(y)  # A^H y, the same as blur.H(y)
 print(tuple(y.shape), tuple(back.shape), "A^H A at once:", torch.allclose(blur.normal(x), back))
@@ -39,9 +39,9 @@ print("error of the dot test:", check_adjoint(camera, x))
 
 # %%
 # There are ``Identity`` (denoising), ``Mask`` and ``Select`` (inpainting), ``Dense`` (a matrix), ``Blur`` and
-# ``CircularBlur``, ``bicubic_downsample`` and ``box_downsample`` (super-resolution), ``Fourier`` (MRI), random projections
-# and ``Blocks`` (compressed sensing), ``RealToComplex``, ``Scaled``. A mask, a kernel or a matrix may be one for all
-# samples or one for each: see :mod:`metaopt.operators`.
+# ``CircularBlur``, ``bicubic_downsample`` and ``box_downsample`` (super-resolution), ``Fourier`` (MRI), random
+# projections and ``Blocks`` (compressed sensing), ``RealToComplex``, ``Scaled``. A mask, a kernel or a matrix may be
+# one for all samples or one for each: see :mod:`metaopt.operators`.
 #
 # Your own operator
 # -----------------
@@ -56,7 +56,8 @@ print("error of the dot test:", check_adjoint(running_sum, (1, 1, 128, 128)))
 
 # %%
 # An adjoint that is wrong is the most common mistake in this field, and a quiet one: everything runs, and converges to
-# something else. ``check_adjoint`` compares ``<A u, v>`` with ``<u, A^H v>`` for random u and v, and says how wrong it is.
+# something else. ``check_adjoint`` compares ``<A u, v>`` with ``<u, A^H v>`` for random u and v, and says how wrong it
+# is.
 
 
 def show(attempt):
@@ -112,14 +113,14 @@ show(lambda: mo.InverseProblem(Mask(mask), x[..., :100], noise=0.1).start())
 # %%
 # The usual approach: MAP with total variation
 # --------------------------------------------
-# A known model and a separate prior: minimise ``energy(x)`` of the problem plus ``energy(x)`` of the prior. Total variation
-# says that pictures are flat nearly everywhere, with edges. Two algorithms do it:
+# A known model and a separate prior: minimise ``energy(x)`` of the problem plus ``energy(x)`` of the prior. Total
+# variation says that pictures are flat nearly everywhere, with edges. Two algorithms do it:
 #
 # - ``Fista`` uses the prior's *prox*, which needs no smoothing. ``step_size_for`` gives its step.
-# - ``MapEstimation`` is the plain sum of gradients of the slides, x + step (grad log p(y|x) + grad log p(x)). It takes any
-#   prior with a gradient, a learned one too (``FieldOfExperts``). Total variation has kinks, so its gradient is that of a
-#   smoothed one: the smaller ``smoothing``, the smaller the step must be, about
-#   ``2 / (1 / step_size_for(problem) + 8 weight / smoothing)`` at most.
+# - ``MapEstimation`` adds up the two gradients, x + step (grad log p(y|x) + grad log p(x)). It takes any prior with a
+#   gradient, a learned one too (``FieldOfExperts``). Total variation has kinks, so its gradient is that of a smoothed
+#   one: the smaller ``smoothing``, the smaller the step must be, at most about
+#   ``2 / (1 / step_size_for(problem) + 8 weight / smoothing)``.
 
 SIGMA, WEIGHT, SMOOTHING = 0.02, 20.0, 0.02
 observed = camera(x) + SIGMA * mask * torch.randn_like(x)
@@ -168,17 +169,18 @@ print(f"start {psnr(problem.start(), x).item():.1f} dB, Fista {psnr(by_fista[-1]
 # Counts: a Poisson likelihood
 # ----------------------------
 # Where photons are counted the noise level follows from the counts, so there is none to give. The gradient has no
-# Lipschitz constant that holds everywhere, so the step is chosen by hand; a step that is too long shows at once in the
-# energy. ``background`` is the known mean count without any signal.
+# Lipschitz constant that holds everywhere, so the step is chosen by hand; one that is too long shows at once in the
+# energy. x is in photons here, so that the first estimate A^H y has about the right size. ``background`` is the known
+# mean count without any signal.
 
 PEAK, BACKGROUND = 40.0, 2.0
-photons = Scaled(blur, PEAK)
-counts = torch.poisson(photons(x) + BACKGROUND)
-problem = mo.InverseProblem(photons, counts, likelihood=mo.Poisson(background=BACKGROUND))
-poisson_map = mo.Fista(mo.TotalVariation(3.0, inner=10), step_size=2e-3)
+photons = PEAK * x
+counts = torch.poisson(blur(photons) + BACKGROUND)
+problem = mo.InverseProblem(blur, counts, likelihood=mo.Poisson(background=BACKGROUND))
+poisson_map = mo.Fista(mo.TotalVariation(0.25, inner=10), step_size=1.0)
 with torch.no_grad():
     outputs = mo.unroll(poisson_map, steps=60)(problem).outputs
-print("posterior energy after steps 1, 10, 60:", [
-    round((problem.energy(u) + poisson_map.prior(0).energy(u)).item()) for u in (outputs[0], outputs[9], outputs[-1])
-])
-print(f"counts / peak {psnr((counts - BACKGROUND) / PEAK, x).item():.1f} dB, MAP {psnr(outputs[-1], x).item():.1f} dB")
+    energies = [(problem.energy(u) + poisson_map.prior(0).energy(u)).item() for u in outputs]
+print("posterior energy after steps 1, 10, 60:", [round(energies[t - 1]) for t in (1, 10, 60)])
+before, after = (psnr(u, photons, peak=PEAK).item() for u in (counts - BACKGROUND, outputs[-1]))
+print(f"counts {before:.1f} dB, MAP {after:.1f} dB")

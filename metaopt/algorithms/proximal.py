@@ -20,7 +20,7 @@ class IstaState(NamedTuple):
 
 
 class Ista(Algorithm[Tensor, IstaState, Tensor]):
-    """Sparse coding of y in a dictionary A: min_z |A z - y|^2 / 2 + penalty |z|_1, by iterated soft thresholds.
+    """Sparse coding of y in a dictionary A: ``min_z |A z - y|^2 / 2 + penalty |z|_1``, by iterated soft thresholds.
 
     z <- soft(encode(y) + mix(z), threshold), from z = 0, with encode = A^T / L, mix = I - A^T A / L,
     threshold = penalty / L and L the largest eigenvalue of A^T A. It is :class:`ProximalGradient` with a fixed
@@ -106,7 +106,7 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
 
     Beck and Teboulle, doi:10.1137/080716542. Of t they need t_1 = 1 and t_{k+1}^2 - t_{k+1} <= t_k^2; theirs has
     equality, this is t_k = (k + 1)/2 (Chambolle and Dossal, doi:10.1007/s10957-015-0746-4), which has the same bound,
-    2 L |x_0 - x*|^2 / (k + 1)^2 after k steps, and is a function of k alone.
+    ``2 L |x_0 - x*|^2 / (k + 1)^2`` after k steps, and is a function of k alone.
 
     Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
     """
@@ -134,7 +134,7 @@ def _forward_backward(algorithm: ProximalGradient | Fista, problem: Any, x: Tens
 
 
 def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
-    """1/L = noise^2 / |A|^2 with |A| by power iteration: a number, or (B, 1, ...) where every sample has its noise.
+    """``1/L = noise^2 / |A|^2`` by power iteration: a number, or (B, 1, ...) where every sample has its noise.
 
     It holds for a Gaussian likelihood; a smooth prior adds its own curvature to L.
 

@@ -106,10 +106,9 @@ def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor
 
 def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: str) -> None:
     """Raise if the graph of ``outputs`` reaches a leaf that is not in ``allowed``."""
-    leaf = foreign_leaf(outputs, allowed)
-    if leaf is not None:
+    if (found := foreign_leaf(outputs, allowed)) is not None:
         raise MetaoptError(
-            f"{who} recomputes its steps, and they use a tensor {tree.describe(leaf)} that requires grad but is "
+            f"{who} recomputes its steps, and they use a tensor {tree.describe(found)} that requires grad but is "
             "neither a parameter of the algorithm nor part of the problem, so it would silently get no gradient; "
             "make it a slot or a field of the problem, or use Backprop()."
         )

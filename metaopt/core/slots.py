@@ -84,8 +84,8 @@ class ValueSlot(nn.Module):
 
     def _read(self, at: Callable[[Tensor], Tensor]) -> Tensor:
         if not (self._positive or self._interval):
-            return at(self.value)  # type: ignore[arg-type]
-        base, raw = at(self.base), at(self.raw)
+            return at(self.value)
+        base, raw = at(self.base), at(self.raw)  # type: ignore[arg-type]
         if self._positive:
             return base * torch.exp(raw)
         low, high = self._interval  # type: ignore[misc]
@@ -126,7 +126,11 @@ class StackedSlot(nn.Module):
             self.register_parameter(name.replace(".", "/"), nn.Parameter(tensor.detach(), requires_grad=trained))
         for name, tensor in buffers.items():
             self.register_buffer(name.replace(".", "/"), tensor)
-        self._templates = (copy.deepcopy(modules[0]),)  # structure only: in a tuple it is not registered
+        template = copy.deepcopy(modules[0])
+        self._templates = (template,)  # structure only: in a tuple it is not registered
+        order = {id(tensor): i for i, tensor in enumerate(tree.partition(template)[0])}
+        named = [(path, [*m._parameters.items(), *m._buffers.items()]) for path, m in template.named_modules()]
+        self._places = {f"{p}.{n}".strip("."): order[id(t)] for p, ts in named for n, t in ts if t is not None}
 
     def train(self, mode: bool = True) -> StackedSlot:
         self._templates[0].train(mode)
@@ -134,13 +138,14 @@ class StackedSlot(nn.Module):
 
     def forward(self, k: int) -> StepModule:
         _check_step(self.steps, k)
-        tensors = {**self._parameters, **self._buffers}
-        return StepModule(self._templates[0], {n.replace("/", "."): t[k] for n, t in tensors.items() if t is not None})
+        stacked = [*self._parameters.values(), *self._buffers.values()]
+        return StepModule(self._templates[0], self._places, [t[k] for t in stacked if t is not None])
 
     def content(self) -> list[nn.Module]:
         modules = [copy.deepcopy(self._templates[0]) for _ in range(self.steps or 0)]
         for k, module in enumerate(modules):
-            module.load_state_dict(self(k).tensors)
+            for old, new in zip(tree.partition(module)[0], self(k).tensors, strict=True):
+                old.data = new.detach().clone()
         return modules
 
 
@@ -148,18 +153,21 @@ Slot = ValueSlot | ModuleSlot | StackedSlot
 
 
 class StepModule:
-    """One step's module of a :class:`StackedSlot`: the template's structure with that step's tensors."""
+    """One step's module of a :class:`StackedSlot`: the template's structure with that step's ``tensors``.
 
-    def __init__(self, template: nn.Module, tensors: dict[str, Tensor]):
-        self.template, self.tensors = template, tensors
+    ``places``: the number of the tensor at every name. A module with two names has one place, two that share a tensor
+    have two, because ``functional_call(tie_weights=True)`` would leave its tensors behind in a module with two names.
+    """
+
+    def __init__(self, template: nn.Module, places: dict[str, int], tensors: list[Tensor]):
+        self.template, self.places, self.tensors = template, places, tensors
 
     def __call__(self, *inputs: Any) -> Any:
-        return functional_call(self.template, self.tensors, inputs)
+        named = {name: self.tensors[i] for name, i in self.places.items()}
+        return functional_call(self.template, named, inputs, tie_weights=False)
 
     def __getattr__(self, name: str) -> Any:
-        named = {**dict(self.template.named_parameters()), **dict(self.template.named_buffers())}
-        by_id = {id(tensor): self.tensors[n] for n, tensor in named.items()}
-        return getattr(tree.map(lambda t: by_id[id(t)], self.template), name)
+        return getattr(tree.partition(self.template)[1](self.tensors), name)
 
 
 def _check_step(steps: int | None, k: int) -> None:

@@ -39,7 +39,7 @@ def _map(function: Callable[..., Any], tree: Any, others: tuple[Any, ...], memo:
         return tree._make(items) if hasattr(tree, "_fields") else type(tree)(items)  # type: ignore[union-attr]
     if isinstance(tree, nn.Module):
         if any(other is not tree for other in others):
-            raise MetaoptError(f"Trees are joined only if they hold the same module, but these have two {type(tree).__name__}s.")
+            raise MetaoptError(f"Trees are joined only if they hold the same {type(tree).__name__}, not two of them.")
         return tree if others else _shadow(function, tree, memo)
     if _is_dataclass(tree):
         new = object.__new__(type(tree))

@@ -69,8 +69,7 @@ def unroll(
     readout, which saves memory where the loss needs no other. A call may ask for another number of steps.
     """
     if not isinstance(algorithm, Algorithm):
-        what = type(algorithm).__name__
-        raise MetaoptError(f"unroll needs an Algorithm, but got {what}; wrap a solver by Algorithm.from_step.")
+        raise MetaoptError(f"unroll needs an Algorithm, not {type(algorithm).__name__}; see Algorithm.from_step.")
     if keep not in ("all", "last"):
         raise MetaoptError(f"unroll keeps 'all' readouts or the 'last', not {keep!r}.")
     return Unrolled(algorithm, steps, gradient, keep)

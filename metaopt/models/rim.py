@@ -19,15 +19,17 @@ def rim(
     steps: int = 10,
     is_complex: bool = False,
     dims: int = 2,
+    scales: Sequence[int] = (),
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
     """A Recurrent Inference Machine with tied steps, for problems that know their noise level.
 
     ``channels`` counts complex channels where ``is_complex``. ``kernels=(3,)`` is the slides' cell, ``(1, 1)`` the form
-    with two GRUs; ``stride=2`` works at half resolution. For other cells build the pieces:
-    ``unroll(Descent(ConvGru(...)), steps)``; for untied steps see :func:`untie`.
+    with two GRUs; ``stride=2`` works at half resolution; ``scales`` adds GRUs at lower ones (:class:`ConvGru` has the
+    details). For other cells build the pieces: ``unroll(Descent(update), steps)``; for untied steps see :func:`untie`.
     """
-    cell = ConvGru(2 * channels if is_complex else channels, hidden, kernels, stride=stride, dims=dims)
+    width = 2 * channels if is_complex else channels
+    cell = ConvGru(width, hidden, kernels, stride=stride, dims=dims, scales=scales)
     return unroll(Descent(RealImaginary(cell) if is_complex else cell), steps, gradient)
 
 

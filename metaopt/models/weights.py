@@ -64,6 +64,11 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     return net.eval().requires_grad_(False)
 
 
+def read_weights(name: str | Path) -> dict[str, Tensor]:
+    """The tensors of shipped weights by name, or of a ``.safetensors`` file."""
+    return load_tensors(_weight_file(name))[0]
+
+
 def _weight_file(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".safetensors":

@@ -13,7 +13,7 @@ from .operator import Operator
 def check_adjoint(
     operator: Operator, x: Tensor | tuple[int, ...], *, tolerance: float | None = None, seed: int = 0
 ) -> float:
-    """The largest |Re<A u, v> - Re<u, A^H v>| / (|A u| |v|) over two random pairs u, v.
+    """The largest ``|Re<A u, v> - Re<u, A^H v>| / (|A u| |v|)`` over two random pairs u, v.
 
     Args:
         x: an example input, or the shape of one (float64 then).

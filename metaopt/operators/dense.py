@@ -14,7 +14,7 @@ from .operator import Operator, check_shared, check_trailing, same_kind
 
 @dataclass(frozen=True, eq=False)
 class Dense(Operator):
-    """y = A x, where x is flattened over its trailing axes ``shape``: (..., *shape) -> (..., m).
+    """y = A x, where x is flattened over its trailing axes ``shape``: ``(..., *shape) -> (..., m)``.
 
     Args:
         matrix: A, (m, n) shared by all leading axes of x, or (B, m, n) with one matrix per entry of the first one.

@@ -37,7 +37,7 @@ class Mask(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Select(Operator):
-    """y_j = x_i(j): the entries ``indices`` of the trailing axes ``shape``, (..., *shape) -> (..., rows).
+    """y_j = x_i(j): the entries ``indices`` of the trailing axes ``shape``, ``(..., *shape) -> (..., rows)``.
 
     Args:
         indices: (rows,) integers into the flattened trailing axes.

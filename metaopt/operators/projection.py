@@ -22,14 +22,14 @@ Shape = tuple[int, ...]
 
 
 def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtype = torch.float32) -> Dense:
-    """(..., *shape) -> (..., rows) by a matrix of independent normal entries of variance 1/rows, so E[A^T A] = I."""
+    """``(..., *shape) -> (..., rows)`` by a matrix of independent normal entries of variance 1/rows, so E[A^T A] = I."""
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
     return Dense((matrix / rows**0.5).to(dtype), tuple(shape))
 
 
 def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtype = torch.float32) -> Dense:
-    """(..., *shape) -> (..., rows) by a matrix of independent fair signs times 1/sqrt(rows), so E[A^T A] = I."""
+    """``(..., *shape) -> (..., rows)`` by a matrix of independent fair signs times 1/sqrt(rows), so E[A^T A] = I."""
     generator = torch.Generator().manual_seed(seed)
     bits = torch.randint(0, 2, (rows, torch.Size(shape).numel()), generator=generator)
     return Dense(((2 * bits - 1) / rows**0.5).to(dtype), tuple(shape))

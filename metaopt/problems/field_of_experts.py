@@ -14,7 +14,7 @@ from .prior import from_planes, to_planes
 
 
 class FieldOfExperts(nn.Module):
-    """energy(x) = sum_i weight_i sum_p log(1 + |(f_i * x)_p|^2 / (2 scale^2)): Student-t experts on filter responses.
+    """``energy(x) = sum_i weight_i sum_p log(1 + |(f_i * x)_p|^2 / (2 scale^2))``: Student-t experts on responses.
 
     Roth and Black, doi:10.1007/s11263-008-0197-6. p runs over the places where the filter lies wholly inside the image;
     every channel counts on its own. The energy is smooth and not convex, so there is no prox: train and use it by

@@ -24,7 +24,8 @@ class Likelihood(Protocol):
 
 @dataclass(frozen=True)
 class Gaussian:
-    """y = p + noise * n with standard normal n: energy |p - y|^2 / (2 noise^2), gradient (p - y) / noise^2.
+    """y = p + noise * n with standard normal n: energy ``|p - y|^2 / (2 noise^2)``, gradient
+    ``(p - y) / noise^2``.
 
     For complex y, ``noise`` is the standard deviation of the real and of the imaginary part each. Without a noise
     level this is least squares (noise = 1).

@@ -94,7 +94,7 @@ class Objective:
 
 @dataclass(frozen=True, eq=False)
 class FunctionObjective:
-    """Minimise function(x, *data), one real number, from x = ``initial``.
+    """Minimise ``function(x, *data)``, one real number, from x = ``initial``.
 
     Args:
         function: a plain function or a module. Whatever tensors it needs stand in ``data``: one that it only closes

@@ -16,7 +16,7 @@ class Prior(Protocol):
 
     - ``energy(x)``: -log p(x) up to a constant, one number a sample, shape (B,).
     - ``gradient(x)``: its gradient, analytic; where the energy has kinks, that of a smoothed one.
-    - ``prox(x, step)``: argmin_u |u - x|^2 / 2 + step * energy(u), of the energy itself, where it can be computed.
+    - ``prox(x, step)``: ``argmin_u |u - x|^2 / 2 + step * energy(u)``, of the energy itself, where it can be computed.
       ``step`` is a number or a tensor that broadcasts with x, such as (B, 1, 1, 1) for one a sample.
 
     ``k`` is the step that asks, for slots that hold one value a step. x may be real or complex; for complex x energies
@@ -31,9 +31,9 @@ class Prior(Protocol):
 
 
 class Sparsity(nn.Module):
-    """energy(x) = weight * sum |x|: few entries of x differ from zero.
+    """``energy(x) = weight * sum |x|``: few entries of x differ from zero.
 
-    The gradient is that of weight * sum sqrt(|x|^2 + smoothing^2); the prox is the soft threshold.
+    The gradient is that of ``weight * sum sqrt(|x|^2 + smoothing^2)``; the prox is the soft threshold.
 
     Slots: ``weight``.
     """

@@ -15,15 +15,15 @@ Dual = list[Tensor]
 
 
 class TotalVariation(nn.Module):
-    """energy(x) = weight * sum over pixels of |D x|, with D x the differences to the next pixel along each axis.
+    """energy(x) = weight * sum over pixels of ``|D x|``, with D x the differences to the next pixel along each axis.
 
-    Isotropic: |D x|^2 is summed over the axes and, for complex x, over real and imaginary part. Every channel counts on
-    its own. There is no difference across the border.
+    Isotropic: ``|D x|^2`` is summed over the axes and, for complex x, over real and imaginary part. Every channel
+    counts on its own. There is no difference across the border.
 
-    The gradient is that of weight * sum sqrt(|D x|^2 + smoothing^2). The prox takes ``inner`` iterations of the fast
-    dual projection method (Beck and Teboulle, doi:10.1109/TIP.2009.2028250), all differentiable: over q with
-    |q| <= step * weight at every pixel it minimises |x - D^T q|^2 / 2, whose gradient is 4 ``dims``-Lipschitz, and
-    returns x - D^T q.
+    The gradient is that of ``weight * sum sqrt(|D x|^2 + smoothing^2)``. The prox takes ``inner`` iterations of the
+    fast dual projection method (Beck and Teboulle, doi:10.1109/TIP.2009.2028250), all differentiable: over q with
+    ``|q| <= step * weight`` at every pixel it minimises ``|x - D^T q|^2 / 2``, whose gradient is 4 ``dims``-Lipschitz,
+    and returns x - D^T q.
 
     Args:
         weight: a number, or an opening of a slot.

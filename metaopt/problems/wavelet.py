@@ -27,10 +27,10 @@ SYM4 = (
 
 
 class Wavelet(nn.Module):
-    """energy(x) = weight * sum |c|, c the details of x in an orthonormal periodic wavelet basis (sym4), all levels.
+    """``energy(x) = weight * sum |c|``, c the details of x in an orthonormal periodic wavelet basis (sym4), all levels.
 
-    The coarsest approximation costs nothing. For complex x, |c| is the magnitude. The gradient is that of
-    weight * sum sqrt(|c|^2 + smoothing^2). The prox is exact: transform, soft-threshold the details, transform back.
+    The coarsest approximation costs nothing. For complex x, ``|c|`` is the magnitude. The gradient is that of
+    ``weight * sum sqrt(|c|^2 + smoothing^2)``. The prox is exact: transform, soft-threshold details, transform back.
 
     Sides that are not multiples of 2^levels are mirrored up to the next one and the result is cropped; energy and
     gradient are those of the mirrored image, and the prox is then approximate near those borders.

@@ -18,10 +18,11 @@ import torch
 
 from ..core import MetaoptError, Unrolled
 from ..core.files import replacing
+from ..models.weights import read_weights
 from .loop import train
 from .settings import Settings, Watch
 
-KEYS = ("model", "task", "validation", "settings", "watch", "seed")
+KEYS = ("model", "task", "validation", "settings", "watch", "seed", "start")
 
 
 def find_recipe(name: str) -> Path:
@@ -92,6 +93,8 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     seed = recipe.get("seed", 0)
     torch.manual_seed(seed)
     net = build(recipe["model"])
+    if "start" in recipe:
+        _start_from(net, recipe["start"])
     settings = build({**(recipe.get("settings") or {}), "call": SETTINGS})
     watch = build({**(recipe.get("watch") or {}), "call": WATCH})
     task, validation = build(recipe["task"]), build(recipe.get("validation"))
@@ -100,6 +103,17 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     with replacing(Path(folder) / "weights.json") as file:
         file.write(json.dumps(card, indent=2).encode())
     return result
+
+
+def _start_from(net: Unrolled, name: str) -> None:
+    """Take over trained weights, by name or file; parts of ``net`` that they do not have keep their initial ones."""
+    tensors, own = read_weights(name), net.state_dict()
+    foreign = [n for n, t in tensors.items() if n not in own or own[n].shape != t.shape]
+    if foreign:
+        raise MetaoptError(
+            f"The weights {name} have {foreign[0]} {tuple(tensors[foreign[0]].shape)}, this model has not."
+        )
+    net.load_state_dict({**own, **tensors})
 
 
 def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: str) -> dict[str, Any]:

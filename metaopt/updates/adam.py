@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..core import slot, tree
-from .moments import as_real, like, root, running_mean, zeros
+from .moments import as_complex, matching, root, running_mean, running_square, zeros
 from .weight_decay import add_weight_decay
 
 
@@ -87,13 +87,16 @@ class AdamW(nn.Module):
 
 
 def _remember(memory: Moments, gradient: Any, beta1: Tensor, beta2: Tensor) -> Moments:
-    gradient = tree.map(as_real, gradient)
-    squares = tree.map(lambda g: g.square(), gradient)
-    return Moments(running_mean(memory.first, gradient, 1 - beta1), running_mean(memory.second, squares, 1 - beta2))
+    first = running_mean(memory.first, gradient, 1 - beta1)
+    return Moments(first, running_square(memory.second, gradient, 1 - beta2))
 
 
 def _change(memory: Moments, x: Any, k: int, step_size: Tensor, beta1: Tensor, beta2: Tensor, epsilon: Tensor) -> Any:
     """The corrections of both means are moved to the scalars: m' / (sqrt(v') + e) = c m' / (sqrt(v) + c e)."""
     c = (1 - beta2 ** (k + 1)).sqrt()
-    size, floor = -step_size * c / (1 - beta1 ** (k + 1)), epsilon * c
-    return tree.map(lambda m, v, t: like(size * m / (root(v) + floor), t), memory.first, memory.second, x)
+    size, floor = matching(-step_size * c / (1 - beta1 ** (k + 1))), matching(epsilon * c)
+
+    def change(m: Tensor, v: Tensor, t: Tensor) -> Tensor:
+        return as_complex(size(m) * m / (root(v) + floor(v)), t)
+
+    return tree.map(change, memory.first, memory.second, x)

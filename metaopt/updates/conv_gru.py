@@ -48,10 +48,34 @@ class GruCell(nn.Module):
         return n + z * (s - n)
 
 
+class CoarseMemory(nn.Module):
+    """A GRU that sees the features averaged over ``scale`` pixels a side, and adds its state, interpolated, to them.
+
+    What is smooth over many pixels is remembered there at a fraction of the cost. Before training it adds nothing.
+    """
+
+    def __init__(self, features: int, scale: int, dims: int = 2):
+        super().__init__()
+        self.scale, self.dims = scale, dims
+        self.cell = GruCell(features, 3, 1, dims)
+        self.project = convolution_of(dims)(features, features, 1)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[self.dims - 1]
+        mode = ("linear", "bilinear", "trilinear")[self.dims - 1]
+        state = self.cell(pool(features, self.scale, ceil_mode=True), state)
+        fine = F.interpolate(self.project(state), scale_factor=self.scale, mode=mode, align_corners=False)
+        return features + fine[(..., *[slice(0, n) for n in features.shape[2:]])], state
+
+
 class ConvGru(nn.Module):
     """The update of the Recurrent Inference Machine.
 
-    (x, gradient, log noise) -> convolution 5x5 -> GRU -> [convolution 3x3 -> GRU ...] -> convolution 3x3 -> change.
+    (x, gradient, log noise) -> convolution 5x5 -> GRU -> [convolution 3x3 -> GRU ...] -> two convolutions 3x3, which
+    give a correction and a step size for every pixel: change = correction - step size * gradient. The step sizes are 0
+    before training (the paper's cell is the one where they stay so); they make data consistency easy to learn.
 
     Where the problem gives its log noise level as first context, the gradient is multiplied by noise^2, so that its
     size does not depend on the level (A^H (A x - y) for a Gaussian likelihood); the level is an input map of its own.
@@ -62,6 +86,7 @@ class ConvGru(nn.Module):
         kernels: kernel size of each GRU. ``(3,)`` is the slides' cell, ``(1, 1)`` the two-GRU form used for MRI.
         dilation: of every convolution of kernel 3 between the first and the last.
         stride: 2 embeds at half resolution, which is 4 times cheaper in 2-D; any size of x is served.
+        scales: of further GRUs on features averaged over so many (embedded) pixels a side, for what is smooth.
         dims: 2 for images, 3 for volumes, 1 for signals.
         context: how many context tensors the problem gives (1: the log noise; 0: none). Each is (B,), (1,) or a map
             that broadcasts with (B, 1, ...).
@@ -76,6 +101,7 @@ class ConvGru(nn.Module):
         stride: int = 1,
         dims: int = 2,
         context: int = 1,
+        scales: Sequence[int] = (),
     ):
         super().__init__()
         if any(kernel % 2 == 0 for kernel in kernels) or not kernels:
@@ -87,30 +113,44 @@ class ConvGru(nn.Module):
             convolution(hidden, hidden, 3, padding=dilation, dilation=dilation) for _ in kernels[1:]
         )
         self.memories = nn.ModuleList(GruCell(hidden, k, dilation if k > 1 else 1, dims) for k in kernels)
-        if stride == 1:
-            self.head: nn.Module = convolution(hidden, channels, 3, padding=1)
-        else:
-            self.head = TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
+        self.coarse = nn.ModuleList(CoarseMemory(hidden, scale, dims) for scale in scales)
+        self.head, self.step_size = (_to_image(hidden, channels, stride, dims) for _ in range(2))
+        for parameter in self.step_size.parameters():
+            nn.init.zeros_(parameter)
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
-        """Zero states, one a GRU, each (B, hidden, ceil(size / stride) ...)."""
+        """Zero states, one a GRU, each (B, hidden, ceil(size / stride) ...), then those at ``scales``."""
         if x.is_complex():
             raise MetaoptError(f"ConvGru updates real x, but x is {describe(x)}; wrap it in RealImaginary.")
         check_fits(x, context, self.channels, self.context, self.embed)
         size = [-(-n // self.stride) for n in x.shape[2:]]
-        return tuple(x.new_zeros(len(x), self.hidden, *size) for _ in self.memories)
+        scales = [1] * len(self.memories) + [coarse.scale for coarse in self.coarse]  # type: ignore[misc]
+        return tuple(x.new_zeros(len(x), self.hidden, *(-(-n // scale) for n in size)) for scale in scales)
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: tuple[Tensor, ...], k: int, context: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        inputs = replicate_border(gradient_features(gradient, x, context), 2, self.stride)
-        features = F.relu(self.embed(inputs))
+        seen = gradient_features(gradient, x, context)
+        features = F.relu(self.embed(replicate_border(seen, 2, self.stride)))
+        fine, coarse = memory[: len(self.memories)], []
+        for layer, state in zip(self.coarse, memory[len(self.memories) :], strict=True):
+            features, state = layer(features, state)
+            coarse.append(state)
         states = []
-        for i, (cell, state) in enumerate(zip(self.memories, memory, strict=True)):
+        for i, (cell, state) in enumerate(zip(self.memories, fine, strict=True)):
             features = cell(F.relu(self.between[i - 1](features)) if i else features, state)
             states.append(features)
-        change = self.head(features)
-        return change[(..., *[slice(0, n) for n in x.shape[2:]])], tuple(states)
+        inside = (..., *[slice(0, n) for n in x.shape[2:]])
+        scaled = seen[:, self.channels : 2 * self.channels]
+        change = self.head(features)[inside] - self.step_size(features)[inside] * scaled
+        return change, (*states, *coarse)
+
+
+def _to_image(hidden: int, channels: int, stride: int, dims: int) -> nn.Module:
+    """A convolution from features to channels, transposed where the features are at lower resolution."""
+    if stride == 1:
+        return CONVOLUTIONS[dims](hidden, channels, 3, padding=1)
+    return TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
 
 
 def check_fits(x: Tensor, context: tuple[Any, ...], channels: int, maps: int, convolution: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,25 +18,42 @@ def zeros(x: Any) -> Any:
 
 def running_mean(mean: Any, values: Any, rate: Tensor) -> Any:
     """mean <- mean + rate * (values - mean)."""
-    rates: dict[Any, Tensor] = {}  # lerp wants one of each dtype; casting for every tensor would show in the time
+    weight = matching(rate)
+    return tree.map(lambda old, new: torch.lerp(old, as_real(new), weight(old)), mean, values)
+
+
+def running_square(mean: Any, values: Any, rate: Tensor) -> Any:
+    """mean <- mean + rate * (values^2 - mean)."""
+    weight = matching(rate)
 
     def blend(old: Tensor, new: Tensor) -> Tensor:
-        kind = new.dtype, new.device
-        if kind not in rates:
-            rates[kind] = rate.to(new)
-        return torch.lerp(old, new, rates[kind])
+        new = as_real(new)
+        return torch.lerp(old, new * new, weight(old))  # differentiates faster than new.square()
 
     return tree.map(blend, mean, values)
+
+
+def matching(value: Tensor) -> Callable[[Tensor], Tensor]:
+    """``value`` as a tensor needs it, converted once for each dtype: mixed dtypes would convert in every operation."""
+    converted: dict[Any, Tensor] = {}
+
+    def like(tensor: Tensor) -> Tensor:
+        kind = tensor.dtype, tensor.device
+        if kind not in converted:
+            converted[kind] = value.to(tensor)
+        return converted[kind]
+
+    return like
 
 
 def root(square: Tensor) -> Tensor:
     """The square root, with derivative 0 at 0 instead of infinity, which would make 0 * infinity = NaN of it.
 
-    An exactly zero gradient is common (a dead ReLU unit). The floor is the smallest positive number there is, so that
-    no other value changes and the root of 0 is lost beside any epsilon.
+    An exactly zero gradient is common (a dead ReLU unit). What is added is the smallest positive number there is, so
+    that no other value changes and the root of 0 is lost beside any epsilon; the square's own derivative is 0 there.
     """
     limits = torch.finfo(square.dtype)
-    return square.clamp_min(limits.tiny * limits.eps).sqrt()
+    return (square + limits.tiny * limits.eps).sqrt()  # clamp_min would say the same, but its derivative is slow
 
 
 def as_real(tensor: Tensor) -> Tensor:
@@ -43,6 +61,6 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
-def like(change: Tensor, x: Tensor) -> Tensor:
-    """Undo :func:`as_real` where x is complex, and keep x's dtype where it is 0-dim."""
-    return torch.view_as_complex(change) if x.is_complex() else change.to(x.dtype)
+def as_complex(change: Tensor, x: Tensor) -> Tensor:
+    """Undo :func:`as_real` where x is complex."""
+    return torch.view_as_complex(change) if x.is_complex() else change

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..core import slot, tree
-from .moments import as_real, like, root, running_mean, zeros
+from .moments import as_complex, as_real, matching, root, running_square, zeros
 from .weight_decay import add_weight_decay
 
 
@@ -29,7 +29,11 @@ class RMSprop(nn.Module):
         return zeros(x)
 
     def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:
-        gradient = tree.map(as_real, add_weight_decay(gradient, x, self.weight_decay, k))
-        memory = running_mean(memory, tree.map(lambda g: g.square(), gradient), 1 - self.smoothing(k))
-        size, epsilon = -self.step_size(k), self.epsilon(k)
-        return tree.map(lambda g, v, t: like(size * g / (root(v) + epsilon), t), gradient, memory, x), memory
+        gradient = add_weight_decay(gradient, x, self.weight_decay, k)
+        memory = running_square(memory, gradient, 1 - self.smoothing(k))
+        size, epsilon = matching(-self.step_size(k)), matching(self.epsilon(k))
+
+        def change(g: Tensor, v: Tensor) -> Tensor:
+            return as_complex(size(v) * as_real(g) / (root(v) + epsilon(v)), g)
+
+        return tree.map(change, gradient, memory), memory

@@ -52,7 +52,7 @@ def test_tied_steps_run_on_and_untied_ones_say_how_many_there_are() -> None:
     assert len(longer.outputs) == 7
     assert torch.equal(longer.outputs[2], tied(problem).final)
     assert gap(longer.outputs[6], longer.outputs[5]) > 0
-    with pytest.raises(mo.MetaoptError, match="3.*7|7.*3"):
+    with pytest.raises(mo.MetaoptError, match=r"3.*7|7.*3"):
         untie(tied)(problem, steps=7)
 
 
@@ -97,7 +97,7 @@ def test_what_the_invertible_machine_cannot_read_is_refused() -> None:
         irim(hidden=5)
     with pytest.raises(mo.MetaoptError, match=r"\(B, 2, n, n\).*as two.*\(3, 1, 6, 4\) float64"):
         seeded(lambda: irim(hidden=4, is_complex=True))(picture_problem(0, 6, 4))
-    with pytest.raises(mo.MetaoptError, match="float32 on cpu, but x is torch.float64"):
+    with pytest.raises(mo.MetaoptError, match=r"float32 on cpu, but x is torch.float64"):
         irim(hidden=4)(picture_problem(0, 6, 4))
     unknown = mo.InverseProblem(mo.operators.Identity(), normal(0, 1, 1, 4, 4))
     with pytest.raises(mo.MetaoptError, match="reads 1 context"):

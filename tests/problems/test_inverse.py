@@ -177,7 +177,7 @@ OPERATOR, Y = ops.Identity(), torch.ones(3, 5)
         ((OPERATOR, Y, float("inf")), "must be a positive standard deviation, but got inf"),
         (
             (OPERATOR, Y, torch.ones(2)),
-            r"noise level has shape \(2,\); give one number, or one for each of the 3",
+            r"noise level has shape \(2,\); give one number, or one for each of 3 samples",
         ),
         ((OPERATOR, Y, torch.ones(3, 5)), r"noise level has shape \(3, 5\)"),
         ((OPERATOR, Y, 0.1, Poisson()), "Poisson likelihood has no noise level"),

@@ -56,6 +56,6 @@ def test_two_processes_equal_one(tmp_path: Path, batches: int) -> None:
 
 
 def test_batches_that_cannot_be_shared_evenly_are_refused() -> None:
-    with pytest.raises(mo.MetaoptError, match="3 batches, which 2 processes.*multiple of 2"):
+    with pytest.raises(mo.MetaoptError, match=r"3 batches, which 2 processes.*multiple of 2"):
         Workers(0, 2).share(3)
     assert [list(Workers(rank, 2).share(4)) for rank in (0, 1)] == [[0, 2], [1, 3]]

@@ -67,7 +67,7 @@ def test_a_run_killed_at_a_random_moment_ends_as_the_unbroken_one(unbroken: Path
     assert_same_run(tmp_path, unbroken)
 
 
-@pytest.mark.parametrize("moment", range(1, 12, 2))
+@pytest.mark.parametrize("moment", [1, 2, 5])
 @pytest.mark.parametrize("call", ["replace", "fsync"])
 def test_a_run_killed_while_it_writes_ends_as_the_unbroken_one(
     unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, moment: int
@@ -89,12 +89,9 @@ def test_a_run_killed_while_it_writes_ends_as_the_unbroken_one(
     assert_same_run(tmp_path, unbroken)
 
 
-def test_a_run_killed_between_its_last_two_files_writes_both(unbroken: Path, tmp_path: Path) -> None:
-    shutil.copytree(unbroken, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "weights.safetensors").unlink()
-    # The weights come first, so a finished checkpoint means finished weights; the state before has neither.
-    order = sorted(unbroken.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
-    assert [path.stem for path in order] == ["weights", "checkpoint"]
+def test_the_weights_are_written_before_the_checkpoint_that_calls_them_done(unbroken: Path) -> None:
+    times = [(unbroken / f"{name}.safetensors").stat().st_mtime_ns for name in ("weights", "checkpoint")]
+    assert times[0] < times[1]
 
 
 def test_a_complete_run_started_again_changes_nothing(unbroken: Path, tmp_path: Path) -> None:
@@ -168,10 +165,10 @@ def test_a_checkpoint_that_cannot_be_read_is_named(unbroken: Path, tmp_path: Pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
-    """A file system of 32 KiB; only root may make one."""
+    """A file system of 64 KiB; only root may make one."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "none", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
     if os.geteuid() != 0 or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs the right to mount a file system")
     yield folder
@@ -182,7 +179,8 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(small_disk: Path) -> None:
     settings = tiny.Settings(updates=1, steps=(1, 1))
     tiny.run(small_disk, tiny.machine(hidden=1), settings=settings)
     before = {path.name: path.read_bytes() for path in small_disk.iterdir()}
-    (small_disk / "filler").write_bytes(bytes(32768 - 4096 * (1 + sum(-(-len(b) // 4096) for b in before.values()))))
+    room = os.statvfs(small_disk)
+    (small_disk / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize - 4096))
     longer = tiny.Settings(updates=4, steps=(1, 1))
     with pytest.raises(mo.MetaoptError, match=r"cannot be written \(No space left on device\); free some room"):
         tiny.run(small_disk, tiny.machine(hidden=1), settings=longer)

@@ -1,18 +1,22 @@
-"""A training that takes a second: two networks, one task, and settings; run as a program it is one to kill or share."""
+"""A training that takes a second, a recipe for one, and weights of none. Run as a program, it trains to be killed."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import yaml
 from torch import Tensor
 
 import metaopt as mo
 from metaopt.core.gradients import Truncated
+from metaopt.models.weights import save_tensors
 from metaopt.training import Rate, Settings, Watch, train
 
 
@@ -48,6 +52,42 @@ def run(folder: Path, net: Any = None, task: Any = None, settings: Settings = SE
     net = machine() if net is None else net
     result = train(net, task or Noisy(), folder, settings, Noisy(), watch=WATCH, seed=seed)
     return net, result
+
+
+def write_recipe(folder: Path) -> Path:
+    """Grey denoising on four generated pictures of 20 x 24 pixels, 6 updates at a constant rate."""
+    from PIL import Image
+
+    (folder / "pictures").mkdir()
+    random = np.random.default_rng(0)
+    for i in range(4):
+        samples = random.integers(0, 256, (20, 24, 3) if i else (20, 24), np.uint8)
+        Image.fromarray(samples).save(folder / "pictures" / f"{i}.png")
+    pictures = {"call": "metaopt.data.read_pictures", "folder": str(folder / "pictures")}
+    patches = {"call": "metaopt.tasks.Patches", "pictures": pictures, "size": 8, "batch": 2}
+    task = {"call": "metaopt.tasks.Denoising", "patches": patches}
+    gradient = {"call": "metaopt.core.gradients.Truncated", "last": 2}
+    rate = {"call": "metaopt.training.Rate", "peak": 1.0e-3, "final": 1.0e-3, "warmup": 0}
+    recipe = {
+        "seed": 3,
+        "model": {"call": "metaopt.models.rim", "hidden": 4, "kernels": [1], "stride": 2, "gradient": gradient},
+        "task": task,
+        "validation": task,
+        "settings": {"updates": 6, "steps": [2, 3], "rate": rate},
+        "watch": {"log_every": 2, "validate_every": 6, "checkpoint_every": 1, "batches": 1},
+    }
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(recipe))
+    return folder / "tiny.yaml"
+
+
+def write_weights(folder: Path, **model: Any) -> Path:
+    """A small machine with random weights, and its card."""
+    model = {"hidden": 4, "kernels": [3], "stride": 2, "steps": 3, **model}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_tensors(folder / "tiny.safetensors", mo.models.rim(**model).state_dict(), {})
+    (folder / "tiny.json").write_text(json.dumps({"name": "tiny", "model": model, "trained_steps": model["steps"]}))
+    return folder / "tiny.safetensors"
 
 
 if __name__ == "__main__":

@@ -34,7 +34,6 @@ class Truncated:
         early: list[Any] = []
         if split:
             with torch.no_grad():
-                early, state = iterate(algorithm, problem, state, ks[:split], keep)
-            early, state = tree.detach(early), tree.detach(state)
+                early, state = tree.detach(iterate(algorithm, problem, state, ks[:split], keep))
         late, state = iterate(algorithm, problem, state, ks[split:], keep)
         return (early + late if keep == "all" else late), state, Report(len(ks))

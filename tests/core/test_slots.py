@@ -1,0 +1,351 @@
+"""Slots: opening one changes nothing before training, and only what it says afterwards."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import metaopt as mo
+from metaopt import tree
+
+from ..helpers import dense_problem, matrix, normal
+
+few = settings(deadline=None, max_examples=40)
+numbers = st.floats(1e-6, 1e6)
+
+
+class Chain(mo.Algorithm[Tensor, Tensor, Tensor]):
+    """x <- scale * net(x)."""
+
+    def __init__(self, net: Any, scale: Any = 1.0):
+        super().__init__()
+        self.net, self.scale = mo.slot(net), mo.slot(scale)
+
+    def init(self, problem: Tensor) -> Tensor:
+        return problem
+
+    def step(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+        return self.scale(k) * self.net(k)(state)
+
+    def readout(self, problem: Tensor, state: Tensor) -> Tensor:
+        return state
+
+
+def networks(count: int, build: Any = None) -> list[nn.Module]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        build = build or (lambda: nn.Sequential(nn.Linear(3, 3), nn.Tanh()))
+        return [build().double() for _ in range(count)]
+
+
+def learned(module: nn.Module) -> list[str]:
+    return [name for name, p in module.named_parameters() if p.requires_grad]
+
+
+@few
+@given(numbers, st.integers(1, 5), st.data())
+def test_before_training_every_opening_gives_the_same_bits(value, steps, data):
+    low, high = value - data.draw(numbers), value + data.draw(numbers)
+    fitting = {"interval": (low, high)} if low < value < high else {}
+    openings = [
+        mo.fixed(),
+        mo.shared(),
+        mo.shared(positive=True),
+        mo.shared(**fitting),
+        mo.per_step(steps),
+        mo.per_step(steps, positive=True),
+        mo.per_step(steps, **fitting),
+    ]
+    classical = Chain(nn.Identity(), value)
+    for opening in openings:
+        opened = mo.parameterize(classical, {"scale": opening})
+        for k in range(steps):
+            assert opened.scale(k).item() == value
+        again = mo.parameterize(opened, {"scale": mo.fixed()})
+        assert again.scale(steps - 1).item() == value, "opening and closing changes nothing"
+        assert learned(again) == []
+
+
+@few
+@given(st.floats(-1e3, 1e3))
+def test_constraints_hold_whatever_is_learned(raw):
+    slots = [mo.slot(mo.shared(0.3, positive=True)), mo.slot(mo.shared(0.3, interval=(0.1, 0.9)))]
+    for found in slots:
+        found.raw.data.fill_(raw)
+    assert slots[0](0).item() >= 0
+    assert 0.1 - 1e-15 <= slots[1](0).item() <= 0.9 + 1e-15
+    other = copy.deepcopy(slots[1])
+    other.raw.data.add_(0.01)
+    assert other(0).item() >= slots[1](0).item(), "the map is increasing"
+
+
+@pytest.mark.parametrize("options", [{"positive": True}, {"interval": (-1.0, 2.0)}], ids=str)
+def test_constraints_have_first_and_second_derivatives(options):
+    found = mo.slot(mo.per_step(3, [0.1, 0.5, 1.9], **options)).double()
+
+    def value(raw: Tensor) -> Tensor:
+        return torch.stack([torch.func.functional_call(found, {"raw": raw}, (k,)) for k in range(3)])
+
+    for raw in (torch.tensor([0.4, -0.7, 0.2]), torch.tensor([-2.0, 1.0, -0.1])):
+        start = raw.double().requires_grad_()
+        assert torch.autograd.gradcheck(value, start)
+        assert torch.autograd.gradgradcheck(value, start)
+    at_zero = torch.func.jacrev(value)(torch.zeros(3, dtype=torch.float64)).diagonal()
+    expected = [0.1, 0.5, 1.9] if "positive" in options else [1.0, 1.0, 1.0]
+    torch.testing.assert_close(at_zero, torch.tensor(expected, dtype=torch.float64))
+    curvature = torch.func.jacrev(torch.func.jacrev(lambda r: value(r)[1]))
+    below, above = (curvature(torch.full((3,), shift, dtype=torch.float64))[1, 1] for shift in (-1e-9, 1e-9))
+    torch.testing.assert_close(below, above, rtol=1e-6, atol=1e-6)  # no jump where the two sides meet
+
+
+def test_slots_inside_a_slots_module_are_reached_by_dotted_names():
+    descent = mo.Descent(mo.updates.Sgd(0.1))
+    assert sorted(mo.slots(descent)) == ["update", "update.step_size"]
+    opened = mo.parameterize(descent, {"update.step_size": mo.per_step(3, positive=True)})
+    assert learned(opened) == ["update.module.step_size.raw"]
+    assert learned(descent) == [], "the original is untouched"
+    outer = mo.parameterize(Chain(Chain(nn.Linear(3, 3), 2.0)), {"net.scale": mo.shared(), "scale": mo.fixed(3.0)})
+    assert set(mo.slots(outer)) == {"net", "net.net", "net.scale", "scale"}
+    assert (outer.net(0).scale(0).item(), outer.scale(0).item()) == (2.0, 3.0)
+
+
+def test_a_wrong_name_lists_the_slots_there_are():
+    ista = mo.Ista(matrix(0), penalty=0.1)
+    with pytest.raises(mo.MetaoptError) as error:
+        mo.parameterize(ista, {"stepsize": mo.shared()})
+    assert str(error.value) == "Ista has no slot 'stepsize'; its slots are encode, mix, threshold."
+    with pytest.raises(mo.MetaoptError, match="its slots are none"):
+        mo.parameterize(nn.Linear(1, 1), {"weight": mo.shared()})
+    with pytest.raises(mo.MetaoptError, match=r"'threshold' is opened by fixed, shared or per_step\(...\), not by 0.1"):
+        mo.parameterize(ista, {"threshold": 0.1})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("content", [mo.per_step(3, 0.1), mo.fixed([0.1, 0.2, 0.3]), mo.per_step(3, nn.Identity())])
+def test_past_the_end_of_a_slot_both_numbers_are_named(content):
+    found = mo.slot(content)
+    found(2)
+    with pytest.raises(mo.MetaoptError, match="for 3 steps, but was read at k=3"):
+        found(3)
+
+
+def test_a_run_past_the_end_is_refused_before_it_starts():
+    net = mo.unroll(mo.parameterize(mo.Descent(mo.updates.Sgd(0.1)), {"update.step_size": mo.per_step(3)}), 3)
+    problem = dense_problem(0)
+    half = net(problem, steps=2)
+    for options in ({"steps": 4}, {"state": half.state, "start": half.stop, "steps": 2}):
+        with pytest.raises(mo.MetaoptError, match=r"'update.step_size' holds values for 3 steps, but 4 were asked for"):
+            net(problem, **options)
+    with pytest.raises(mo.MetaoptError, match="3 steps, but 9 were asked"):
+        mo.solve(net.algorithm, problem, max_steps=9)
+
+
+BUILDS = {
+    "mlp": lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)),
+    "batch norm in evaluation": lambda: nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3)).eval(),
+    "tied": lambda: _tie(nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))),
+    "one module twice": lambda: nn.Sequential(*[nn.Linear(3, 3)] * 2),
+    "complex": lambda: Rotation(),
+    "with a slot inside": lambda: Scaled(),
+}
+
+
+def _tie(network: nn.Sequential) -> nn.Sequential:
+    network[2].weight = network[0].weight
+    return network
+
+
+class Rotation(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.phase = nn.Parameter(torch.randn(3, dtype=torch.complex128))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.phase * x).real
+
+    def inverse(self, x: Tensor) -> Tensor:
+        return x / self.phase.real
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = mo.slot(mo.shared(float(torch.rand(()))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor(0) * x
+
+
+@pytest.mark.parametrize("name", BUILDS)
+@pytest.mark.parametrize("strategy", [mo.Backprop(), mo.Checkpointed(2)], ids=["backprop", "checkpointed"])
+def test_modules_per_step_are_a_module_list(name, strategy):
+    modules = networks(4, BUILDS[name])
+    algorithm = mo.parameterize(Chain(modules[0]), {"net": mo.per_step(4, modules)})
+    if name.startswith("batch norm"):
+        algorithm.eval()
+    x = expected = normal(5, 6, 3)
+    for module in modules:
+        expected = module(expected)
+    got = mo.unroll(algorithm, 4, strategy)(x).final
+    torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    (expected**2).sum().backward()
+    (got**2).sum().backward()
+    stacked = dict(algorithm.net.named_parameters())
+    for path, _ in modules[0].named_parameters():
+        grads = torch.stack([dict(m.named_parameters())[path].grad for m in modules])
+        torch.testing.assert_close(stacked[path.replace(".", "/")].grad, grads, rtol=1e-10, atol=1e-12)
+    closed = mo.parameterize(copy.deepcopy(algorithm), {"net": mo.fixed()})
+    assert torch.equal(mo.unroll(closed, 4, strategy)(x).final, got)
+    assert learned(closed) == []
+
+
+def test_methods_and_attributes_of_a_steps_module_are_those_of_its_step():
+    modules = networks(3, Rotation)
+    found = mo.slot(mo.per_step(3, modules))
+    x = normal(0, 2, 3)
+    for k, module in enumerate(modules):
+        assert torch.equal(found(k).inverse(x), module.inverse(x))
+        assert torch.equal(found(k).phase, module.phase)
+
+
+def test_one_module_is_repeated_and_then_learned_apart():
+    [module] = networks(1)
+    opened = mo.parameterize(Chain(module), {"net": mo.per_step(3)})
+    x = normal(1, 2, 3)
+    assert torch.equal(mo.unroll(opened, 3)(x).final, mo.unroll(Chain(module), 3)(x).final)
+    with torch.no_grad():
+        opened.net.get_parameter("0/weight")[1] += 1.0
+    assert torch.equal(opened.net(0)(x), module(x))
+    assert torch.equal(opened.net(2)(x), module(x))
+    assert not torch.equal(opened.net(1)(x), module(x))
+
+
+def test_the_mode_reaches_the_modules_of_every_step():
+    found = mo.slot(mo.per_step(2, nn.Dropout(0.5)))
+    x = torch.ones(100)
+    assert not torch.equal(found.train()(0)(x), x)
+    assert torch.equal(nn.Sequential(found).eval()[0](0)(x), x)
+    assert torch.equal(pickle.loads(pickle.dumps(found))(1)(x), x)
+
+
+def test_a_fixed_list_and_fixed_modules_learn_nothing():
+    modules = networks(2, Rotation)
+    algorithm = Chain(mo.fixed(modules), mo.fixed([0.5, 0.25]))
+    assert learned(algorithm) == []
+    x = normal(0, 2, 3)
+    torch.testing.assert_close(mo.unroll(algorithm, 2)(x).final, 0.25 * modules[1](0.5 * modules[0](x)))
+    opened = mo.parameterize(algorithm, {"net": mo.per_step(2), "scale": mo.per_step(2)})
+    assert learned(opened) == ["net.phase", "scale.value"]
+    assert torch.equal(mo.unroll(opened, 2)(x).final, mo.unroll(algorithm, 2)(x).final)
+
+
+def test_fixed_freezes_what_was_learned_and_keeps_its_value():
+    [module] = networks(1)
+    opened = mo.parameterize(Chain(module, 0.5), {"net": mo.per_step(2), "scale": mo.shared(interval=(0, 1))})
+    with torch.no_grad():
+        for parameter in opened.parameters():
+            parameter.add_(0.3)
+    frozen = mo.parameterize(opened, {"net": mo.fixed(), "scale": mo.fixed()})
+    assert learned(frozen) == []
+    x = normal(0, 2, 3)
+    assert torch.equal(mo.unroll(frozen, 2)(x).final, mo.unroll(opened, 2)(x).final)
+
+
+def test_state_dict_pickle_and_deepcopy_keep_values_and_learning():
+    modules = networks(3)
+    opened = mo.parameterize(
+        Chain(modules[0], 0.5), {"net": mo.per_step(3, modules), "scale": mo.per_step(3, positive=True)}
+    )
+    fresh = mo.parameterize(Chain(modules[0], 0.5), {"net": mo.per_step(3), "scale": mo.per_step(3, positive=True)})
+    fresh.load_state_dict(opened.state_dict())
+    x = normal(0, 2, 3)
+    expected = mo.unroll(opened, 3)(x).final
+    for other in (fresh, copy.deepcopy(opened), pickle.loads(pickle.dumps(opened))):
+        assert torch.equal(mo.unroll(other, 3)(x).final, expected)
+        assert learned(other) == learned(opened) == ["net.0/weight", "net.0/bias", "scale.raw"]
+        with torch.no_grad():
+            other.scale.raw.add_(1.0)
+        assert torch.equal(mo.unroll(opened, 3)(x).final, expected), "the copy shares nothing"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64])
+@pytest.mark.parametrize("opening", [mo.fixed, mo.shared, lambda v: mo.per_step(2, v, positive=True)])
+def test_numbers_never_promote_a_tensor(dtype, opening):
+    value = mo.slot(opening(0.1))(0)
+    assert value.dtype == torch.float64
+    x = torch.ones(3, dtype=dtype)
+    assert (value * x).dtype == (x - value).dtype == dtype
+
+
+@few
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=5))
+def test_a_list_gives_one_value_a_step(values):
+    for opening in (mo.fixed(values), mo.per_step(len(values), values)):
+        assert [mo.slot(opening)(k).item() for k in range(len(values))] == values
+
+
+def test_a_tensor_value_is_copied_and_keeps_its_shape():
+    start = normal(0, 2, 3)
+    found = mo.slot(mo.per_step(4, start))
+    assert found.value.shape == (4, 2, 3)
+    start.zero_()
+    assert all(torch.equal(found(k), normal(0, 2, 3)) for k in range(4))
+
+
+def test_a_slot_may_be_handed_on():
+    found = mo.slot(mo.shared(0.1))
+    assert mo.slot(found) is found
+    module = nn.Linear(2, 2)
+    assert mo.slot(module)(7) is module
+
+
+REFUSED = {
+    "need a value": lambda: mo.slot(mo.shared()),
+    "at least one step": lambda: mo.per_step(0),
+    "needs 3 values, but its list holds 2": lambda: mo.per_step(3, [1.0, 2.0]),
+    "not str 'a'": lambda: mo.slot("a"),
+    "not bool True": lambda: mo.slot(True),
+    "not both": lambda: mo.slot(mo.shared(0.5, positive=True, interval=(0, 1))),
+    "0.0 must lie strictly between 0.0 and inf": lambda: mo.slot(mo.shared(0.0, positive=True)),
+    "1.0 must lie strictly between 0 and 1": lambda: mo.slot(mo.shared(1.0, interval=(0, 1))),
+    "1j must lie strictly between": lambda: mo.slot(mo.shared(1j, positive=True)),
+    "nan must lie": lambda: mo.slot(mo.shared(float("nan"), positive=True)),
+    r"learns floating or complex numbers, but its value is \(2,\) int64": lambda: mo.slot(
+        mo.shared(torch.ones(2).long())
+    ),
+    "holds for a number or a tensor, but this slot holds a module": lambda: mo.slot(
+        mo.shared(nn.ReLU(), positive=True)
+    ),
+    r"one kind and shape, but are .*in_features=2.*in_features=3": lambda: mo.slot(
+        mo.per_step(2, [nn.Linear(2, 2), nn.Linear(3, 3)])
+    ),
+    r"one kind and shape, but are .*dilation=\(2,\)": lambda: mo.slot(
+        mo.per_step(2, [nn.Conv1d(1, 1, 3), nn.Conv1d(1, 1, 3, dilation=2)])
+    ),
+    "'scale' holds one value per step; give shared": lambda: mo.parameterize(
+        Chain(nn.Identity(), mo.per_step(2, 0.1)), {"scale": mo.shared()}
+    ),
+    "'scale' holds values for 2 steps, not 3; give a value": lambda: mo.parameterize(
+        Chain(nn.Identity(), mo.per_step(2, 0.1)), {"scale": mo.per_step(3)}
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_what_a_slot_refuses(sentence):
+    with pytest.raises(mo.MetaoptError, match=sentence):
+        REFUSED[sentence]()
+
+
+def test_the_parameters_of_an_opened_algorithm_are_all_found():
+    """What a strategy takes apart is what an optimizer trains."""
+    opened = mo.parameterize(Chain(networks(1)[0], 0.5), {"net": mo.per_step(2), "scale": mo.shared(positive=True)})
+    parts = {id(t) for t in tree.partition(opened)[0]}
+    assert all(id(p) in parts for p in opened.parameters())
+    assert len(parts) == len(list(opened.parameters())) + len(list(opened.buffers()))

@@ -1,0 +1,152 @@
+"""Weight files: what was saved is loaded, and what is damaged or foreign is refused, never unpickled."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import metaopt as mo
+from metaopt.models import load, read_card, rim, shipped
+from metaopt.models.weights import save_tensors
+
+from ..helpers import seeded
+
+MODEL = {"hidden": 3, "kernels": [3, 1], "stride": 2, "steps": 2}
+
+
+def saved(folder: Path, model: dict[str, Any] = MODEL) -> Path:
+    net = seeded(lambda: rim(**model)).float()
+    save_tensors(folder / "net.safetensors", net.state_dict(), {})
+    (folder / "net.json").write_text(json.dumps({"model": model, "trained_steps": 2}))
+    return folder / "net.safetensors"
+
+
+def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
+    net, original = load(saved(tmp_path)), seeded(lambda: rim(**MODEL)).float()
+    problem = mo.InverseProblem(mo.operators.Identity(), torch.rand(1, 1, 5, 7), 0.1)
+    assert torch.equal(net(problem).final, original(problem).final)
+    assert net.steps == 2
+    assert not net.training
+    assert not any(p.requires_grad for p in net.parameters())
+    assert read_card(tmp_path / "net.safetensors")["trained_steps"] == 2
+
+
+class Bomb:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("how", ["pickle", "torch"])
+def test_a_pickled_file_is_refused_and_never_run(tmp_path: Path, how: str) -> None:
+    path, mark = saved(tmp_path), tmp_path / "it ran"
+    if how == "pickle":
+        path.write_bytes(pickle.dumps({"weight": Bomb(mark)}))
+    else:
+        torch.save({"weight": Bomb(mark)}, path)
+    with pytest.raises(mo.MetaoptError, match=r"net\.safetensors is not a readable .* never read; convert them"):
+        load(path)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Bomb(mark)))
+    assert mark.exists(), "the bomb is a dud, so the test shows nothing"
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def _grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"more")
+
+
+def _huge_header(path: Path) -> None:
+    path.write_bytes((2**62).to_bytes(8, "little") + b"{}")
+
+
+def _nan(path: Path) -> None:
+    state = seeded(lambda: rim(**MODEL)).float().state_dict()
+    next(iter(state.values()))[0] = torch.nan
+    save_file(state, path)
+
+
+def _rename(path: Path) -> None:
+    state = seeded(lambda: rim(**MODEL)).float().state_dict()
+    save_file({f"module.{name}": t for name, t in state.items()}, path)
+
+
+def _resize(path: Path) -> None:
+    save_file(seeded(lambda: rim(**{**MODEL, "hidden": 4})).float().state_dict(), path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_cut, "not a readable safetensors file"),
+        (_grow, "not a readable safetensors file"),
+        (_huge_header, "not a readable safetensors file"),
+        (lambda path: path.write_bytes(b""), "not a readable safetensors file"),
+        (lambda path: path.write_text("{}"), "not a readable safetensors file"),
+        (lambda path: path.unlink(), r"There is no weight file .*net\.safetensors"),
+        (_nan, "NaN or infinite; it is damaged"),
+        (_rename, r"weights of another model: .* should be .* but is absent"),
+        (_resize, r"weights of another model: .* should be \(.*3.*\) but is \(.*4.*\)"),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path, damage: Any, words: str) -> None:
+    path = saved(tmp_path)
+    damage(path)
+    with pytest.raises(mo.MetaoptError, match=words):
+        load(path)
+
+
+def test_a_folder_is_no_weight_file(tmp_path: Path) -> None:
+    (tmp_path / "net.safetensors").mkdir()
+    with pytest.raises(mo.MetaoptError, match="not a readable safetensors file"):
+        load(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [
+        (None, "need their card beside them"),
+        ("{", "not the card of weights"),
+        ("[]", "has no entry 'model'"),
+        ('{"model": 5}', "has no entry 'model'"),
+        ('{"model": {"layers": 9}}', "another model than this version's rim"),
+        ('{"model": {"hidden": "many"}}', "another model than this version's rim"),
+        ('{"model": {"hidden": -3}}', "another model than this version's rim"),
+        ('{"model": {"dims": 7}}', "another model than this version's rim.*1, 2 or 3 dims"),
+        ('{"model": {"hidden": 3}}', "weights of another model"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, card: str | None, words: str) -> None:
+    path = saved(tmp_path)
+    path.with_suffix(".json").unlink()
+    if card is not None:
+        path.with_suffix(".json").write_text(card)
+    with pytest.raises(mo.MetaoptError, match=words):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "weights.pt", "", "../weights/denoise_grey"])
+def test_an_unknown_name_lists_those_there_are(name: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=r"no shipped weights .* give the path of their .safetensors file"):
+        load(name)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_weights_load_and_their_card_says_how_they_were_made(name: str) -> None:
+    card, net = read_card(name), load(name)
+    assert card["name"] == name
+    assert card["trained_steps"] == net.steps
+    assert sum(p.numel() for p in net.parameters()) > 1000

@@ -1,0 +1,150 @@
+"""Tasks draw the distributions that they say: the same seed gives the same batch, and the noise is what is claimed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import metaopt as mo
+from metaopt import tree
+from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_projection
+from metaopt.tasks import Denoising, Patches, RandomProjections, UndersampledMri, block_projection, pool, smooth_phase
+
+
+def pictures(count: int = 3, size: int = 80) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randint(0, 256, (1, size, size + i), generator=generator).byte() for i in range(count)]
+
+
+TASKS = {
+    "denoising": Denoising(Patches(pictures(), 32, 3)),
+    "projections": RandomProjections(Patches(pictures(), 32, 3), block=16),
+    "mri": UndersampledMri(Patches(pictures(), 32, 3, zoom=2.0)),
+}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_a_seed_is_a_batch(task: Any) -> None:
+    torch.manual_seed(1)
+    first = tree.leaves(task.sample(5))
+    torch.manual_seed(2)
+    second, other = tree.leaves(task.sample(5)), tree.leaves(task.sample(6))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[-1], other[-1])
+    before = torch.get_rng_state()
+    task.sample(5)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_measurement_is_the_operators_up_to_white_noise_of_the_stated_level(task: Any, seed: int) -> None:
+    """Every ensemble of projections comes up among these seeds; for complex y each component has that level."""
+    problem, target = task.sample(seed)
+    noise = (problem.y - problem.operator(target)).flatten(1)
+    if isinstance(task, UndersampledMri):  # only sampled places have noise
+        sampled = problem.operator(torch.randn_like(target)).flatten(1).abs() > 1e-6
+        assert noise[~sampled].abs().max() < 1e-6
+        parts = [[row[keep].real, row[keep].imag] for row, keep in zip(noise, sampled, strict=True)]
+    else:
+        parts = [[row.real, row.imag] if row.is_complex() else [row] for row in noise]
+    levels = problem.noise.expand(len(target))
+    for level, components in zip(levels, parts, strict=True):
+        for values in components:
+            unit = values / level
+            assert abs(float(unit.mean())) < 5 / len(unit) ** 0.5
+            assert abs(float(unit.var()) - 1) < 5 * (2 / len(unit)) ** 0.5
+        if len(components) == 2:
+            correlation = float((components[0] * components[1]).mean() / level**2)
+            assert abs(correlation) < 5 / len(components[0]) ** 0.5
+
+
+def test_the_ensembles_all_come_up_and_the_ratio_is_within_its_bounds() -> None:
+    rows = [RandomProjections(Patches(pictures(), 32, 1), block=16).sample(seed)[0].y for seed in range(30)]
+    ratios = [y.shape[-1] / 16**2 for y in rows]
+    assert {y.is_complex() for y in rows} == {True, False}
+    assert 0.1 <= min(ratios) < 0.2
+    assert 0.4 < max(ratios) <= 0.5
+
+
+@pytest.mark.parametrize("ensemble", [gaussian_projection, bernoulli_projection, fourier_projection])
+def test_a_block_projection_measures_every_block_alike(ensemble: Any) -> None:
+    operator = block_projection(ensemble, 0.25, (1, 16, 24), 8, seed=0)
+    x = torch.zeros(1, 1, 16, 24)
+    x[..., 8:16, 16:24] = tile = torch.rand(8, 8)
+    y = operator(x)
+    assert y.shape == (1, 6, 16)
+    assert y[0, :5].abs().max() == 0
+    torch.testing.assert_close(y[0, 5], ensemble(16, (1, 8, 8), 0)(tile[None, None])[0])
+
+
+def test_noise_levels_are_uniform_between_their_bounds_and_each_patch_has_its_own() -> None:
+    task = Denoising(Patches(pictures(), 8, 400), low=10, high=30)
+    levels = 255 * task.sample(0)[0].noise
+    assert levels.shape == (400,)
+    assert 10 <= levels.min() < 11
+    assert 29 < levels.max() <= 30
+    assert abs(levels.mean() - 20) < 5 * 20 / math.sqrt(12 * 400)
+
+
+def test_every_mri_picture_has_a_mask_and_an_acceleration_of_its_own() -> None:
+    problem, target = UndersampledMri(Patches(pictures(), 32, 6), accelerations=(2.0, 6.0)).sample(3)
+    sampled = problem.operator(torch.randn_like(target)).abs() > 1e-6
+    accelerations = 32 * 32 / sampled.flatten(1).sum(1)
+    assert accelerations.min() >= 1.99
+    assert accelerations.max() <= 6.1
+    assert len(set(accelerations.tolist())) == 6
+    torch.testing.assert_close(target.abs().amax(), torch.ones(()), rtol=0, atol=0.05)
+    assert target.angle().std() > 0.1
+
+
+def test_a_smooth_phase_is_of_modulus_1_and_smooth() -> None:
+    phase = smooth_phase((64, 48), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(phase.abs(), torch.ones(64, 48))
+    steps = [(phase[1:] * phase[:-1].conj()).angle(), (phase[:, 1:] * phase[:, :-1].conj()).angle()]
+    assert max(float(s.abs().max()) for s in steps) < 0.5
+    assert phase.angle().std() > 0.2
+
+
+def test_patches_are_crops_of_the_pictures_turned_and_mirrored() -> None:
+    """A patch of a ramp is one of the eight pictures that the square's symmetries make of a crop."""
+    ramp = (torch.arange(20)[:, None] * 10 + torch.arange(20)).byte()[None]
+    drawn = Patches([ramp], 5, 64).draw(torch.Generator().manual_seed(0)) * 255
+    crop = (torch.arange(5)[:, None] * 10 + torch.arange(5)).float()
+    symmetries = [f(torch.rot90(crop, k)) for k in range(4) for f in (lambda t: t, lambda t: t.flip(-1))]
+    found = set()
+    for patch in drawn[:, 0]:
+        matches = [i for i, s in enumerate(symmetries) if torch.allclose(patch - patch.min(), s, atol=1e-3)]
+        assert len(matches) == 1
+        found.add(matches[0])
+    assert len(found) == 8
+
+
+def test_zoomed_patches_keep_size_range_and_magnify() -> None:
+    ramp = torch.linspace(0, 255, 60).round().byte().expand(1, 60, 60).contiguous()
+    plain, zoomed = (Patches([ramp], 16, 40, zoom=z).draw(torch.Generator().manual_seed(0)) for z in (1.0, 3.0))
+    assert plain.shape == zoomed.shape == (40, 1, 16, 16)
+    assert zoomed.min() >= 0
+    assert zoomed.max() <= 1
+    extent = [(p.amax((1, 2, 3)) - p.amin((1, 2, 3))) for p in (plain, zoomed)]
+    assert extent[0].std() < 0.01
+    assert extent[1].mean() < 0.75 * extent[0].mean()
+    assert extent[1].min() > 0.3 * extent[0].mean()
+
+
+def test_pictures_too_small_are_left_out_and_none_is_a_sentence() -> None:
+    small, large = torch.zeros(1, 4, 90).byte(), torch.full((1, 9, 9), 255).byte()
+    assert Patches([small, large], 9, 8).draw(torch.Generator().manual_seed(0)).min() == 1
+    with pytest.raises(mo.MetaoptError, match="None of the 2 pictures is at least 10 x 10"):
+        Patches([small, large], 10)
+
+
+def test_a_pool_gives_each_source_the_same_weight() -> None:
+    a, b = pictures(2, 9), pictures(3, 10)
+    together = pool({"a": a, "b": b})
+    assert [p.shape[-2] for p in together].count(9) == [p.shape[-2] for p in together].count(10) == 3
+    assert all(any(p is q for q in together) for p in a + b)

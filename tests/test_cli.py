@@ -1,0 +1,245 @@
+"""The command line does what the library does, and answers bad input with a sentence and exit status 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from metaopt.applications.denoising import denoise
+from metaopt.cli import main
+from metaopt.data import Picture, read_image, write_image
+from metaopt.models import load
+from metaopt.training.log import read_log
+
+from .training import tiny
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    samples = np.random.default_rng(0).integers(0, 256, (7, 9), np.uint8)
+    Image.fromarray(samples).save(tmp_path / "in.png")
+    return tmp_path / "in.png"
+
+
+def sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr, with nothing on stdout."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("metaopt: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(("channels", "alpha"), [(1, False), (3, False), (1, True), (3, True)])
+def test_denoise_is_the_library_call_and_keeps_depth_colour_and_alpha(
+    tmp_path: Path, weights: Path, ending: str, bits: int, channels: int, alpha: bool
+) -> None:
+    pixels = torch.rand(channels, 6, 9, generator=torch.Generator().manual_seed(0))
+    opacity = torch.linspace(0, 1, 54).reshape(1, 6, 9) if alpha else None
+    write_image(tmp_path / f"in.{ending}", Picture(pixels, bits, opacity))
+    files = [str(tmp_path / f"{name}.{ending}") for name in ("in", "out")]
+    assert main(["denoise", *files, "--sigma", "25", "--weights", str(weights), "--steps", "4"]) == 0
+    given, out = (read_image(file) for file in files)
+    expected = denoise(given.pixels, 25.0, load(weights), 4)
+    assert out.bits == bits
+    assert (out.pixels - expected).abs().max() <= 0.5001 / (2**bits - 1)
+    assert (out.pixels - given.pixels).abs().max() > 0.01
+    assert (out.alpha is None) == (not alpha)
+    if alpha:
+        assert torch.equal(out.alpha, given.alpha)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"in.{ending}", f"out.{ending}"]
+
+
+def test_each_channel_is_a_grey_picture_and_the_trained_steps_are_the_default(weights: Path) -> None:
+    pixels, net = torch.rand(3, 5, 8), load(weights)
+    together = denoise(pixels, 10.0, net)
+    assert torch.equal(together, torch.cat([denoise(c[None], 10.0, net, 3) for c in pixels]))
+    assert not torch.equal(together, denoise(pixels, 20.0, net))
+    assert together.min() >= 0
+    assert together.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (3, 2)])
+def test_the_smallest_pictures_are_denoised(weights: Path, size: tuple[int, int]) -> None:
+    assert torch.isfinite(denoise(torch.rand(1, *size), 25.0, load(weights))).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.png", None, "cannot be opened"),
+        (".", None, "is a folder"),
+        ("empty.png", b"", "is empty (0 bytes)"),
+        ("text.png", b"this is a text", "is not an image"),
+        ("cut.png", "cut", "damaged or cut short"),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_a_sentence(
+    tmp_path: Path, picture: Path, weights: Path, capsys: pytest.CaptureFixture[str], name: str, content: object,
+    words: str,
+) -> None:  # fmt: skip
+    if content == "cut":
+        content = picture.read_bytes()[:-30]
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    status = main(
+        ["denoise", str(tmp_path / name), str(tmp_path / "out.png"), "--sigma", "25", "--weights", str(weights)]
+    )
+    assert status == 2
+    assert words in sentence(capsys)
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("out.xyz", "does not say a format that can be written; end it in .png"),
+        ("out", "does not say a format"),
+        ("nowhere/out.png", "does not exist; make it first"),
+        ("/proc/out.png", "cannot be written"),
+        ("/dev/full/out.png", "does not exist"),
+    ],
+)
+def test_an_output_that_cannot_be_is_a_sentence(
+    tmp_path: Path, picture: Path, weights: Path, capsys: pytest.CaptureFixture[str], output: str, words: str
+) -> None:
+    status = main(["denoise", str(picture), str(tmp_path / output), "--sigma", "25", "--weights", str(weights)])
+    assert status == 2
+    assert words in sentence(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--sigma", "0"], "sigma must be a positive number of grey levels (of 255), but got 0.0"),
+        (["--sigma=-1"], "sigma must be a positive number of grey levels (of 255), but got -1.0"),
+        (["--sigma=.nan"], "sigma must be a positive number of grey levels (of 255), but got nan"),
+        (["--sigma=.inf"], "sigma must be a positive number of grey levels (of 255), but got inf"),
+        (["--sigma", "25", "--steps", "0"], "steps must be at least 1, but got 0"),
+        (["--sigma", "25", "--steps=-1"], "steps must be at least 1, but got -1"),
+        (["--sigma", "25", "--weights", "nothing"], "There are no shipped weights 'nothing'; there are "),
+        (["--sigma", "25", "--weights", "none.safetensors"], "There is no weight file none.safetensors"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_a_sentence(
+    tmp_path: Path, picture: Path, weights: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str
+) -> None:
+    usual = [] if "--weights" in options else ["--weights", str(weights)]
+    assert main(["denoise", str(picture), str(tmp_path / "out.png"), *usual, *options]) == 2
+    assert words in sentence(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_weights_for_complex_pictures_are_refused_for_grey_ones(
+    tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny.write_weights(tmp_path, is_complex=True)
+    assert main(["denoise", str(picture), str(tmp_path / "o.png"), "--sigma", "5", "--weights", str(other)]) == 2
+    assert "RealImaginary updates complex x" in sentence(capsys)
+    assert not (tmp_path / "o.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["restore"], "restore"),
+        ([], "subcommand"),
+        (["denoise", "a.png"], "required"),
+        (["denoise", "a.png", "b.png", "--sigma", "abc"], "abc"),
+        (["denoise", "a.png", "b.png", "--sigma", "nan"], "nan"),
+        (["denoise", "a.png", "b.png", "--sigma", "5", "--steps", "abc"], "abc"),
+        (["denoise", "a.png", "b.png", "--sigma", "5", "--steps", "2.5"], "2.5"),
+        (["denoise", "a.png", "b.png", "--sigma", "5", "--strength", "5"], "--strength"),
+        (["train"], "required"),
+    ],
+)
+def test_a_command_line_that_cannot_be_parsed_exits_with_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_train_leads_to_weights_that_denoise_and_goes_on_after_an_interruption(
+    tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny.write_recipe(tmp_path)
+    assert main(["train", str(recipe), "--out", str(tmp_path / "whole")]) == 0
+    assert f"6 updates in 0.0 minutes; weights in {tmp_path / 'whole'}/weights.safetensors" in capsys.readouterr().out
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("metaopt.training.loop._Run.validate", interrupt)
+        assert main(["train", str(recipe), "--out", str(tmp_path / "cut")]) == 130
+    assert "metaopt: interrupted" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--out", str(tmp_path / "cut")]) == 0
+    trained = [load(tmp_path / name / "weights.safetensors") for name in ("whole", "cut")]
+    for a, b in zip(*(net.parameters() for net in trained), strict=True):
+        assert torch.equal(a, b)
+    logs = [[r["loss"] for r in read_log(tmp_path / name / "log.csv")] for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == 3
+    arguments = ["denoise", str(picture), str(tmp_path / "out.png"), "--sigma", "25"]
+    assert main([*arguments, "--weights", str(tmp_path / "whole" / "weights.safetensors")]) == 0
+    assert read_image(tmp_path / "out.png").pixels.shape == (1, 7, 9)
+
+
+def test_train_takes_its_data_from_where_it_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny.write_recipe(tmp_path)
+    recipe.write_text(recipe.read_text().replace(str(tmp_path / "pictures"), "pictures"))
+    monkeypatch.setenv("METAOPT_DATA", str(tmp_path / "nowhere"))
+    assert main(["train", str(recipe), "--out", str(tmp_path / "a")]) == 2
+    assert f"There is no {tmp_path}/nowhere/pictures" in sentence(capsys)
+    assert main(["train", str(recipe), "--out", str(tmp_path / "a"), "--data", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "out", "words"),
+    [
+        ("nothing", "out", "it has denoise_grey, mri, random_projections"),
+        ("broken.yaml", "out", "is not YAML"),
+        ("tiny.yaml", "/proc/out", "/proc/out cannot be made"),
+        ("tiny.yaml", "tiny.yaml", "tiny.yaml cannot be made"),
+    ],
+)
+def test_a_training_that_cannot_begin_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str, out: str, words: str
+) -> None:
+    (tmp_path / "broken.yaml").write_text("model: [\n  1,\n")
+    tiny.write_recipe(tmp_path)
+    path = str(tmp_path / recipe) if recipe.endswith(".yaml") else recipe
+    assert main(["train", path, "--out", str(tmp_path / out)]) == 2
+    assert words in sentence(capsys)
+
+
+@pytest.mark.parametrize("entry", [["-m", "metaopt"], ["-m", "metaopt.cli"]])
+def test_the_module_is_the_command(tmp_path: Path, entry: list[str]) -> None:
+    command = [sys.executable, *entry, "denoise", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--sigma", "5"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"metaopt: {tmp_path}/a.png cannot be opened (No such file or directory); check its name and permissions.\n"
+    )

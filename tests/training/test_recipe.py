@@ -1,0 +1,167 @@
+"""Recipes: what they say is built, what is wrong in them is named, and one leads to weights that load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import metaopt as mo
+from metaopt.core.gradients import Truncated
+from metaopt.models import load
+from metaopt.training import Rate, Settings, Watch, build, find_recipe, read_recipe, run_recipe
+from metaopt.training.recipe import KEYS
+
+from . import tiny
+
+SHIPPED = ["denoise_grey", "mri", "random_projections"]
+
+
+def test_the_shipped_recipes_are_all_known() -> None:
+    assert sorted(p.stem for p in find_recipe("mri").parent.glob("*.yaml")) == SHIPPED
+
+
+def without_data(node: Any) -> Any:
+    """The same recipe with noise in the place of the pictures that it reads."""
+    if isinstance(node, list):
+        return [without_data(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if str(node.get("call")).startswith("metaopt.data."):
+        return [torch.randint(0, 256, (1, 130, 140), generator=torch.Generator().manual_seed(0)).byte()]
+    return {key: without_data(value) for key, value in node.items()}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_recipe_is_whole(name: str) -> None:
+    """Model and task fit each other, and the data that it names are calls that there are."""
+    recipe = read_recipe(find_recipe(name))
+    assert set(recipe) <= set(KEYS)
+    settings = build({"call": "metaopt.training.Settings", **recipe["settings"]})
+    assert isinstance(settings, Settings)
+    assert isinstance(build({"call": "metaopt.training.Watch", **recipe["watch"]}), Watch)
+    net = build(recipe["model"])
+    assert settings.steps[0] == net.steps, "it is trained for the steps that it says"
+    assert net.gradient == Truncated(settings.steps[0])
+    for kind in ("task", "validation"):
+        small = without_data(recipe[kind])
+        small["patches"] |= {"batch": 1, "size": 32}
+        problem, target = build(small).sample(0)
+        assert net(problem, steps=1).final.shape == target.shape
+
+
+def test_nested_entries_are_built_with_their_keywords() -> None:
+    settings = build(
+        {"call": "metaopt.training.Settings", "rate": {"call": "metaopt.training.Rate", "peak": 0.5}, "steps": [2, 3]}
+    )
+    assert settings.rate == Rate(peak=0.5)
+    assert settings.steps == [2, 3]
+    assert build({"a": [{"call": "metaopt.Truncated", "last": 2}, "metaopt.Truncated"]}) == {
+        "a": [Truncated(2), "metaopt.Truncated"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("os.system", "public names of metaopt only, not 'os.system'"),
+        ("metaoptimal.x", "public names of metaopt only"),
+        ("system", "public names of metaopt only, not 'system'"),
+        ("metaopt.training.loop._Run", "public names of metaopt only"),
+        ("metaopt.nowhere.x", r"no module metaopt\.nowhere"),
+        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has irim, load"),
+        ("metaopt.core.files.os", "nothing public to call named 'os'"),
+        ("metaopt.models", "nothing public to call named 'models'"),
+        ("metaopt..models.rim", "no module"),
+        (5, "public names of metaopt only"),
+    ],
+)
+def test_a_name_that_may_not_be_called_is_refused(name: Any, words: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=words):
+        build({"call": name, "command": "true"})
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ({"call": "metaopt.models.rim", "hiden": 3}, r"metaopt\.models\.rim: .*'hiden'; it takes channels, hidden"),
+        ({"call": "metaopt.Truncated"}, r"metaopt\.Truncated: missing .*'last'; it takes last"),
+        ({"call": "metaopt.models.rim", "hidden": "many"}, r"metaopt\.models\.rim cannot be made of what the recipe"),
+        ({"call": "metaopt.tasks.Patches", "pictures": 5}, r"metaopt\.tasks\.Patches cannot be made"),
+        ({"call": "metaopt.tasks.Patches", "pictures": []}, "None of the 0 pictures"),
+        ({"call": "metaopt.training.Rate", "peak": "1e-3"}, "YAML reads 1.0e-3"),
+    ],
+)
+def test_wrong_keywords_are_named(node: dict[str, Any], words: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=words):
+        build(node)
+
+
+CALL = "{call: metaopt.models.rim}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"model: {CALL}\ntask: {CALL}\nsteps: 3\n", "has the entries model, task, .* has model, task, steps"),
+        (f"model: {CALL}\n", "the first two at least"),
+        ("", "has NoneType"),
+        ("- 1\n", "has list"),
+        ("model: [\n", "is not YAML"),
+        ("model: !!python/object/apply:os.system ['true']\n", "is not YAML"),
+        ("\0", "is not YAML"),
+        (f"model: 5\ntask: {CALL}\n", "entry model of .* must be a mapping that says what to call"),
+        (f"model: {CALL}\ntask: {{low: 1}}\n", "entry task of .* must be a mapping that says what to call"),
+        (f"model: {CALL}\ntask: {CALL}\nsettings: 7\n", "entry settings of .* must be a mapping, not 7"),
+        (f"model: {CALL}\ntask: {CALL}\nseed: one\n", "seed of .* must be a whole number, not 'one'"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(mo.MetaoptError, match=words):
+        read_recipe(tmp_path / "r.yaml")
+
+
+def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(mo.MetaoptError, match=r"no recipe file nothing.*it has denoise_grey, mri, random_projections"):
+        find_recipe("nothing")
+    with pytest.raises(mo.MetaoptError, match="no recipe file"):
+        find_recipe(str(tmp_path))
+    with pytest.raises(mo.MetaoptError, match="Cannot read the recipe"):
+        read_recipe(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(mo.MetaoptError, match="is not YAML"):
+        read_recipe(tmp_path / "binary.yaml")
+
+
+def test_a_recipe_without_settings_takes_the_usual_ones_and_a_model_must_be_one(tmp_path: Path) -> None:
+    task = {"call": "metaopt.core.gradients.Backprop"}
+    recipe = {"model": {"call": "metaopt.Truncated", "last": 1}, "task": task, "settings": None, "watch": None}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(mo.MetaoptError, match=r"needs an unrolled algorithm.*not Truncated"):
+        run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+
+
+def test_a_recipe_leads_to_weights_that_load_and_is_the_same_when_interrupted(tmp_path: Path) -> None:
+    tiny_recipe = tiny.write_recipe(tmp_path)
+    whole = run_recipe(tiny_recipe, tmp_path / "whole")
+    recipe = yaml.safe_load(tiny_recipe.read_text())
+    recipe["settings"]["updates"] = 3  # the rate is constant, so this is the same training cut off
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(recipe))
+    run_recipe(tmp_path / "short.yaml", tmp_path / "cut")
+    again = run_recipe(tiny_recipe, tmp_path / "cut")
+    assert again["validation"] == whole["validation"]
+    nets = [load(tmp_path / name / "weights.safetensors") for name in ("whole", "cut")]
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(a, b)
+    card = json.loads((tmp_path / "whole" / "weights.json").read_text())
+    assert card["model"] == {"hidden": 4, "kernels": [1], "stride": 2}
+    assert card["trained_steps"] == 10, "the number of steps is rim's own where the recipe gives none"
+    assert card["updates"] == 6
+    assert card["validation_loss"] == whole["validation"]
+    assert card["recipe"] == yaml.safe_load(tiny_recipe.read_text())
+    assert card["parameters"] == sum(p.numel() for p in nets[0].parameters())
