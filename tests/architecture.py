@@ -37,6 +37,9 @@ MAY_IMPORT = {
     "training": _up_to("tasks", "losses", "metrics", "data", "weights"),
     "estimators": _up_to("tasks", "losses", "metrics", "data", "weights"),
 }
+for _writer in ("data", "report", "models", "tasks", "training", "estimators", "weights"):
+    MAY_IMPORT[_writer].add("files")
+MAY_IMPORT["files"] = {"core"}
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)

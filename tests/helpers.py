@@ -112,9 +112,7 @@ def loss_of(trajectory: mo.Trajectory) -> Tensor:
 BACKPROP = Backprop()
 
 
-def gradients(
-    algorithm: mo.Algorithm, problem: Any, steps: int, strategy: GradientStrategy = BACKPROP
-) -> list[Tensor]:
+def gradients(algorithm: mo.Algorithm, problem: Any, steps: int, strategy: GradientStrategy = BACKPROP) -> list[Tensor]:
     """Gradients of :func:`loss_of` for all parameters and all floating tensors of the problem."""
     algorithm.zero_grad()
     given, rebuild = tree.partition(problem, modules=False)
@@ -193,8 +191,84 @@ OPTIMIZERS = [
     ),
 ]
 
+
+def blurred_mask_problem(seed: int) -> mo.InverseProblem:
+    noise = torch.tensor([0.4, 0.5, 0.6], dtype=torch.float64)
+    weights = 0.6 + 0.3 * normal(seed, 6, 8).sin()
+    return mo.InverseProblem(mo.operators.Mask(weights), normal(seed + 1, 3, 1, 6, 8), noise)
+
+
+def positive(steps: int) -> Any:
+    return mo.per_step(steps, positive=True)
+
+
+def experts() -> mo.FieldOfExperts:
+    return mo.FieldOfExperts(mo.dct_filters(3).double(), weight=0.2, scale=0.5)
+
+
+PRIORS = [
+    Case(
+        "ista",
+        lambda: mo.Ista(normal(0, 5, 8), 0.3),
+        lambda seed: normal(seed, 3, 5),
+        {"encode": mo.shared(), "mix": mo.per_step(5), "threshold": positive(5)},
+    ),
+    Case(
+        "proximal gradient, l1",
+        lambda: mo.ProximalGradient(mo.Sparsity(0.5), 0.1),
+        blurred_mask_problem,
+        {"prior.weight": positive(4), "step_size": positive(4)},
+        steps=4,
+        fixed_point=1200,
+    ),
+    Case(
+        "proximal gradient, wavelets",
+        lambda: mo.ProximalGradient(mo.Wavelet(0.5, levels=1), 0.1),
+        blurred_mask_problem,
+        {"prior": mo.per_step(4), "step_size": mo.shared()},
+        steps=4,
+    ),
+    Case(
+        "fista, total variation",
+        lambda: mo.Fista(mo.TotalVariation(0.5, inner=3), 0.1),
+        blurred_mask_problem,
+        {"prior.weight": positive(4), "step_size": positive(4)},
+        steps=4,
+    ),
+    Case(
+        "fista, wavelets, complex",
+        lambda: mo.Fista(mo.Wavelet(0.5, levels=2, shifts=2), 0.2),
+        kspace_problem,
+        {"prior.weight": mo.shared(), "step_size": mo.per_step(4)},
+        steps=4,
+    ),
+    Case(
+        "map estimation, total variation",
+        lambda: mo.MapEstimation(mo.TotalVariation(0.5, smoothing=0.1), 0.02),
+        blurred_mask_problem,
+        {"prior.weight": mo.shared(positive=True), "step_size": positive(4)},
+        steps=4,
+    ),
+    Case(
+        "map estimation, complex",
+        lambda: mo.MapEstimation(mo.TotalVariation(0.5, smoothing=0.1), 0.02),
+        kspace_problem,
+        {"prior.weight": mo.per_step(4), "step_size": mo.shared()},
+        steps=4,
+    ),
+    Case(
+        "map estimation, field of experts",
+        lambda: mo.MapEstimation(experts(), 0.05),
+        blurred_mask_problem,
+        {"prior.filters": mo.per_step(4), "prior.weight": positive(4), "step_size": mo.per_step(4)},
+        steps=4,
+        fixed_point=1200,
+    ),
+]
+
 CASES = [
     *OPTIMIZERS,
+    *PRIORS,
     Case(
         "rim",
         lambda: seeded(lambda: mo.Descent(rim_cell())),

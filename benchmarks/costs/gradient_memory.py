@@ -94,7 +94,7 @@ def _resident(which: str) -> int:
 
 
 def measure(strategy: str, steps: int, size: int, repeats: int, expected: float = 0.0) -> dict[str, Any]:
-    """One row: medians over ``repeats`` processes, and their extremes. ``expected``: the peak in GiB, if it is known."""
+    """One row: medians over ``repeats`` processes, and their extremes. ``expected``: its peak in GiB, where known."""
     _check_room(f"The {strategy} gradient of {steps} steps", expected * ROOM)
     measured = [_fresh_process(strategy, steps, size) for _ in range(repeats)]
     row: dict[str, Any] = {"strategy": strategy, "steps": steps}

@@ -1,7 +1,7 @@
 """One step of a Recurrent Inference Machine against its bare convolutions: what all the rest of the step costs.
 
 The cell is the slides' (convolution 5x5 -> GRU 3x3, dilation 2 -> convolution 3x3), the problem denoising. The bare
-convolutions are the step's four, called one after another on inputs that lie ready: no border, no ReLU, no gates, no
+convolutions are the step's own, called one after another on inputs that lie ready: no border, no ReLU, no gates, no
 gradient. Both run as written (eager) and compiled by inductor. Compiling may serve the bare convolutions too, so the
 compiled step stands over whichever of the two is faster.
 """
@@ -19,7 +19,7 @@ import metaopt as mo
 from ..report import paired
 
 NOISE = 0.1
-MODES = ("forward", "forward and backward")
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def make_step(batch: int, size: int, features: int) -> tuple[mo.Descent, mo.InverseProblem, Any]:
@@ -35,48 +35,59 @@ def make_step(batch: int, size: int, features: int) -> tuple[mo.Descent, mo.Inve
 
 
 class Convolutions(nn.Module):
-    """The convolutions of one step, each on an input of the shape that it has there."""
+    """The convolutions of a step, and nothing else, each on what it sees there."""
 
-    def __init__(self, machine: mo.Descent, y: Tensor):
+    def __init__(self, machine: mo.Descent, problem: mo.InverseProblem, state: Any):
         super().__init__()
-        self.cell = machine.update(0)
-        batch, _, *size = y.shape
-        padded = (batch, self.cell.embed.in_channels, *(n + 4 for n in size))  # the border of the 5x5 convolution
-        self.shapes = padded, (batch, self.cell.hidden, *size)
+        layers = [module for module in machine.modules() if isinstance(module, CONVOLUTIONS)]
+        seen: dict[nn.Module, Tensor] = {}
+        hooks = [
+            layer.register_forward_hook(lambda layer, given, _: seen.update({layer: given[0]})) for layer in layers
+        ]
+        with torch.no_grad():
+            machine.step(problem, state, 1)
+        for hook in hooks:
+            hook.remove()
+        self.layers = nn.ModuleList(seen)
+        self.inputs = [given.clone().requires_grad_() for given in seen.values()]
 
-    def inputs(self) -> tuple[Tensor, Tensor]:
-        padded, features = (torch.randn(shape, requires_grad=True) for shape in self.shapes)
-        return padded, features
-
-    def forward(self, padded: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        memory = self.cell.memories[0]
-        return self.cell.embed(padded), memory.input(features), memory.state(features), self.cell.head(features)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(layer(given) for layer, given in zip(self.layers, inputs, strict=True))
 
 
 def forward(run: Callable[[], Any], inputs: Sequence[Tensor]) -> Callable[[], Any]:
     return torch.no_grad()(run)
 
 
-def backward(run: Callable[[], Any], inputs: Sequence[Tensor]) -> Callable[[], Any]:
-    """Forward, and the gradients of all ``inputs`` from cotangents that lie ready."""
+def forward_and_backward(run: Callable[[], Any], inputs: Sequence[Tensor]) -> Callable[[], Any]:
+    """The gradients of all ``inputs``, from cotangents that lie ready."""
     cotangents = [torch.ones_like(output) for output in mo.tree.leaves(run())]
     return lambda: torch.autograd.grad(mo.tree.leaves(run()), inputs, cotangents)
 
 
+MODES = {"forward": forward, "forward and backward": forward_and_backward}
+
+
 def measure(batch: int, size: int, features: int, rounds: int, mode: str) -> list[dict[str, Any]]:
-    """Rows ``convolutions``, ``step`` and both compiled. ``ratio``: a step over the convolutions it is held against."""
+    """Bare convolutions and the step, eager and compiled. ``ratio``: of times, over what stands in ``over``."""
     machine, problem, state = make_step(batch, size, features)
-    convolutions = Convolutions(machine, problem.y)
-    given = convolutions.inputs()
+    weights, convolutions = list(machine.parameters()), Convolutions(machine, problem, state)
+    given, states = convolutions.inputs, mo.tree.leaves(state)
     torch.compiler.reset()
-    steps = {"step": machine.step, "compiled step": torch.compile(machine.step)}
-    bare = {"convolutions": convolutions, "compiled convolutions": torch.compile(convolutions)}
-    prepare, weights = forward if mode == "forward" else backward, list(machine.parameters())
-    runs = {
-        **{n: prepare(lambda call=call: call(*given), [*weights, *given]) for n, call in bare.items()},
-        **{n: prepare(lambda call=call: call(problem, state, 1), [*weights, *mo.tree.leaves(state)]) for n, call in steps.items()},
-    }
-    timings = paired(runs, rounds)
-    rows = [{"mode": mode, "run": name, "ms": 1e3 * timing.pop("seconds"), **timing} for name, timing in timings.items()]
-    faster = min(timings["compiled convolutions"]["ratio"], 1.0)
-    return [{**row, **{key: row[key] / faster for key in ("ratio", "ratio_low", "ratio_high")}} if row["run"] == "compiled step" else row for row in rows]
+    compiled_convolutions, compiled_step = torch.compile(convolutions), torch.compile(machine.step)
+    prepare = MODES[mode]
+    timings = paired(
+        {
+            "convolutions": prepare(lambda: convolutions(*given), [*weights, *given]),
+            "compiled convolutions": prepare(lambda: compiled_convolutions(*given), [*weights, *given]),
+            "step": prepare(lambda: machine.step(problem, state, 1), [*weights, *states]),
+            "compiled step": prepare(lambda: compiled_step(problem, state, 1), [*weights, *states]),
+        },
+        rounds,
+    )
+    rows = {name: {"over": "convolutions", **timing} for name, timing in timings.items()}
+    if rows["compiled convolutions"]["ratio"] < 1:
+        faster = rows["compiled convolutions"]["ratio"]
+        ratios = {key: rows["compiled step"][key] / faster for key in ("ratio", "ratio_low", "ratio_high")}
+        rows["compiled step"] |= {"over": "compiled convolutions", **ratios}
+    return [{"mode": mode, "run": name, "ms": 1e3 * row.pop("seconds"), **row} for name, row in rows.items()]

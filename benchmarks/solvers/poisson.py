@@ -78,6 +78,7 @@ class Chebyshev(mo.Algorithm):
         self.first = mo.slot(1 / centre)
         self.momentum = mo.slot([rho[k + 1] * rho[k] for k in range(steps)])
         self.step_size = mo.slot([2 * rho[k + 1] / radius for k in range(steps)])
+        self.smoothing = mo.slot(0.0)  # what the textbook does not have: a five-point stencil on the residual
 
     def init(self, source):
         return torch.zeros_like(source), source, self.first(0) * source
@@ -85,7 +86,8 @@ class Chebyshev(mo.Algorithm):
     def step(self, source, state, k):
         u, residual, change = state
         following = residual - laplacian(change)
-        return u + change, following, self.momentum(k) * change + self.step_size(k) * following
+        smooth = following + self.smoothing(k) * neighbours(following)
+        return u + change, following, self.momentum(k) * change + self.step_size(k) * smooth
 
     def readout(self, source, state):
         return state[0]
@@ -138,7 +140,7 @@ CHEBYSHEV = Case(
     classical_is="exact bounds on the eigenvalues",
     tuned=[{"low": LOWEST * a, "high": HIGHEST * b} for a, b in BOUNDS],
     tuned_is="the best bounds for the sources and the number of steps",
-    openings={"first": mo.shared(), "momentum": mo.per_step(12), "step_size": mo.per_step(12)},
+    openings={"first": mo.shared(), **{n: mo.per_step(12) for n in ("momentum", "step_size", "smoothing")}},
     steps=12,
     rate=0.03,
 )

@@ -22,8 +22,6 @@ import torch
 
 import metaopt as mo
 
-torch.manual_seed(0)
-
 # %%
 # The task
 # --------
@@ -31,6 +29,7 @@ torch.manual_seed(0)
 # ``y = A z + noise``. We can draw as many pairs (y, z) as we like: that is a *distribution of problems*, and it is what
 # makes learning an algorithm possible.
 
+torch.manual_seed(0)
 ROWS, COLUMNS = 50, 100
 A = torch.nn.functional.normalize(torch.randn(ROWS, COLUMNS), dim=0)
 
@@ -77,7 +76,8 @@ print(len(trajectory.outputs), "estimates, the last of shape", tuple(trajectory.
 # Nothing has been trained yet, so the opened algorithm must compute what the classical one computes. This is a law of
 # the library, and it is tested for every algorithm.
 
-lista = mo.parameterize(ista, {"encode": mo.shared(), "mix": mo.shared(), "threshold": mo.per_step(T, positive=True)})
+openings = {"encode": mo.shared(), "mix": mo.shared(), "threshold": mo.per_step(T, positive=True)}
+lista = mo.parameterize(ista, openings)
 net = mo.unroll(lista, steps=T)
 
 with torch.no_grad():
@@ -125,7 +125,8 @@ problem = mo.InverseProblem(mo.operators.Dense(A), test_y)
 step_size = mo.step_size_for(problem)
 penalties = [0.05 * 2 ** (i / 2) for i in range(9)]
 ista_curve = min((curve(mo.Ista(A, p), test_y) for p in penalties), key=lambda c: c[-1])
-fista_curve = min((curve(mo.Fista(mo.Sparsity(p), step_size), problem) for p in penalties), key=lambda c: c[-1])
+fistas = [mo.Fista(mo.Sparsity(p), step_size) for p in penalties]
+fista_curve = min((curve(fista, problem) for fista in fistas), key=lambda c: c[-1])
 lista_curve = curve(net.algorithm, test_y)
 
 steps = range(1, T + 1)
@@ -136,20 +137,21 @@ axes.plot(steps, lista_curve, "o-", color="C0", markersize=4, label="LISTA, trai
 axes.set(xlabel="step", ylabel="NMSE on 1000 test codes (dB)", xlim=(0.5, T + 0.5))
 axes.grid(alpha=0.3)
 axes.legend()
-print(f"after {T} steps: ISTA {ista_curve[-1]:.1f} dB, FISTA {fista_curve[-1]:.1f} dB, LISTA {lista_curve[-1]:.1f} dB")
+for name, values in (("ISTA", ista_curve), ("FISTA", fista_curve), ("LISTA", lista_curve)):
+    print(f"{name:5} after {T} steps: {values[-1]:.1f} dB")
 
 # %%
-# Trained for the last step, LISTA gives its early estimates away: it is no longer a descent of anything, and needs not
-# look good on the way. What was learned can be read. ISTA has one threshold; LISTA has found a schedule.
+# LISTA was trained for its last step and is behind FISTA in the first two: nothing asked it to be good there. What was
+# learned can be read. ISTA has one threshold; LISTA has found a schedule.
 
 with torch.no_grad():
     learned = [net.algorithm.threshold(k).item() for k in range(T)]
 figure, axes = plt.subplots(figsize=(6.4, 3), layout="constrained")
 axes.plot(steps, learned, "o-", color="C0", markersize=4, label="LISTA, trained")
-axes.axhline(ista.threshold(0).item(), color="0.6", linestyle="--", label="before training (ISTA)")
+axes.axhline(ista.threshold(0).item(), color="0.6", ls="--", label="before training (ISTA)")
 axes.set(xlabel="step", ylabel="threshold (units of z)", ylim=(0, None))
-axes.grid(alpha=0.3)
 axes.legend()
+axes.grid(alpha=0.3)
 
 # %%
 # Where to go from here

@@ -23,8 +23,6 @@ import metaopt as mo
 from metaopt.metrics import psnr
 from metaopt.tasks import Denoising, Patches
 
-torch.manual_seed(0)
-
 # %%
 # An inverse problem
 # ------------------
@@ -32,6 +30,7 @@ torch.manual_seed(0)
 # that a RIM is told. For denoising A is the identity. Pictures are (batch, channels, height, width), grey values in [0,
 # 1].
 
+torch.manual_seed(0)
 target = torch.as_tensor(data.camera()[64:192, 160:288]).float()[None, None] / 255
 SIGMA = 25 / 255
 y = target + SIGMA * torch.randn_like(target)
@@ -62,12 +61,13 @@ print("parameters:", sum(p.numel() for p in net.parameters()))
 # picture above, scikit-image's camera, is not among them. The loss looks at every step, and every batch runs 3 to 6
 # steps: a machine that is always stopped at the same step has no reason to stay where it is afterwards.
 
-pictures = [torch.as_tensor(255 * color.rgb2gray(p)).round().byte()[None] for p in (data.astronaut(), data.coffee())]
-task = Denoising(Patches(pictures, size=32, batch=8), low=10, high=50)
+colour = (data.astronaut(), data.coffee())
+pictures = [torch.as_tensor(255 * color.rgb2gray(p)).round().byte()[None] for p in colour]
+task = Denoising(Patches(pictures, size=32, batch=4), low=10, high=50)
 
-UPDATES = 250
-optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=UPDATES)
+UPDATES = 500
+optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=UPDATES)
 losses = []
 for update in range(UPDATES):
     patches, clean = task.sample(seed=update)
@@ -78,7 +78,8 @@ for update in range(UPDATES):
     optimizer.step()
     schedule.step()
     losses.append(loss.item())
-print(f"mean loss of the first 25 updates {sum(losses[:25]) / 25:.4f}, of the last 25 {sum(losses[-25:]) / 25:.4f}")
+print(f"mean loss of the first 25 updates {sum(losses[:25]) / 25:.4f}")
+print(f"mean loss of the last 25 updates  {sum(losses[-25:]) / 25:.4f}")
 
 # %%
 # Step by step
@@ -103,7 +104,7 @@ axes[0, 0].set_ylabel("estimate", fontsize=9)
 for panel in axes.flat:
     panel.set(xticks=[], yticks=[])
 axes[1, -1].axis("off")
-bar = figure.colorbar(error, ax=axes[1, -1], location="left", fraction=0.4)
+bar = figure.colorbar(error, cax=axes[1, -1].inset_axes([0.05, 0.05, 0.1, 0.9]))
 bar.set_label("grey value, 1 = white", fontsize=8)
 
 # %%
@@ -116,16 +117,18 @@ tv = []
 for weight in (6, 9, 12, 16, 22):
     with torch.no_grad():
         prior = mo.TotalVariation(weight, inner=60)
-        tv.append(psnr(mo.unroll(mo.ProximalGradient(prior, tv_step), steps=1)(problem).final, target).item())
+        estimate = mo.unroll(mo.ProximalGradient(prior, tv_step), steps=1)(problem).final
+    tv.append(psnr(estimate, target).item())
 curve = [psnr(x, target).item() for x in estimates]
 figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 axes.plot(curve, "o-", markersize=4, label="RIM, tiny")
-axes.axhline(max(tv), color="0.5", linestyle="--", label="total variation, tuned on this picture")
+axes.axhline(max(tv), color="0.5", ls="--", label="total variation, tuned on this picture")
 axes.axvspan(3, 6, color="C0", alpha=0.1, label="steps in training")
 axes.set(xlabel="step", ylabel="PSNR (dB)")
 axes.grid(alpha=0.3)
 axes.legend(loc="lower right")
-print(f"noisy {curve[0]:.1f} dB, RIM step {T} {curve[T]:.1f} dB, step {4 * T} {curve[-1]:.1f} dB, TV {max(tv):.1f} dB")
+print(f"noisy {curve[0]:.1f} dB, total variation {max(tv):.1f} dB")
+print(f"RIM: step {T} {curve[T]:.1f} dB, step {4 * T} {curve[-1]:.1f} dB")
 
 # %%
 # Complex pictures: MRI
@@ -137,7 +140,8 @@ from metaopt.tasks import UndersampledMri
 
 kspace, truth = UndersampledMri(Patches(pictures, size=64, batch=2)).sample(seed=0)
 mri = mo.models.rim(hidden=16, stride=2, steps=T, is_complex=True)
-print(type(kspace.operator).__name__, kspace.y.dtype, "->", mri(kspace).final.dtype, tuple(truth.shape))
+print("k-space:", kspace.y.dtype, tuple(kspace.y.shape))
+print("picture:", mri(kspace).final.dtype, tuple(truth.shape))
 
 # %%
 # Deeper: the invertible RIM, and untied steps
@@ -152,7 +156,7 @@ patches, clean = task.sample(seed=0)
 trajectory = deep(patches)
 mo.trajectory_loss(trajectory, clean).backward()
 print(deep.gradient)
-print("the way back missed the initial state by", trajectory.report.backward_residual, "of its size")
+print(f"the way back missed the initial state by {trajectory.report.backward_residual:.0e}")
 
 # %%
 # Trained machines

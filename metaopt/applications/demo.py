@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..core.files import make_folder
+from ..files import make_folder
 from ..metrics import psnr, ssim
 from ..models import load, read_card
 from ..operators import Blocks, Fourier, Identity, gaussian_mask, gaussian_projection

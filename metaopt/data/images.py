@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from metaopt.core.errors import MetaoptError
-from metaopt.core.files import replacing
+from metaopt.files import replacing
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused
 

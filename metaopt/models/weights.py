@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..core import MetaoptError, Unrolled
-from ..core.files import make_folder, replacing
+from ..files import make_folder, replacing
 from .rim import rim
 
 SHIPPED = Path(__file__).parent.parent / "weights"

@@ -17,6 +17,7 @@ from .projection import (
     gaussian_projection,
 )
 from .sampling import cartesian_mask, gaussian_mask
+from .spectral import spectral_norm
 
 __all__ = [
     "Adjoint",
@@ -44,4 +45,5 @@ __all__ = [
     "gaussian_kernel",
     "gaussian_mask",
     "gaussian_projection",
+    "spectral_norm",
 ]

@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 
 
 def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtype = torch.float32) -> Dense:
-    """``(..., *shape) -> (..., rows)`` by a matrix of independent normal entries of variance 1/rows, so E[A^T A] = I."""
+    """``(..., *shape) -> (..., rows)`` by independent normal entries of variance 1/rows, so that E[A^T A] = I."""
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
     return Dense((matrix / rows**0.5).to(dtype), tuple(shape))

@@ -10,7 +10,7 @@ from .operator import Operator
 
 @torch.no_grad()
 def spectral_norm(operator: Operator, x: Tensor, *, iterations: int = 50, seed: int = 0) -> float:
-    """The largest singular value of A by power iteration on A^H A: max |A v| over |v| = 1, over all samples.
+    """The largest singular value of A by power iteration on A^H A: max ``|A v|`` over ``|v| = 1``, over all samples.
 
     It approaches the norm from below, at once where many singular values equal the largest (a mask, an orthogonal
     transform), and to about one percent in 50 iterations at worst (Kuczynski and Wozniakowski, doi:10.1137/0613066).

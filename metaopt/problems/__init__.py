@@ -1,6 +1,6 @@
 """Problems: frozen dataclasses that say what is to be solved, and priors."""
 
-from .field_of_experts import FieldOfExperts
+from .field_of_experts import FieldOfExperts, dct_filters
 from .first_order import FirstOrder
 from .inverse import InverseProblem
 from .likelihood import Gaussian, Likelihood, Poisson
@@ -22,4 +22,5 @@ __all__ = [
     "Sparsity",
     "TotalVariation",
     "Wavelet",
+    "dct_filters",
 ]

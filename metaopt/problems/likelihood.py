@@ -24,9 +24,9 @@ class Likelihood(Protocol):
 
 @dataclass(frozen=True)
 class Gaussian:
-    """y = p + noise * n with standard normal n: energy ``|p - y|^2 / (2 noise^2)``, gradient
-    ``(p - y) / noise^2``.
+    """y = p + noise * n with standard normal n: energy ``|p - y|^2 / (2 noise^2)``.
 
+    Its gradient is ``(p - y) / noise^2``.
     For complex y, ``noise`` is the standard deviation of the real and of the imaginary part each. Without a noise
     level this is least squares (noise = 1).
     """
@@ -57,7 +57,8 @@ class Poisson:
 
     def energy(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
         rate = self._rate(prediction)
-        return prediction + self.background - torch.xlogy(y, rate)
+        total = prediction + self.background
+        return total - torch.xlogy(y, rate) - y * (total - rate) / rate  # below the floor, its tangent there
 
     def gradient(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
         return 1 - y / self._rate(prediction)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from metaopt.core.files import replacing
+from metaopt.files import replacing
 from metaopt.report.viewer import Section
 
 ERROR = 0.2  # grey value at which the error panel is white

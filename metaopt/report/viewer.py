@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from metaopt.core.errors import MetaoptError
-from metaopt.core.files import make_folder, replacing
+from metaopt.files import make_folder, replacing
 from metaopt.report import chart, pictures
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import MetaoptError
-from ..core.files import replacing
+from ..files import replacing
 
 COLUMNS = ("update", "loss", "rate", "gradient_norm", "validation", "minutes")
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
-from ..core.files import make_folder
 from ..core.tree import describe
+from ..files import make_folder
 from ..losses import Loss, mse, trajectory_loss
 from ..models.weights import load_tensors, save_tensors
 from ..tasks import Task

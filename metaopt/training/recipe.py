@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError, Unrolled
-from ..core.files import replacing
+from ..files import replacing
 from ..models.weights import read_weights
 from .loop import train
 from .settings import Settings, Watch
@@ -44,7 +44,7 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
     except OSError as error:
         raise MetaoptError(f"Cannot read the recipe {path}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MetaoptError(f"{path} is not YAML: {error}.") from error
+        raise MetaoptError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(recipe, dict) or not {"model", "task"} <= set(recipe) or set(recipe) - set(KEYS):
         found = ", ".join(map(str, recipe)) if isinstance(recipe, dict) else type(recipe).__name__
         raise MetaoptError(f"A recipe has the entries {', '.join(KEYS)} (the first two at least); {path} has {found}.")

@@ -65,7 +65,8 @@ class CoarseMemory(nn.Module):
     def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[self.dims - 1]
         mode = ("linear", "bilinear", "trilinear")[self.dims - 1]
-        state = self.cell(pool(features, self.scale, ceil_mode=True), state)
+        window = [min(self.scale, n) for n in features.shape[2:]]  # 3-D pooling refuses one larger than the volume
+        state = self.cell(pool(features, window, ceil_mode=True), state)
         fine = F.interpolate(self.project(state), scale_factor=self.scale, mode=mode, align_corners=False)
         return features + fine[(..., *[slice(0, n) for n in features.shape[2:]])], state
 

@@ -1,87 +1,72 @@
-"""The demonstration's problems are what its page says, and its table holds the figures of what is shown."""
+"""The main job, with the shipped weights, as a newcomer runs it, and its page in a real browser."""
 
 from __future__ import annotations
 
-import dataclasses
-import math
+import re
 from pathlib import Path
 
 import pytest
-import torch
 
-from metaopt.applications import demo
-from metaopt.metrics import psnr, ssim
-from metaopt.models import load
-from metaopt.operators import Fourier
-from metaopt.problems import TotalVariation
+from metaopt.applications.demo import run_demo
+from metaopt.models import read_card, shipped
 
-from ..training import tiny
+from ..conftest import Browser
 
-
-def test_the_camera_has_noise_of_25_grey_levels() -> None:
-    from skimage import data
-
-    exhibit = demo.camera_denoised()
-    assert torch.equal((255 * exhibit.target[0, 0]).round().byte(), torch.from_numpy(data.camera()))
-    noise = 255 * (exhibit.problem.y - exhibit.target)
-    assert abs(float(noise.std()) - 25) < 0.1
-    assert float(exhibit.problem.noise) == pytest.approx(25 / 255)
-    assert exhibit.problem.y.min() < 0, "the noise is not clipped"
+pytestmark = pytest.mark.slow
+MOVE = """
+const slider = document.querySelector(`#section-${arguments[0]} .step`);
+slider.value = arguments[1];
+slider.dispatchEvent(new Event("input", {bubbles: true}));
+return document.querySelector(`#section-${arguments[0]} .estimate img`).src;
+"""
 
 
-def test_the_head_is_seen_through_a_quarter_of_its_kspace() -> None:
-    exhibit = demo.head_from_kspace()
-    operator = exhibit.problem.operator
-    assert isinstance(operator, Fourier)
-    mask = exhibit.given["sampled k-space"]
-    assert float(mask.mean()) == pytest.approx(1 / 4, abs=1e-4)
-    assert mask[0, 0, 126:131, 126:131].min() == 1, "the centre is sampled"
-    assert exhibit.target.abs().max() == pytest.approx(1, abs=1e-6)
-    assert exhibit.target.angle()[exhibit.target.abs() > 0.1].std() > 0.2, "it has a phase"
-    noise = exhibit.problem.y - operator(exhibit.target)
-    sampled = exhibit.problem.y.abs() > 0
-    for part in (noise[sampled].real, noise[sampled].imag):
-        assert abs(float(part.std()) / 0.01 - 1) < 0.05
-    assert noise[~sampled].abs().max() < 1e-5
-
-
-def test_the_astronaut_is_projected_to_a_quarter_of_its_pixels() -> None:
-    exhibit = demo.astronaut_from_projections()
-    assert exhibit.problem.y.shape == (1, 64, 256)
-    noise = exhibit.problem.y - exhibit.problem.operator(exhibit.target)
-    assert abs(float(noise.std()) * 255 - 1) < 0.05
-    assert 0 <= exhibit.target.min() < exhibit.target.max() <= 1
-
-
-def test_the_table_and_the_section_hold_what_was_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = tiny.write_weights(tmp_path)
-    camera = demo.camera_denoised()
-    crop = (..., slice(0, 24), slice(0, 32))
-    problem = dataclasses.replace(camera.problem, y=camera.problem.y[crop])
-    exhibit = dataclasses.replace(
-        camera,
-        weights=str(weights),
-        problem=problem,
-        target=camera.target[crop],
-        given={"noisy": problem.y},
-        rivals={"total variation": (lambda w: TotalVariation(w, inner=5), 1, 10.0)},
-    )
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """(the page, what was printed)"""
     lines: list[str] = []
-    section = demo.show(exhibit, lines.append)
-    net, target = load(weights), exhibit.target
-    outputs = net(problem, steps=6).outputs
-    expected = [float(psnr(x, target)) for x in (problem.start(), *outputs)]
-    assert section.walk.psnr == pytest.approx(expected, abs=1e-3)
-    assert section.walk.trained_steps == 3
-    assert len(section.walk.estimates) == 7
-    torch.testing.assert_close(section.walk.estimates[3], outputs[2][0, 0].clamp(0, 1), rtol=0, atol=1e-5)
-    machine, twice, rival = section.rows
-    assert (machine.steps, twice.steps, rival.steps) == (3, 6, 1)
-    assert machine.psnr == pytest.approx(expected[3], abs=1e-3)
-    assert machine.ssim == pytest.approx(float(ssim(outputs[2], target)), abs=1e-4)
-    assert rival.psnr > expected[0] + 1, "total variation denoises"
-    assert all(math.isfinite(row.seconds_per_step) and row.seconds_per_step > 0 for row in section.rows)
-    table = "\n".join(lines)
-    assert f"{expected[3]:.2f}" in table
-    assert "trained to here" in table
-    assert f"{rival.psnr:.2f}" in table
+    return run_demo(tmp_path_factory.mktemp("demo"), lines.append), "\n".join(lines)
+
+
+def scores(printed: str) -> list[tuple[list[float], float]]:
+    """For each problem: the machine's PSNR after every step, and the best classical one."""
+    found = []
+    for part in re.split(r"\n(?=start, )", printed)[1:]:
+        machine = [float(v) for v in re.findall(r"^(?:start|RIM).*?\s+\d+\s+(-?[\d.]+)\s", part, flags=re.MULTILINE)]
+        classical = [float(v) for v in re.findall(r"^MAP, .*?\s+\d+\s+(-?[\d.]+)\s", part, flags=re.MULTILINE)]
+        found.append((machine, max(classical)))
+    return found
+
+
+def test_the_machine_beats_the_classical_rows_and_stays_when_run_on(demo: tuple[Path, str]) -> None:
+    margins = {"denoise_grey": DENOISING_MARGIN, "mri": MRI_MARGIN, "random_projections": 0.0}
+    for (machine, classical), (weights, margin) in zip(scores(demo[1]), margins.items(), strict=True):
+        trained = read_card(weights)["trained_steps"]
+        assert len(machine) == 2 * trained + 1
+        assert machine[trained] >= classical + margin, weights
+        assert machine[2 * trained] >= machine[trained] - 0.1, weights
+
+
+def test_the_page_walks_through_the_steps_and_asks_for_nothing(demo: tuple[Path, str], browser: Browser) -> None:
+    browser.open(demo[0])
+    for section in (1, 2, 3):
+        first, second = (browser.run(MOVE, section, step) for step in (0, 3))
+        assert first != second
+        assert first.startswith("data:image/png;base64,")
+    assert browser.console() == []
+    assert browser.requests() == [demo[0].as_uri()]
+
+
+def test_the_strip_of_pictures_is_written(demo: tuple[Path, str]) -> None:
+    assert (demo[0].parent / "strips.png").stat().st_size > 10_000
+
+
+def test_every_shipped_weight_has_a_card_and_together_they_are_small() -> None:
+    assert {"denoise_grey", "mri", "random_projections"} <= set(shipped())
+    for name in shipped():
+        card = read_card(name)
+        assert card["updates"] > 0
+        assert card["minutes"] > 0
+        assert card["recipe"]["task"]
+    folder = Path(__file__).parents[2] / "metaopt" / "weights"
+    assert sum(f.stat().st_size for f in folder.glob("*.safetensors")) <= 8e6

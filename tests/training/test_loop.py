@@ -59,7 +59,7 @@ def by_hand(settings: Settings) -> tuple[nn.Module, dict[str, torch.Tensor], lis
         grads = torch.autograd.grad(loss, list(net.parameters()))
         norm = math.sqrt(sum(float(g.square().sum()) for g in grads))
         for parameter, grad in zip(net.parameters(), grads, strict=True):
-            parameter.grad = grad * min(1.0, settings.clip / norm)
+            parameter.grad = grad * min(1.0, settings.clip / (norm + 1e-6))  # as torch does
         optimizer.param_groups[0]["lr"] = settings.rate.at(u, settings.updates)
         optimizer.step()
         decay = min(settings.ema, (u + 1) / (u + 11))
@@ -91,7 +91,7 @@ def test_validation_is_the_averages_mean_loss_of_the_last_step(tmp_path: Path) -
     losses = []
     for j in range(tiny.WATCH.batches):
         problem, target = tiny.Noisy().sample(batch_seed(-1, 0, j) % 2**31)
-        losses.append(float(mse(net(problem).final, target)))
+        losses.append(float(mse(net(problem).final.detach(), target)))
     assert result["validation"] == sum(losses) / len(losses)
 
 

@@ -41,20 +41,47 @@ def test_with_kernel_1_the_cell_is_torchs_gru_cell_at_every_pixel(dims: int) -> 
     torch.testing.assert_close(ours(u, s), expected, rtol=0, atol=1e-14)
 
 
+def perturbed(net: nn.Module) -> nn.Module:
+    """Without the zeros that some layers start with."""
+    with torch.no_grad():
+        for i, parameter in enumerate(net.parameters()):
+            parameter.add_(0.2 * normal(i, *parameter.shape))
+    return net
+
+
 @pytest.mark.parametrize("kernels", [(3,), (1, 1), (3, 1), (1, 3, 3)])
-def test_every_recurrent_state_reaches_the_change_at_its_own_place(kernels: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("scales", [(), (2, 4)])
+def test_every_recurrent_state_reaches_the_change_at_its_own_place(
+    kernels: tuple[int, ...], scales: tuple[int, ...]
+) -> None:
     """The published trap: a machine whose hidden state never reached its cell."""
-    net = cell(kernels=kernels)
+    net = perturbed(cell(kernels=kernels, scales=scales))
     x, gradient, context = normal(0, 1, 1, 7, 7), normal(1, 1, 1, 7, 7), (torch.zeros(1, dtype=torch.float64),)
     memory = net.init(x, context)
-    assert len(memory) == len(kernels)
+    assert len(memory) == len(kernels) + len(scales)
     for i in range(len(memory)):
         leaf = memory[i].clone().requires_grad_()
         change, after = net(gradient, x, (*memory[:i], leaf, *memory[i + 1 :]), 0, context)
         (reach,) = torch.autograd.grad(change[0, 0, 3, 3], leaf, retain_graph=True)
-        assert reach[0, :, 3, 3].abs().max() > 1e-4
-        (kept,) = torch.autograd.grad(after[i][0, :, 3, 3].sum(), leaf)
-        assert kept[0, :, 3, 3].abs().min() > 1e-4
+        place = 3 // (1, *scales)[max(0, i - len(kernels) + 1)]  # of the same pixel at that memory's scale
+        assert reach[0, :, place, place].abs().max() > 1e-5
+        (kept,) = torch.autograd.grad(after[i][0, :, place, place].sum(), leaf)
+        assert kept[0, :, place, place].abs().min() > 1e-5
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_step_size_is_a_step_along_the_gradient_times_noise_squared(stride: int) -> None:
+    """With nothing but a step size of 1/2, one step of denoising goes half the way to the measurement."""
+    net, y, noise = cell(2, stride=stride), normal(0, 1, 2, 5, 7), 0.3
+    with torch.no_grad():
+        for parameter in [*net.head.parameters(), net.step_size.weight]:
+            parameter.zero_()
+        net.step_size.bias.fill_(0.5)
+    half = mo.operators.Scaled(mo.operators.Identity(), 0.5)
+    problem = mo.InverseProblem(half, y, noise)
+    start = problem.start()
+    expected = start - 0.5 * 0.5 * (0.5 * start - y)
+    torch.testing.assert_close(mo.unroll(mo.Descent(net), 1)(problem).final, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("noise", [1e-3, 0.3, 0.7, 3.0])
@@ -86,15 +113,16 @@ def test_each_sample_has_its_own_noise_level() -> None:
     dims=st.integers(1, 3),
     stride=st.sampled_from([1, 2, 3]),
     kernels=st.sampled_from([(3,), (5, 1)]),
+    scales=st.sampled_from([(), (2,), (3, 4)]),
     batch=st.integers(1, 2),
     data=st.data(),
 )
 def test_any_size_is_served_down_to_one_pixel(
-    dims: int, stride: int, kernels: tuple[int, ...], batch: int, data: st.DataObject
+    dims: int, stride: int, kernels: tuple[int, ...], scales: tuple[int, ...], batch: int, data: st.DataObject
 ) -> None:
     size = data.draw(st.lists(st.integers(1, 9), min_size=dims, max_size=dims))
     y = normal(0, batch, 2, *size)
-    out = denoise(cell(2, dims=dims, stride=stride, kernels=kernels), y)
+    out = denoise(perturbed(cell(2, dims=dims, stride=stride, kernels=kernels, scales=scales)), y)
     assert out.shape == y.shape
     assert out.dtype == torch.float64
     assert torch.isfinite(out).all()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import MetaoptError
+from .core.errors import MetaoptError
 
 
 @contextlib.contextmanager
