@@ -39,5 +39,5 @@ def make_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         cause = error.strerror or error
-        raise MetaoptError(f"The folder {path} cannot be made ({cause}); choose another.") from error
+        raise MetaoptError(f"The folder {path} cannot be made ({cause}); choose another folder.") from error
     return path

@@ -3,6 +3,9 @@
 from . import chambolle_pock, conjugate_gradient, poisson, richardson_lucy, sinkhorn
 from .case import SPAN, Case, Setting, inside
 
+# With the slots of the textbook's own numbers alone, for what the learned stencils bring.
+WITHOUT_STENCIL = [poisson.CHEBYSHEV.without("smoothing"), chambolle_pock.CASE.without("smoothing")]
+
 CASES = [
     poisson.SOR,
     poisson.CHEBYSHEV,
@@ -12,4 +15,4 @@ CASES = [
     chambolle_pock.CASE,
 ]
 
-__all__ = ["CASES", "SPAN", "Case", "Setting", "inside"]
+__all__ = ["CASES", "SPAN", "WITHOUT_STENCIL", "Case", "Setting", "inside"]

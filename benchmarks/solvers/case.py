@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Generator, Tensor
@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 import metaopt as mo
 
 Setting = Mapping[str, Any]
-SPAN = 4  # classical solvers run for this many times the learned one's steps
+SPAN = 6  # classical solvers run for this many times the learned one's steps
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Case:
     openings: Mapping[str, Any]
     steps: int
     rate: float
+
+    def without(self, slot: str) -> Case:
+        """The same, but that training leaves ``slot`` closed."""
+        openings = {name: opening for name, opening in self.openings.items() if name != slot}
+        return replace(self, name=f"{self.name}, no {slot}", openings=openings)
 
     @property
     def wrap_lines(self) -> int:

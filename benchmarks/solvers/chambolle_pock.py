@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 import metaopt as mo
 
 from .case import SPAN, Case
+from .poisson import neighbours
 
 SIZE, NOISE, WEIGHT = 32, 0.1, 0.15
 NORM = 8.0  # bound on the squared norm of `gradient`
@@ -56,12 +57,13 @@ def wrap_chambolle_pock(sigma: float, tau: float, theta: float) -> mo.Algorithm:
     def init(image):
         return Estimate(image, image, torch.zeros_like(gradient(image)))
 
-    def step(image, state, k, sigma, tau, theta):
-        dual = project(state.dual + sigma * gradient(state.ahead))
+    def step(image, state, k, sigma, tau, theta, smoothing):
+        slope = gradient(state.ahead)
+        dual = project(state.dual + sigma * (slope + smoothing * neighbours(slope)))
         x = (state.x + tau * divergence(dual) + tau * image) / (1 + tau)
         return Estimate(x, x + theta * (x - state.x), dual)
 
-    return mo.Algorithm.from_step(step, init, slots={"sigma": sigma, "tau": tau, "theta": theta})
+    return mo.Algorithm.from_step(step, init, slots={"sigma": sigma, "tau": tau, "theta": theta, "smoothing": 0})
 
 
 def accelerated(steps: int, tau: float) -> dict[str, list[float]]:
@@ -108,7 +110,7 @@ CASE = Case(
     classical_is="algorithm 1, the best sigma / tau for the number of steps",
     tuned=[accelerated(SPAN * 10, r) for r in RATIOS],
     tuned_is="algorithm 2, accelerated, the best first tau for the number of steps",
-    openings={name: mo.per_step(10, positive=True) for name in ("sigma", "tau", "theta")},
+    openings={**{n: mo.per_step(10, positive=True) for n in ("sigma", "tau", "theta")}, "smoothing": mo.per_step(10)},
     steps=10,
-    rate=0.03,
+    rate=0.05,
 )

@@ -18,7 +18,7 @@ LOWEST, HIGHEST = (4 - 4 * math.cos(math.pi * j / (N + 1)) for j in (1, N))  # e
 
 
 def neighbours(u: Tensor) -> Tensor:
-    """The sum over the four neighbours of every point."""
+    """The sum over the four neighbours of every point, with zeros around."""
     u = pad(u, (1, 1, 1, 1))
     return u[..., :-2, 1:-1] + u[..., 2:, 1:-1] + u[..., 1:-1, :-2] + u[..., 1:-1, 2:]
 

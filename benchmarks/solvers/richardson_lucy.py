@@ -80,5 +80,5 @@ CASE = Case(
     tuned_is="the best constant exponent for the number of steps",
     openings={"exponent": mo.per_step(10, positive=True)},
     steps=10,
-    rate=0.02,
+    rate=0.05,
 )

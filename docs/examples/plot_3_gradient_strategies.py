@@ -91,10 +91,10 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     algorithm.float()
     problem32, target32 = mo.core.tree.to((problem, target), dtype=torch.float32)
-    trajectory = mo.unroll(algorithm, 300, gradient=mo.Reversible())(problem32)
+    trajectory = mo.unroll(algorithm, 400, gradient=mo.Reversible())(problem32)
     mo.trajectory_loss(trajectory, target32).backward()
     algorithm.double()
-print("float32, 300 steps:", trajectory.report)
+print("float32, 400 steps:", trajectory.report)
 print(textwrap.fill(str(caught[0].message), 90))
 
 # %%

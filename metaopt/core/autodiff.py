@@ -129,6 +129,8 @@ class _Custom(torch.autograd.Function):
         with torch.enable_grad():  # the steps may themselves call autograd.grad
             outputs = tuple(o.detach() for o in forward(tensors) if o is not None)
         ctx.walk_back, ctx.count, ctx.who = backward, len(tensors), who
+        device = tensors[0].device.type  # what is recomputed must be computed in the same precision
+        ctx.autocast = device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
         ctx.save_for_backward(*tensors, *outputs)
         ctx.set_materialize_grads(False)
         return outputs
@@ -138,7 +140,8 @@ class _Custom(torch.autograd.Function):
         if ctx.who and torch.is_grad_enabled():
             raise MetaoptError(f"{ctx.who} gives first derivatives only; for create_graph=True use Checkpointed().")
         saved = ctx.saved_tensors
-        return None, None, None, *ctx.walk_back(saved[: ctx.count], saved[ctx.count :], cotangents)
+        with torch.autocast(*ctx.autocast):
+            return None, None, None, *ctx.walk_back(saved[: ctx.count], saved[ctx.count :], cotangents)
 
 
 def custom(forward: Pass, backward: Pass, tensors: Sequence[Tensor], once: str | None = None) -> list[Tensor]:

@@ -49,7 +49,8 @@ class InverseProblem:
 
     def start(self) -> Tensor:
         """The first estimate, A^H y."""
-        return self.operator.adjoint(self.y)
+        with self._full_precision():
+            return self.operator.adjoint(self.y)
 
     def energy(self, x: Tensor) -> Tensor:
         """-log p(y | x) of each sample, up to a constant; shape (B,)."""
@@ -57,11 +58,16 @@ class InverseProblem:
 
     def gradient(self, x: Tensor) -> Tensor:
         """The gradient of the energy, analytic: A^H applied to the likelihood's gradient at A x."""
-        return self.operator.adjoint(self.likelihood.gradient(self.operator(x), self.y, self._noise()))
+        with self._full_precision():
+            return self.operator.adjoint(self.likelihood.gradient(self.operator(x), self.y, self._noise()))
 
     def context(self) -> tuple[Tensor, ...]:
         """What an update may look at besides the gradient: (log noise,), of shape (B,) or (1,), if it is known."""
         return () if self.noise is None else (self.noise.log().reshape(-1),)
+
+    def _full_precision(self) -> torch.autocast:
+        """Networks may compute in bfloat16 under ``torch.autocast``; the model of the measurement never does."""
+        return torch.autocast(self.y.device.type, enabled=False)
 
     def _noise(self) -> Tensor | None:
         if self.noise is None or self.noise.ndim == 0:

@@ -39,7 +39,7 @@ def scores(printed: str) -> list[tuple[list[float], float]]:
 
 
 def test_the_machine_beats_the_classical_rows_and_stays_when_run_on(demo: tuple[Path, str]) -> None:
-    margins = {"denoise_grey": DENOISING_MARGIN, "mri": MRI_MARGIN, "random_projections": 0.0}
+    margins = {"denoise_grey": 0.5, "mri": 0.0, "random_projections": 0.0}
     for (machine, classical), (weights, margin) in zip(scores(demo[1]), margins.items(), strict=True):
         trained = read_card(weights)["trained_steps"]
         assert len(machine) == 2 * trained + 1

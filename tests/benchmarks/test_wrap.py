@@ -124,7 +124,7 @@ def test_a_row_has_every_figure_and_the_quick_run_writes_nothing(tmp_path, monke
     report.write_results("wrap", {"solvers": 1}, [row], SMALL, [0], quick=True)
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"solvers": 1}
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(report, "UNFINISHED", tmp_path)
+    monkeypatch.setattr(report, "UNFINISHED", tmp_path / "runs")
     report.write_results("wrap", {"solvers": 1}, [row], SMALL, [0], quick=False)
     assert json.loads((tmp_path / "wrap.json").read_text())["rows"] == [row]
 

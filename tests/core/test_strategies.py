@@ -152,6 +152,18 @@ ALL = [mo.Backprop(), mo.Truncated(2), *STEPWISE]
 
 
 @pytest.mark.parametrize("strategy", ALL, ids=str)
+def test_the_last_readout_alone_has_the_same_gradient(strategy):
+    algorithm, problem = untied_irim(4), picture_problem(0, 5, 4)
+    grads = []
+    for keep in ("all", "last"):
+        run = mo.unroll(algorithm, 4, strategy, keep)(problem)
+        assert len(run.outputs) == (4 if keep == "all" else 1)
+        torch.testing.assert_close(run.final, run.state.x, rtol=0, atol=0)
+        grads.append(torch.autograd.grad((run.final**2).sum(), list(algorithm.parameters())))
+    tensors_close(grads[1], grads[0], 1e-12)
+
+
+@pytest.mark.parametrize("strategy", ALL, ids=str)
 def test_nothing_to_differentiate_leaves_no_graph(strategy):
     for algorithm, problem in (
         (mo.reversible_momentum(0.05, 0.8), dense_problem(0)),
@@ -208,7 +220,7 @@ def with_captured(tensor: Tensor) -> mo.Algorithm:
 
 
 @pytest.mark.parametrize("opened", [True, False], ids=["with parameters", "without"])
-@pytest.mark.parametrize("strategy", [mo.Checkpointed(2), mo.Reversible()], ids=str)
+@pytest.mark.parametrize("strategy", [mo.Checkpointed(2), mo.Checkpointed(4), mo.Reversible()], ids=str)
 def test_a_captured_tensor_is_refused_where_it_would_get_no_gradient(strategy, opened):
     captured, problem = normal(3, 3).requires_grad_(), mo.InverseProblem(matrix(7, 8, 3), normal(0, 3, 8))
     algorithm = with_captured(captured)
@@ -583,6 +595,34 @@ def test_a_module_in_the_problem_gets_its_gradients():
     assert all(g.abs().max() > 0 for g in expected)
     got = final_gradients(mo.unroll(mo.Descent(mo.updates.Sgd(0.3)), 5, mo.Checkpointed(2)), problem, wanted)
     tensors_close(got, expected, 1e-12)
+
+
+@pytest.mark.parametrize("strategy", STEPWISE, ids=str)
+def test_what_is_recomputed_is_computed_in_the_precision_of_the_forward_pass(strategy):
+    seen = []
+
+    class Coupled(mo.Algorithm):
+        """(a, b) <- (b, a + M b), under autocast a product in half precision."""
+
+        def init(self, problem):
+            return torch.ones(2), torch.ones(2)
+
+        def step(self, problem, state, k):
+            product = problem @ state[1]
+            seen.append(product.dtype)
+            return state[1], state[0] + product.float()
+
+        def inverse_step(self, problem, state, k):
+            return state[1] - (problem @ state[0]).float(), state[0]
+
+        def readout(self, problem, state):
+            return state[1]
+
+    problem = normal(0, 2, 2).float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = mo.unroll(Coupled(), 4, strategy)(problem).final.sum()
+    loss.backward()
+    assert seen == [torch.bfloat16] * 8
 
 
 def test_strategies_do_not_touch_the_grad_fields_of_anything_else():

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from metaopt import operators as ops
+from metaopt.core.autodiff import foreign_leaf
 from metaopt.core.errors import MetaoptError
-from metaopt.operators.linear_map import foreign_leaf
 
 from .cases import random, random_complex
 
