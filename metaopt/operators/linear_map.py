@@ -103,7 +103,3 @@ class _Linear(torch.autograd.Function):
 
 def _call(x: Tensor, forward: Function, adjoint: Function) -> Tensor:
     return _Linear.apply(x, forward, adjoint, torch.is_grad_enabled())
-
-
-# What torch.compiler.disable does, without its import of the compiler: dynamo traces no Function that has a jvp.
-_call._torchdynamo_disable = True  # type: ignore[attr-defined]

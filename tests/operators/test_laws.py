@@ -135,6 +135,7 @@ def test_operator_survives_pickle_and_deepcopy(case: Case) -> None:
 
 
 @every_case
+@pytest.mark.filterwarnings("ignore:.*Function.* should not be instantiated:DeprecationWarning")  # dynamo, on a jvp
 def test_operator_compiles_into_one_graph(case: Case) -> None:
     operator, x = case.build(DOUBLE, 0)
     whole = "linear map" not in case.name  # foreign functions break the graph
