@@ -30,7 +30,7 @@ QUICK: Mapping[str, Any] = {
     "inner_steps": {"widths": (784, 20, 10), "batch": 128, "steps": 20, "rounds": 5},
     "rim_step": {"batch": 2, "size": 32, "features": 16, "rounds": 5},
     "rim_modes": ("forward",),
-    "gradient_memory": {"size": 1000, "repeats": 1},
+    "gradient_memory": {"size": 500, "repeats": 1},
     "memory_steps": (8, 64),
     "many_tasks": {"tasks": 32, "shots": 10, "width": 40, "steps": 2, "rounds": 3},
 }

@@ -170,7 +170,7 @@ def main() -> None:
     saved, rows = Rows("wrap", settings, options.quick), []
     for case in [*CASES, *WITHOUT_STENCIL]:
         rows.append(saved.get(case.name, lambda case=case: row(case, size, seeds)))
-        print(table(rows[-1:], SHOWN), flush=True)
+        print(f"{case.name}: {rows[-1]['saving']:.2f} classical steps for one learned", flush=True)
     print("\n" + table(rows, SHOWN))
     print(
         "\nsaving: classical steps to the learned residual at T, over T; step_time: learned step over the plain one;"

@@ -35,6 +35,7 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", 
 GIB = 2**30
 ROOM = 1.2  # a run starts only where this many times the memory that it is expected to take is free
 STRIDE = 4
+CALM = 0.1  # times the invertible machine's random weights, or its state would grow without bound
 
 
 def full(steps: int) -> mo.Unrolled:
@@ -49,6 +50,9 @@ def reversible(steps: int) -> mo.Unrolled:
     """Of the invertible machine: the RIM's gates cannot be undone."""
     read = mo.updates.GradientReader(1, 2, STRIDE, context=0)
     machine = mo.CoupledDescent(read, mo.updates.Coupling(2, layers=1), mo.updates.Writer(1, 2, STRIDE))
+    with torch.no_grad():
+        for weights in machine.parameters():
+            weights *= CALM
     return mo.unroll(machine, steps, mo.Reversible(), keep="last")
 
 

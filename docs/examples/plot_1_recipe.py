@@ -1,4 +1,4 @@
-r"""
+"""
 The recipe
 ==========
 
@@ -46,11 +46,15 @@ test_y, test_z = draw(1000)
 # -----------------------------------
 # The iterative shrinkage-thresholding algorithm (ISTA) minimises ``|A z - y|^2 / 2 + penalty |z|_1``. A step is
 #
-# .. math:: z \leftarrow \mathrm{soft}(W_e\, y + W_m\, z,\ \theta),
-#    \qquad W_e = A^T / L,\quad W_m = I - A^T A / L,\quad \theta = \mathrm{penalty} / L,
+# .. code-block:: text
 #
-# where :math:`L` is the largest eigenvalue of :math:`A^T A`. In the library it is an :class:`~metaopt.Algorithm`: three
-# methods ``init``, ``step`` and ``readout``. The places in it that could be learned are its *slots*.
+#    z <- soft(encode y + mix z, threshold)
+#
+#    encode = A^T / L,   mix = I - A^T A / L,   threshold = penalty / L,
+#
+# where L is the largest eigenvalue of ``A^T A``, and ``soft`` moves every entry towards 0 by the threshold. In the
+# library it is an :class:`~metaopt.Algorithm`: three methods ``init``, ``step`` and ``readout``. The places in it that
+# could be learned are its *slots*.
 
 ista = mo.Ista(A, penalty=0.2)
 print("slots of ISTA:", ", ".join(mo.slots(ista)))

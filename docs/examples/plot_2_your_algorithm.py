@@ -1,4 +1,4 @@
-r"""
+"""
 Write your own algorithm
 ========================
 
@@ -213,7 +213,7 @@ def show(attempt):
     try:
         attempt()
     except mo.MetaoptError as error:
-        print(textwrap.fill(f"MetaoptError: {error}", 90), "\n")
+        print(textwrap.fill(f"MetaoptError: {error}", 80), "\n")
 
 
 # A name that is not a slot.

@@ -1,4 +1,4 @@
-r"""
+"""
 The Recurrent Inference Machine
 ===============================
 
@@ -6,10 +6,10 @@ The Recurrent Inference Machine (RIM; Putzky and Welling, `arXiv:1706.04008 <htt
 inverse problems. It is gradient descent whose update is a small recurrent network: at each step it sees its estimate
 ``x``, the gradient of the log-likelihood and its own memory ``s``, and proposes a change,
 
-.. math::
+.. code-block:: text
 
-   x_{t+1} = x_t + f_\theta(x_t, \nabla \log p(y | x_t), s_t), \qquad
-   s_{t+1} = g_\theta(x_t, \nabla \log p(y | x_t), s_t).
+   x[t+1] = x[t] + f(x[t], grad log p(y | x[t]), s[t])
+   s[t+1] =        g(x[t], grad log p(y | x[t]), s[t])
 
 What is known of pictures is not written down as a prior; it is learned, inside the network. This page trains a very
 small one on patches for a few seconds, looks at it step by step, and says how the real ones are made.
@@ -170,7 +170,7 @@ if "denoise_grey" in mo.models.shipped():
     with torch.no_grad():
         result = trained(problem).final
     card = mo.models.read_card("denoise_grey")
-    print({entry: value for entry, value in card.items() if not isinstance(value, dict)})
+    print("parameters:", card["parameters"], "  updates:", card["updates"])
     print(f"PSNR {psnr(result, target).item():.1f} dB")
 
 # %%

@@ -1,4 +1,4 @@
-r"""
+"""
 Operators, and your own data
 ============================
 
@@ -22,7 +22,8 @@ from metaopt.operators import Blur, LinearMap, Mask, check_adjoint, gaussian_ker
 # %%
 # An operator
 # -----------
-# is called like a function and has an exact adjoint. Everything is batch first: here (batch, channels, height, width).
+# An operator is called like a function and has an exact adjoint. Everything is batch first: here (batch, channels,
+# height, width).
 
 torch.manual_seed(0)
 x = torch.as_tensor(data.camera()[64:192, 160:288]).float()[None, None] / 255
@@ -72,7 +73,7 @@ def show(attempt):
     try:
         attempt()
     except mo.MetaoptError as error:
-        print(textwrap.fill(f"MetaoptError: {error}", 90), "\n")
+        print(textwrap.fill(f"MetaoptError: {error}", 80), "\n")
 
 
 forgotten = LinearMap.from_numpy(sum_up, sum_up)

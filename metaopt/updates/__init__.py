@@ -1,7 +1,7 @@
 """Updates: rules that turn a gradient into a change of x."""
 
 from .adam import Adam, AdamW
-from .conv_gru import ConvGru, GruCell, RealImaginary
+from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
 from .momentum import Momentum, Nesterov
 from .rmsprop import RMSprop
@@ -14,6 +14,7 @@ __all__ = [
     "AdamW",
     "ConvGru",
     "Coupling",
+    "EachPart",
     "GradientReader",
     "GruCell",
     "Momentum",

@@ -5,6 +5,7 @@ Putzky and Welling, arXiv:1706.04008.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -216,3 +217,34 @@ class RealImaginary(nn.Module):
     ) -> tuple[Tensor, Any]:
         change, memory = self.update(real_channels(gradient), real_channels(x), memory, k, context)
         return torch.complex(*change.to(x.real.dtype).chunk(2, dim=1)), memory
+
+
+class EachPart(nn.Module):
+    """An update for complex x: one for real pictures, applied to the real and to the imaginary part alike.
+
+    ``offset`` is added to what the update sees, so that parts around 0 look like pictures in [0, 1]. ``noise`` replaces
+    the problem's level where what disturbs the estimate is stronger, such as aliasing.
+    """
+
+    def __init__(self, update: nn.Module, offset: float = 0.5, noise: float = 0.05):
+        super().__init__()
+        self.update, self.offset, self.log_noise = update, offset, math.log(noise)
+
+    def init(self, x: Tensor, context: tuple[Tensor, ...]) -> Any:
+        return self.update.init(_stacked(x) + self.offset, (self._level(x),))  # type: ignore[operator]
+
+    def forward(
+        self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Any]:
+        level = self._level(x)
+        scale = torch.exp(2 * (context[0] - self.log_noise)).reshape(-1, *[1] * (x.ndim - 1))
+        parts, memory = self.update(_stacked(gradient * scale), _stacked(x) + self.offset, memory, k, (level,))
+        return torch.complex(*parts.to(x.real.dtype).chunk(2, dim=0)), memory
+
+    def _level(self, x: Tensor) -> Tensor:
+        return x.real.new_full((1,), self.log_noise)
+
+
+def _stacked(x: Tensor) -> Tensor:
+    """Real and imaginary parts as a batch of twice the size."""
+    return torch.cat([x.real, x.imag], dim=0)

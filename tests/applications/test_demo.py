@@ -39,12 +39,14 @@ def scores(printed: str) -> list[tuple[list[float], float]]:
 
 
 def test_the_machine_beats_the_classical_rows_and_stays_when_run_on(demo: tuple[Path, str]) -> None:
-    margins = {"denoise_grey": 0.5, "mri": 0.0, "random_projections": 0.0}
-    for (machine, classical), (weights, margin) in zip(scores(demo[1]), margins.items(), strict=True):
+    denoising, head, projections = scores(demo[1])
+    for (machine, classical), weights in ((denoising, "denoise_grey"), (projections, "random_projections")):
         trained = read_card(weights)["trained_steps"]
         assert len(machine) == 2 * trained + 1
-        assert machine[trained] >= classical + margin, weights
+        assert machine[trained] >= classical + 0.5, weights
         assert machine[2 * trained] >= machine[trained] - 0.1, weights
+    machine, _ = head  # the denoiser without any training on k-space: it must repair most of the aliasing
+    assert machine[-1] >= machine[0] + 3
 
 
 def test_the_page_walks_through_the_steps_and_asks_for_nothing(demo: tuple[Path, str], browser: Browser) -> None:
@@ -62,7 +64,7 @@ def test_the_strip_of_pictures_is_written(demo: tuple[Path, str]) -> None:
 
 
 def test_every_shipped_weight_has_a_card_and_together_they_are_small() -> None:
-    assert {"denoise_grey", "mri", "random_projections"} <= set(shipped())
+    assert {"denoise_grey", "random_projections"} <= set(shipped())
     for name in shipped():
         card = read_card(name)
         assert card["updates"] > 0

@@ -8,6 +8,7 @@ import torch
 import metaopt as mo
 from benchmarks import recipe
 from benchmarks.costs import gradient_memory, inner_steps, many_tasks, rim_step
+from benchmarks.report import Rows
 
 from ..helpers import tensors_close
 
@@ -72,10 +73,11 @@ def test_vmap_and_the_loop_over_tasks_give_one_meta_gradient():
     tensors_close(many_tasks.mapped(learner, *points)(), many_tasks.looped(learner, *points)(), 1e-12)
 
 
+@pytest.mark.slow
 def test_fresh_processes_see_that_checkpoints_save_memory_and_reversing_takes_none_for_steps():
     def peak(strategy, steps):
         row = gradient_memory.measure(strategy, steps, size=400, repeats=1)
-        assert row["peak"] > row["state"] and row["seconds"] > 0
+        assert row["peak"] > row["state"] and row["seconds"] > 0 and row.get("drift", 0.0) < 1e-5
         return row["peak"]
 
     assert peak("checkpointed", 25) < 0.6 * peak("full", 25)
@@ -85,6 +87,20 @@ def test_fresh_processes_see_that_checkpoints_save_memory_and_reversing_takes_no
 def test_memory_beyond_the_machine_is_refused_with_both_numbers():
     with pytest.raises(SystemExit, match=r"needs 1200000\.0 GiB, but only \d+\.\d GiB"):
         gradient_memory.measure("full", 8, size=8, repeats=1, expected=1e6)
+
+
+def test_memory_is_a_fraction_of_the_full_gradient_whose_need_is_foreseen(monkeypatch):
+    foreseen = {}
+
+    def measure(strategy, steps, size, repeats, expected):
+        foreseen[strategy, steps] = expected
+        return {"strategy": strategy, "steps": steps, "peak": steps / 8 if strategy == "full" else 0.5, "seconds": 2.0}
+
+    monkeypatch.setattr(gradient_memory, "measure", measure)
+    settings = {"memory_steps": (8, 32), "gradient_memory": {"size": 4, "repeats": 1}}
+    rows = recipe.memory_rows(Rows("recipe", settings, quick=True), settings)
+    assert foreseen["full", 8] == 0.0 and foreseen["full", 32] == 4.0 and foreseen["checkpointed", 32] == 0.5
+    assert [row.get("memory") for row in rows] == [1.0, 1.0, 0.5, 0.125, None, None]
 
 
 def test_the_headline_has_the_keys_that_were_agreed():
