@@ -36,14 +36,14 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
                 f"A gradient needs a function with one real value, but it returned {tree.describe(value)}; "
                 "sum or average it over the batch."
             )
-        return value.reshape(()), aux
+        return value.reshape(()) if value.ndim else value, aux
 
     if inside_transform():
         grads, aux = torch.func.grad(scalar, has_aux=True)(tensors)
     else:
         again = torch.is_grad_enabled()
         with torch.enable_grad():
-            inputs = [t.view_as(t) if again and t.requires_grad else leaf(t, True) for t in tensors]
+            inputs = [t[...] if again and t.requires_grad else leaf(t, True) for t in tensors]
             value, aux = scalar(inputs)
             inner = [i for i in inputs if i.is_leaf]
             again = again and (len(inner) < len(inputs) or foreign_leaf([value], inner) is not None)

@@ -132,8 +132,8 @@ class ConvGru(nn.Module):
     def forward(
         self, gradient: Tensor, x: Tensor, memory: tuple[Tensor, ...], k: int, context: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        seen = gradient_features(gradient, x, context)
-        features = F.relu(self.embed(replicate_border(seen, 2, self.stride)))
+        seen = replicate_border(gradient_features(gradient, x, context), 2, self.stride)
+        features = F.relu(self.embed(seen))
         fine, coarse = memory[: len(self.memories)], []
         for layer, state in zip(self.coarse, memory[len(self.memories) :], strict=True):
             features, state = layer(features, state)
@@ -143,7 +143,7 @@ class ConvGru(nn.Module):
             features = cell(F.relu(self.between[i - 1](features)) if i else features, state)
             states.append(features)
         inside = (..., *[slice(0, n) for n in x.shape[2:]])
-        scaled = seen[:, self.channels : 2 * self.channels]
+        scaled = seen[(slice(None), slice(self.channels, 2 * self.channels), *[slice(2, 2 + n) for n in x.shape[2:]])]
         change = self.head(features)[inside] - self.step_size(features)[inside] * scaled
         return change, (*states, *coarse)
 
@@ -190,9 +190,16 @@ def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) 
 
 
 def replicate_border(inputs: Tensor, radius: int, stride: int) -> Tensor:
-    """Replicate the border by ``radius``, and on the far side up to a multiple of ``stride``."""
-    padding = [p for n in reversed(inputs.shape[2:]) for p in (radius, radius + (-n % stride))]
-    return F.pad(inputs, padding, mode="replicate")
+    """Replicate the border by ``radius``, and on the far side up to a multiple of ``stride``.
+
+    ``F.pad`` would keep its input for the backward pass, and its backward does not compile (torch 2.13, inductor).
+    """
+    for dim in range(2, inputs.ndim):
+        shape, n = list(inputs.shape), inputs.shape[dim]
+        first, last = inputs.narrow(dim, 0, 1), inputs.narrow(dim, n - 1, 1)
+        before, after = ([*shape[:dim], wide, *shape[dim + 1 :]] for wide in (radius, radius + (-n % stride)))
+        inputs = torch.cat([first.expand(before), inputs, last.expand(after)], dim)
+    return inputs
 
 
 def real_channels(x: Tensor) -> Tensor:

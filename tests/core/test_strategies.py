@@ -508,7 +508,7 @@ def test_the_solver_is_that_of_a_dense_system_and_reports_its_residual(n, seed):
     jacobian, b = 2 * normal(seed, n, n), normal(seed + 1, n)
     system = torch.eye(n, dtype=D) - jacobian
     u, residual = Gcr(tolerance=1e-12)(lambda v: jacobian @ v, b)
-    assert residual == pytest.approx(float((system @ u - b).norm() / b.norm()), abs=1e-14)
+    assert residual == pytest.approx(float((system @ u - b).norm() / b.norm()), abs=1e-12)
     if torch.linalg.cond(system) < 1e4:
         torch.testing.assert_close(u, torch.linalg.solve(system, b), rtol=1e-6, atol=1e-6)
     _, early = Gcr(max_steps=1)(lambda v: jacobian @ v, b)
