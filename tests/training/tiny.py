@@ -48,7 +48,7 @@ SETTINGS = Settings(updates=20, steps=(2, 4), rate=Rate(3e-3, 1e-4, 5), clip=0.5
 WATCH = Watch(log_every=1, validate_every=5, checkpoint_every=3, batches=2)
 
 
-def run(folder: Path, net: Any = None, task: Any = None, settings: Settings = SETTINGS, seed: int = 0) -> Any:
+def _run(folder: Path, net: Any = None, task: Any = None, settings: Settings = SETTINGS, seed: int = 0) -> Any:
     net = machine() if net is None else net
     result = train(net, task or Noisy(), folder, settings, Noisy(), watch=WATCH, seed=seed)
     return net, result
@@ -90,6 +90,15 @@ def write_weights(folder: Path, **model: Any) -> Path:
     return folder / "tiny.safetensors"
 
 
-if __name__ == "__main__":
+def run(*arguments: Any, **keywords: Any) -> Any:
+    """:func:`_run` on one thread: how sums are split among threads decides their last bits."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        return _run(*arguments, **keywords)
+    finally:
+        torch.set_num_threads(threads)
+
+
+if __name__ == "__main__":
     run(Path(sys.argv[1]), task=Noisy(pause=float(sys.argv[2])))
