@@ -1,5 +1,9 @@
 """metaopt: unroll a classical algorithm, open the places that may be learned, backpropagate through the whole."""
 
+import importlib as _importlib
+from typing import TYPE_CHECKING
+from typing import Any as _Any
+
 from . import algorithms, core, losses, models, operators, problems, updates
 from .algorithms import *  # noqa: F403
 from .core import *  # noqa: F403
@@ -7,6 +11,9 @@ from .core.gradients import Backprop, Checkpointed, Implicit, Reversible, Trunca
 from .core.tree import vmap
 from .losses import mse, trajectory_loss
 from .problems import *  # noqa: F403
+
+if TYPE_CHECKING:
+    from . import data, metrics, report, tasks, training
 
 __version__ = "0.1.0"
 
@@ -21,12 +28,24 @@ __all__ = [
     "Truncated",
     "algorithms",
     "core",
+    "data",
     "losses",
+    "metrics",
     "models",
     "mse",
     "operators",
     "problems",
+    "report",
+    "tasks",
+    "training",
     "trajectory_loss",
     "updates",
     "vmap",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """Import the packages that not everyone needs when they are first asked for."""
+    if name in ("data", "metrics", "report", "tasks", "training"):
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,11 @@ WINDOW = 11
 """The side in pixels of SSIM's Gaussian window."""
 
 
+def magnitude(x: Tensor) -> Tensor:
+    """|x| where x is complex, as pictures of magnetic resonance are shown and measured; real x as it is."""
+    return x.abs() if x.is_complex() else x
+
+
 def psnr(estimate: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
     """The peak signal-to-noise ratio, 10 log10(peak^2 / mean((estimate - target)^2)), in dB.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..algorithms import Fista, ProximalGradient, step_size_for
 from ..core import Algorithm, MetaoptError, unroll
-from ..metrics import psnr
+from ..metrics import magnitude, psnr
 from ..operators import Identity
 from ..problems import InverseProblem
 
@@ -46,7 +46,7 @@ def tuned_map(
         begun = time.perf_counter()
         estimate = _solve(problem, prior(weight), steps)
         seconds = time.perf_counter() - begun
-        score = float(psnr(_real(estimate), _real(target)).mean())
+        score = float(psnr(magnitude(estimate), magnitude(target)).mean())
         results[i] = Tuned(estimate, weight, score, seconds, steps, {})
         return score
 
@@ -74,7 +74,3 @@ def _solve(problem: InverseProblem, prior: nn.Module, steps: int) -> Tensor:
         algorithm: Algorithm = ProximalGradient(prior, step_size_for(problem, iterations=1))
         return unroll(algorithm, 1, keep="last")(problem).final
     return unroll(Fista(prior, step_size_for(problem)), steps, keep="last")(problem).final
-
-
-def _real(x: Tensor) -> Tensor:
-    return x.abs() if x.is_complex() else x

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import nn
+
 from ..algorithms import Descent
-from ..core import Unrolled, parameterize, per_step, slots, unroll
+from ..core import MetaoptError, Unrolled, parameterize, per_step, slots, unroll
 from ..core.gradients import Backprop, GradientStrategy
-from ..updates import ConvGru, RealImaginary
+from ..updates import ConvGru, EachPart, RealImaginary
 
 
 def rim(
@@ -18,19 +20,26 @@ def rim(
     stride: int = 1,
     steps: int = 10,
     is_complex: bool = False,
+    each_part: bool = False,
     dims: int = 2,
     scales: Sequence[int] = (),
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
     """A Recurrent Inference Machine with tied steps, for problems that know their noise level.
 
-    ``channels`` counts complex channels where ``is_complex``. ``kernels=(3,)`` is the slides' cell, ``(1, 1)`` the form
-    with two GRUs; ``stride=2`` works at half resolution; ``scales`` adds GRUs at lower ones (:class:`ConvGru` has the
-    details). For other cells build the pieces: ``unroll(Descent(update), steps)``; for untied steps see :func:`untie`.
+    ``channels`` counts complex channels where ``is_complex``; with ``each_part`` their real and imaginary parts are
+    read alike, as two real pictures (:class:`EachPart`), so that a machine for real ones can be trained on.
+    ``kernels=(3,)`` is the slides' cell, ``(1, 1)`` the form with two GRUs; ``stride=2`` works at half resolution;
+    ``scales`` adds GRUs at lower ones (:class:`ConvGru` has the details). For other cells build the pieces:
+    ``unroll(Descent(update), steps)``; for untied steps see :func:`untie`.
     """
-    width = 2 * channels if is_complex else channels
-    cell = ConvGru(width, hidden, kernels, stride=stride, dims=dims, scales=scales)
-    return unroll(Descent(RealImaginary(cell) if is_complex else cell), steps, gradient)
+    if each_part and not is_complex:
+        raise MetaoptError("each_part says how a complex picture is read; give is_complex=True with it.")
+    width = channels if each_part or not is_complex else 2 * channels
+    cell: nn.Module = ConvGru(width, hidden, kernels, stride=stride, dims=dims, scales=scales)
+    if is_complex:
+        cell = EachPart(cell) if each_part else RealImaginary(cell)
+    return unroll(Descent(cell), steps, gradient)
 
 
 def untie(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:

@@ -21,7 +21,7 @@ from ..tasks import Task
 from .checkpoint import pack_optimizer, unpack_optimizer
 from .distributed import Workers, hold_gradients, workers
 from .log import Log
-from .settings import Settings, Watch
+from .settings import OPTIMIZERS, Settings, Watch
 
 
 def train(
@@ -73,6 +73,14 @@ def _progress(updates: range, total: int, team: Workers) -> Any:
     return tqdm(updates, total=total, initial=updates.start, disable=not team.leads, desc="train", mininterval=1.0)
 
 
+@torch.no_grad()
+def validation_loss(net: Unrolled[Any, Any, Any], task: Task, batches: int, loss: Loss = mse) -> float:
+    """The mean loss of the last step over ``batches`` batches that are the same in every training."""
+    samples = (task.sample(batch_seed(-1, 0, j) % 2**31) for j in range(batches))
+    losses = [float(loss(net(problem).final, target)) for problem, target in samples]
+    return sum(losses) / len(losses)
+
+
 def batch_seed(seed: int, update: int, batch: int) -> int:
     """A seed for every batch; distinct for distinct (seed, update, batch) in any practical run."""
     return (seed * 1_000_003 + update) * 1_009 + batch
@@ -87,7 +95,7 @@ class _Run:
         self.parallel = team.wrap(net)  # which gives every process the first one's parameters
         self.parameters = dict(net.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
-        self.optimizer = torch.optim.Adam(net.parameters(), settings.rate.peak)
+        self.optimizer = OPTIMIZERS[settings.rate.optimizer](net.parameters(), lr=settings.rate.peak)
         self.update, self.before, self.begun = 0, 0.0, time.monotonic()
         make_folder(folder)
 
@@ -144,13 +152,10 @@ class _Run:
         """The mean loss of the last step over fixed batches, with the averaged weights."""
         live = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.adopt_average()
-        losses = []
-        for j in range(batches):
-            problem, target = task.sample(batch_seed(-1, 0, j) % 2**31)
-            losses.append(float(self.loss(self.net(problem).final, target)))
+        loss = validation_loss(self.net, task, batches, self.loss)
         for name, parameter in self.parameters.items():
             parameter.copy_(live[name])
-        return sum(losses) / len(losses)
+        return loss
 
     @torch.no_grad()
     def adopt_average(self) -> None:

@@ -18,11 +18,11 @@ import torch
 
 from ..core import MetaoptError, Unrolled
 from ..files import replacing
-from ..models.weights import read_weights
+from ..models.weights import read_card, read_weights
 from .loop import train
 from .settings import Settings, Watch
 
-KEYS = ("model", "task", "validation", "settings", "watch", "seed", "start")
+KEYS = ("model", "task", "validation", "settings", "watch", "seed", "start", "card")
 
 
 def find_recipe(name: str) -> Path:
@@ -56,7 +56,7 @@ def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
     for name in ("model", "task"):
         if not isinstance(recipe[name], dict) or "call" not in recipe[name]:
             raise MetaoptError(f"The entry {name} of {path} must be a mapping that says what to call.")
-    for name in ("settings", "watch"):
+    for name in ("settings", "watch", "card"):
         if not isinstance(recipe.get(name) or {}, dict):
             raise MetaoptError(f"The entry {name} of {path} must be a mapping, not {recipe[name]!r}.")
     if type(recipe.get("seed", 0)) is not int:
@@ -87,7 +87,8 @@ def build(node: Any) -> Any:
 def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     """Train by the recipe in ``folder``; called again after an interruption it goes on where the last checkpoint is.
 
-    Leaves ``weights.safetensors`` and the card ``weights.json`` that :func:`metaopt.models.load` reads.
+    Leaves ``weights.safetensors`` and the card ``weights.json`` that :func:`metaopt.models.load` reads. What the recipe
+    says under ``card`` (of its data, of its validation) stands there too, and the trainings that it started from.
     """
     recipe = read_recipe(path)
     seed = recipe.get("seed", 0)
@@ -99,15 +100,20 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     watch = build({**(recipe.get("watch") or {}), "call": WATCH})
     task, validation = build(recipe["task"]), build(recipe.get("validation"))
     result = train(net, task, folder, settings, validation, watch=watch, seed=seed)
-    card = _card(recipe, net, result, Path(path).stem)
+    card = {**_card(recipe, net, result, Path(path).stem), **(recipe.get("card") or {})}
     with replacing(Path(folder) / "weights.json") as file:
         file.write(json.dumps(card, indent=2).encode())
     return result
 
 
 def _start_from(net: Unrolled, name: str) -> None:
-    """Take over trained weights, by name or file; parts of ``net`` that they do not have keep their initial ones."""
+    """Take over trained weights, by name or file; parts of ``net`` that they do not have keep their initial ones.
+
+    An update that stands inside another one, such as ``EachPart``, takes over those of the bare update.
+    """
     tensors, own = read_weights(name), net.state_dict()
+    inside = {n.replace(".module.update.", ".module."): n for n in own}
+    tensors = {n if n in own else inside.get(n, n): t for n, t in tensors.items()}
     foreign = [n for n, t in tensors.items() if n not in own or own[n].shape != t.shape]
     if foreign:
         raise MetaoptError(
@@ -119,6 +125,8 @@ def _start_from(net: Unrolled, name: str) -> None:
 def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: str) -> dict[str, Any]:
     """What a reader of the weights must know. The model's entries are the builder's keywords, without the gradient."""
     model = {key: value for key, value in recipe["model"].items() if key not in ("call", "gradient")}
+    start = read_card(recipe["start"]) if "start" in recipe else {}
+    before = [f"{start.get('name')}: {start.get('updates')} updates in {start.get('minutes')} minutes"] if start else []
     return {
         "name": name,
         "model": model,
@@ -127,6 +135,7 @@ def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: s
         "updates": result["updates"],
         "minutes": round(result["minutes"], 1),
         "validation_loss": result["validation"],
+        "history": [*start.get("history", []), *before],
         "recipe": recipe,
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),

@@ -116,7 +116,7 @@ class ConvGru(nn.Module):
         )
         self.memories = nn.ModuleList(GruCell(hidden, k, dilation if k > 1 else 1, dims) for k in kernels)
         self.coarse = nn.ModuleList(CoarseMemory(hidden, scale, dims) for scale in scales)
-        self.head, self.step_size = (_to_image(hidden, channels, stride, dims) for _ in range(2))
+        self.head, self.step_size = (to_image(hidden, channels, stride, dims) for _ in range(2))
         for parameter in self.step_size.parameters():
             nn.init.zeros_(parameter)
 
@@ -148,10 +148,10 @@ class ConvGru(nn.Module):
         return change, (*states, *coarse)
 
 
-def _to_image(hidden: int, channels: int, stride: int, dims: int) -> nn.Module:
+def to_image(hidden: int, channels: int, stride: int, dims: int) -> nn.Module:
     """A convolution from features to channels, transposed where the features are at lower resolution."""
     if stride == 1:
-        return CONVOLUTIONS[dims](hidden, channels, 3, padding=1)
+        return convolution_of(dims)(hidden, channels, 3, padding=1)
     return TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
 
 
@@ -229,27 +229,31 @@ class RealImaginary(nn.Module):
 class EachPart(nn.Module):
     """An update for complex x: one for real pictures, applied to the real and to the imaginary part alike.
 
-    ``offset`` is added to what the update sees, so that parts around 0 look like pictures in [0, 1]. ``noise`` replaces
-    the problem's level where what disturbs the estimate is stronger, such as aliasing.
+    It takes over what was learned from real pictures. ``offset`` is added to what the update sees, so that parts around
+    0 look like pictures in [0, 1]. The level it is told is sqrt(noise^2 + extra^2), where ``extra``, a parameter, is
+    what disturbs the estimate besides the measurement's noise, such as aliasing.
     """
 
-    def __init__(self, update: nn.Module, offset: float = 0.5, noise: float = 0.05):
+    def __init__(self, update: nn.Module, offset: float = 0.5, extra: float = 0.05):
         super().__init__()
-        self.update, self.offset, self.log_noise = update, offset, math.log(noise)
+        self.update, self.offset = update, offset
+        self.log_extra = nn.Parameter(torch.tensor(math.log(extra)))
 
     def init(self, x: Tensor, context: tuple[Tensor, ...]) -> Any:
-        return self.update.init(_stacked(x) + self.offset, (self._level(x),))  # type: ignore[operator]
+        return self.update.init(_stacked(x) + self.offset, (self._level(*context),))  # type: ignore[operator]
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
     ) -> tuple[Tensor, Any]:
-        level = self._level(x)
-        scale = torch.exp(2 * (context[0] - self.log_noise)).reshape(-1, *[1] * (x.ndim - 1))
-        parts, memory = self.update(_stacked(gradient * scale), _stacked(x) + self.offset, memory, k, (level,))
+        level = self._level(*context)
+        scaled = _stacked(gradient * torch.exp(2 * context[0]).reshape(-1, *[1] * (x.ndim - 1)))
+        scaled = scaled * torch.exp(-2 * level).reshape(-1, *[1] * (x.ndim - 1))
+        parts, memory = self.update(scaled, _stacked(x) + self.offset, memory, k, (level,))
         return torch.complex(*parts.to(x.real.dtype).chunk(2, dim=0)), memory
 
-    def _level(self, x: Tensor) -> Tensor:
-        return x.real.new_full((1,), self.log_noise)
+    def _level(self, log_noise: Tensor) -> Tensor:
+        level = torch.logaddexp(2 * log_noise, 2 * self.log_extra.to(log_noise)) / 2
+        return level if len(level) == 1 else torch.cat([level, level])
 
 
 def _stacked(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import MetaoptError
-from .conv_gru import TRANSPOSED, check_fits, convolution_of, gradient_features, replicate_border
+from .conv_gru import check_fits, convolution_of, gradient_features, replicate_border, to_image
 
 
 class GradientReader(nn.Module):
@@ -77,10 +77,7 @@ class Writer(nn.Module):
     def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, is_complex: bool = False):
         super().__init__()
         self.is_complex = is_complex
-        if stride == 1:
-            self.head: nn.Module = convolution_of(dims)(hidden, channels, 3, padding=1)
-        else:
-            self.head = TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
+        self.head = to_image(hidden, channels, stride, dims)
 
     def forward(self, memory: Tensor) -> Tensor:
         change = self.head(memory)

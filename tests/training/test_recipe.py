@@ -12,9 +12,9 @@ import yaml
 
 import metaopt as mo
 from metaopt.core.gradients import Truncated
-from metaopt.models import load
+from metaopt.models import load, read_card
 from metaopt.training import Rate, Settings, Watch, build, find_recipe, read_recipe, run_recipe
-from metaopt.training.recipe import KEYS
+from metaopt.training.recipe import KEYS, _start_from
 
 from . import tiny
 
@@ -143,6 +143,7 @@ def test_a_recipe_may_start_from_weights_that_fit(tmp_path: Path) -> None:
     start = tiny.write_weights(tmp_path, kernels=[1])
     recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
     recipe["start"] = str(start)
+    recipe["card"] = {"data": "four pictures of noise"}
     recipe["model"]["scales"] = [2]
     recipe["settings"]["rate"] |= {"peak": 0.0, "final": 0.0}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
@@ -154,10 +155,21 @@ def test_a_recipe_may_start_from_weights_that_fit(tmp_path: Path) -> None:
     expected = load(start)(problem).final
     again = load(tmp_path / "out" / "weights.safetensors")(problem, steps=3).final
     torch.testing.assert_close(again, expected, rtol=0, atol=1e-5)
+    card = read_card(tmp_path / "out" / "weights.safetensors")
+    assert card["history"] == ["tiny: None updates in None minutes"], "the start's own card says no more"
+    assert card["data"] == "four pictures of noise"
     recipe["model"]["hidden"] = 5
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.raises(mo.MetaoptError, match=r"tiny\.safetensors have .*this model has not"):
         run_recipe(tmp_path / "r.yaml", tmp_path / "other")
+
+
+def test_a_machine_for_complex_pictures_may_start_from_one_for_real_ones(tmp_path: Path) -> None:
+    real = load(tiny.write_weights(tmp_path, kernels=[1]))
+    net = mo.models.rim(hidden=4, kernels=[1], stride=2, steps=3, is_complex=True, each_part=True)
+    _start_from(net, str(tmp_path / "tiny.safetensors"))
+    taken = net.algorithm.update.module.update.state_dict()
+    assert all(torch.equal(taken[n], t) for n, t in real.algorithm.update.module.state_dict().items())
 
 
 def test_a_recipe_without_settings_takes_the_usual_ones_and_a_model_must_be_one(tmp_path: Path) -> None:

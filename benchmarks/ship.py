@@ -1,0 +1,58 @@
+"""Put trained weights into the package where they beat those that are there, on the recipe's own validation.
+
+    python -m benchmarks.ship runs/denoise_grey
+
+The folder is one that `metaopt train` has finished. Weights are stored in half precision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+
+from metaopt.core import MetaoptError
+from metaopt.files import replacing
+from metaopt.models import load, read_card
+from metaopt.models.weights import SHIPPED, load_tensors, save_tensors
+from metaopt.training import Watch, build, validation_loss
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of a finished training: weights.safetensors and weights.json")
+    folder = parser.parse_args(arguments).folder
+    try:
+        print(ship(folder))
+    except MetaoptError as error:
+        parser.exit(2, f"{error}\n")
+
+
+def ship(folder: Path, package: Path = SHIPPED) -> str:
+    """Copy the weights in ``folder`` to ``package`` if they are better, and say what was done."""
+    card = read_card(folder / "weights.safetensors")
+    half = {n: t.half() for n, t in load_tensors(folder / "weights.safetensors")[0].items()}
+    candidate, name = folder / f"{card['name']}.safetensors", card["name"]
+    save_tensors(candidate, half, {})
+    shutil.copy(folder / "weights.json", candidate.with_suffix(".json"))
+    task = build(card["recipe"]["validation"])
+    batches = build({**(card["recipe"].get("watch") or {}), "call": f"metaopt.training.{Watch.__name__}"}).batches
+    new = validation_loss(load(candidate), task, batches)
+    there = package / f"{name}.safetensors"
+    old = validation_loss(load(there), task, batches) if there.exists() else None
+    if old is not None and old <= new:
+        return f"{name}: {new:.6g} on validation, the shipped weights have {old:.6g}; nothing is changed."
+    save_tensors(there, half, {})
+    with replacing(there.with_suffix(".json")) as file:
+        file.write(json.dumps({**card, "validation_loss": new}, indent=2).encode() + b"\n")
+    return (
+        f"{name}: {new:.6g} on validation, {'the first of that name' if old is None else f'before {old:.6g}'}; shipped."
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    main()
