@@ -219,7 +219,13 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
             )
         if not isinstance(opening, Opening):
             raise MetaoptError(f"Slot '{name}' is opened by fixed, shared or per_step(...), not by {opening!r}.")
-        _replace_slot(opened, name, _inherit(name, opening, known[name]))
+        new = _inherit(name, opening, known[name])
+        if opening.learned and not any(p.requires_grad for p in new.parameters()):
+            raise MetaoptError(
+                f"Slot '{name}' holds a module without parameters, which cannot learn; open a slot inside it: "
+                f"{', '.join(n for n in sorted(known) if n.startswith(name + '.')) or 'it has none'}."
+            )
+        _replace_slot(opened, name, new)
     return opened
 
 

@@ -127,6 +127,13 @@ def test_a_wrong_name_lists_the_slots_there_are():
         mo.parameterize(ista, {"threshold": 0.1})  # type: ignore[dict-item]
 
 
+@pytest.mark.parametrize("opening", [mo.shared(), mo.per_step(3)])
+def test_a_module_without_parameters_cannot_be_learned_and_its_inner_slots_are_named(opening: Any) -> None:
+    with pytest.raises(mo.MetaoptError, match=r"'update' holds a module without parameters.*: update\.step_size\."):
+        mo.parameterize(mo.Descent(mo.updates.Sgd(0.1)), {"update": opening})
+    assert list(mo.parameterize(mo.Descent(mo.updates.Sgd(0.1)), {"update.step_size": opening}).parameters())
+
+
 @pytest.mark.parametrize("content", [mo.per_step(3, 0.1), mo.fixed([0.1, 0.2, 0.3]), mo.per_step(3, nn.Identity())])
 def test_past_the_end_of_a_slot_both_numbers_are_named(content):
     found = mo.slot(content)
