@@ -1,4 +1,4 @@
-"""Inverse problems of pictures: denoising, and random projections."""
+"""Inverse problems of pictures: denoising, inpainting, deblurring, super-resolution, random projections, mixtures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from torch import Tensor
 from ..core import MetaoptError
 from ..operators import (
     Blocks,
+    Blur,
     Identity,
+    Mask,
     Operator,
+    Scaled,
     bernoulli_projection,
+    bicubic_downsample,
     fourier_projection,
+    gaussian_kernel,
     gaussian_projection,
 )
 from ..problems import InverseProblem
+from .task import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +76,90 @@ class Denoising:
         target = self.patches.draw(generator)
         noise = _uniform(self.low, self.high, len(target), generator) / 255
         return InverseProblem(Identity(), _add_noise(target, noise, generator), noise), target
+
+
+@dataclass(frozen=True, eq=False)
+class Inpainting:
+    """y = m (x + noise n): each patch keeps a share of its pixels, drawn from [low, high], at random places.
+
+    ``noise`` is in grey levels of 255.
+    """
+
+    patches: Patches
+    low: float = 0.1
+    high: float = 0.9
+    noise: float = 1.0
+
+    def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        target = self.patches.draw(generator)
+        kept = _uniform(self.low, self.high, len(target), generator).reshape(-1, 1, 1, 1)
+        operator = Mask((torch.rand(len(target), 1, *target.shape[2:], generator=generator) < kept).float())
+        noise = torch.full((len(target),), self.noise / 255)
+        return InverseProblem(operator, operator(_add_noise(target, noise, generator)), noise), target
+
+
+@dataclass(frozen=True, eq=False)
+class Deblurring:
+    """y = k * x + noise n: each patch has a Gaussian kernel of its own, its width drawn from [low, high] pixels.
+
+    The kernel spans ``size`` pixels a side, and beyond the border the picture is dark. ``noise`` is in grey levels of
+    255.
+    """
+
+    patches: Patches
+    low: float = 0.5
+    high: float = 3.0
+    size: int = 15
+    noise: float = 1.0
+
+    def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        target = self.patches.draw(generator)
+        widths = _uniform(self.low, self.high, len(target), generator).tolist()
+        operator = Blur(torch.stack([gaussian_kernel(self.size, width) for width in widths]))
+        noise = torch.full((len(target),), self.noise / 255)
+        return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise), target
+
+
+@dataclass(frozen=True, eq=False)
+class SuperResolution:
+    """y = S x + noise n, where S is antialiased bicubic shrinking by one of ``factors``, the same for a whole batch.
+
+    S is scaled by the factor, so that its rows have about unit norm as those of other operators; y is ``factor`` times
+    the small picture, and its noise as well. ``noise`` is in grey levels of 255 of the small picture.
+    """
+
+    patches: Patches
+    factors: Sequence[int] = (2, 3, 4)
+    noise: float = 1.0
+
+    def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
+        generator = torch.Generator().manual_seed(seed)
+        target = self.patches.draw(generator)
+        factor = self.factors[_integer(len(self.factors), generator)]
+        target = target[..., : target.shape[-2] // factor * factor, : target.shape[-1] // factor * factor]
+        operator = Scaled(bicubic_downsample(tuple(target.shape), factor), factor)
+        noise = torch.full((len(target),), factor * self.noise / 255)
+        return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise), target
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Every batch is of one of ``tasks``, drawn with probabilities in proportion to ``weights`` (default: equal)."""
+
+    tasks: Sequence[Task]
+    weights: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        weights = self.weights or [1.0] * len(self.tasks)
+        if not self.tasks or len(weights) != len(self.tasks) or min(weights) < 0 or not sum(weights) > 0:
+            raise MetaoptError(f"A Mixture of {len(self.tasks)} tasks needs a positive weight each, but got {weights}.")
+
+    def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
+        weights = torch.tensor(self.weights or [1.0] * len(self.tasks), dtype=torch.float64)
+        chosen = int(torch.multinomial(weights, 1, generator=torch.Generator().manual_seed(seed)))
+        return self.tasks[chosen].sample(seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +13,19 @@ from torch import Tensor
 import metaopt as mo
 from metaopt import tree
 from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_projection
-from metaopt.tasks import Denoising, Patches, RandomProjections, UndersampledMri, block_projection, pool, smooth_phase
+from metaopt.tasks import (
+    Deblurring,
+    Denoising,
+    Inpainting,
+    Mixture,
+    Patches,
+    RandomProjections,
+    SuperResolution,
+    UndersampledMri,
+    block_projection,
+    pool,
+    smooth_phase,
+)
 
 
 def pictures(count: int = 3, size: int = 80) -> list[Tensor]:
@@ -22,6 +35,10 @@ def pictures(count: int = 3, size: int = 80) -> list[Tensor]:
 
 TASKS = {
     "denoising": Denoising(Patches(pictures(), 32, 3)),
+    "inpainting": Inpainting(Patches(pictures(), 32, 3)),
+    "deblurring": Deblurring(Patches(pictures(), 32, 3), size=9),
+    "super-resolution": SuperResolution(Patches(pictures(), 36, 3)),
+    "mixture": Mixture([Denoising(Patches(pictures(), 32, 3)), Deblurring(Patches(pictures(), 32, 3))], [1, 2]),
     "projections": RandomProjections(Patches(pictures(), 32, 3), block=16),
     "mri": UndersampledMri(Patches(pictures(), 32, 3, zoom=2.0)),
 }
@@ -46,12 +63,11 @@ def test_the_measurement_is_the_operators_up_to_white_noise_of_the_stated_level(
     """Every ensemble of projections comes up among these seeds; for complex y each component has that level."""
     problem, target = task.sample(seed)
     noise = (problem.y - problem.operator(target)).flatten(1)
-    if isinstance(task, UndersampledMri):  # only sampled places have noise
+    if isinstance(task, UndersampledMri | Inpainting):  # only sampled places have noise
         sampled = problem.operator(torch.randn_like(target)).flatten(1).abs() > 1e-6
         assert noise[~sampled].abs().max() < 1e-6
-        parts = [[row[keep].real, row[keep].imag] for row, keep in zip(noise, sampled, strict=True)]
-    else:
-        parts = [[row.real, row.imag] if row.is_complex() else [row] for row in noise]
+        noise = [row[keep] for row, keep in zip(noise, sampled, strict=True)]
+    parts = [[row.real, row.imag] if row.is_complex() else [row] for row in noise]
     levels = problem.noise.expand(len(target))
     for level, components in zip(levels, parts, strict=True):
         for values in components:
@@ -89,6 +105,48 @@ def test_noise_levels_are_uniform_between_their_bounds_and_each_patch_has_its_ow
     assert 10 <= levels.min() < 11
     assert 29 < levels.max() <= 30
     assert abs(levels.mean() - 20) < 5 * 20 / math.sqrt(12 * 400)
+
+
+def test_each_patch_keeps_a_share_of_its_own_of_its_pixels() -> None:
+    problem, target = Inpainting(Patches(pictures(), 32, 60), low=0.2, high=0.6).sample(0)
+    shares = problem.operator(torch.ones_like(target)).mean((1, 2, 3))
+    assert 0.15 < shares.min() < 0.27
+    assert 0.53 < shares.max() < 0.65
+    assert (problem.y[problem.operator(torch.ones_like(target)) == 0] == 0).all()
+
+
+def test_each_patch_is_blurred_by_a_width_of_its_own() -> None:
+    problem, _ = Deblurring(Patches(pictures(), 32, 60), low=1.0, high=2.0, size=13).sample(0)
+    impulse = torch.zeros(60, 1, 32, 32)
+    impulse[..., 16, 16] = 1
+    place = torch.arange(32.0) - 16
+    widths = (problem.operator(impulse).sum(2)[:, 0] * place**2).sum(1).sqrt()
+    assert 0.99 < widths.min() < 1.1
+    assert 1.85 < widths.max() < 2.01
+
+
+def test_super_resolution_measures_factor_times_the_small_picture() -> None:
+    from PIL import Image
+
+    task = SuperResolution(Patches(pictures(), 37, 1), factors=(2, 3), noise=0.0001)
+    sizes = set()
+    for seed in range(8):
+        problem, target = task.sample(seed)
+        factor = round(target.shape[-1] / problem.y.shape[-1])
+        small = Image.fromarray(target[0, 0].numpy()).resize(problem.y.shape[:-3:-1], Image.Resampling.BICUBIC)
+        torch.testing.assert_close(problem.y[0, 0] / factor, torch.tensor(np.asarray(small)), rtol=0, atol=1e-4)
+        sizes.add(tuple(target.shape[-2:]))
+    assert sizes == {(36, 36)}
+
+
+def test_a_mixture_draws_in_proportion_to_its_weights() -> None:
+    parts = [Denoising(Patches(pictures(), s, 1)) for s in (3, 4, 5)]
+    sizes = [Mixture(parts, [1, 3, 0]).sample(seed)[1].shape[-1] for seed in range(300)]
+    assert set(sizes) == {3, 4}
+    assert abs(sizes.count(4) / 300 - 0.75) < 5 * (0.25 * 0.75 / 300) ** 0.5
+    for tasks, weights in (([], None), (parts, [1.0]), (parts, [1, -1, 1]), (parts, [0, 0, 0])):
+        with pytest.raises(mo.MetaoptError, match="needs a positive weight each"):
+            Mixture(tasks, weights)
 
 
 def test_every_mri_picture_has_a_mask_and_an_acceleration_of_its_own() -> None:
