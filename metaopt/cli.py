@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,17 @@ def _train(arguments: Any) -> None:
 COMMANDS = {"demo": _demo, "denoise": _denoise, "train": _train}
 
 
+def _say(message: Warning | str, *_: Any) -> None:
+    print(f"metaopt: {message}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. A request that cannot be met is one sentence on stderr and exit status 2."""
     parsed = _parser().parse_args(arguments)
     try:
-        COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
     except MetaoptError as error:
         print(f"metaopt: {error}", file=sys.stderr)
         return 2

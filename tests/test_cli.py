@@ -235,6 +235,20 @@ def test_a_training_that_cannot_begin_is_a_sentence(
     assert words in sentence(capsys)
 
 
+@pytest.mark.parametrize(("sigma", "warned"), [("60", True), ("0.5", True), ("55", False)])
+def test_a_noise_level_of_no_training_is_served_with_a_sentence_that_says_the_range(
+    tmp_path: Path, sigma: str, warned: bool
+) -> None:
+    """In a process of its own: pytest makes an error of every warning."""
+    write_image(tmp_path / "a.png", Picture(torch.rand(1, 8, 9), 8, None))
+    command = [sys.executable, "-m", "metaopt", "denoise", "a.png", "b.png", "--sigma", sigma]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    words = f"metaopt: The weights denoise_grey were trained for noise of 1 to 55 grey levels, not {sigma}; look at the"
+    assert done.returncode == 0
+    assert (tmp_path / "b.png").exists()
+    assert done.stderr.startswith(words) if warned else done.stderr == ""
+
+
 @pytest.mark.parametrize("entry", [["-m", "metaopt"], ["-m", "metaopt.cli"]])
 def test_the_module_is_the_command(tmp_path: Path, entry: list[str]) -> None:
     command = [sys.executable, *entry, "denoise", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--sigma", "5"]

@@ -120,6 +120,19 @@ class ConvGru(nn.Module):
         for parameter in self.step_size.parameters():
             nn.init.zeros_(parameter)
 
+    @property
+    def cell(self) -> int:
+        """Shifting x by so many pixels shifts what is computed."""
+        return self.stride * math.lcm(*(coarse.scale for coarse in self.coarse))  # type: ignore[misc]
+
+    @property
+    def reach(self) -> int:
+        """How many pixels away a step sees at most: nothing beyond changes a pixel or the memory at it."""
+        widths = [3 * coarse.scale for coarse in self.coarse]  # type: ignore[operator]
+        kernels = [memory.input for memory in self.memories] + list(self.between)  # type: ignore[union-attr]
+        widths += [k.padding[0] for k in kernels]  # type: ignore[union-attr, index]
+        return 2 + self.stride * (sum(widths) + 2)
+
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
         """Zero states, one a GRU, each (B, hidden, ceil(size / stride) ...), then those at ``scales``."""
         if x.is_complex():
