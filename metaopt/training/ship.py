@@ -1,6 +1,6 @@
 """Put trained weights into the package where they beat those that are there, on the recipe's own validation.
 
-    python -m benchmarks.ship runs/denoise_grey
+    python -m metaopt.training.ship runs/denoise_grey
 
 The folder is one that `metaopt train` has finished. Weights are stored in half precision.
 """
@@ -10,23 +10,24 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 from pathlib import Path
 
-import torch
-
-from metaopt.core import MetaoptError
-from metaopt.files import replacing
-from metaopt.models import load, read_card
-from metaopt.models.weights import SHIPPED, load_tensors, save_tensors
-from metaopt.training import Watch, build, validation_loss
+from ..core import MetaoptError
+from ..files import replacing
+from ..models import load, read_card
+from ..models.weights import SHIPPED, load_tensors, save_tensors
+from .loop import validation_loss
+from .recipe import WATCH, build
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line of this module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a finished training: weights.safetensors and weights.json")
     folder = parser.parse_args(arguments).folder
     try:
-        print(ship(folder))
+        sys.stdout.write(ship(folder) + "\n")
     except MetaoptError as error:
         parser.exit(2, f"{error}\n")
 
@@ -39,7 +40,7 @@ def ship(folder: Path, package: Path = SHIPPED) -> str:
     save_tensors(candidate, half, {})
     shutil.copy(folder / "weights.json", candidate.with_suffix(".json"))
     task = build(card["recipe"]["validation"])
-    batches = build({**(card["recipe"].get("watch") or {}), "call": f"metaopt.training.{Watch.__name__}"}).batches
+    batches = build({**(card["recipe"].get("watch") or {}), "call": WATCH}).batches
     new = validation_loss(load(candidate), task, batches)
     there = package / f"{name}.safetensors"
     old = validation_loss(load(there), task, batches) if there.exists() else None
@@ -54,5 +55,4 @@ def ship(folder: Path, package: Path = SHIPPED) -> str:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     main()

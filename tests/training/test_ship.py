@@ -1,0 +1,49 @@
+"""Weights are shipped where they are better, whole, and as trained up to half precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from metaopt.models import load, read_card
+from metaopt.models.weights import load_tensors, save_tensors
+from metaopt.training import run_recipe
+from metaopt.training.ship import main, ship
+
+from . import tiny
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    recipe["settings"]["updates"] = 1
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    run_recipe(tmp_path / "r.yaml", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_better_weights_take_the_place_of_worse_ones_and_worse_ones_do_not(finished: Path, tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    assert "the first of that name; shipped." in ship(finished, package)
+    trained, shipped = load(finished / "weights.safetensors"), load(package / "r.safetensors")
+    for name, tensor in trained.state_dict().items():
+        torch.testing.assert_close(shipped.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)
+    assert read_card(package / "r.safetensors")["updates"] == 1
+    before = (package / "r.safetensors").read_bytes()
+    assert "nothing is changed" in ship(finished, package), "equal is not better"
+    tensors, _ = load_tensors(package / "r.safetensors")
+    save_tensors(package / "r.safetensors", {n: t + 1 for n, t in tensors.items()}, {})
+    assert "shipped." in ship(finished, package)
+    assert (package / "r.safetensors").read_bytes() == before
+
+
+def test_an_unfinished_training_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_tensors(tmp_path / "weights.safetensors", {"a": torch.zeros(1)}, {})
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path)])
+    assert stop.value.code == 2
+    assert "need their card beside them" in capsys.readouterr().err
