@@ -292,6 +292,14 @@ CASES = [
         memory=lambda state: state.memory,
     ),
     Case(
+        "rim that reads each part",
+        lambda: seeded(lambda: mo.Descent(mo.updates.EachPart(rim_cell(stride=2)))),
+        kspace_problem,
+        {"update": mo.per_step(3)},
+        steps=3,
+        memory=lambda state: state.memory,
+    ),
+    Case(
         "invertible rim",
         lambda: seeded(lambda: mo.models.irim(hidden=4, layers=2).algorithm),
         lambda seed: picture_problem(seed, 6, 5),

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import MetaoptError
+from ..core import MetaoptError, tree
 from ..core.tree import describe
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -253,22 +253,24 @@ class EachPart(nn.Module):
         self.log_extra = nn.Parameter(torch.tensor(math.log(extra)))
 
     def init(self, x: Tensor, context: tuple[Tensor, ...]) -> Any:
-        return self.update.init(_stacked(x) + self.offset, (self._level(*context),))  # type: ignore[operator]
+        memory = self.update.init(_parts(x) + self.offset, (self._level(*context),))  # type: ignore[operator]
+        return tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
     ) -> tuple[Tensor, Any]:
-        level = self._level(*context)
-        scaled = _stacked(gradient * torch.exp(2 * context[0]).reshape(-1, *[1] * (x.ndim - 1)))
+        level, memory = self._level(*context), tree.map(lambda t: t.flatten(0, 1), memory)
+        scaled = _parts(gradient * torch.exp(2 * context[0]).reshape(-1, *[1] * (x.ndim - 1)))
         scaled = scaled * torch.exp(-2 * level).reshape(-1, *[1] * (x.ndim - 1))
-        parts, memory = self.update(scaled, _stacked(x) + self.offset, memory, k, (level,))
-        return torch.complex(*parts.to(x.real.dtype).chunk(2, dim=0)), memory
+        change, memory = self.update(scaled, _parts(x) + self.offset, memory, k, (level,))
+        real, imaginary = change.to(x.real.dtype).unflatten(0, (-1, 2)).unbind(1)
+        return torch.complex(real, imaginary), tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
 
     def _level(self, log_noise: Tensor) -> Tensor:
         level = torch.logaddexp(2 * log_noise, 2 * self.log_extra.to(log_noise)) / 2
-        return level if len(level) == 1 else torch.cat([level, level])
+        return level if len(level) == 1 else level.repeat_interleave(2)
 
 
-def _stacked(x: Tensor) -> Tensor:
-    """Real and imaginary parts as a batch of twice the size."""
-    return torch.cat([x.real, x.imag], dim=0)
+def _parts(x: Tensor) -> Tensor:
+    """(B, C, ...) complex as (2B, C, ...) real: real and imaginary part of the first sample, of the second, ..."""
+    return torch.stack([x.real, x.imag], dim=1).flatten(0, 1)

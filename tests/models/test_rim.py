@@ -10,7 +10,7 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.models import irim, rim, untie
-from metaopt.updates import RealImaginary
+from metaopt.updates import EachPart, RealImaginary
 
 from ..helpers import kspace_problem, normal, picture_problem, seeded
 
@@ -54,6 +54,20 @@ def test_tied_steps_run_on_and_untied_ones_say_how_many_there_are() -> None:
     assert gap(longer.outputs[6], longer.outputs[5]) > 0
     with pytest.raises(mo.MetaoptError, match=r"3.*7|7.*3"):
         untie(tied)(problem, steps=7)
+
+
+def test_reading_each_part_is_the_real_machine_on_both_and_takes_any_level_into_account() -> None:
+    """Complex denoising with next to nothing disturbing besides the noise: two real problems, moved by the offset."""
+    real = seeded(lambda: rim(hidden=4, steps=3, stride=2, scales=(2,)))
+    both = rim(hidden=4, steps=3, stride=2, scales=(2,), is_complex=True, each_part=True)
+    both.algorithm.update.module = EachPart(real.algorithm.update.module, offset=0.3, extra=1e-9)
+    y, noise = normal(0, 2, 1, 7, 6, dtype=torch.complex128), torch.tensor([0.1, 0.4], dtype=torch.float64)
+    found = both(mo.InverseProblem(mo.operators.Identity(), y, noise)).final
+    for part, values in ((found.real, y.real), (found.imag, y.imag)):
+        expected = real(mo.InverseProblem(mo.operators.Identity(), values + 0.3, noise)).final - 0.3
+        torch.testing.assert_close(part, expected, rtol=0, atol=1e-11)
+    with pytest.raises(mo.MetaoptError, match="is_complex=True"):
+        rim(each_part=True)
 
 
 @pytest.mark.parametrize("tying", [lambda net: net, untie], ids=["tied", "untied"])
