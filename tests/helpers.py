@@ -225,7 +225,7 @@ PRIORS = [
         "proximal gradient, wavelets",
         lambda: mo.ProximalGradient(mo.Wavelet(0.5, levels=1), 0.1),
         blurred_mask_problem,
-        {"prior": mo.per_step(4), "step_size": mo.shared()},
+        {"prior.weight": mo.per_step(4), "step_size": mo.shared()},
         steps=4,
     ),
     Case(

@@ -145,7 +145,8 @@ def test_a_compiled_step_is_the_step_in_few_graphs(name, strategy):
     runs = [mo.unroll(a, STEPS, strategy)(problem).final for a in (algorithm, Compiled(algorithm, backend))]
     torch.testing.assert_close(*runs, rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(*(torch.autograd.grad(r.square().sum(), wanted) for r in runs), rtol=1e-11, atol=1e-12)
-    assert len(graphs) == case.graphs
+    if isinstance(strategy, mo.Backprop) or not torch.__version__.startswith("2.6."):
+        assert len(graphs) == case.graphs  # torch 2.6 compiles once more for every segment of Checkpointed
 
 
 def test_a_compiled_algorithm_copies_and_pickles():
