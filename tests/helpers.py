@@ -257,6 +257,13 @@ PRIORS = [
         steps=4,
     ),
     Case(
+        "map estimation, relative step",
+        lambda: mo.MapEstimation(experts(), 0.05, relative=True),
+        lambda seed: picture_problem(seed, 6, 7),
+        {"prior.weight": mo.shared(positive=True), "step_size": mo.per_step(3, positive=True)},
+        steps=3,
+    ),
+    Case(
         "map estimation, field of experts",
         lambda: mo.MapEstimation(experts(), 0.05),
         blurred_mask_problem,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from ..core import Algorithm, slot
+from ..core import Algorithm, MetaoptError, slot
 from ..problems import verbs
 from ..problems.prior import prior_slot
 
@@ -25,14 +26,16 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
     and noise level. :class:`~metaopt.algorithms.Descent` with ``Sgd`` takes the same step along the problem's gradient
     alone; there whatever is learned of x is in the update, which is how the Recurrent Inference Machine does it.
 
-    The step size must stay below 2/L, L the Lipschitz constant of both gradients together. Where the prior has a prox,
+    The step size must stay below 2/L, L the Lipschitz constant of both gradients together; with ``relative`` it is in
+    units of the problem's noise^2, which one number fits for every noise level. Where the prior has a prox,
     :class:`~metaopt.algorithms.Fista` finds the same estimate without smoothing and in far fewer steps.
 
     Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
     """
 
-    def __init__(self, prior: nn.Module, step_size: Any):
+    def __init__(self, prior: nn.Module, step_size: Any, relative: bool = False):
         super().__init__()
+        self.relative = relative
         self.prior, self.step_size = prior_slot(prior, "gradient", "MapEstimation"), slot(step_size)
 
     def init(self, problem: Any) -> MapEstimationState:
@@ -40,7 +43,17 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
 
     def step(self, problem: Any, state: MapEstimationState, k: int) -> MapEstimationState:
         downhill = -verbs.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)
+        if self.relative:
+            downhill = _variance(problem, state.x) * downhill
         return MapEstimationState(state.x + self.step_size(k) * downhill)
 
     def readout(self, problem: Any, state: MapEstimationState) -> Tensor:
         return state.x
+
+
+def _variance(problem: Any, x: Tensor) -> Tensor:
+    """noise^2, to multiply x."""
+    context = verbs.context(problem)
+    if not context:
+        raise MetaoptError("A step size relative to the noise needs a problem that knows its level; give it noise=...")
+    return torch.exp(2 * context[0]).reshape(-1, *[1] * (x.ndim - 1))

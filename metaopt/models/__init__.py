@@ -1,7 +1,8 @@
 """Models: learned instances of the classical algorithms, and their trained weights."""
 
 from .irim import irim
+from .learned_map import learned_map
 from .rim import rim, untie
 from .weights import load, read_card, shipped
 
-__all__ = ["irim", "load", "read_card", "rim", "shipped", "untie"]
+__all__ = ["irim", "learned_map", "load", "read_card", "rim", "shipped", "untie"]

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from ..core import MetaoptError, Unrolled
 from ..files import make_folder, replacing
+from .irim import irim
+from .learned_map import learned_map
 from .rim import rim
 
+KINDS = {"rim": rim, "irim": irim, "learned_map": learned_map}
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -38,7 +41,9 @@ def read_card(name: str | Path) -> dict[str, Any]:
 
 
 def load(name: str | Path) -> Unrolled[Any, Any, Any]:
-    """A trained Recurrent Inference Machine by its shipped name, or from a ``.safetensors`` file with its card.
+    """A trained machine by its shipped name, or from a ``.safetensors`` file with its card.
+
+    The card's ``kind`` says which of :mod:`metaopt.models` it is ("rim" where it says nothing), ``model`` the keywords.
 
     Raises:
         MetaoptError: an unknown name, a corrupt or foreign file, weights that do not fit the card's model.
@@ -46,10 +51,15 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     path = _weight_file(name)
     tensors, _ = load_tensors(path)
     card = read_card(name)
+    kind = str(card.get("kind", "rim"))
+    if kind not in KINDS:
+        raise MetaoptError(f"The card of {path} says kind {kind!r}; this version knows {', '.join(KINDS)}.")
     try:
-        net = rim(**card["model"])
+        net = KINDS[kind](**card["model"])
     except (MetaoptError, TypeError, ValueError, RuntimeError) as error:
-        raise MetaoptError(f"The card of {path} describes another model than this version's rim: {error}.") from error
+        raise MetaoptError(
+            f"The card of {path} describes another model than this version's {kind}: {error}."
+        ) from error
     expected = {n: tuple(t.shape) for n, t in net.state_dict().items()}
     found = {n: tuple(t.shape) for n, t in tensors.items()}
     if expected != found:

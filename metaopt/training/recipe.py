@@ -129,6 +129,7 @@ def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: s
     before = [f"{start.get('name')}: {start.get('updates')} updates in {start.get('minutes')} minutes"] if start else []
     return {
         "name": name,
+        "kind": str(recipe["model"]["call"]).rpartition(".")[2],
         "model": model,
         "parameters": sum(p.numel() for p in net.parameters()),
         "trained_steps": net.steps,

@@ -52,6 +52,17 @@ def test_normal_prior_gives_the_regularised_least_squares_solution(dtype: torch.
     close(x, torch.linalg.solve(precision, (y @ a.conj()).T / 0.5**2).T, 1e-9)
 
 
+def test_a_relative_step_is_in_units_of_each_samples_variance() -> None:
+    noise = torch.tensor([0.5, 2.0], dtype=DOUBLE)
+    problem = InverseProblem(ops.Identity(), drawn(2, 5), noise)
+    plain, relative = (MapEstimation(Normal(2.0), 0.1, relative) for relative in (False, True))
+    start = MapEstimation(Normal(2.0), 0.1).init(problem)._replace(x=drawn(2, 5, seed=1))
+    moved, expected = (a.step(problem, start, 0).x - start.x for a in (relative, plain))
+    close(moved, expected * noise.square()[:, None])
+    with pytest.raises(MetaoptError, match="give it noise="):
+        unroll(relative, 1)(InverseProblem(ops.Identity(), drawn(2, 5)))
+
+
 def pictures(count: int, seed: int) -> Tensor:
     """Flat squares on a flat ground, (count, 1, 16, 16)."""
     generator = torch.Generator().manual_seed(seed)

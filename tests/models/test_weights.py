@@ -122,6 +122,7 @@ def test_a_folder_is_no_weight_file(tmp_path: Path) -> None:
         ("{", "not the card of weights"),
         ("[]", "has no entry 'model'"),
         ('{"model": 5}', "has no entry 'model'"),
+        ('{"model": {}, "kind": "unet"}', "kind 'unet'; this version knows rim, irim, learned_map"),
         ('{"model": {"layers": 9}}', "another model than this version's rim"),
         ('{"model": {"hidden": "many"}}', "another model than this version's rim"),
         ('{"model": {"hidden": -3}}', "another model than this version's rim"),

@@ -18,7 +18,7 @@ from metaopt.training.recipe import KEYS, _start_from
 
 from . import tiny
 
-SHIPPED = ["denoise_grey", "mri", "random_projections"]
+SHIPPED = ["denoise_grey", "learned_map", "mri", "random_projections"]
 
 
 def test_the_shipped_recipes_are_all_known() -> None:
@@ -46,7 +46,7 @@ def test_a_shipped_recipe_is_whole(name: str) -> None:
     assert isinstance(build({"call": "metaopt.training.Watch", **recipe["watch"]}), Watch)
     net = build(recipe["model"])
     assert settings.steps[0] <= net.steps <= settings.steps[1], "it is trained for the steps that it says"
-    assert net.gradient == Truncated(settings.steps[0])
+    assert net.gradient in (Truncated(settings.steps[0]), mo.Backprop())
     for kind in ("task", "validation"):
         small = without_data(recipe[kind])
         small["patches"] |= {"batch": 1, "size": 32}
@@ -73,7 +73,7 @@ def test_nested_entries_are_built_with_their_keywords() -> None:
         ("system", "public names of metaopt only, not 'system'"),
         ("metaopt.training.loop._Run", "public names of metaopt only"),
         ("metaopt.nowhere.x", r"no module metaopt\.nowhere"),
-        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has irim, load"),
+        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has irim, learned_map, load"),
         ("metaopt.files.os", "nothing public to call named 'os'"),
         ("metaopt.models", "nothing public to call named 'models'"),
         ("metaopt..models.rim", "no module"),
@@ -127,7 +127,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, word
 
 
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(mo.MetaoptError, match=r"no recipe file nothing.*it has denoise_grey, mri, random_projections"):
+    with pytest.raises(mo.MetaoptError, match=r"no recipe file nothing.*it has denoise_grey, learned_map, mri, random_projections"):
         find_recipe("nothing")
     with pytest.raises(mo.MetaoptError, match="no recipe file"):
         find_recipe(str(tmp_path))
