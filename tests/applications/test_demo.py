@@ -39,14 +39,13 @@ def scores(printed: str) -> list[tuple[list[float], float]]:
 
 
 def test_the_machine_beats_the_classical_rows_and_stays_when_run_on(demo: tuple[Path, str]) -> None:
-    denoising, head, projections = scores(demo[1])
-    for (machine, classical), weights in ((denoising, "denoise_grey"), (projections, "random_projections")):
+    """By the margins that the project promises; run for twice its trained steps, it loses at most 0.1 dB."""
+    margins = {"denoise_grey": 1.0, "mri": 2.0, "random_projections": 1.0}
+    for (machine, classical), (weights, margin) in zip(scores(demo[1]), margins.items(), strict=True):
         trained = read_card(weights)["trained_steps"]
         assert len(machine) == 2 * trained + 1
-        assert machine[trained] >= classical + 0.5, weights
+        assert machine[trained] >= classical + margin, weights
         assert machine[2 * trained] >= machine[trained] - 0.1, weights
-    machine, _ = head  # the denoiser without any training on k-space: it must repair most of the aliasing
-    assert machine[-1] >= machine[0] + 3
 
 
 def test_the_page_walks_through_the_steps_and_asks_for_nothing(demo: tuple[Path, str], browser: Browser) -> None:
@@ -64,7 +63,7 @@ def test_the_strip_of_pictures_is_written(demo: tuple[Path, str]) -> None:
 
 
 def test_every_shipped_weight_has_a_card_and_together_they_are_small() -> None:
-    assert {"denoise_grey", "random_projections"} <= set(shipped())
+    assert {"denoise_grey", "mri", "random_projections"} <= set(shipped())
     for name in shipped():
         card = read_card(name)
         assert card["updates"] > 0
