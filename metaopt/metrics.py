@@ -12,7 +12,7 @@ WINDOW = 11
 
 
 def magnitude(x: Tensor) -> Tensor:
-    """|x| where x is complex, as pictures of magnetic resonance are shown and measured; real x as it is."""
+    """The absolute value of complex x, as pictures of magnetic resonance are shown and measured; real x as it is."""
     return x.abs() if x.is_complex() else x
 
 

@@ -95,8 +95,8 @@ def head_from_kspace() -> Exhibit:
     noise = torch.view_as_complex(torch.randn(1, 1, 256, 256, 2, generator=generator))
     problem = InverseProblem(operator, operator(target + MRI_NOISE * noise), MRI_NOISE)
     rivals = {
-        "total variation": (lambda w: TotalVariation(w, inner=10), 60, 16.0),
-        "wavelets": (lambda w: Wavelet(w, shifts=4), 40, 60.0),
+        "total variation": (lambda w: TotalVariation(w, inner=10), 60, 22.6),
+        "wavelets": (lambda w: Wavelet(w, shifts=4), 40, 21.2),
     }
     return Exhibit(
         "Magnetic resonance imaging",

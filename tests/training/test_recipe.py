@@ -73,7 +73,7 @@ def test_nested_entries_are_built_with_their_keywords() -> None:
         ("system", "public names of metaopt only, not 'system'"),
         ("metaopt.training.loop._Run", "public names of metaopt only"),
         ("metaopt.nowhere.x", r"no module metaopt\.nowhere"),
-        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has irim, learned_map, load"),
+        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has irim, .*load"),
         ("metaopt.files.os", "nothing public to call named 'os'"),
         ("metaopt.models", "nothing public to call named 'models'"),
         ("metaopt..models.rim", "no module"),
@@ -127,7 +127,8 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, word
 
 
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(mo.MetaoptError, match=r"no recipe file nothing.*it has denoise_grey, learned_map, mri, random_projections"):
+    known = "denoise_grey, learned_map, mri, random_projections"
+    with pytest.raises(mo.MetaoptError, match=rf"no recipe file nothing.*it has {known}"):
         find_recipe("nothing")
     with pytest.raises(mo.MetaoptError, match="no recipe file"):
         find_recipe(str(tmp_path))
