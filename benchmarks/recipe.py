@@ -22,7 +22,7 @@ FULL: Mapping[str, Any] = {
     "inner_steps": {"widths": (784, 20, 10), "batch": 128, "steps": 100, "rounds": 30},
     "rim_step": {"batch": 16, "size": 64, "features": 64, "rounds": 30},
     "rim_modes": tuple(rim_step.MODES),
-    "gradient_memory": {"size": 2000, "repeats": 3},
+    "gradient_memory": {"size": 2000, "repeats": 3, "once_from": 32},
     "memory_steps": (8, 16, 32, 64, 128, 256),
     "many_tasks": {"tasks": 32, "shots": 10, "width": 40, "steps": 5, "rounds": 30},
 }
@@ -30,7 +30,7 @@ QUICK: Mapping[str, Any] = {
     "inner_steps": {"widths": (784, 20, 10), "batch": 128, "steps": 20, "rounds": 5},
     "rim_step": {"batch": 2, "size": 32, "features": 16, "rounds": 5},
     "rim_modes": ("forward",),
-    "gradient_memory": {"size": 500, "repeats": 1},
+    "gradient_memory": {"size": 500, "repeats": 1, "once_from": 1},
     "memory_steps": (8, 64),
     "many_tasks": {"tasks": 32, "shots": 10, "width": 40, "steps": 2, "rounds": 3},
 }
@@ -38,7 +38,10 @@ Table = list[dict[str, Any]]
 
 
 def memory_rows(saved: Rows, settings: Mapping[str, Any]) -> Table:
-    """Every strategy at every T; ``memory`` and ``time`` are fractions of the full gradient's at the same T."""
+    """Every strategy at every T; ``memory`` and ``time`` are fractions of the full gradient's at the same T.
+
+    A run of ``once_from`` steps or more, which takes minutes, is made once instead of ``repeats`` times.
+    """
     rows: Table = []
     for strategy in gradient_memory.STRATEGIES:
         peak, before = 0.0, 0
@@ -46,7 +49,9 @@ def memory_rows(saved: Rows, settings: Mapping[str, Any]) -> Table:
             expected = peak * steps / before if strategy == "full" and before else peak
 
             def compute(strategy: str = strategy, steps: int = steps, expected: float = expected) -> dict[str, Any]:
-                return gradient_memory.measure(strategy, steps, expected=expected, **settings["gradient_memory"])
+                size, repeats = (settings["gradient_memory"][key] for key in ("size", "repeats"))
+                once = steps >= settings["gradient_memory"]["once_from"]
+                return gradient_memory.measure(strategy, steps, size, 1 if once else repeats, expected)
 
             rows.append(saved.get(f"{strategy} {steps}", compute))
             peak, before = rows[-1]["peak"], steps

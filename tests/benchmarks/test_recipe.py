@@ -90,16 +90,17 @@ def test_memory_beyond_the_machine_is_refused_with_both_numbers():
 
 
 def test_memory_is_a_fraction_of_the_full_gradient_whose_need_is_foreseen(monkeypatch):
-    foreseen = {}
+    foreseen, repeated = {}, {}
 
     def measure(strategy, steps, size, repeats, expected):
-        foreseen[strategy, steps] = expected
+        foreseen[strategy, steps], repeated[steps] = expected, repeats
         return {"strategy": strategy, "steps": steps, "peak": steps / 8 if strategy == "full" else 0.5, "seconds": 2.0}
 
     monkeypatch.setattr(gradient_memory, "measure", measure)
-    settings = {"memory_steps": (8, 32), "gradient_memory": {"size": 4, "repeats": 1}}
+    settings = {"memory_steps": (8, 32), "gradient_memory": {"size": 4, "repeats": 3, "once_from": 32}}
     rows = recipe.memory_rows(Rows("recipe", settings, quick=True), settings)
     assert foreseen["full", 8] == 0.0 and foreseen["full", 32] == 4.0 and foreseen["checkpointed", 32] == 0.5
+    assert repeated == {8: 3, 32: 1}
     assert [row.get("memory") for row in rows] == [1.0, 1.0, 0.5, 0.125, None, None]
 
 
