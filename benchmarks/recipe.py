@@ -43,15 +43,14 @@ def memory_rows(saved: Rows, settings: Mapping[str, Any]) -> Table:
     A run of ``once_from`` steps or more, which takes minutes, is made once instead of ``repeats`` times.
     """
     rows: Table = []
+    size, repeats, once_from = (settings["gradient_memory"][key] for key in ("size", "repeats", "once_from"))
     for strategy in gradient_memory.STRATEGIES:
         peak, before = 0.0, 0
         for steps in settings["memory_steps"]:
             expected = peak * steps / before if strategy == "full" and before else peak
 
             def compute(strategy: str = strategy, steps: int = steps, expected: float = expected) -> dict[str, Any]:
-                size, repeats = (settings["gradient_memory"][key] for key in ("size", "repeats"))
-                once = steps >= settings["gradient_memory"]["once_from"]
-                return gradient_memory.measure(strategy, steps, size, 1 if once else repeats, expected)
+                return gradient_memory.measure(strategy, steps, size, 1 if steps >= once_from else repeats, expected)
 
             rows.append(saved.get(f"{strategy} {steps}", compute))
             peak, before = rows[-1]["peak"], steps

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from ..core import Algorithm, MetaoptError, slot
 from ..problems import verbs
+from ..problems.noise import variance
 from ..problems.prior import prior_slot
 
 
@@ -44,16 +44,15 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
     def step(self, problem: Any, state: MapEstimationState, k: int) -> MapEstimationState:
         downhill = -verbs.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)
         if self.relative:
-            downhill = _variance(problem, state.x) * downhill
+            downhill = variance(_log_noise(problem), state.x) * downhill
         return MapEstimationState(state.x + self.step_size(k) * downhill)
 
     def readout(self, problem: Any, state: MapEstimationState) -> Tensor:
         return state.x
 
 
-def _variance(problem: Any, x: Tensor) -> Tensor:
-    """noise^2, to multiply x."""
+def _log_noise(problem: Any) -> Tensor:
     context = verbs.context(problem)
     if not context:
         raise MetaoptError("A step size relative to the noise needs a problem that knows its level; give it noise=...")
-    return torch.exp(2 * context[0]).reshape(-1, *[1] * (x.ndim - 1))
+    return context[0]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators.spectral import spectral_norm
 from ..problems import Gaussian, InverseProblem, verbs
+from ..problems.noise import per_sample
 from ..problems.prior import prior_slot, soft_threshold
 
 
@@ -148,7 +149,7 @@ def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
     x = problem.start()
     noise = torch.ones((), dtype=x.dtype.to_real(), device=x.device) if problem.noise is None else problem.noise
     norm = spectral_norm(problem.operator, x, iterations=iterations)
-    return (noise.reshape(-1, *[1] * (x.ndim - 1)) if noise.ndim else noise).div(norm).square()
+    return per_sample(noise, x).div(norm).square()
 
 
 def _linear(matrix: Tensor) -> nn.Linear:

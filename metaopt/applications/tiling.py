@@ -56,13 +56,10 @@ def tiled(compute: Callable[[Window], Tensor], shape: tuple[int, int], tiling: T
     return result
 
 
-def tiling_for(net: Unrolled, steps: int | None = None, size: int = 768, operator: int = 0) -> Tiling:
-    """The tiling that is exact for a Recurrent Inference Machine whose cell has a ``reach`` and a ``cell``.
-
-    ``operator``: how far A^H A reaches, in pixels; 0 for denoising and inpainting, twice a blur's radius.
-    """
+def tiling_for(net: Unrolled, steps: int | None, size: int) -> Tiling:
+    """The tiling that is exact for denoising by a machine whose cell has a ``reach`` and a ``cell``."""
     update = net.algorithm.update.module
     if not hasattr(update, "reach"):
         raise MetaoptError(f"Nothing says how far a step of {type(update).__name__} reaches, so it cannot be tiled.")
-    cell, halo = update.cell, (net.steps if steps is None else steps) * (update.reach + operator)
+    cell, halo = update.cell, (net.steps if steps is None else steps) * update.reach
     return Tiling(-(-size // cell) * cell, halo, cell)

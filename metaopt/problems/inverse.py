@@ -11,6 +11,7 @@ from torch import Tensor
 from ..core import MetaoptError
 from ..operators import Operator, as_operator
 from .likelihood import Gaussian, Likelihood
+from .noise import per_sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +71,7 @@ class InverseProblem:
         return torch.autocast(self.y.device.type, enabled=False)
 
     def _noise(self) -> Tensor | None:
-        if self.noise is None or self.noise.ndim == 0:
-            return self.noise
-        return self.noise.reshape(-1, *[1] * (self.y.ndim - 1))
+        return None if self.noise is None else per_sample(self.noise, self.y)
 
 
 def _check_noise(noise: Any, y: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from ..operators import (
     gaussian_projection,
 )
 from ..problems import InverseProblem
+from ..problems.noise import per_sample
 from .task import Task
 
 
@@ -74,8 +75,7 @@ class Denoising:
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
-        noise = _uniform(self.low, self.high, len(target), generator) / 255
-        return InverseProblem(Identity(), _add_noise(target, noise, generator), noise), target
+        return _measured(target, Identity(), _uniform(self.low, self.high, len(target), generator) / 255, generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +118,7 @@ class Deblurring:
         target = self.patches.draw(generator)
         widths = _uniform(self.low, self.high, len(target), generator).tolist()
         operator = Blur(torch.stack([gaussian_kernel(self.size, width) for width in widths]))
-        noise = torch.full((len(target),), self.noise / 255)
-        return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise), target
+        return _measured(target, operator, torch.full((len(target),), self.noise / 255), generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +139,7 @@ class SuperResolution:
         factor = self.factors[_integer(len(self.factors), generator)]
         target = target[..., : target.shape[-2] // factor * factor, : target.shape[-1] // factor * factor]
         operator = Scaled(bicubic_downsample(tuple(target.shape), factor), factor)
-        noise = torch.full((len(target),), factor * self.noise / 255)
-        return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise), target
+        return _measured(target, operator, torch.full((len(target),), factor * self.noise / 255), generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +153,10 @@ class Mixture:
         weights = self.weights or [1.0] * len(self.tasks)
         if not self.tasks or len(weights) != len(self.tasks) or min(weights) < 0 or not sum(weights) > 0:
             raise MetaoptError(f"A Mixture of {len(self.tasks)} tasks needs a positive weight each, but got {weights}.")
+        object.__setattr__(self, "weights", weights)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
-        weights = torch.tensor(self.weights or [1.0] * len(self.tasks), dtype=torch.float64)
+        weights = torch.tensor(self.weights, dtype=torch.float64)
         chosen = int(torch.multinomial(weights, 1, generator=torch.Generator().manual_seed(seed)))
         return self.tasks[chosen].sample(seed)
 
@@ -183,8 +182,7 @@ class RandomProjections:
         ensemble = ensembles[_integer(len(ensembles), generator)]
         ratio = float(_uniform(self.low, self.high, 1, generator))
         operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, seed)
-        noise = torch.full((len(target),), self.noise)
-        return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise), target
+        return _measured(target, operator, torch.full((len(target),), self.noise), generator)
 
 
 def block_projection(
@@ -204,8 +202,15 @@ def _uniform(low: float, high: float, count: int, generator: torch.Generator) ->
     return low + (high - low) * torch.rand(count, generator=generator)
 
 
+def _measured(
+    target: Tensor, operator: Operator, noise: Tensor, generator: torch.Generator
+) -> tuple[InverseProblem, Tensor]:
+    """The problem y = A target + noise n, and its target."""
+    return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise), target
+
+
 def _add_noise(clean: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:
-    level = noise.reshape(-1, *[1] * (clean.ndim - 1))
+    level = per_sample(noise, clean)
     if clean.is_complex():
         parts = torch.randn(*clean.shape, 2, generator=generator, dtype=clean.real.dtype)
         return clean + level * torch.view_as_complex(parts)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..updates.adam import Adam, Moments
+
 QUINTIC = (3.4445, -4.7750, 2.0315)  # drives singular values in (0, 1] to about 1 in few iterations (Jordan)
 
 
@@ -30,28 +32,37 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        adam = Adam(step_size=1.0)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     hidden = parameter.ndim >= 2 and min(parameter.shape[:2]) >= group["least"]
-                    change = self._orthogonal if hidden else self._adam
-                    parameter.sub_(group["lr"] * change(parameter.grad, self.state[parameter], group["momentum"]))
+                    state = self.state[parameter]
+                    step = _orthogonal(parameter, state, group["momentum"]) if hidden else _adam(parameter, state, adam)
+                    parameter.add_(group["lr"] * step)
 
-    def _orthogonal(self, gradient: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:
-        if not state:
-            state["mean"] = torch.zeros_like(gradient)
-        mean = state["mean"].lerp_(gradient, 1 - momentum)
-        rows, columns = gradient.shape[0], gradient[0].numel()
-        blocks = rows // gradient.shape[1] if rows % gradient.shape[1] == 0 else 1
-        matrices = gradient.lerp(mean, momentum).reshape(blocks, rows // blocks, columns)
-        return 0.2 * math.sqrt(max(rows // blocks, columns)) * orthogonal_factor(matrices).reshape(gradient.shape)
 
-    def _adam(self, gradient: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:
-        if not state:
-            state.update(count=torch.zeros(()), mean=torch.zeros_like(gradient), square=torch.zeros_like(gradient))
-        count = float(state["count"].add_(1))
-        mean, square = state["mean"].lerp_(gradient, 0.1), state["square"].lerp_(gradient.square(), 0.001)
-        return mean / (1 - 0.9**count) / ((square / (1 - 0.999**count)).sqrt() + 1e-8)
+def _orthogonal(parameter: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:
+    """The step at rate 1."""
+    gradient: Any = parameter.grad
+    if not state:
+        state["mean"] = torch.zeros_like(gradient)
+    mean = state["mean"].lerp_(gradient, 1 - momentum)
+    rows, columns = gradient.shape[0], gradient[0].numel()
+    blocks = rows // gradient.shape[1] if rows % gradient.shape[1] == 0 else 1
+    matrices = gradient.lerp(mean, momentum).reshape(blocks, rows // blocks, columns)
+    return -0.2 * math.sqrt(max(rows // blocks, columns)) * orthogonal_factor(matrices).reshape(gradient.shape)
+
+
+def _adam(parameter: Tensor, state: dict[str, Tensor], adam: Adam) -> Tensor:
+    """The step at rate 1."""
+    if not state:
+        first, second = adam.init(parameter)
+        state.update(count=torch.zeros(()), mean=first, square=second)
+    memory = Moments(state["mean"], state["square"])
+    change, memory = adam(parameter.grad, parameter, memory, int(state["count"]))
+    state.update(count=state["count"] + 1, mean=memory.first, square=memory.second)
+    return change
 
 
 def orthogonal_factor(matrices: Tensor, iterations: int = 5) -> Tensor:

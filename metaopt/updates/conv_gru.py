@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..core import MetaoptError, tree
 from ..core.tree import describe
+from ..problems.noise import per_sample, variance
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -196,9 +197,9 @@ def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) 
     """
     if x.is_complex():
         x, gradient = real_channels(x), real_channels(gradient)
-    maps = [c.reshape(-1, *[1] * (x.ndim - 1)) if c.ndim == 1 else c for c in context]
+    maps = [per_sample(c, x) for c in context]
     if maps:
-        gradient = gradient * torch.exp(2 * maps[0])
+        gradient = gradient * variance(maps[0], x)
     return torch.cat([x, gradient, *(m.expand(len(x), 1, *x.shape[2:]) for m in maps)], dim=1)
 
 
@@ -260,8 +261,7 @@ class EachPart(nn.Module):
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
     ) -> tuple[Tensor, Any]:
         level, memory = self._level(*context), tree.map(lambda t: t.flatten(0, 1), memory)
-        scaled = _parts(gradient * torch.exp(2 * context[0]).reshape(-1, *[1] * (x.ndim - 1)))
-        scaled = scaled * torch.exp(-2 * level).reshape(-1, *[1] * (x.ndim - 1))
+        scaled = _parts(gradient * variance(context[0], x)) / variance(level, x)
         change, memory = self.update(scaled, _parts(x) + self.offset, memory, k, (level,))
         real, imaginary = change.to(x.real.dtype).unflatten(0, (-1, 2)).unbind(1)
         return torch.complex(real, imaginary), tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)

@@ -68,4 +68,4 @@ def test_a_tiling_of_nothing_is_refused() -> None:
             Tiling(*bad)
     with pytest.raises(mo.MetaoptError, match="nothing to compute of a picture of 0 x 5"):
         tiled(lambda _: torch.zeros(1), (0, 5), Tiling(4, 1))
-    assert tiling_for(machine(stride=2), size=5).size == 6
+    assert tiling_for(machine(stride=2), None, size=5).size == 6
