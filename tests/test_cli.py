@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metaopt.applications.denoising import denoise
+from metaopt.applications.denoising import denoise, denoise_file
 from metaopt.cli import main
 from metaopt.data import Picture, read_image, write_image
 from metaopt.models import load
@@ -247,6 +249,18 @@ def test_a_noise_level_of_no_training_is_served_with_a_sentence_that_says_the_ra
     assert done.returncode == 0
     assert (tmp_path / "b.png").exists()
     assert done.stderr.startswith(words) if warned else done.stderr == ""
+
+
+def test_bounds_of_another_task_are_no_noise_levels(tmp_path: Path) -> None:
+    """Those of random projections are ratios."""
+    weights = tiny.write_weights(tmp_path)
+    task = {"call": "metaopt.tasks.RandomProjections", "low": 0.1, "high": 0.5}
+    card = json.loads(weights.with_suffix(".json").read_text()) | {"recipe": {"task": task}}
+    weights.with_suffix(".json").write_text(json.dumps(card))
+    write_image(tmp_path / "a.png", Picture(torch.rand(1, 8, 9), 8, None))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        denoise_file(tmp_path / "a.png", tmp_path / "b.png", 25.0, str(weights))
 
 
 @pytest.mark.parametrize("entry", [["-m", "metaopt"], ["-m", "metaopt.cli"]])

@@ -51,7 +51,8 @@ def denoise_file(
     check_writable(destination, picture)
     result = dataclasses.replace(picture, pixels=denoise(picture.pixels, sigma, load(weights), steps))
     task = read_card(weights).get("recipe", {}).get("task", {})
-    low, high = task.get("low", 0), task.get("high", math.inf)
+    of_noise = task.get("call") == "metaopt.tasks.Denoising"  # elsewhere low and high are of other things
+    low, high = (task.get("low", 0), task.get("high", math.inf)) if of_noise else (0, math.inf)
     if not low <= sigma <= high:
         warnings.warn(
             f"The weights {weights} were trained for noise of {low} to {high} grey levels, not {sigma:g}; look at the "
