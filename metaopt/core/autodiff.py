@@ -52,8 +52,7 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
             tensor.requires_grad_(False)
         grads = [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, grads, strict=True)]
         aux = aux if again else tree.detach(aux)
-    result = tree.fill(x, grads)
-    return (result, aux) if has_aux else result
+    return (tree.fill(x, grads), aux) if has_aux else tree.fill(x, grads)
 
 
 def pull_back(

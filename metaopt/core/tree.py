@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -26,25 +26,26 @@ def map(function: Callable[..., Any], tree: Tree, *others: Any) -> Tree:
     Modules are rebuilt as shadows that share everything with the original but their parameters and buffers; tied
     parameters stay tied. With ``others`` modules are static, and must be the same ones in every tree.
     """
-    return _map(function, tree, others, {})
+    memo: dict[int, Any] = {}
+    return _map(function, tree, others, lambda module: _shadow(lambda _, t: function(t), module, "", memo))
 
 
-def _map(function: Callable[..., Any], tree: Any, others: tuple[Any, ...], memo: dict[int, Any]) -> Any:
+def _map(function: Callable[..., Any], tree: Any, others: Sequence[Any], shadow: Callable[..., Any]) -> Any:
     if isinstance(tree, Tensor):
         return function(tree, *others)
     if isinstance(tree, dict):
-        return {key: _map(function, value, tuple(o[key] for o in others), memo) for key, value in tree.items()}
+        return {key: _map(function, value, [o[key] for o in others], shadow) for key, value in tree.items()}
     if isinstance(tree, tuple | list):
-        items = [_map(function, item, tuple(rest), memo) for item, *rest in zip(tree, *others, strict=True)]
+        items = [_map(function, item, rest, shadow) for item, *rest in zip(tree, *others, strict=True)]
         return tree._make(items) if hasattr(tree, "_fields") else type(tree)(items)  # type: ignore[union-attr]
     if isinstance(tree, nn.Module):
         if any(other is not tree for other in others):
             raise MetaoptError(f"Trees are joined only if they hold the same {type(tree).__name__}, not two of them.")
-        return tree if others else _shadow(function, tree, memo)
+        return tree if others else shadow(tree)
     if _is_dataclass(tree):
         new = object.__new__(type(tree))
         for name in [field.name for field in dataclasses.fields(tree)]:
-            value = _map(function, getattr(tree, name), tuple(getattr(o, name) for o in others), memo)
+            value = _map(function, getattr(tree, name), [getattr(o, name) for o in others], shadow)
             object.__setattr__(new, name, value)
         return new
     return tree
@@ -54,21 +55,29 @@ def _is_dataclass(tree: Any) -> bool:
     return dataclasses.is_dataclass(tree) and not isinstance(tree, type)
 
 
-def _shadow(function: Callable[..., Any], module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """A copy of ``module`` whose tensors are ``function`` of the original's. Nothing else is copied."""
+def _shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, memo: dict[int, Any]) -> nn.Module:
+    """A copy of ``module`` whose tensors are ``pick`` of the original's names and tensors. Nothing else is copied."""
     if id(module) in memo:
         return memo[id(module)]
-    shadow = object.__new__(type(module))
-    memo[id(module)] = shadow
-    shadow.__dict__ = dict(module.__dict__)
+    shadow = memo[id(module)] = object.__new__(type(module))
+    new = shadow.__dict__  # filled directly, because a module looks at every attribute that it is given
+    new.update(module.__dict__)
     for kind in ("_parameters", "_buffers"):
-        for tensor in module.__dict__[kind].values():
+        for name, tensor in new[kind].items():
             if tensor is not None and id(tensor) not in memo:
-                memo[id(tensor)] = function(tensor)
-        shadow.__dict__[kind] = {n: None if t is None else memo[id(t)] for n, t in module.__dict__[kind].items()}
-    children = {n: None if m is None else _shadow(function, m, memo) for n, m in module._modules.items()}
-    shadow.__dict__["_modules"] = children
+                memo[id(tensor)] = pick(prefix + name, tensor)
+        new[kind] = {n: None if t is None else memo[id(t)] for n, t in new[kind].items()}
+    children = new["_modules"].items()
+    new["_modules"] = {n: None if m is None else _shadow(pick, m, f"{prefix}{n}.", memo) for n, m in children}
     return shadow
+
+
+def substitute(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """A shadow of ``module`` with ``tensors``, named as in its ``state_dict``, in the place of its own.
+
+    Tied tensors and modules stay tied: they go by the first of their names.
+    """
+    return _shadow(lambda name, tensor: tensors.get(name, tensor), module, "", {})
 
 
 def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tuple[str, Tensor]]:
@@ -76,10 +85,8 @@ def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tup
     if isinstance(tree, Tensor):
         return [(name, tree)]
     if isinstance(tree, nn.Module):
-        if not modules:
-            return []
-        state = [*tree.named_parameters(remove_duplicate=False), *tree.named_buffers(remove_duplicate=False)]
-        return [(f"{name}.{n}", t) for n, t in state]
+        kinds = (tree.named_parameters, tree.named_buffers) if modules else ()
+        return [(f"{name}.{n}", t) for kind in kinds for n, t in kind(remove_duplicate=False)]
     children: list[tuple[str, Any]] = []
     if isinstance(tree, dict):
         children = [(f"{name}[{key!r}]", value) for key, value in tree.items()]

@@ -37,17 +37,17 @@ class Objective:
     module: nn.Module
     loss: Callable[[Any, Any], Tensor]
     batches: Any
-    names: dict[str, str] = field(init=False, repr=False)  # of each place of a parameter in the module: its name in x
+    names: tuple[str, ...] = field(init=False, repr=False)  # of the parameters in x, also where they are detached
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "batches", _check_batches(self.batches))
-        object.__setattr__(self, "names", _check_names(self.module))
+        object.__setattr__(self, "names", _learned_names(self.module))
         _check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
 
     def start(self) -> Parameters:
         """The module's parameters themselves, so that a meta-gradient reaches the initialisation."""
         named = dict(self.module.named_parameters())
-        return {name: named[name] for name in dict.fromkeys(self.names.values())}
+        return {name: named[name] for name in self.names}
 
     def buffers(self) -> Buffers:
         """A copy of the module's buffers."""
@@ -64,11 +64,7 @@ class Objective:
     def network(self, x: Parameters, buffers: Buffers | None = None) -> nn.Module:
         """The module with parameters ``x`` and copies of ``buffers`` (default: its own), to predict with."""
         copies = self.buffers() if buffers is None else {name: b.detach().clone() for name, b in buffers.items()}
-        table = {id(buffer): copies[name] for name, buffer in self.module.named_buffers()}
-        for place, parameter in self.module.named_parameters(remove_duplicate=False):
-            if place in self.names:
-                table[id(parameter)] = x[self.names[place]]
-        return tree.map(lambda tensor: table.get(id(tensor), tensor), self.module)
+        return tree.substitute(self.module, {**x, **copies})
 
     def energy(self, x: Parameters, buffers: Buffers | None = None) -> Tensor:
         """The loss at ``x``, averaged over the batches."""
@@ -152,19 +148,18 @@ def _check_batches(batches: Any) -> tuple[Any, ...]:
     return tuple((inputs, targets) for inputs, targets in pairs)
 
 
-def _check_names(module: nn.Module) -> dict[str, str]:
+def _learned_names(module: nn.Module) -> tuple[str, ...]:
     if not isinstance(module, nn.Module):
         raise MetaoptError(
             f"An Objective needs a module, not {type(module).__name__}; see FunctionObjective for functions."
         )
-    learned = {id(p): name for name, p in module.named_parameters() if p.requires_grad}
-    if not learned:
+    names = tuple(name for name, parameter in module.named_parameters() if parameter.requires_grad)
+    if not names:
         raise MetaoptError(
             f"{type(module).__name__} has no parameter that requires grad, so there is nothing to minimise over; "
             "call requires_grad_() on it, or use FunctionObjective."
         )
-    places = module.named_parameters(remove_duplicate=False)
-    return {place: learned[id(parameter)] for place, parameter in places if id(parameter) in learned}
+    return names
 
 
 def _check_energy(who: str, energy: Callable[[], Any]) -> None:

@@ -18,9 +18,10 @@ import torch
 
 from ..core import MetaoptError, Unrolled
 from ..files import replacing
-from ..models.weights import read_card, read_weights
+from ..models.weights import read_card
 from .loop import train
 from .settings import Settings, Watch
+from .start import start_from
 
 KEYS = ("model", "task", "validation", "settings", "watch", "seed", "start", "card")
 
@@ -95,7 +96,7 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     torch.manual_seed(seed)
     net = build(recipe["model"])
     if "start" in recipe:
-        _start_from(net, recipe["start"])
+        start_from(net, recipe["start"])
     settings = build({**(recipe.get("settings") or {}), "call": SETTINGS})
     watch = build({**(recipe.get("watch") or {}), "call": WATCH})
     task, validation = build(recipe["task"]), build(recipe.get("validation"))
@@ -104,22 +105,6 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     with replacing(Path(folder) / "weights.json") as file:
         file.write(json.dumps(card, indent=2).encode())
     return result
-
-
-def _start_from(net: Unrolled, name: str) -> None:
-    """Take over trained weights, by name or file; parts of ``net`` that they do not have keep their initial ones.
-
-    An update that stands inside another one, such as ``EachPart``, takes over those of the bare update.
-    """
-    tensors, own = read_weights(name), net.state_dict()
-    inside = {n.replace(".module.update.", ".module."): n for n in own}
-    tensors = {n if n in own else inside.get(n, n): t for n, t in tensors.items()}
-    foreign = [n for n, t in tensors.items() if n not in own or own[n].shape != t.shape]
-    if foreign:
-        raise MetaoptError(
-            f"The weights {name} have {foreign[0]} {tuple(tensors[foreign[0]].shape)}, this model has not."
-        )
-    net.load_state_dict({**own, **tensors})
 
 
 def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: str) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _remember(memory: Moments, gradient: Any, beta1: Tensor, beta2: Tensor) -> M
 def _change(memory: Moments, x: Any, k: int, step_size: Tensor, beta1: Tensor, beta2: Tensor, epsilon: Tensor) -> Any:
     """The corrections of both means are moved to the scalars: m' / (sqrt(v') + e) = c m' / (sqrt(v) + c e)."""
     c = (1 - beta2 ** (k + 1)).sqrt()
-    size, floor = matching(-step_size * c / (1 - beta1 ** (k + 1))), matching(epsilon * c)
+    size, floor = matching(step_size * c / (beta1 ** (k + 1) - 1)), matching(epsilon * c)
 
     def change(m: Tensor, v: Tensor, t: Tensor) -> Tensor:
         return as_complex(size(m) * m / (root(v) + floor(v)), t)

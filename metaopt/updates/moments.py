@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import tree
@@ -55,7 +54,7 @@ def root(square: Tensor) -> Tensor:
     whose derivative is slower.
     """
     tiny = torch.finfo(square.dtype).tiny
-    return F.threshold(square, tiny, tiny).sqrt()
+    return torch.threshold(square, tiny, tiny).sqrt()
 
 
 def as_real(tensor: Tensor) -> Tensor:

@@ -215,6 +215,28 @@ def test_tied_parameters_stay_tied(change):
     assert rebuilt.encode.weight is rebuilt.decode.weight
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_substituted_tensors_are_used_as_functional_call_uses_them(name):
+    module, x = build(name), normal(1, 5, 3)
+    tensors = {n: (t + 0.1).detach() if t.is_floating_point() else t.clone() for n, t in module.state_dict().items()}
+    before = {n: t.clone() for n, t in module.state_dict().items()}
+    shadow = tree.substitute(module, {n: t.clone() for n, t in tensors.items()})
+    expected = functional_call(build(name), tensors, (x,), tie_weights=False)
+    torch.testing.assert_close(shadow(x), expected, rtol=0, atol=0)
+    assert all(torch.equal(before[n], t) for n, t in module.state_dict().items()), "the original was touched"
+
+
+def test_a_substitute_shares_what_is_not_named_and_stays_tied():
+    module, new = TiedAutoencoder(), torch.zeros(3, 3)
+    shadow = tree.substitute(module, {"encode.weight": new})
+    assert shadow.encode.weight is new and shadow.decode.weight is new
+    assert shadow.encode.bias is module.encode.bias and module.encode.weight is not new
+    twice = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
+    twice.append(twice[0])
+    shadow = tree.substitute(twice, {"0.weight": torch.eye(2)})
+    assert shadow[0] is shadow[2] and shadow[0].weight is not twice[0].weight and shadow[0].bias is twice[0].bias
+
+
 def test_a_partition_remembers_the_tensors_of_its_moment():
     """functional_call puts a module's own parameters back; what was taken apart within it must still fit."""
     module, other = nn.Linear(2, 1, bias=False), torch.full((1, 2), 3.0)

@@ -14,11 +14,12 @@ import metaopt as mo
 from metaopt.core.gradients import Truncated
 from metaopt.models import load, read_card
 from metaopt.training import Rate, Settings, Watch, build, find_recipe, read_recipe, run_recipe
-from metaopt.training.recipe import KEYS, _start_from
+from metaopt.training.recipe import KEYS
+from metaopt.training.start import start_from
 
 from . import tiny
 
-SHIPPED = ["denoise_grey", "learned_map", "mri", "random_projections"]
+SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "random_projections"]
 
 
 def test_the_shipped_recipes_are_all_known() -> None:
@@ -32,7 +33,8 @@ def without_data(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if str(node.get("call")).startswith("metaopt.data."):
-        return [torch.randint(0, 256, (1, 130, 140), generator=torch.Generator().manual_seed(0)).byte()]
+        channels = 1 if node.get("grey", True) else 3
+        return [torch.randint(0, 256, (channels, 130, 140), generator=torch.Generator().manual_seed(0)).byte()]
     return {key: without_data(value) for key, value in node.items()}
 
 
@@ -127,7 +129,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, word
 
 
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
-    known = "denoise_grey, learned_map, mri, random_projections"
+    known = "denoise_color, denoise_grey, learned_map, mri, random_projections"
     with pytest.raises(mo.MetaoptError, match=rf"no recipe file nothing.*it has {known}"):
         find_recipe("nothing")
     with pytest.raises(mo.MetaoptError, match="no recipe file"):
@@ -168,7 +170,7 @@ def test_a_recipe_may_start_from_weights_that_fit(tmp_path: Path) -> None:
 def test_a_machine_for_complex_pictures_may_start_from_one_for_real_ones(tmp_path: Path) -> None:
     real = load(tiny.write_weights(tmp_path, kernels=[1]))
     net = mo.models.rim(hidden=4, kernels=[1], stride=2, steps=3, is_complex=True, each_part=True)
-    _start_from(net, str(tmp_path / "tiny.safetensors"))
+    start_from(net, str(tmp_path / "tiny.safetensors"))
     taken = net.algorithm.update.module.update.state_dict()
     assert all(torch.equal(taken[n], t) for n, t in real.algorithm.update.module.state_dict().items())
 

@@ -1,0 +1,54 @@
+"""Starting a training from weights of an earlier one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError, Unrolled
+from ..models.weights import read_weights
+
+EMBED, IMAGES = "embed", ("head", "step_size")  # the convolutions of ConvGru that see the channels of x
+
+
+def start_from(net: Unrolled, name: str) -> None:
+    """Take over trained weights, by name or file; parts of ``net`` that they do not have keep their initial ones.
+
+    An update that stands inside another one, such as ``EachPart``, takes over those of the bare update, and a
+    ``ConvGru`` for several channels those of one for a single channel: it then sees the mean of the channels, whose
+    noise is smaller by their root, and changes them all alike.
+    """
+    tensors, own = read_weights(name), net.state_dict()
+    inside = {n.replace(".module.update.", ".module."): n for n in own}
+    tensors = {n if n in own else inside.get(n, n): t for n, t in tensors.items()}
+    tensors = _for_channels(tensors, own)
+    foreign = [n for n, t in tensors.items() if n not in own or own[n].shape != t.shape]
+    if foreign:
+        raise MetaoptError(
+            f"The weights {name} have {foreign[0]} {tuple(tensors[foreign[0]].shape)}, this model has not."
+        )
+    net.load_state_dict({**own, **tensors})
+
+
+def _for_channels(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a ConvGru for one channel as those of one for as many as ``own`` has; others stay as they are."""
+    bias = next((n for n in tensors if n.endswith(f"{IMAGES[0]}.bias")), "")
+    channels = len(own.get(bias, ()))
+    if bias not in tensors or len(tensors[bias]) != 1 or channels < 2:
+        return tensors
+    new = dict(tensors)
+    for name, tensor in tensors.items():
+        layer, kind = name.split(".")[-2:]
+        if layer in IMAGES:  # transposed convolutions have the channels of the image second
+            repeats = [channels if a != b else 1 for a, b in zip(own[name].shape, tensor.shape, strict=True)]
+            new[name] = tensor.repeat(repeats)
+        elif layer == EMBED and kind == "weight":  # it reads x, the gradient and, if there is one, the log noise
+            x, gradient, level = tensor.split([1, 1, tensor.shape[1] - 2], dim=1)
+            new[name] = torch.cat([*[x / channels] * channels, *[gradient / channels] * channels, level], dim=1)
+            told = level[:, :1].sum((1, *range(2, level.ndim)))
+            new[name.removesuffix("weight") + "bias"] = (
+                tensors[name.removesuffix("weight") + "bias"] - math.log(channels) / 2 * told
+            )
+    return new
