@@ -1,4 +1,4 @@
-"""The command line: ``metaopt demo``, ``metaopt denoise``, ``metaopt train``."""
+"""The command line: ``metaopt demo``, ``denoise``, ``upscale``, ``inpaint``, ``train``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from .core import MetaoptError
+
+FILES = {
+    "input": "the picture: grey or colour, 8 or 16 bit, any size",
+    "mask": "a picture of the same size, white where pixels are to be filled in",
+    "output": "where the result goes; the ending says the format",
+}
 
 
 def _parser() -> Any:
@@ -22,12 +28,21 @@ def _parser() -> Any:
     commands.add_subcommand("demo", demo, help="reconstruct three pictures and write a page about it")
 
     denoise = ArgumentParser(description="Remove Gaussian noise from a PNG, JPEG or TIFF file.")
-    denoise.add_argument("input", type=Path, help="the noisy picture: grey or colour, 8 or 16 bit, any size")
-    denoise.add_argument("output", type=Path, help="where the result goes; the ending says the format")
+    _add_files(denoise, "input", "output")
     denoise.add_argument("--sigma", type=float, required=True, help="standard deviation of the noise, of 255")
-    denoise.add_argument("--weights", type=str, default="denoise_grey", help="shipped name or .safetensors file")
-    denoise.add_argument("--steps", type=int, help="time-steps (default: as many as in training)")
+    _add_machine(denoise, None, "denoise_grey, or denoise_color for colour pictures")
     commands.add_subcommand("denoise", denoise, help="remove noise from a picture file")
+
+    upscale = ArgumentParser(description="Enlarge a PNG, JPEG or TIFF file.")
+    _add_files(upscale, "input", "output")
+    upscale.add_argument("--scale", type=int, required=True, help="how many times as many pixels a side")
+    _add_machine(upscale, "restore_grey")
+    commands.add_subcommand("upscale", upscale, help="enlarge a picture file")
+
+    inpaint = ArgumentParser(description="Fill in missing pixels of a PNG, JPEG or TIFF file.")
+    _add_files(inpaint, "input", "mask", "output")
+    _add_machine(inpaint, "restore_grey")
+    commands.add_subcommand("inpaint", inpaint, help="fill in missing pixels of a picture file")
 
     train = ArgumentParser(description="Train by a recipe; run again after an interruption to go on.")
     train.add_argument("recipe", type=str, help="a YAML file, or the name of a recipe that comes with the package")
@@ -37,6 +52,17 @@ def _parser() -> Any:
     return parser
 
 
+def _add_files(parser: Any, *names: str) -> None:
+    for name in names:
+        parser.add_argument(name, type=Path, help=FILES[name])
+
+
+def _add_machine(parser: Any, weights: str | None, default: str | None = None) -> None:
+    say = f"shipped name or .safetensors file (default: {default or weights})"
+    parser.add_argument("--weights", type=str, default=weights, help=say)
+    parser.add_argument("--steps", type=int, help="time-steps (default: as many as in training)")
+
+
 def _demo(arguments: Any) -> None:
     from .applications.demo import run_demo
 
@@ -44,9 +70,21 @@ def _demo(arguments: Any) -> None:
 
 
 def _denoise(arguments: Any) -> None:
-    from .applications.denoising import denoise_file
+    from .applications.pictures import denoise_file
 
     denoise_file(arguments.input, arguments.output, arguments.sigma, arguments.weights, arguments.steps)
+
+
+def _upscale(arguments: Any) -> None:
+    from .applications.pictures import upscale_file
+
+    upscale_file(arguments.input, arguments.output, arguments.scale, arguments.weights, arguments.steps)
+
+
+def _inpaint(arguments: Any) -> None:
+    from .applications.pictures import inpaint_file
+
+    inpaint_file(arguments.input, arguments.mask, arguments.output, arguments.weights, arguments.steps)
 
 
 def _train(arguments: Any) -> None:
@@ -62,7 +100,7 @@ def _train(arguments: Any) -> None:
     print(f"{result['updates']} updates in {result['minutes']:.1f} minutes; weights in {folder}/weights.safetensors")
 
 
-COMMANDS = {"demo": _demo, "denoise": _denoise, "train": _train}
+COMMANDS = {"demo": _demo, "denoise": _denoise, "upscale": _upscale, "inpaint": _inpaint, "train": _train}
 
 
 def _say(message: Warning | str, *_: Any) -> None:

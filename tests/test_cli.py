@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metaopt.applications.denoising import denoise, denoise_file
+from metaopt.applications.pictures import denoise, denoise_file
 from metaopt.cli import main
 from metaopt.data import Picture, read_image, write_image
 from metaopt.models import load
@@ -221,7 +221,7 @@ def test_train_takes_its_data_from_where_it_is_told(
 @pytest.mark.parametrize(
     ("recipe", "out", "words"),
     [
-        ("nothing", "out", "it has denoise_grey, learned_map, mri, random_projections"),
+        ("nothing", "out", "it has denoise_color, denoise_grey, learned_map, mri, random_projections, restore_grey"),
         ("broken.yaml", "out", "is not YAML"),
         ("tiny.yaml", "/proc/out", "/proc/out cannot be made"),
         ("tiny.yaml", "tiny.yaml", "tiny.yaml cannot be made"),

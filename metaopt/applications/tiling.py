@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -56,10 +58,20 @@ def tiled(compute: Callable[[Window], Tensor], shape: tuple[int, int], tiling: T
     return result
 
 
-def tiling_for(net: Unrolled, steps: int | None, size: int) -> Tiling:
-    """The tiling that is exact for denoising by a machine whose cell has a ``reach`` and a ``cell``."""
-    update = net.algorithm.update.module
+def tiling_for(net: Unrolled, steps: int | None, size: int, reach: int = 0, cell: int = 1) -> Tiling:
+    """The tiling that is exact for a machine whose cell has a ``reach`` and a ``cell``.
+
+    ``reach`` says how far A^H A of the problem's operator reaches, and A^H y beyond the pixel that it measures;
+    shifting by ``cell`` pixels shifts what the operator does.
+    """
+    update = cell_of(net)
     if not hasattr(update, "reach"):
         raise MetaoptError(f"Nothing says how far a step of {type(update).__name__} reaches, so it cannot be tiled.")
-    cell, halo = update.cell, (net.steps if steps is None else steps) * update.reach
+    cell = math.lcm(cell, update.cell)
+    halo = (net.steps if steps is None else steps) * (update.reach + reach) + reach
     return Tiling(-(-size // cell) * cell, halo, cell)
+
+
+def cell_of(net: Unrolled) -> Any:
+    """The network that a machine repeats; the algorithm itself where its steps are no single network's."""
+    return getattr(getattr(net.algorithm, "update", None), "module", net.algorithm)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
-from ..operators import Operator, as_operator
+from ..operators import Operator, Scaled, as_operator
+from ..operators.spectral import spectral_norm
 from .likelihood import Gaussian, Likelihood
 from .noise import per_sample
 
@@ -52,6 +53,23 @@ class InverseProblem:
         """The first estimate, A^H y."""
         with self._full_precision():
             return self.operator.adjoint(self.y)
+
+    def normalized(self, iterations: int = 50) -> InverseProblem:
+        """The same problem in units of the measurement in which |A| = 1: A, y and noise over |A|, by power iteration.
+
+        Energy and gradient are the same functions of x. But the start A^H y and noise^2 times the gradient, which
+        trained machines see, no longer depend on how the measurement was scaled.
+
+        Raises: MetaoptError for another likelihood than :class:`Gaussian`, or A = 0.
+        """
+        if not isinstance(self.likelihood, Gaussian) or self.noise is None:
+            raise MetaoptError(
+                "Only a problem with a Gaussian likelihood and a known noise level can be normalized; give it noise=..."
+            )
+        norm = spectral_norm(self.operator, self.start(), iterations=iterations)
+        if not norm > 0:
+            raise MetaoptError("The operator maps everything to zero, so it cannot be normalized; look at its mask.")
+        return InverseProblem(Scaled(self.operator, 1 / norm), self.y / norm, self.noise / norm, self.likelihood)
 
     def energy(self, x: Tensor) -> Tensor:
         """-log p(y | x) of each sample, up to a constant; shape (B,)."""

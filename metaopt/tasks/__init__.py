@@ -10,6 +10,7 @@ from .images import (
     SuperResolution,
     block_projection,
     pool,
+    shrinking,
 )
 from .mri import UndersampledMri, smooth_phase
 from .task import Task
@@ -26,5 +27,6 @@ __all__ = [
     "UndersampledMri",
     "block_projection",
     "pool",
+    "shrinking",
     "smooth_phase",
 ]

@@ -80,22 +80,26 @@ class Denoising:
 
 @dataclass(frozen=True, eq=False)
 class Inpainting:
-    """y = m (x + noise n): each patch keeps a share of its pixels, drawn from [low, high], at random places.
+    """y = m (x + noise n): each patch keeps a share of its pixels, drawn from [low, high].
 
-    ``noise`` is in grey levels of 255.
+    What is kept is random in grains of so many pixels as one of ``grains``, drawn for every batch: with 1, single
+    pixels are missing, with more, blots of about that width. ``noise`` is in grey levels of 255, drawn for each patch
+    between its bounds, uniformly on a logarithmic scale; the same holds in the tasks below.
     """
 
     patches: Patches
     low: float = 0.1
     high: float = 0.9
-    noise: float = 1.0
+    noise: tuple[float, float] = (1.0, 1.0)
+    grains: Sequence[int] = (1,)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
-        kept = _uniform(self.low, self.high, len(target), generator).reshape(-1, 1, 1, 1)
-        operator = Mask((torch.rand(len(target), 1, *target.shape[2:], generator=generator) < kept).float())
-        noise = torch.full((len(target),), self.noise / 255)
+        shares = _uniform(self.low, self.high, len(target), generator)
+        grain = self.grains[_integer(len(self.grains), generator)]
+        operator = Mask(_blots(shares, tuple(target.shape[2:]), grain, generator))
+        noise = _levels(self.noise, len(target), generator)
         return InverseProblem(operator, operator(_add_noise(target, noise, generator)), noise), target
 
 
@@ -103,43 +107,50 @@ class Inpainting:
 class Deblurring:
     """y = k * x + noise n: each patch has a Gaussian kernel of its own, its width drawn from [low, high] pixels.
 
-    The kernel spans ``size`` pixels a side, and beyond the border the picture is dark. ``noise`` is in grey levels of
-    255.
+    The kernel spans ``size`` pixels a side, and beyond the border the picture is dark.
     """
 
     patches: Patches
     low: float = 0.5
     high: float = 3.0
     size: int = 15
-    noise: float = 1.0
+    noise: tuple[float, float] = (1.0, 1.0)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
         widths = _uniform(self.low, self.high, len(target), generator).tolist()
         operator = Blur(torch.stack([gaussian_kernel(self.size, width) for width in widths]))
-        return _measured(target, operator, torch.full((len(target),), self.noise / 255), generator)
+        return _measured(target, operator, _levels(self.noise, len(target), generator), generator)
 
 
 @dataclass(frozen=True, eq=False)
 class SuperResolution:
-    """y = S x + noise n, where S is antialiased bicubic shrinking by one of ``factors``, the same for a whole batch.
+    """y = S x + noise n, where S shrinks by one of ``factors``, the same for a whole batch (:func:`shrinking`).
 
-    S is scaled by the factor, so that its rows have about unit norm as those of other operators; y is ``factor`` times
-    the small picture, and its noise as well. ``noise`` is in grey levels of 255 of the small picture.
+    ``noise`` is that of the small picture, whose grey levels are ``factor`` times smaller than those of y.
     """
 
     patches: Patches
     factors: Sequence[int] = (2, 3, 4)
-    noise: float = 1.0
+    noise: tuple[float, float] = (1.0, 1.0)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
         factor = self.factors[_integer(len(self.factors), generator)]
         target = target[..., : target.shape[-2] // factor * factor, : target.shape[-1] // factor * factor]
-        operator = Scaled(bicubic_downsample(tuple(target.shape), factor), factor)
-        return _measured(target, operator, torch.full((len(target),), factor * self.noise / 255), generator)
+        noise = factor * _levels(self.noise, len(target), generator)
+        return _measured(target, shrinking(tuple(target.shape), factor), noise, generator)
+
+
+def shrinking(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Operator:
+    """Antialiased bicubic shrinking of (..., H, W), times ``factor``.
+
+    Its rows then have about unit norm, as those of other operators have: y is ``factor`` times the small picture, and
+    the noise as well.
+    """
+    return Scaled(bicubic_downsample(shape, factor, dtype=dtype), factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +177,15 @@ class RandomProjections:
     """y = A x + noise n, where A is drawn anew for every batch and acts on each ``block`` x ``block`` square alike.
 
     The ensemble (Gaussian, +-1 Bernoulli, rows of the Fourier transform) is drawn with equal probability and the ratio
-    of measurements to pixels uniformly from [low, high]; ``noise`` is in the units of a measurement.
+    of measurements to pixels uniformly from [low, high]. The problem is in units in which |A| = 1
+    (:meth:`InverseProblem.normalized`), because |A| is another for every ratio.
     """
 
     patches: Patches
     block: int = 32
     low: float = 0.1
     high: float = 0.5
-    noise: float = 1 / 255
+    noise: tuple[float, float] = (1.0, 1.0)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -182,7 +194,8 @@ class RandomProjections:
         ensemble = ensembles[_integer(len(ensembles), generator)]
         ratio = float(_uniform(self.low, self.high, 1, generator))
         operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, seed)
-        return _measured(target, operator, torch.full((len(target),), self.noise), generator)
+        problem, _ = _measured(target, operator, _levels(self.noise, len(target), generator), generator)
+        return problem.normalized(iterations=20), target
 
 
 def block_projection(
@@ -200,6 +213,21 @@ def _integer(stop: int, generator: torch.Generator) -> int:
 
 def _uniform(low: float, high: float, count: int, generator: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(count, generator=generator)
+
+
+def _levels(bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+    """Standard deviations between ``bounds`` (grey levels of 255), uniform on a logarithmic scale."""
+    low, high = (math.log(bound / 255) for bound in bounds)
+    return _uniform(low, high, count, generator).exp()
+
+
+def _blots(shares: Tensor, shape: tuple[int, ...], grain: int, generator: torch.Generator) -> Tensor:
+    """Masks (B, 1, H, W) of 1 at the share of pixels where a random field, smooth over ``grain`` pixels, is lowest."""
+    coarse = torch.rand(len(shares), 1, *(-(-n // grain) + 1 for n in shape), generator=generator)
+    fine = F.interpolate(coarse, scale_factor=grain, mode="bicubic") if grain > 1 else coarse
+    field = fine[..., : shape[0], : shape[1]].flatten(1)
+    rank = field.argsort(1).argsort(1)
+    return (rank < shares[:, None] * rank.shape[1]).float().reshape(-1, 1, *shape)
 
 
 def _measured(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import metaopt as mo
-from metaopt.applications.denoising import denoise
+from metaopt.applications.pictures import denoise
 from metaopt.applications.tiling import Tiling, tiled, tiling_for
 
 CELLS = [{}, {"stride": 2}, {"kernels": [3, 1], "stride": 2, "scales": [2, 4]}, {"kernels": [1, 3], "scales": [3]}]

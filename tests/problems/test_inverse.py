@@ -121,6 +121,28 @@ def test_start_is_the_adjoint_of_the_measurement() -> None:
     close(problem.start(), problem.y @ problem.operator.matrix)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 7.0])
+def test_a_normalized_problem_is_the_same_one_and_forgets_how_it_was_scaled(scale: float) -> None:
+    matrix, x, y = drawn(5, 8), drawn(3, 8, seed=1), drawn(3, 5, seed=2)
+    noise = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    given = InverseProblem(ops.Dense(scale * matrix), scale * y, scale * noise)
+    normalized = given.normalized(iterations=500)
+    close(normalized.gradient(x), given.gradient(x), 1e-9)
+    close(normalized.energy(x), given.energy(x), 1e-9)
+    norm = torch.linalg.matrix_norm(matrix, 2)
+    close(normalized.start(), y @ matrix / norm**2, 1e-9)
+    close(normalized.noise, noise / norm, 1e-9)
+
+
+def test_what_cannot_be_normalized_is_refused_in_a_sentence() -> None:
+    eye, y = ops.Identity(), torch.ones(1, 3)
+    for problem in (InverseProblem(eye, y), InverseProblem(eye, y, likelihood=Poisson())):
+        with pytest.raises(MetaoptError, match="Gaussian likelihood and a known noise level can be normalized"):
+            problem.normalized()
+    with pytest.raises(MetaoptError, match="maps everything to zero"):
+        InverseProblem(ops.Mask(torch.zeros(3)), y, 0.1).normalized()
+
+
 def test_operators_of_other_libraries_are_taken() -> None:
     matrix = drawn(5, 8)
     linear = scipy.sparse.linalg.aslinearoperator(matrix.numpy())

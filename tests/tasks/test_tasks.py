@@ -40,6 +40,8 @@ TASKS = {
     "super-resolution": SuperResolution(Patches(pictures(), 36, 3)),
     "mixture": Mixture([Denoising(Patches(pictures(), 32, 3)), Deblurring(Patches(pictures(), 32, 3))], [1, 2]),
     "projections": RandomProjections(Patches(pictures(), 32, 3), block=16),
+    "noisy projections": RandomProjections(Patches(pictures(), 32, 3), block=16, high=1.0, noise=(1, 55)),
+    "blots": Inpainting(Patches(pictures(), 32, 3), noise=(0.3, 5), grains=(4, 8)),
     "mri": UndersampledMri(Patches(pictures(), 32, 3, zoom=2.0)),
 }
 
@@ -115,6 +117,38 @@ def test_each_patch_keeps_a_share_of_its_own_of_its_pixels() -> None:
     assert (problem.y[problem.operator(torch.ones_like(target)) == 0] == 0).all()
 
 
+def test_grains_say_how_wide_the_blots_are_and_the_share_is_kept() -> None:
+    """The wider a blot, the more often neighbours are alike; with one pixel a grain they are independent."""
+    alike = []
+    for grain in (1, 4, 8):
+        task = Inpainting(Patches(pictures(), 32, 40), low=0.5, high=0.5, grains=(grain,))
+        problem, target = task.sample(0)
+        mask = problem.operator(torch.ones_like(target))
+        assert torch.equal(mask, mask.round())
+        torch.testing.assert_close(mask.mean((1, 2, 3)), torch.full((40,), 0.5), rtol=0, atol=1 / 32**2)
+        alike.append(float((mask[..., 1:] == mask[..., :-1]).float().mean()))
+    assert abs(alike[0] - 0.5) < 5 * 0.5 / (40 * 32 * 31) ** 0.5
+    assert 0.8 < alike[1] < alike[2] - 0.05
+
+
+def test_noise_of_a_range_is_uniform_on_a_logarithmic_scale() -> None:
+    levels = 255 * Deblurring(Patches(pictures(), 8, 400), size=3, noise=(0.5, 8)).sample(0)[0].noise
+    place = (levels / 0.5).log() / math.log(16)
+    assert 0 <= place.min() < 0.02
+    assert 0.98 < place.max() <= 1 + 1e-6
+    assert abs(place.mean() - 0.5) < 5 / math.sqrt(12 * 400)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_projections_have_norm_one_whatever_the_ratio(seed: int) -> None:
+    problem = RandomProjections(Patches(pictures(), 32, 2), block=16, low=0.1, high=1.0).sample(seed)[0]
+    columns = torch.eye(256).reshape(256, 1, 16, 16)
+    single = torch.zeros(256, 1, 32, 32)
+    single[..., :16, :16] = columns
+    matrix = problem.operator(single).flatten(1)
+    assert abs(float(torch.linalg.matrix_norm(matrix, 2)) - 1) < 0.05
+
+
 def test_each_patch_is_blurred_by_a_width_of_its_own() -> None:
     problem, _ = Deblurring(Patches(pictures(), 32, 60), low=1.0, high=2.0, size=13).sample(0)
     impulse = torch.zeros(60, 1, 32, 32)
@@ -128,7 +162,7 @@ def test_each_patch_is_blurred_by_a_width_of_its_own() -> None:
 def test_super_resolution_measures_factor_times_the_small_picture() -> None:
     from PIL import Image
 
-    task = SuperResolution(Patches(pictures(), 37, 1), factors=(2, 3), noise=0.0001)
+    task = SuperResolution(Patches(pictures(), 37, 1), factors=(2, 3), noise=(0.0001, 0.0001))
     sizes = set()
     for seed in range(8):
         problem, target = task.sample(seed)

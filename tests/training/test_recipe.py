@@ -19,7 +19,7 @@ from metaopt.training.start import start_from
 
 from . import tiny
 
-SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "random_projections"]
+SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "random_projections", "restore_grey"]
 
 
 def test_the_shipped_recipes_are_all_known() -> None:
@@ -50,10 +50,12 @@ def test_a_shipped_recipe_is_whole(name: str) -> None:
     assert settings.steps[0] <= net.steps <= settings.steps[1], "it is trained for the steps that it says"
     assert net.gradient in (Truncated(settings.steps[0]), mo.Backprop())
     for kind in ("task", "validation"):
-        small = without_data(recipe[kind])
-        small["patches"] |= {"batch": 1, "size": 32}
-        problem, target = build(small).sample(0)
-        assert net(problem, steps=1).final.shape == target.shape
+        for task in recipe[kind].get("tasks", [recipe[kind]]):
+            small = without_data(task)
+            small["patches"] |= {"batch": 1, "size": 32}
+            problem, target = build(small).sample(0)
+            assert net(problem, steps=1).final.shape == target.shape
+        assert build(without_data(recipe[kind])).sample(0)[1].shape[-1] >= 32
 
 
 def test_nested_entries_are_built_with_their_keywords() -> None:
@@ -129,7 +131,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, word
 
 
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
-    known = "denoise_color, denoise_grey, learned_map, mri, random_projections"
+    known = "denoise_color, denoise_grey, learned_map, mri, random_projections, restore_grey"
     with pytest.raises(mo.MetaoptError, match=rf"no recipe file nothing.*it has {known}"):
         find_recipe("nothing")
     with pytest.raises(mo.MetaoptError, match="no recipe file"):

@@ -1,0 +1,194 @@
+"""Pictures of any size, grey or colour, restored by trained machines: denoising, super-resolution, inpainting.
+
+Memory does not grow with the picture: what is larger than ``tile`` pixels a side is computed in pieces of that size,
+with the result of the whole. Pixels are (C, H, W) in [0, 1], noise levels grey levels of 255. A machine for as many
+channels as the picture has sees them together; one for a single channel sees them one after another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core import MetaoptError, MetaoptWarning, Unrolled
+from ..data import check_writable, read_image, write_image
+from ..data.images import LARGEST
+from ..models import load, read_card
+from ..operators import Identity, Mask
+from ..problems import InverseProblem
+from ..tasks import shrinking
+from .tiling import Tiling, Window, cell_of, tiled, tiling_for
+
+TILE = 768
+LUMINANCE = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # of red, green and blue (ITU-R BT.601)
+
+
+@torch.inference_mode()
+def denoise(pixels: Tensor, sigma: float, net: Unrolled, steps: int | None = None, tile: int = TILE) -> Tensor:
+    """Remove Gaussian noise of standard deviation ``sigma``."""
+    noise = _level("sigma", sigma)
+
+    def problem(channels: Tensor, window: Window) -> InverseProblem:
+        return InverseProblem(Identity(), channels[(None, ..., *window)], noise)
+
+    shape = (pixels.shape[-2], pixels.shape[-1])
+    return _restored(pixels, problem, net, steps, _tiling(net, steps, shape, tile), shape)
+
+
+@torch.inference_mode()
+def upscale(
+    pixels: Tensor, factor: int, net: Unrolled, steps: int | None = None, noise: float = 1.0, tile: int = TILE
+) -> Tensor:
+    """The picture of which ``pixels``, of that ``noise``, are the antialiased bicubic shrinking by ``factor``.
+
+    Of a colour picture the machine makes the luminance; what is beside it, which the eye sees less sharply, is
+    interpolated (bicubic).
+    """
+    if type(factor) is not int or factor < 2:
+        raise MetaoptError(f"The scale must be a whole number of at least 2, but got {factor}.")
+    if len(pixels) > 1:
+        smooth = _interpolated(pixels, factor)
+        sharp = upscale(_luminance(pixels), factor, net, steps, noise, tile)
+        return (smooth + sharp - _luminance(smooth)).clamp(0, 1)
+    level = factor * _level("noise", noise)
+
+    def problem(channels: Tensor, window: Window) -> InverseProblem:
+        small = tuple(slice(s.start // factor, s.stop // factor) for s in window)
+        operator = shrinking(tuple(s.stop - s.start for s in window), factor, dtype=pixels.dtype)
+        return InverseProblem(operator, factor * channels[(None, ..., *small)], level)
+
+    shape = (factor * pixels.shape[-2], factor * pixels.shape[-1])
+    return _restored(pixels, problem, net, steps, _tiling(net, steps, shape, tile, 4 * factor, factor), shape)
+
+
+@torch.inference_mode()
+def inpaint(
+    pixels: Tensor, missing: Tensor, net: Unrolled, steps: int | None = None, noise: float = 1.0, tile: int = TILE
+) -> Tensor:
+    """Fill in the pixels where ``missing``, (H, W) bool, is True; the others, of that ``noise``, stay as they are."""
+    level = _level("noise", noise)
+    if missing.shape != pixels.shape[-2:] or missing.dtype != torch.bool:
+        raise MetaoptError(
+            f"The mask must be bool and of the picture's {_size(pixels)} pixels, but is {missing.dtype}, "
+            f"{_size(missing)}."
+        )
+    if bool(missing.all()):
+        raise MetaoptError("The mask marks every pixel as missing, so nothing is known to fill them in from.")
+    known = (~missing).to(pixels)
+
+    def problem(channels: Tensor, window: Window) -> InverseProblem:
+        here = known[window]
+        return InverseProblem(Mask(here), here * channels[(None, ..., *window)], level)
+
+    shape = (pixels.shape[-2], pixels.shape[-1])
+    filled = _restored(pixels, problem, net, steps, _tiling(net, steps, shape, tile), shape)
+    return torch.where(missing, filled, pixels)
+
+
+def denoise_file(
+    source: Path, destination: Path, sigma: float, weights: str | None = None, steps: int | None = None
+) -> None:
+    """Denoise a PNG, JPEG or TIFF file; depth, alpha and colour profile are kept.
+
+    Warns where ``sigma`` is not among the noise levels that the weights were trained for.
+    """
+    picture = read_image(source)
+    check_writable(destination, picture)
+    weights = weights or ("denoise_grey" if len(picture.pixels) == 1 else "denoise_color")
+    result = denoise(picture.pixels, sigma, load(weights), steps)
+    task = read_card(weights).get("recipe", {}).get("task", {})
+    of_noise = task.get("call") == "metaopt.tasks.Denoising"  # elsewhere low and high are of other things
+    low, high = (task.get("low", 0), task.get("high", math.inf)) if of_noise else (0, math.inf)
+    if not low <= sigma <= high:
+        warnings.warn(
+            f"The weights {weights} were trained for noise of {low} to {high} grey levels, not {sigma:g}; look at the "
+            "result twice.",
+            MetaoptWarning,
+            stacklevel=2,
+        )
+    write_image(destination, dataclasses.replace(picture, pixels=result))
+
+
+def upscale_file(
+    source: Path, destination: Path, scale: int, weights: str = "restore_grey", steps: int | None = None
+) -> None:
+    """Enlarge a PNG, JPEG or TIFF file; depth and colour profile are kept, the alpha is interpolated."""
+    picture = read_image(source)
+    check_writable(destination, picture)
+    if scale**2 * picture.pixels[0].numel() > LARGEST:
+        raise MetaoptError(
+            f"{source} enlarged by {scale} has more than {LARGEST // 10**6} million pixels; cut it into pieces first."
+        )
+    pixels = upscale(picture.pixels, scale, load(weights), steps)
+    alpha = None if picture.alpha is None else _interpolated(picture.alpha, scale).clamp(0, 1)
+    write_image(destination, dataclasses.replace(picture, pixels=pixels, alpha=alpha))
+
+
+def inpaint_file(
+    source: Path, mask: Path, destination: Path, weights: str = "restore_grey", steps: int | None = None
+) -> None:
+    """Fill in a PNG, JPEG or TIFF file where ``mask``, a picture of the same size, is lighter than middle grey."""
+    picture, marks = read_image(source), read_image(mask)
+    if marks.pixels.shape[-2:] != picture.pixels.shape[-2:]:
+        raise MetaoptError(
+            f"The mask {mask} has {_size(marks.pixels)} pixels, but {source} has {_size(picture.pixels)}; both must be "
+            "of one size."
+        )
+    missing = marks.pixels.mean(0) > 0.5
+    if not bool(missing.any()):
+        raise MetaoptError(f"The mask {mask} marks nothing to fill in: no pixel of it is lighter than middle grey.")
+    check_writable(destination, picture)
+    pixels = inpaint(picture.pixels, missing, load(weights), steps)
+    write_image(destination, dataclasses.replace(picture, pixels=pixels))
+
+
+Problem = Callable[[Tensor, Window], InverseProblem]  # of some channels, at a window of the result
+
+
+def _restored(
+    pixels: Tensor, problem: Problem, net: Unrolled, steps: int | None, tiling: Tiling, shape: tuple[int, int]
+) -> Tensor:
+    if steps is not None and steps < 1:
+        raise MetaoptError(f"steps must be at least 1, but got {steps}: without a step nothing is restored.")
+    width = getattr(cell_of(net), "channels", 1)
+    if width not in (1, len(pixels)):
+        raise MetaoptError(
+            f"These weights are for pictures of {width} channels, but this one has {len(pixels)}; give others."
+        )
+    groups = pixels.split(width)
+    return torch.cat(
+        [tiled(lambda w, g=g: net(problem(g, w), steps=steps).final[0], shape, tiling) for g in groups]
+    ).clamp(0, 1)
+
+
+def _tiling(
+    net: Unrolled, steps: int | None, shape: tuple[int, int], tile: int, reach: int = 0, cell: int = 1
+) -> Tiling:
+    """One piece where that is enough. ``reach`` and ``cell`` are the operator's (see :func:`tiling_for`)."""
+    return tiling_for(net, steps, tile, reach, cell) if max(shape) > tile else Tiling(max(shape), 0)
+
+
+def _level(name: str, noise: float) -> Tensor:
+    if not (math.isfinite(noise) and noise > 0):
+        raise MetaoptError(f"{name} must be a positive number of grey levels (of 255), but got {noise}.")
+    return torch.tensor(noise / 255)
+
+
+def _interpolated(pixels: Tensor, factor: int) -> Tensor:
+    """Bicubic, with Keys' kernel of a = -1/2, as shrinking has it."""
+    return F.interpolate(pixels[None], scale_factor=factor, mode="bicubic", antialias=True)[0]
+
+
+def _luminance(pixels: Tensor) -> Tensor:
+    return torch.tensordot(LUMINANCE.to(pixels), pixels, 1)[None]
+
+
+def _size(pixels: Tensor) -> str:
+    return f"{pixels.shape[-1]} x {pixels.shape[-2]}"
