@@ -11,8 +11,6 @@ the hard case for checkpoints: those tensors are what they save, states are what
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import os
 import statistics
@@ -29,10 +27,10 @@ from torch import Tensor
 
 import metaopt as mo
 
+from ..memory import GIB, peak_of
 from ..report import ROOT
 
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-GIB = 2**30
 ROOM = 1.2  # a run starts only where this many times the memory that it is expected to take is free
 STRIDE = 4
 CALM = 0.1  # times the invertible machine's random weights, or its state would grow without bound
@@ -79,22 +77,19 @@ def run_alone(strategy: str, steps: int, size: int) -> dict[str, float]:
     problem = mo.InverseProblem(mo.operators.Identity(), target + 0.1 * torch.randn_like(target))
     state = sum(t.numel() * t.element_size() for t in mo.tree.leaves(net.algorithm.init(problem)))
     take_gradient(net, problem, target, steps=1)
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    level = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
-    begin = time.perf_counter()
-    trajectory = take_gradient(net, problem, target, steps)
-    seconds = time.perf_counter() - begin
+    seconds = 0.0
+
+    def timed() -> mo.Trajectory:
+        nonlocal seconds
+        begin = time.perf_counter()
+        trajectory = take_gradient(net, problem, target, steps)
+        seconds = time.perf_counter() - begin
+        return trajectory
+
+    trajectory, peak = peak_of(timed)
     drift = trajectory.report.backward_residual
-    measured = {"state": state / GIB, "peak": (_resident("VmHWM") - level) / GIB, "seconds": seconds}
+    measured = {"state": state / GIB, "peak": peak, "seconds": seconds}
     return measured if drift is None else {**measured, "drift": drift}
-
-
-def _resident(which: str) -> int:
-    """Bytes: ``VmRSS`` now, ``VmHWM`` at most."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(which + ":")) * 1024
 
 
 def measure(strategy: str, steps: int, size: int, repeats: int, expected: float = 0.0) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,33 +40,37 @@ def tuned_map(
 
     The weights are ``start`` times powers of ``ratio``; the grid grows until its best is not at an end.
     """
-    results: dict[int, Tuned] = {}
+    results: dict[float, Tuned] = {}
 
-    def run(i: int) -> float:
-        weight = start * ratio**i
+    def score(weight: float) -> float:
         begun = time.perf_counter()
         estimate = _solve(problem, prior(weight), steps)
         seconds = time.perf_counter() - begun
-        score = float(psnr(magnitude(estimate), magnitude(target)).mean())
-        results[i] = Tuned(estimate, weight, score, seconds, steps, {})
-        return score
+        value = float(psnr(magnitude(estimate), magnitude(target)).mean())
+        results[weight] = Tuned(estimate, weight, value, seconds, steps, {})
+        return value
 
-    low, high, best = -1, 1, 0
-    for i in (-1, 0, 1):
-        run(i)
+    best, grid = best_weight(score, start, ratio)
+    return dataclasses.replace(results[best], grid=grid)
+
+
+def best_weight(
+    score: Callable[[float], float], start: float, ratio: float = 2**0.5
+) -> tuple[float, dict[float, float]]:
+    """The weight of the highest score among ``start`` times powers of ``ratio``, and all that were tried.
+
+    They are tried from the middle outwards until the best has a worse one on both sides.
+    """
+    scores = {i: score(start * ratio**i) for i in (-1, 0, 1)}
     for _ in range(40):
-        best = max(results, key=lambda i: results[i].psnr)
-        if low < best < high:
-            break
-        low, high = (low - 1, high) if best == low else (low, high + 1)
-        run(low if best == low + 1 else high)
-    else:
-        raise MetaoptError(
-            f"No weight within a factor {ratio**40:.0e} of {start} has a neighbour on both sides that is worse."
-        )
-    found = results[best]
-    grid = {results[i].weight: results[i].psnr for i in sorted(results)}
-    return Tuned(found.estimate, found.weight, found.psnr, found.seconds, found.steps, grid)
+        best = max(scores, key=scores.__getitem__)
+        if min(scores) < best < max(scores):
+            return start * ratio**best, {start * ratio**i: scores[i] for i in sorted(scores)}
+        further = min(scores) - 1 if best == min(scores) else max(scores) + 1
+        scores[further] = score(start * ratio**further)
+    raise MetaoptError(
+        f"No weight within a factor {ratio**40:.0e} of {start} has a neighbour on both sides that is worse."
+    )
 
 
 def _solve(problem: InverseProblem, prior: nn.Module, steps: int) -> Tensor:

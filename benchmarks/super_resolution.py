@@ -1,0 +1,120 @@
+"""Super-resolution of Set5 and of the luminance of CBSD68, by 2, 3 and 4, beside interpolation and total variation.
+
+The usual protocol: the luminance (ITU-R BT.601, 16 to 235 of 255) of a picture cropped to a multiple of the factor is
+shrunk by antialiased bicubic interpolation, not rounded, and enlarged again; PSNR and SSIM are of the luminance clipped
+to [0, 1], without as many pixels at the border as the factor says. The weight of total variation is chosen on crops of
+other pictures, for each factor. Figures marked as published are others', on Set5.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import metaopt as mo
+from metaopt.models import load, read_card
+from metaopt.tasks import shrinking
+
+from .imaging import Pairs, crops, curve, mean_quality, pictures, published, take_data, total_variation, tuned
+from .report import Rows, parse_options, table, write_results
+
+FULL = {"factors": (2, 3, 4), "every": 1, "tuning": 12, "fista": 60}
+QUICK = {"factors": (2, 3), "every": 17, "tuning": 2, "fista": 20}
+SETS = {"set5": ("natural/set5", False), "cbsd68": ("natural/cbsd68", True)}  # folder; whether ``every`` thins it
+NOISE = 0.3 / 255  # that the machine and total variation are told; there is none
+WEIGHTS = "restore_grey"
+PUBLISHED = {  # Set5; arXiv:1508.02848 and 1511.04587
+    "bicubic": (33.64, 30.39, 28.42),
+    "TNRD": (36.86, 33.18, 30.85),
+    "VDSR": (37.56, 33.67, 31.35),
+}
+LUMINANCE = torch.tensor([65.481, 128.553, 24.966]) / 255
+SHOWN = ["set", "factor", "method", "psnr", "ssim", "seconds"]
+
+
+def luminance(colour: Tensor) -> Tensor:
+    """(1, 3, H, W) in [0, 1] to (1, 1, H, W) in [16/255, 235/255]."""
+    return torch.einsum("bchw,c->bhw", colour, LUMINANCE)[:, None] + 16 / 255
+
+
+def shrunk(target: Tensor, factor: int) -> tuple[mo.InverseProblem, Tensor]:
+    """The problem, and the target cropped to a multiple of the factor."""
+    height, width = (n // factor * factor for n in target.shape[-2:])
+    target = target[..., :height, :width].contiguous()
+    operator = shrinking(tuple(target.shape), factor)
+    return mo.InverseProblem(operator, operator(target), factor * NOISE), target
+
+
+def interpolated(problem: mo.InverseProblem, target: Tensor, factor: int, mode: str) -> Tensor:
+    options = {"antialias": True} if mode == "bicubic" else {}
+    return F.interpolate(problem.y / factor, size=target.shape[-2:], mode=mode, **options)
+
+
+def classical(pairs: Pairs, factor: int, border: int, run: Callable[[Any, Tensor], Tensor]) -> dict[str, float]:
+    begin = time.perf_counter()
+    estimates = [run(problem, target) for problem, target in pairs]
+    seconds = (time.perf_counter() - begin) / len(pairs)
+    targets = [target for _, target in pairs]
+    return {**mean_quality(zip(estimates, targets, strict=True), border), "seconds": seconds}
+
+
+def machine_row(pairs: Pairs, factor: int) -> dict[str, Any]:
+    """After the steps of training, and the curve up to twice as many. ``seconds``: of the steps of training."""
+    net, trained = load(WEIGHTS), read_card(WEIGHTS)["trained_steps"]
+    with torch.inference_mode():
+        begin = time.perf_counter()
+        for problem, _ in pairs:
+            net(problem, steps=trained)
+        seconds = (time.perf_counter() - begin) / len(pairs)
+    at = curve(net, pairs, 2 * trained, factor)
+    return {"psnr": at["psnr_at"][trained], "ssim": at["ssim_at"][trained], "seconds": seconds, "steps": trained, **at}
+
+
+def rows_of(name: str, factor: int, size: dict[str, Any], saved: Rows) -> list[dict[str, Any]]:
+    folder, thinned = SETS[name]
+    pairs = [shrunk(luminance(p), factor) for p in pictures(folder, False, size["every"] if thinned else 1)]
+    run = total_variation(size["fista"])
+
+    def tv() -> dict[str, float]:
+        held = [shrunk(luminance(c), factor) for c in crops(size["tuning"], 120, grey=False)]
+        weight = tuned(run, held, start=30.0, ratio=2.0)
+        return {**classical(pairs, factor, factor, lambda p, _: run(weight, p)), "weight": weight}
+
+    methods: dict[str, Callable[[], dict[str, Any]]] = {
+        mode: lambda mode=mode: classical(pairs, factor, factor, lambda p, t: interpolated(p, t, factor, mode))
+        for mode in ("nearest", "bicubic")
+    }
+    methods |= {"total variation": tv, "RIM": lambda: machine_row(pairs, factor)}
+    found = []
+    for method, compute in methods.items():
+        row = saved.get(f"{name} {factor} {method}", compute)
+        found.append({"set": name, "factor": factor, "method": method, "pictures": len(pairs), **row})
+        print(f"{name} x{factor} {method}: {row['psnr']:.2f} dB", flush=True)
+    return found
+
+
+def main() -> None:
+    options = parse_options(__doc__)
+    take_data(options.data)
+    size: dict[str, Any] = QUICK if options.quick else FULL
+    settings = {**size, "noise": NOISE, "weights": read_card(WEIGHTS)}
+    saved = Rows("super_resolution", settings, options.quick)
+    rows = [row for name in SETS for factor in size["factors"] for row in rows_of(name, factor, size, saved)]
+    known = published(PUBLISHED, (2, 3, 4), "factor")
+    rows += [{"set": "set5", **row} for row in known if row["factor"] in size["factors"]]
+    print("\n" + table(rows, SHOWN))
+    set5 = {(row["method"], row["factor"]): row["psnr"] for row in rows if row["set"] == "set5"}
+    headline = {
+        **{f"set5_x{k}": round(set5["RIM", k], 2) for k in size["factors"]},
+        **{f"bicubic_x{k}": round(set5["bicubic", k], 2) for k in size["factors"]},
+    }
+    write_results("super_resolution", headline, rows, settings, [0], options.quick)
+
+
+if __name__ == "__main__":
+    main()
