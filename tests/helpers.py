@@ -206,6 +206,14 @@ def experts() -> mo.FieldOfExperts:
     return mo.FieldOfExperts(mo.dct_filters(3).double(), weight=0.2, scale=0.5)
 
 
+def learned_prox() -> mo.ResidualProx:
+    """As if trained: the last layer, too, has random weights."""
+    prior = mo.ResidualProx(hidden=3, layers=3).double()
+    for parameter in prior.layers[-1].parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return prior
+
+
 PRIORS = [
     Case(
         "ista",
@@ -241,6 +249,13 @@ PRIORS = [
         kspace_problem,
         {"prior.weight": mo.shared(), "step_size": mo.per_step(4)},
         steps=4,
+    ),
+    Case(
+        "proximal gradient, network, relative step",
+        lambda: seeded(lambda: mo.ProximalGradient(learned_prox(), 0.3, relative=True)),
+        lambda seed: picture_problem(seed, 6, 7),
+        {"prior": mo.per_step(3), "step_size": positive(3)},
+        steps=3,
     ),
     Case(
         "map estimation, total variation",

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ..core import Algorithm, MetaoptError, slot
+from ..core import Algorithm, slot
 from ..problems import verbs
-from ..problems.noise import variance
+from ..problems.noise import noise_variance
 from ..problems.prior import prior_slot
 
 
@@ -44,15 +44,8 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
     def step(self, problem: Any, state: MapEstimationState, k: int) -> MapEstimationState:
         downhill = -verbs.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)
         if self.relative:
-            downhill = variance(_log_noise(problem), state.x) * downhill
+            downhill = noise_variance(problem, state.x) * downhill
         return MapEstimationState(state.x + self.step_size(k) * downhill)
 
     def readout(self, problem: Any, state: MapEstimationState) -> Tensor:
         return state.x
-
-
-def _log_noise(problem: Any) -> Tensor:
-    context = verbs.context(problem)
-    if not context:
-        raise MetaoptError("A step size relative to the noise needs a problem that knows its level; give it noise=...")
-    return context[0]

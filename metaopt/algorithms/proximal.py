@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators.spectral import spectral_norm
 from ..problems import Gaussian, InverseProblem, verbs
-from ..problems.noise import per_sample
+from ..problems.noise import noise_variance, per_sample
 from ..problems.prior import prior_slot, soft_threshold
 
 
@@ -72,22 +72,25 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
     """x <- prox(x - step_size * gradient(x), step_size): minimises energy(x) of the problem + energy(x) of the prior.
 
     It descends for step_size <= 1/L, L the Lipschitz constant of the problem's gradient (:func:`step_size_for`).
-    Known as ISTA; the excess energy falls like 1/k (Beck and Teboulle, doi:10.1137/080716542, theorem 3.1).
+    Known as ISTA; the excess energy falls like 1/k (Beck and Teboulle, doi:10.1137/080716542, theorem 3.1). With
+    ``relative`` the step size is in units of the problem's noise^2, which one number fits for every noise level.
 
     The problem has ``start()`` and ``gradient(x)``, such as an ``InverseProblem``; the prior has ``prox(x, step)``.
 
     Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
     """
 
-    def __init__(self, prior: nn.Module, step_size: Any):
+    def __init__(self, prior: nn.Module, step_size: Any, relative: bool = False):
         super().__init__()
+        self.relative = relative
         self.prior, self.step_size = prior_slot(prior, "prox", "ProximalGradient"), slot(step_size)
 
     def init(self, problem: Any) -> ProximalGradientState:
         return ProximalGradientState(problem.start())
 
     def step(self, problem: Any, state: ProximalGradientState, k: int) -> ProximalGradientState:
-        return ProximalGradientState(_forward_backward(self, problem, state.x, k))
+        unit = noise_variance(problem, state.x) if self.relative else 1
+        return ProximalGradientState(_forward_backward(self, problem, state.x, k, unit))
 
     def readout(self, problem: Any, state: ProximalGradientState) -> Tensor:
         return state.x
@@ -121,16 +124,16 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
         return FistaState(x, x)
 
     def step(self, problem: Any, state: FistaState, k: int) -> FistaState:
-        x = _forward_backward(self, problem, state.ahead, k)
+        x = _forward_backward(self, problem, state.ahead, k, 1)
         return FistaState(x, x + k / (k + 3) * (x - state.x))
 
     def readout(self, problem: Any, state: FistaState) -> Tensor:
         return state.x
 
 
-def _forward_backward(algorithm: ProximalGradient | Fista, problem: Any, x: Tensor, k: int) -> Tensor:
+def _forward_backward(algorithm: ProximalGradient | Fista, problem: Any, x: Tensor, k: int, unit: Any) -> Tensor:
     """Forward along the problem's gradient, backward by the prior's prox."""
-    step = algorithm.step_size(k)
+    step = unit * algorithm.step_size(k)
     return algorithm.prior(k).prox(x - step * verbs.at(problem, k).gradient(x), step, k)
 
 

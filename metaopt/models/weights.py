@@ -15,9 +15,10 @@ from ..core import MetaoptError, Unrolled
 from ..files import make_folder, replacing
 from .irim import irim
 from .learned_map import learned_map
+from .proximal_net import proximal_net
 from .rim import rim
 
-KINDS = {"rim": rim, "irim": irim, "learned_map": learned_map}
+KINDS = {"rim": rim, "irim": irim, "learned_map": learned_map, "proximal_net": proximal_net}
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 

@@ -6,6 +6,7 @@ from .inverse import InverseProblem
 from .likelihood import Gaussian, Likelihood, Poisson
 from .objective import FunctionObjective, Objective
 from .prior import Prior, Sparsity
+from .residual_prox import ResidualProx
 from .total_variation import TotalVariation
 from .wavelet import Wavelet
 
@@ -19,6 +20,7 @@ __all__ = [
     "Objective",
     "Poisson",
     "Prior",
+    "ResidualProx",
     "Sparsity",
     "TotalVariation",
     "Wavelet",

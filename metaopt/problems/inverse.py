@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, tree
 from ..operators import Operator, Scaled, as_operator
 from ..operators.spectral import spectral_norm
 from .likelihood import Gaussian, Likelihood
@@ -25,6 +25,8 @@ class InverseProblem:
         noise: standard deviation of a real component of y; a number, or (B,) for one a sample. ``None``: unknown, and
             the energy is that of noise = 1.
         likelihood: :class:`Gaussian` (default; real or complex) or :class:`Poisson`.
+        guess: what x is thought to be before y is seen, a number or a tensor that broadcasts to x. The first estimate
+            is then guess + A^H (y - A guess), which is nearer than A^H y where A leaves much of x unmeasured.
 
     Raises:
         MetaoptError: a measurement that is not finite, a noise level that is not positive, a batch that does not fit.
@@ -34,6 +36,7 @@ class InverseProblem:
     y: Tensor
     noise: Any = None
     likelihood: Likelihood = Gaussian()  # noqa: RUF009
+    guess: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", as_operator(self.operator))
@@ -47,12 +50,18 @@ class InverseProblem:
             )
         if self.noise is not None:
             object.__setattr__(self, "noise", _check_noise(self.noise, self.y))
+        if self.guess is not None:
+            object.__setattr__(self, "guess", _check_guess(self.guess, self.operator.adjoint(self.y)))
         self.likelihood.check(self.y, self.noise)
 
     def start(self) -> Tensor:
-        """The first estimate, A^H y."""
+        """The first estimate, A^H y, or guess + A^H (y - A guess)."""
         with self._full_precision():
-            return self.operator.adjoint(self.y)
+            adjoint = self.operator.adjoint(self.y)
+            if self.guess is None:
+                return adjoint
+            guess = self.guess.expand_as(adjoint)
+            return guess + self.operator.adjoint(self.y - self.operator(guess))
 
     def normalized(self, iterations: int = 50) -> InverseProblem:
         """The same problem in units of the measurement in which |A| = 1: A, y and noise over |A|, by power iteration.
@@ -69,7 +78,8 @@ class InverseProblem:
         norm = spectral_norm(self.operator, self.start(), iterations=iterations)
         if not norm > 0:
             raise MetaoptError("The operator maps everything to zero, so it cannot be normalized; look at its mask.")
-        return InverseProblem(Scaled(self.operator, 1 / norm), self.y / norm, self.noise / norm, self.likelihood)
+        operator = Scaled(self.operator, 1 / norm)
+        return InverseProblem(operator, self.y / norm, self.noise / norm, self.likelihood, self.guess)
 
     def energy(self, x: Tensor) -> Tensor:
         """-log p(y | x) of each sample, up to a constant; shape (B,)."""
@@ -90,6 +100,19 @@ class InverseProblem:
 
     def _noise(self) -> Tensor | None:
         return None if self.noise is None else per_sample(self.noise, self.y)
+
+
+def _check_guess(guess: Any, adjoint: Tensor) -> Tensor:
+    tensor = torch.as_tensor(guess, dtype=adjoint.dtype, device=adjoint.device)
+    try:
+        fits = torch.broadcast_shapes(tensor.shape, adjoint.shape) == adjoint.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise MetaoptError(f"The guess {tree.describe(tensor)} does not broadcast to x, {tree.describe(adjoint)}.")
+    if not bool(torch.isfinite(tensor).all()):
+        raise MetaoptError("The guess holds values that are NaN or infinite; leave it out where nothing is known.")
+    return tensor
 
 
 def _check_noise(noise: Any, y: Tensor) -> Tensor:

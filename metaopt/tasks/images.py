@@ -178,7 +178,7 @@ class RandomProjections:
 
     The ensemble (Gaussian, +-1 Bernoulli, rows of the Fourier transform) is drawn with equal probability and the ratio
     of measurements to pixels uniformly from [low, high]. The problem is in units in which |A| = 1
-    (:meth:`InverseProblem.normalized`), because |A| is another for every ratio.
+    (:meth:`InverseProblem.normalized`), because |A| is another for every ratio, and its first guess is middle grey.
     """
 
     patches: Patches
@@ -194,8 +194,9 @@ class RandomProjections:
         ensemble = ensembles[_integer(len(ensembles), generator)]
         ratio = float(_uniform(self.low, self.high, 1, generator))
         operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, seed)
-        problem, _ = _measured(target, operator, _levels(self.noise, len(target), generator), generator)
-        return problem.normalized(iterations=20), target
+        noise = _levels(self.noise, len(target), generator)
+        y = _add_noise(operator(target), noise, generator)
+        return InverseProblem(operator, y, noise, guess=0.5).normalized(iterations=20), target
 
 
 def block_projection(

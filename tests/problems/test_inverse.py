@@ -143,6 +143,31 @@ def test_what_cannot_be_normalized_is_refused_in_a_sentence() -> None:
         InverseProblem(ops.Mask(torch.zeros(3)), y, 0.1).normalized()
 
 
+def test_a_guess_is_kept_where_nothing_is_measured_and_corrected_where_it_is() -> None:
+    mask = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)
+    y = mask * drawn(2, 3)
+    problem = InverseProblem(ops.Mask(mask), y, 0.1, guess=0.5)
+    close(problem.start(), torch.where(mask == 1, y, 0.5))
+    close(InverseProblem(ops.Mask(mask), y, 0.1, guess=0.0).start(), InverseProblem(ops.Mask(mask), y, 0.1).start())
+    matrix, x = drawn(5, 8), drawn(3, 8, seed=1)
+    right = InverseProblem(ops.Dense(matrix), x @ matrix.T, 0.1, guess=x)
+    close(right.start(), x)
+    close(right.normalized().start(), x)
+    scaled = InverseProblem(ops.Dense(matrix), x @ matrix.T, 0.1, guess=0.5).normalized(iterations=500)
+    norm = torch.linalg.matrix_norm(matrix, 2)
+    close(scaled.start(), 0.5 + (x - 0.5) @ matrix.T @ matrix / norm**2, 1e-9)
+
+
+def test_a_guess_that_cannot_be_is_refused_in_a_sentence() -> None:
+    eye, y = ops.Identity(), torch.ones(2, 3)
+    with pytest.raises(MetaoptError, match=r"guess \(4,\) float32 does not broadcast to x, \(2, 3\) float32"):
+        InverseProblem(eye, y, 0.1, guess=torch.ones(4))
+    with pytest.raises(MetaoptError, match=r"guess \(5, 2, 3\) float32 does not broadcast to x"):
+        InverseProblem(eye, y, 0.1, guess=torch.ones(5, 2, 3))
+    with pytest.raises(MetaoptError, match="guess holds values that are NaN"):
+        InverseProblem(eye, y, 0.1, guess=torch.nan)
+
+
 def test_operators_of_other_libraries_are_taken() -> None:
     matrix = drawn(5, 8)
     linear = scipy.sparse.linalg.aslinearoperator(matrix.numpy())

@@ -1,0 +1,38 @@
+"""A network in the place of a prox."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ResidualProx(nn.Module):
+    """``prox(x, step) = x - r(x, sqrt(step))``, where r is a convolutional network.
+
+    The prox of a prior is a denoiser for noise of variance ``step``: here it is learned as one, and no energy need
+    belong to it (Venkatakrishnan et al., doi:10.1109/GlobalSIP.2013.6737048; Zhang et al., arXiv:1608.03981, for r).
+    r is ``layers`` convolutions 3x3 with ReLU between them, which read x and a map of sqrt(step). The last one is zero
+    before training, so that the prox is the identity.
+
+    Args:
+        channels: of x, which is real, (B, channels, H, W).
+        hidden: features between the convolutions.
+        layers: at least 2.
+    """
+
+    def __init__(self, channels: int = 1, hidden: int = 64, layers: int = 7):
+        super().__init__()
+        widths = [channels + 1, *[hidden] * (layers - 1), channels]
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
+        for parameter in self.layers[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def prox(self, x: Tensor, step: Any, k: int = 0) -> Tensor:
+        level = torch.as_tensor(step, dtype=x.dtype, device=x.device).sqrt().expand(len(x), 1, *x.shape[2:])
+        features = self.layers[0](torch.cat([x, level], dim=1))
+        for layer in list(self.layers)[1:]:
+            features = layer(torch.relu(features))
+        return x - features
