@@ -322,6 +322,21 @@ CASES = [
         memory=lambda state: state.memory,
     ),
     Case(
+        "rim that does not see its estimate",
+        lambda: seeded(lambda: mo.Descent(mo.updates.WithoutEstimate(rim_cell()))),
+        lambda seed: picture_problem(seed, 6, 5),
+        {"update": mo.per_step(3)},
+        steps=3,
+        memory=lambda state: state.memory,
+    ),
+    Case(
+        "rim without memory",
+        lambda: seeded(lambda: mo.Descent(mo.updates.WithoutMemory(rim_cell(stride=2)))),
+        lambda seed: picture_problem(seed, 6, 5),
+        {"update": mo.shared()},
+        steps=3,
+    ),
+    Case(
         "invertible rim",
         lambda: seeded(lambda: mo.models.irim(hidden=4, layers=2).algorithm),
         lambda seed: picture_problem(seed, 6, 5),

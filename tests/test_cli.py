@@ -221,7 +221,11 @@ def test_train_takes_its_data_from_where_it_is_told(
 @pytest.mark.parametrize(
     ("recipe", "out", "words"),
     [
-        ("nothing", "out", "it has denoise_color, denoise_grey, learned_map, mri, random_projections, restore_grey"),
+        (
+            "nothing",
+            "out",
+            "it has denoise_color, denoise_grey, learned_map, mri, proximal_net, random_projections, restore_grey",
+        ),
         ("broken.yaml", "out", "is not YAML"),
         ("tiny.yaml", "/proc/out", "/proc/out cannot be made"),
         ("tiny.yaml", "tiny.yaml", "tiny.yaml cannot be made"),

@@ -66,16 +66,26 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Denoising:
-    """y = x + sigma n, not clipped, with sigma (grey levels of 255) drawn for each patch from [low, high]."""
+    """y = x + sigma n, with sigma (grey levels of 255) drawn for each patch from [low, high].
+
+    A share ``quantised`` of the patches, drawn at random, is then clipped to [0, 1] and rounded to 8 bits, as noise in
+    files is.
+    """
 
     patches: Patches
     low: float = 1.0
     high: float = 55.0
+    quantised: float = 0.0
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
-        return _measured(target, Identity(), _uniform(self.low, self.high, len(target), generator) / 255, generator)
+        noise = _uniform(self.low, self.high, len(target), generator) / 255
+        y = _add_noise(target, noise, generator)
+        if self.quantised > 0:
+            chosen = torch.rand(len(target), generator=generator) < self.quantised
+            y = torch.where(chosen.reshape(-1, 1, 1, 1), (255 * y.clamp(0, 1)).round() / 255, y)
+        return InverseProblem(Identity(), y, noise), target
 
 
 @dataclass(frozen=True, eq=False)

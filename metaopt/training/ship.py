@@ -39,8 +39,11 @@ def ship(folder: Path, package: Path = SHIPPED) -> str:
     candidate, name = folder / f"{card['name']}.safetensors", card["name"]
     save_tensors(candidate, half, {})
     shutil.copy(folder / "weights.json", candidate.with_suffix(".json"))
-    task = build(card["recipe"]["validation"])
-    batches = build({**(card["recipe"].get("watch") or {}), "call": WATCH}).batches
+    recipe = card.get("recipe") or {}
+    if "validation" not in recipe:
+        raise MetaoptError(f"The recipe of {name} has no validation task, so nothing says which weights are better.")
+    task = build(recipe["validation"])
+    batches = build({**(recipe.get("watch") or {}), "call": WATCH}).batches
     new = validation_loss(load(candidate), task, batches)
     there = package / f"{name}.safetensors"
     old = validation_loss(load(there), task, batches) if there.exists() else None

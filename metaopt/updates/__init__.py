@@ -1,5 +1,6 @@
 """Updates: rules that turn a gradient into a change of x."""
 
+from .ablation import WithoutEstimate, WithoutMemory
 from .adam import Adam, AdamW
 from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
@@ -24,5 +25,7 @@ __all__ = [
     "Sgd",
     "TorchOptim",
     "Update",
+    "WithoutEstimate",
+    "WithoutMemory",
     "Writer",
 ]

@@ -109,6 +109,16 @@ def test_noise_levels_are_uniform_between_their_bounds_and_each_patch_has_its_ow
     assert abs(levels.mean() - 20) < 5 * 20 / math.sqrt(12 * 400)
 
 
+def test_a_share_of_the_patches_is_clipped_and_rounded_like_files() -> None:
+    whole, share, none = (
+        Denoising(Patches(pictures(), 16, 200), 40, 50, quantised=q).sample(0)[0].y for q in (1.0, 0.5, 0.0)
+    )
+    torch.testing.assert_close(255 * whole, (255 * none).clamp(0, 255).round(), rtol=0, atol=1e-4)
+    rounded = (share == whole).flatten(1).all(1)
+    assert torch.equal(share[~rounded], none[~rounded])
+    assert abs(float(rounded.float().mean()) - 0.5) < 5 * 0.5 / 200**0.5
+
+
 def test_each_patch_keeps_a_share_of_its_own_of_its_pixels() -> None:
     problem, target = Inpainting(Patches(pictures(), 32, 60), low=0.2, high=0.6).sample(0)
     shares = problem.operator(torch.ones_like(target)).mean((1, 2, 3))

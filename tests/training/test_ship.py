@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from metaopt.core import MetaoptError
 from metaopt.models import load, read_card
 from metaopt.models.weights import load_tensors, save_tensors
 from metaopt.training import run_recipe
@@ -47,3 +49,11 @@ def test_an_unfinished_training_is_a_sentence(tmp_path: Path, capsys: pytest.Cap
         main([str(tmp_path)])
     assert stop.value.code == 2
     assert "need their card beside them" in capsys.readouterr().err
+
+
+def test_weights_of_a_recipe_without_validation_cannot_be_compared(finished: Path, tmp_path: Path) -> None:
+    card = finished / "weights.json"
+    recipe = {key: value for key, value in read_card(finished / "weights.safetensors").items() if key != "recipe"}
+    card.write_text(json.dumps(recipe | {"recipe": {}}))
+    with pytest.raises(MetaoptError, match="r has no validation task"):
+        ship(finished, tmp_path)
