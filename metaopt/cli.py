@@ -97,6 +97,8 @@ def _train(arguments: Any) -> None:
     recipe = find_recipe(arguments.recipe)
     folder = arguments.out or Path("runs") / recipe.stem
     result = run_recipe(recipe, folder)
+    if int(os.environ.get("RANK", "0")):  # under torchrun one process speaks for all
+        return
     print(f"{result['updates']} updates in {result['minutes']:.1f} minutes; weights in {folder}/weights.safetensors")
 
 

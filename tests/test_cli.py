@@ -241,6 +241,17 @@ def test_a_training_that_cannot_begin_is_a_sentence(
     assert words in sentence(capsys)
 
 
+@pytest.mark.parametrize(("rank", "lines"), [(None, 1), ("0", 1), ("1", 0)])
+def test_under_torchrun_one_process_speaks_for_all(
+    rank: str | None, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("metaopt.training.run_recipe", lambda *_: {"updates": 3, "minutes": 0.1})
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    assert main(["train", "mri", "--out", "nowhere"]) == 0
+    assert capsys.readouterr().out.count("\n") == lines
+
+
 @pytest.mark.parametrize(("sigma", "warned"), [("60", True), ("0.5", True), ("55", False)])
 def test_a_noise_level_of_no_training_is_served_with_a_sentence_that_says_the_range(
     tmp_path: Path, sigma: str, warned: bool
