@@ -122,8 +122,8 @@ def astronaut_from_projections() -> Exhibit:
     y = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(SEED)) / 255
     problem = InverseProblem(operator, y, 1 / 255, guess=0.5).normalized()
     rivals = {
-        "total variation": (lambda w: TotalVariation(w, inner=10), 120, 340.0),
-        "wavelets": (lambda w: Wavelet(w, shifts=4), 80, 1300.0),
+        "total variation": (lambda w: TotalVariation(w, inner=10), 240, 240.0),
+        "wavelets": (lambda w: Wavelet(w, shifts=4), 80, 1840.0),
     }
     return Exhibit(
         "Random projections",
