@@ -128,8 +128,8 @@ def astronaut_from_projections() -> Exhibit:
     return Exhibit(
         "Random projections",
         "scikit-image's astronaut, 256 x 256: every 32 x 32 square is measured by 256 random Gaussian projections of "
-        "its 1024 pixels, with noise of one grey level. All methods start from the same guess, middle grey corrected by "
-        "the measurement.",
+        "its 1024 pixels, with noise of one grey level. All methods start from the same guess, a middle grey that the "
+        "measurement corrects.",
         "random_projections",
         problem,
         target,
