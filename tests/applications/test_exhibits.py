@@ -49,7 +49,9 @@ def test_the_astronaut_is_projected_to_a_quarter_of_its_pixels() -> None:
     exhibit = demo.astronaut_from_projections()
     assert exhibit.problem.y.shape == (1, 64, 256)
     noise = exhibit.problem.y - exhibit.problem.operator(exhibit.target)
-    assert abs(float(noise.std()) * 255 - 1) < 0.05
+    level = float(exhibit.problem.noise)
+    assert abs(float(noise.std()) / level - 1) < 0.05
+    assert abs(1 / 255 / level - 3) < 0.15, "one grey level, over the norm 1 + sqrt(1024 / 256) of such a matrix"
     assert 0 <= exhibit.target.min() < exhibit.target.max() <= 1
 
 
