@@ -64,7 +64,7 @@ class InverseProblem:
             return guess + self.operator.adjoint(self.y - self.operator(guess))
 
     def normalized(self, iterations: int = 50) -> InverseProblem:
-        """The same problem in units of the measurement in which |A| = 1: A, y and noise over |A|, by power iteration.
+        """The same problem in units in which ``|A| = 1``: A, y and noise over the norm of A, by power iteration.
 
         Energy and gradient are the same functions of x. But the start A^H y and noise^2 times the gradient, which
         trained machines see, no longer depend on how the measurement was scaled.

@@ -187,8 +187,8 @@ class RandomProjections:
     """y = A x + noise n, where A is drawn anew for every batch and acts on each ``block`` x ``block`` square alike.
 
     The ensemble (Gaussian, +-1 Bernoulli, rows of the Fourier transform) is drawn with equal probability and the ratio
-    of measurements to pixels uniformly from [low, high]. The problem is in units in which |A| = 1
-    (:meth:`InverseProblem.normalized`), because |A| is another for every ratio, and its first guess is middle grey.
+    of measurements to pixels uniformly from [low, high]. The problem is in units in which ``|A| = 1``
+    (:meth:`InverseProblem.normalized`), because the norm of A is another for every ratio, and its first guess is middle grey.
     """
 
     patches: Patches
