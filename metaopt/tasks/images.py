@@ -188,7 +188,8 @@ class RandomProjections:
 
     The ensemble (Gaussian, +-1 Bernoulli, rows of the Fourier transform) is drawn with equal probability and the ratio
     of measurements to pixels uniformly from [low, high]. The problem is in units in which ``|A| = 1``
-    (:meth:`InverseProblem.normalized`), because the norm of A is another for every ratio, and its first guess is middle grey.
+    (:meth:`InverseProblem.normalized`), because the norm of A is another for every ratio; its first guess is middle
+    grey.
     """
 
     patches: Patches
