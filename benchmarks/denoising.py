@@ -21,8 +21,21 @@ from torch import Tensor
 import metaopt as mo
 from metaopt.models import load, read_card
 
-from .imaging import crops, curve, mean_quality, pictures, published, take_data, total_variation, tuned
-from .memory import peak_of
+from .imaging import (
+    Method,
+    Pairs,
+    crops,
+    curve,
+    machine,
+    mean_quality,
+    measured,
+    pictures,
+    published,
+    row,
+    take_data,
+    total_variation,
+    tuned,
+)
 from .report import Rows, parse_options, table, write_results
 
 FULL = {"sigmas": (15, 25, 50), "every": 1, "few": 8, "tuning": 10, "steps": 8}
@@ -37,10 +50,9 @@ PUBLISHED = {  # BSD68, noise not clipped
     "DnCNN-B": (31.61, 29.16, 26.23),
 }
 SHOWN = ["set", "noise", "sigma", "method", "pictures", "psnr", "ssim", "seconds", "GiB"]
-Denoiser = Callable[[mo.InverseProblem], Tensor]
 
 
-def noisy(targets: Sequence[Tensor], sigma: float, quantised: bool = False) -> list[tuple[mo.InverseProblem, Tensor]]:
+def noisy(targets: Sequence[Tensor], sigma: float, quantised: bool = False) -> Pairs:
     """Picture i of every set has noise of seed i."""
     pairs = []
     for i, target in enumerate(targets):
@@ -78,17 +90,7 @@ CLASSICAL: dict[str, tuple[Callable[[float, mo.InverseProblem], Tensor], float]]
 }
 
 
-def machine(weights: str, steps: int | None = None) -> Denoiser:
-    net = load(weights)
-
-    @torch.inference_mode()
-    def run(problem: mo.InverseProblem) -> Tensor:
-        return net(problem, steps=steps).final
-
-    return run
-
-
-def in_bfloat16(run: Denoiser) -> Denoiser:
+def in_bfloat16(run: Method) -> Method:
     """The networks alone; the model of the measurement stays in single precision."""
 
     def lower(problem: mo.InverseProblem) -> Tensor:
@@ -98,19 +100,7 @@ def in_bfloat16(run: Denoiser) -> Denoiser:
     return lower
 
 
-def row(run: Denoiser, pairs: Sequence[tuple[mo.InverseProblem, Tensor]]) -> dict[str, float]:
-    """Mean quality, and time and memory of a picture (medians; the first has warmed up)."""
-    run(pairs[0][0])
-    _, peak = peak_of(lambda: run(pairs[0][0]))
-    estimates, seconds = [], []
-    for problem, target in pairs:
-        begin = time.perf_counter()
-        estimates.append((run(problem), target))
-        seconds.append(time.perf_counter() - begin)
-    return {**mean_quality(estimates), "seconds": statistics.median(seconds), "GiB": peak}
-
-
-def speed(first: Denoiser, second: Denoiser, pairs: Sequence[tuple[mo.InverseProblem, Tensor]]) -> dict[str, Any]:
+def speed(first: Method, second: Method, pairs: Pairs) -> dict[str, Any]:
     """Both on every picture in turn: the second's row, and its time over the first's (median and quartiles)."""
     ratios, estimates, seconds = [], [], []
     for run in (first, second):
@@ -141,28 +131,19 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
         weight = tuned(run, held, start)
         return {**row(lambda problem: run(weight, problem), pairs), "weight": weight}
 
-    def rim() -> dict[str, Any]:
-        return {**row(machine(weights), pairs), **curve(load(weights), pairs, size["steps"])}
-
+    rim = machine(weights)
     methods: dict[str, Callable[[], dict[str, Any]]] = {
         "noisy": lambda: mean_quality((problem.y, target) for problem, target in pairs),
         **{method: lambda method=method: classical(method) for method in CLASSICAL},
-        "RIM": rim,
+        "RIM": lambda: {**row(rim, pairs), **curve(load(weights), pairs, size["steps"])},
         "RIM, 3 steps": lambda: row(machine(weights, 3), pairs),
-        "RIM, bfloat16": lambda: row(in_bfloat16(machine(weights)), pairs),
-        "RIM, few": lambda: mean_quality((machine(weights)(p), t) for p, t in few),
-        "BM3D, few": lambda: speed(machine(weights), bm3d, few),
+        "RIM, bfloat16": lambda: row(in_bfloat16(rim), pairs),
+        "RIM, few": lambda: mean_quality((rim(problem), target) for problem, target in few),
+        "BM3D, few": lambda: speed(rim, bm3d, few),
     }
     if grey:
         methods["MAP, learned prior"] = lambda: row(machine(LEARNED_PRIOR), pairs)
-    found = []
-    for method, compute in methods.items():
-        kind = "8 bit" if quantised else "as it is"
-        one = saved.get(f"{name} {kind} {sigma} {method}", compute)
-        count = len(few) if method.endswith("few") else len(pairs)
-        found.append({"set": name, "noise": kind, "sigma": sigma, "method": method, "pictures": count, **one})
-        print(f"{name}, {kind}, sigma {sigma}, {method}: {one['psnr']:.2f} dB", flush=True)
-    return found
+    return measured({"set": name, "noise": "8 bit" if quantised else "as it is", "sigma": sigma}, methods, saved)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ from metaopt.applications.classical import best_weight
 from metaopt.core import Unrolled
 from metaopt.data import read_pictures
 from metaopt.metrics import psnr, ssim
+from metaopt.models import load
+
+from .memory import peak_of
+from .report import Rows
 
 VALIDATION = "natural/bsds500_extra"  # where weights of classical rivals are chosen; no test picture
+Method = Callable[[mo.InverseProblem], Tensor]
 Pairs = Sequence[tuple[Any, Tensor]]  # of a problem and its target
 
 
@@ -54,14 +60,37 @@ def tuned(run: Callable[[float, Any], Tensor], pairs: Pairs, start: float, ratio
     """The weight with the highest mean PSNR of ``run(weight, problem)`` over the pairs, inside its grid."""
 
     def score(weight: float) -> float:
-        return statistics.mean(quality(run(weight, problem), target)[0] for problem, target in pairs)
+        return statistics.mean(float(psnr(run(weight, problem).clamp(0, 1), target)) for problem, target in pairs)
 
     return best_weight(score, start, ratio)[0]
 
 
 def mean_quality(estimates: Iterable[tuple[Tensor, Tensor]], border: int = 0) -> dict[str, float]:
     scores = [quality(estimate, target, border) for estimate, target in estimates]
-    return {"psnr": statistics.mean(s[0] for s in scores), "ssim": statistics.mean(s[1] for s in scores)}
+    psnrs, ssims = zip(*scores, strict=True)
+    return {"psnr": statistics.mean(psnrs), "ssim": statistics.mean(ssims), "pictures": len(scores)}
+
+
+def machine(weights: str, steps: int | None = None) -> Method:
+    net = load(weights)
+
+    @torch.inference_mode()
+    def run(problem: mo.InverseProblem) -> Tensor:
+        return net(problem, steps=steps).final
+
+    return run
+
+
+def row(run: Method, pairs: Pairs, border: int = 0) -> dict[str, float]:
+    """Mean quality, and time and memory of a picture (medians; the first has warmed up)."""
+    run(pairs[0][0])
+    _, peak = peak_of(lambda: run(pairs[0][0]))
+    estimates, seconds = [], []
+    for problem, target in pairs:
+        begin = time.perf_counter()
+        estimates.append((run(problem), target))
+        seconds.append(time.perf_counter() - begin)
+    return {**mean_quality(estimates, border), "seconds": statistics.median(seconds), "GiB": peak}
 
 
 @torch.inference_mode()
@@ -86,6 +115,17 @@ def total_variation(steps: int, inner: int = 10) -> Callable[[float, mo.InverseP
         return mo.unroll(mo.Fista(prior, mo.step_size_for(problem)), steps, keep="last")(problem).final
 
     return run
+
+
+def measured(
+    labels: Mapping[str, Any], methods: Mapping[str, Callable[[], dict[str, Any]]], saved: Rows
+) -> list[dict[str, Any]]:
+    """A row for each method, with what ``labels`` say of all of them; those that are saved are not computed again."""
+    where, rows = " ".join(str(label) for label in labels.values()), []
+    for method, compute in methods.items():
+        rows.append({**labels, "method": method, **saved.get(f"{where} {method}", compute)})
+        print(f"{where} {method}: {rows[-1]['psnr']:.2f} dB", flush=True)
+    return rows
 
 
 def published(rows: Mapping[str, Sequence[float]], settings: Sequence[Any], name: str) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ other pictures, for each factor. Figures marked as published are others', on Set
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import metaopt as mo
+from metaopt.applications.pictures import LUMINANCE
 from metaopt.models import load, read_card
 from metaopt.tasks import shrinking
 
-from .imaging import Pairs, crops, curve, mean_quality, pictures, published, take_data, total_variation, tuned
+from .imaging import crops, curve, machine, measured, pictures, published, row, take_data, total_variation, tuned
 from .report import Rows, parse_options, table, write_results
 
 FULL = {"factors": (2, 3, 4), "every": 1, "tuning": 12, "fista": 60}
@@ -33,13 +33,12 @@ PUBLISHED = {  # Set5; arXiv:1508.02848 and 1511.04587
     "TNRD": (36.86, 33.18, 30.85),
     "VDSR": (37.56, 33.67, 31.35),
 }
-LUMINANCE = torch.tensor([65.481, 128.553, 24.966]) / 255
 SHOWN = ["set", "factor", "method", "psnr", "ssim", "seconds"]
 
 
 def luminance(colour: Tensor) -> Tensor:
     """(1, 3, H, W) in [0, 1] to (1, 1, H, W) in [16/255, 235/255]."""
-    return torch.einsum("bchw,c->bhw", colour, LUMINANCE)[:, None] + 16 / 255
+    return (16 + 219 * torch.einsum("bchw,c->bhw", colour, LUMINANCE.to(colour))[:, None]) / 255
 
 
 def shrunk(target: Tensor, factor: int) -> tuple[mo.InverseProblem, Tensor]:
@@ -50,52 +49,31 @@ def shrunk(target: Tensor, factor: int) -> tuple[mo.InverseProblem, Tensor]:
     return mo.InverseProblem(operator, operator(target), factor * NOISE), target
 
 
-def interpolated(problem: mo.InverseProblem, target: Tensor, factor: int, mode: str) -> Tensor:
+def interpolated(problem: mo.InverseProblem, factor: int, mode: str) -> Tensor:
     options = {"antialias": True} if mode == "bicubic" else {}
-    return F.interpolate(problem.y / factor, size=target.shape[-2:], mode=mode, **options)
-
-
-def classical(pairs: Pairs, factor: int, border: int, run: Callable[[Any, Tensor], Tensor]) -> dict[str, float]:
-    begin = time.perf_counter()
-    estimates = [run(problem, target) for problem, target in pairs]
-    seconds = (time.perf_counter() - begin) / len(pairs)
-    targets = [target for _, target in pairs]
-    return {**mean_quality(zip(estimates, targets, strict=True), border), "seconds": seconds}
-
-
-def machine_row(pairs: Pairs, factor: int) -> dict[str, Any]:
-    """After the steps of training, and the curve up to twice as many. ``seconds``: of the steps of training."""
-    net, trained = load(WEIGHTS), read_card(WEIGHTS)["trained_steps"]
-    with torch.inference_mode():
-        begin = time.perf_counter()
-        for problem, _ in pairs:
-            net(problem, steps=trained)
-        seconds = (time.perf_counter() - begin) / len(pairs)
-    at = curve(net, pairs, 2 * trained, factor)
-    return {"psnr": at["psnr_at"][trained], "ssim": at["ssim_at"][trained], "seconds": seconds, "steps": trained, **at}
+    return F.interpolate(problem.y / factor, scale_factor=factor, mode=mode, **options)
 
 
 def rows_of(name: str, factor: int, size: dict[str, Any], saved: Rows) -> list[dict[str, Any]]:
     folder, thinned = SETS[name]
     pairs = [shrunk(luminance(p), factor) for p in pictures(folder, False, size["every"] if thinned else 1)]
-    run = total_variation(size["fista"])
+    run, trained = total_variation(size["fista"]), read_card(WEIGHTS)["trained_steps"]
 
     def tv() -> dict[str, float]:
         held = [shrunk(luminance(c), factor) for c in crops(size["tuning"], 120, grey=False)]
         weight = tuned(run, held, start=30.0, ratio=2.0)
-        return {**classical(pairs, factor, factor, lambda p, _: run(weight, p)), "weight": weight}
+        return {**row(lambda problem: run(weight, problem), pairs, factor), "weight": weight}
 
     methods: dict[str, Callable[[], dict[str, Any]]] = {
-        mode: lambda mode=mode: classical(pairs, factor, factor, lambda p, t: interpolated(p, t, factor, mode))
+        mode: lambda mode=mode: row(lambda problem: interpolated(problem, factor, mode), pairs, factor)
         for mode in ("nearest", "bicubic")
     }
-    methods |= {"total variation": tv, "RIM": lambda: machine_row(pairs, factor)}
-    found = []
-    for method, compute in methods.items():
-        row = saved.get(f"{name} {factor} {method}", compute)
-        found.append({"set": name, "factor": factor, "method": method, "pictures": len(pairs), **row})
-        print(f"{name} x{factor} {method}: {row['psnr']:.2f} dB", flush=True)
-    return found
+    methods["total variation"] = tv
+    methods["RIM"] = lambda: {
+        **row(machine(WEIGHTS), pairs, factor),
+        **curve(load(WEIGHTS), pairs, 2 * trained, factor),
+    }
+    return measured({"set": name, "factor": factor}, methods, saved)
 
 
 def main() -> None:

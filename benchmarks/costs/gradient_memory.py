@@ -77,16 +77,12 @@ def run_alone(strategy: str, steps: int, size: int) -> dict[str, float]:
     problem = mo.InverseProblem(mo.operators.Identity(), target + 0.1 * torch.randn_like(target))
     state = sum(t.numel() * t.element_size() for t in mo.tree.leaves(net.algorithm.init(problem)))
     take_gradient(net, problem, target, steps=1)
-    seconds = 0.0
 
-    def timed() -> mo.Trajectory:
-        nonlocal seconds
+    def timed() -> tuple[mo.Trajectory, float]:
         begin = time.perf_counter()
-        trajectory = take_gradient(net, problem, target, steps)
-        seconds = time.perf_counter() - begin
-        return trajectory
+        return take_gradient(net, problem, target, steps), time.perf_counter() - begin
 
-    trajectory, peak = peak_of(timed)
+    (trajectory, seconds), peak = peak_of(timed)
     drift = trajectory.report.backward_residual
     measured = {"state": state / GIB, "peak": peak, "seconds": seconds}
     return measured if drift is None else {**measured, "drift": drift}

@@ -89,8 +89,10 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
         return ProximalGradientState(problem.start())
 
     def step(self, problem: Any, state: ProximalGradientState, k: int) -> ProximalGradientState:
-        unit = noise_variance(problem, state.x) if self.relative else 1
-        return ProximalGradientState(_forward_backward(self, problem, state.x, k, unit))
+        step = self.step_size(k)
+        if self.relative:
+            step = noise_variance(problem, state.x) * step
+        return ProximalGradientState(_forward_backward(self.prior(k), problem, state.x, step, k))
 
     def readout(self, problem: Any, state: ProximalGradientState) -> Tensor:
         return state.x
@@ -124,17 +126,16 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
         return FistaState(x, x)
 
     def step(self, problem: Any, state: FistaState, k: int) -> FistaState:
-        x = _forward_backward(self, problem, state.ahead, k, 1)
+        x = _forward_backward(self.prior(k), problem, state.ahead, self.step_size(k), k)
         return FistaState(x, x + k / (k + 3) * (x - state.x))
 
     def readout(self, problem: Any, state: FistaState) -> Tensor:
         return state.x
 
 
-def _forward_backward(algorithm: ProximalGradient | Fista, problem: Any, x: Tensor, k: int, unit: Any) -> Tensor:
+def _forward_backward(prior: Any, problem: Any, x: Tensor, step: Tensor, k: int) -> Tensor:
     """Forward along the problem's gradient, backward by the prior's prox."""
-    step = unit * algorithm.step_size(k)
-    return algorithm.prior(k).prox(x - step * verbs.at(problem, k).gradient(x), step, k)
+    return prior.prox(x - step * verbs.at(problem, k).gradient(x), step, k)
 
 
 def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:

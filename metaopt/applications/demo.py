@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ..files import make_folder
 from ..metrics import magnitude, psnr, ssim
 from ..models import load, read_card
-from ..operators import Blocks, Fourier, Identity, gaussian_mask, gaussian_projection
+from ..operators import Fourier, Identity, gaussian_mask, gaussian_projection
 from ..problems import InverseProblem, TotalVariation, Wavelet
 from ..report import Rival, Row, Section, Walk, save_strips, write_page
-from ..tasks import smooth_phase
+from ..tasks import block_projection, smooth_phase
 from .classical import Tuned, tuned_map
 
 SIGMA = 25 / 255  # of the noise on the camera picture, not clipped
@@ -117,7 +117,7 @@ def astronaut_from_projections() -> Exhibit:
     from skimage import color, data
 
     target = torch.as_tensor(color.rgb2gray(data.astronaut())[:256, 96:352]).float()[None, None].contiguous()
-    operator = gaussian_projection(round(RATIO * BLOCK**2), (1, BLOCK, BLOCK), SEED) @ Blocks((1, 256, 256), BLOCK)
+    operator = block_projection(gaussian_projection, RATIO, (1, 256, 256), BLOCK, SEED)
     clean = operator(target)
     y = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(SEED)) / 255
     problem = InverseProblem(operator, y, 1 / 255, guess=0.5).normalized()

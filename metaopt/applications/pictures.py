@@ -38,8 +38,7 @@ def denoise(pixels: Tensor, sigma: float, net: Unrolled, steps: int | None = Non
     def problem(channels: Tensor, window: Window) -> InverseProblem:
         return InverseProblem(Identity(), channels[(None, ..., *window)], noise)
 
-    shape = (pixels.shape[-2], pixels.shape[-1])
-    return _restored(pixels, problem, net, steps, _tiling(net, steps, shape, tile), shape)
+    return _restored(pixels, problem, net, steps, tile)
 
 
 @torch.inference_mode()
@@ -64,8 +63,7 @@ def upscale(
         operator = shrinking(tuple(s.stop - s.start for s in window), factor, dtype=pixels.dtype)
         return InverseProblem(operator, factor * channels[(None, ..., *small)], level)
 
-    shape = (factor * pixels.shape[-2], factor * pixels.shape[-1])
-    return _restored(pixels, problem, net, steps, _tiling(net, steps, shape, tile, 4 * factor, factor), shape)
+    return _restored(pixels, problem, net, steps, tile, factor, reach=4 * factor)
 
 
 @torch.inference_mode()
@@ -87,8 +85,7 @@ def inpaint(
         here = known[window]
         return InverseProblem(Mask(here), here * channels[(None, ..., *window)], level)
 
-    shape = (pixels.shape[-2], pixels.shape[-1])
-    filled = _restored(pixels, problem, net, steps, _tiling(net, steps, shape, tile), shape)
+    filled = _restored(pixels, problem, net, steps, tile)
     return torch.where(missing, filled, pixels)
 
 
@@ -153,8 +150,15 @@ Problem = Callable[[Tensor, Window], InverseProblem]  # of some channels, at a w
 
 
 def _restored(
-    pixels: Tensor, problem: Problem, net: Unrolled, steps: int | None, tiling: Tiling, shape: tuple[int, int]
+    pixels: Tensor,
+    problem: Problem,
+    net: Unrolled,
+    steps: int | None,
+    tile: int,
+    factor: int = 1,
+    reach: int = 0,
 ) -> Tensor:
+    """The result, ``factor`` times as large as ``pixels``; ``reach`` is the operator's (see :func:`tiling_for`)."""
     if steps is not None and steps < 1:
         raise MetaoptError(f"steps must be at least 1, but got {steps}: without a step nothing is restored.")
     width = getattr(cell_of(net), "channels", 1)
@@ -162,17 +166,12 @@ def _restored(
         raise MetaoptError(
             f"These weights are for pictures of {width} channels, but this one has {len(pixels)}; give others."
         )
+    shape = (factor * pixels.shape[-2], factor * pixels.shape[-1])
+    tiling = tiling_for(net, steps, tile, reach, factor) if max(shape) > tile else Tiling(max(shape), 0)
     groups = pixels.split(width)
     return torch.cat(
         [tiled(lambda w, g=g: net(problem(g, w), steps=steps).final[0], shape, tiling) for g in groups]
     ).clamp(0, 1)
-
-
-def _tiling(
-    net: Unrolled, steps: int | None, shape: tuple[int, int], tile: int, reach: int = 0, cell: int = 1
-) -> Tiling:
-    """One piece where that is enough. ``reach`` and ``cell`` are the operator's (see :func:`tiling_for`)."""
-    return tiling_for(net, steps, tile, reach, cell) if max(shape) > tile else Tiling(max(shape), 0)
 
 
 def _level(name: str, noise: float) -> Tensor:

@@ -57,11 +57,9 @@ class InverseProblem:
     def start(self) -> Tensor:
         """The first estimate, A^H y, or guess + A^H (y - A guess)."""
         with self._full_precision():
-            adjoint = self.operator.adjoint(self.y)
             if self.guess is None:
-                return adjoint
-            guess = self.guess.expand_as(adjoint)
-            return guess + self.operator.adjoint(self.y - self.operator(guess))
+                return self.operator.adjoint(self.y)
+            return self.guess + self.operator.adjoint(self.y - self.operator(self.guess))
 
     def normalized(self, iterations: int = 50) -> InverseProblem:
         """The same problem in units in which ``|A| = 1``: A, y and noise over the norm of A, by power iteration.
@@ -105,14 +103,14 @@ class InverseProblem:
 def _check_guess(guess: Any, adjoint: Tensor) -> Tensor:
     tensor = torch.as_tensor(guess, dtype=adjoint.dtype, device=adjoint.device)
     try:
-        fits = torch.broadcast_shapes(tensor.shape, adjoint.shape) == adjoint.shape
+        guess = tensor.expand_as(adjoint)
     except RuntimeError:
-        fits = False
-    if not fits:
-        raise MetaoptError(f"The guess {tree.describe(tensor)} does not broadcast to x, {tree.describe(adjoint)}.")
+        raise MetaoptError(
+            f"The guess {tree.describe(tensor)} does not broadcast to x, {tree.describe(adjoint)}."
+        ) from None
     if not bool(torch.isfinite(tensor).all()):
         raise MetaoptError("The guess holds values that are NaN or infinite; leave it out where nothing is known.")
-    return tensor
+    return guess
 
 
 def _check_noise(noise: Any, y: Tensor) -> Tensor:

@@ -206,8 +206,8 @@ class RandomProjections:
         ratio = float(_uniform(self.low, self.high, 1, generator))
         operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, seed)
         noise = _levels(self.noise, len(target), generator)
-        y = _add_noise(operator(target), noise, generator)
-        return InverseProblem(operator, y, noise, guess=0.5).normalized(iterations=20), target
+        problem, _ = _measured(target, operator, noise, generator, guess=0.5)
+        return problem.normalized(iterations=20), target
 
 
 def block_projection(
@@ -243,10 +243,10 @@ def _blots(shares: Tensor, shape: tuple[int, ...], grain: int, generator: torch.
 
 
 def _measured(
-    target: Tensor, operator: Operator, noise: Tensor, generator: torch.Generator
+    target: Tensor, operator: Operator, noise: Tensor, generator: torch.Generator, guess: float | None = None
 ) -> tuple[InverseProblem, Tensor]:
     """The problem y = A target + noise n, and its target."""
-    return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise), target
+    return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise, guess=guess), target
 
 
 def _add_noise(clean: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:

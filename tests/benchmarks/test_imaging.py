@@ -16,7 +16,7 @@ from benchmarks import denoising, imaging, super_resolution
 from benchmarks.memory import peak_of
 from metaopt.metrics import psnr
 
-DATA = os.environ.get("METAOPT_DATA", "")
+DATA = Path(os.environ.get("METAOPT_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def picture(side: int = 48, channels: int = 1) -> Tensor:
@@ -77,15 +77,15 @@ def test_the_luminance_is_that_of_scikit_image() -> None:
     )
 
 
-@pytest.mark.skipif(not Path(DATA, "natural/set5").is_dir(), reason="METAOPT_DATA has no natural/set5")
+@pytest.mark.skipif(not (DATA / "natural/set5").is_dir(), reason=f"there is no {DATA}/natural/set5")
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_bicubic_interpolation_of_set5_has_its_published_psnr(factor: int) -> None:
+def test_bicubic_interpolation_of_set5_has_its_published_psnr(factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Published figures round the picture to 8 bits."""
+    monkeypatch.setenv("METAOPT_DATA", str(DATA))
     pairs = [
         super_resolution.shrunk(super_resolution.luminance(p), factor) for p in imaging.pictures("natural/set5", False)
     ]
-    run = super_resolution.interpolated
-    found = super_resolution.classical(pairs, factor, factor, lambda p, t: run(p, t, factor, "bicubic"))["psnr"]
+    found = imaging.row(lambda p: super_resolution.interpolated(p, factor, "bicubic"), pairs, factor)["psnr"]
     assert found == pytest.approx(super_resolution.PUBLISHED["bicubic"][factor - 2], abs=0.06)
 
 
@@ -112,9 +112,9 @@ def test_every_classical_rival_and_the_machine_denoise() -> None:
     pairs = denoising.noisy([picture(64)], 25)
     before = imaging.mean_quality((p.y, t) for p, t in pairs)["psnr"]
     runs = {name: (lambda p, run=run, w=w: run(w, p)) for name, (run, w) in denoising.CLASSICAL.items()}
-    runs |= {"machine": denoising.machine("denoise_grey"), "three steps": denoising.machine("denoise_grey", 3)}
-    runs |= {"lower": denoising.in_bfloat16(denoising.machine("denoise_grey"))}
-    found = {name: denoising.row(run, pairs) for name, run in runs.items()}
+    runs |= {"machine": imaging.machine("denoise_grey"), "three steps": imaging.machine("denoise_grey", 3)}
+    runs |= {"lower": denoising.in_bfloat16(imaging.machine("denoise_grey"))}
+    found = {name: imaging.row(run, pairs) for name, run in runs.items()}
     assert all(row["psnr"] > before + 4 for row in found.values()), found
     assert found["lower"]["psnr"] == pytest.approx(found["machine"]["psnr"], abs=0.1)
     assert all(row["seconds"] > 0 for row in found.values())
@@ -124,7 +124,7 @@ def test_rivals_are_timed_in_turn_on_the_same_pictures() -> None:
     calls: list[str] = []
     pairs = denoising.noisy([picture(), picture(), picture()], 25)
 
-    def method(name: str, work: int) -> denoising.Denoiser:
+    def method(name: str, work: int) -> imaging.Method:
         def run(problem: mo.InverseProblem) -> Tensor:
             calls.append(name)
             sum(range(work))
