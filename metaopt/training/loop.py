@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core import MetaoptError, Unrolled
+from ..core import MetaoptError, Unrolled, tree
 from ..core.tree import describe
 from ..files import make_folder
 from ..losses import Loss, mse, trajectory_loss
@@ -130,11 +131,12 @@ class _Run:
 
     def _batch_loss(self, net: nn.Module, task: Task, seed: int) -> Tensor:
         problem, target = task.sample(seed)
-        low, high = self.settings.steps
-        steps = low + seed % (high - low + 1)
+        steps = self.settings.steps_at(seed)
         context = torch.autocast(target.device.type, torch.bfloat16) if self.settings.bfloat16 else None
         with context or contextlib.nullcontext():
             trajectory = net(problem, steps=steps)
+        learned = [output for output in trajectory.outputs if any(t.requires_grad for t in tree.leaves(output))]
+        trajectory = dataclasses.replace(trajectory, outputs=learned or trajectory.outputs)
         return trajectory_loss(trajectory, target, self.loss, self.settings.weights)
 
     def _stop(self, batches: Sequence[int], loss: float) -> None:

@@ -12,6 +12,7 @@ import torch
 from ..core import MetaoptError
 from .muon import Muon
 
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples are spread evenly over [0, 1) when taken modulo 1
 OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 
 
@@ -47,11 +48,12 @@ class Settings:
     """How to train.
 
     - ``updates``: of the parameters, in total (a resumed run continues towards the same total).
-    - ``steps``: (fewest, most) unrolled steps; every batch draws its own. With ``Truncated(last=fewest)`` the steps
-      before are a start without a graph, which teaches the machine to stay where it is when it is run on.
+    - ``steps``: (fewest, most) unrolled steps; every batch draws its own, uniformly on a logarithmic scale. With
+      ``Truncated(last=fewest)`` the steps before are a start without a graph, which teaches the machine to stay where
+      it is when it is run on.
     - ``clip``: bound on the norm of all gradients together. ``ema``: decay of the averaged weights that are validated
       and shipped. ``batches``: batches whose gradients are averaged in one update.
-    - ``weights``: of the steps in the loss. ``bfloat16``: convolutions and matrix products in bfloat16.
+    - ``weights``: in the loss, of the steps that are differentiated. ``bfloat16``: convolutions and matrix products in bfloat16.
     """
 
     updates: int = 1000
@@ -73,6 +75,11 @@ class Settings:
             raise MetaoptError(f"steps must be (fewest, most) with 1 <= fewest <= most, but got {self.steps!r}.")
         if not isinstance(self.rate, Rate):
             raise MetaoptError(f"rate must be a metaopt.training.Rate, but got {self.rate!r}.")
+
+    def steps_at(self, seed: int) -> int:
+        """How many steps the batch of that seed is unrolled for."""
+        low, high = self.steps
+        return int(low * ((high + 1) / low) ** (seed * GOLDEN % 1))
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,7 @@ def by_hand(settings: Settings) -> tuple[nn.Module, dict[str, torch.Tensor], lis
         for j in range(settings.batches):
             seed = batch_seed(7, u, j)
             problem, target = tiny.Noisy().sample(seed)
-            low, high = settings.steps
-            outputs = net(problem, steps=low + seed % (high - low + 1)).outputs
+            outputs = net(problem, steps=settings.steps_at(seed)).outputs[-2:]  # what Truncated(2) differentiates
             losses.append(sum(mse(x, target) for x in outputs) / len(outputs))
         loss = sum(losses) / len(losses)
         grads = torch.autograd.grad(loss, list(net.parameters()))
@@ -83,6 +82,14 @@ def test_a_training_is_the_one_written_by_hand(tmp_path: Path) -> None:
             assert math.isclose(float(row[key]), value, rel_tol=1e-8), key
     assert max(r["gradient_norm"] for r in records) > settings.clip
     assert math.isclose(result["loss"], records[-1]["loss"], rel_tol=1e-8)
+
+
+def test_every_number_of_steps_comes_up_the_small_ones_more_often() -> None:
+    """Uniform on a logarithmic scale: 5 to 9 as often as 10 to 19."""
+    settings = Settings(steps=(5, 19))
+    drawn = torch.tensor([settings.steps_at(batch_seed(3, u, 0)) for u in range(4000)])
+    assert drawn.unique().tolist() == list(range(5, 20))
+    assert abs(float((drawn < 10).float().mean()) - 0.5) < 0.02
 
 
 def test_validation_is_the_averages_mean_loss_of_the_last_step(tmp_path: Path) -> None:
