@@ -40,6 +40,9 @@ MAY_IMPORT = {
 for _writer in ("data", "report", "models", "tasks", "training", "estimators", "weights"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["files"] = {"core"}
+for _reader in ("models", "training"):
+    MAY_IMPORT[_reader].add("building")
+MAY_IMPORT["building"] = {"core"}
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)

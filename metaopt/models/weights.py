@@ -11,14 +11,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ..building import build
 from ..core import MetaoptError, Unrolled
 from ..files import make_folder, replacing
+from .ablation import without_estimate, without_memory
 from .irim import irim
 from .learned_map import learned_map
 from .proximal_net import proximal_net
 from .rim import rim
 
-KINDS = {"rim": rim, "irim": irim, "learned_map": learned_map, "proximal_net": proximal_net}
+KINDS = {
+    "rim": rim,
+    "irim": irim,
+    "learned_map": learned_map,
+    "proximal_net": proximal_net,
+    "without_estimate": without_estimate,
+    "without_memory": without_memory,
+}
+MODELS = "metaopt.models"
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -56,7 +66,7 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     if kind not in KINDS:
         raise MetaoptError(f"The card of {path} says kind {kind!r}; this version knows {', '.join(KINDS)}.")
     try:
-        net = KINDS[kind](**card["model"])
+        net = KINDS[kind](**build(card["model"], within=MODELS))
     except (MetaoptError, TypeError, ValueError, RuntimeError) as error:
         raise MetaoptError(
             f"The card of {path} describes another model than this version's {kind}: {error}."

@@ -1,8 +1,9 @@
 """Training: one small loop, checkpoints and logs."""
 
+from ..building import build
 from .loop import train, validation_loss
 from .muon import Muon
-from .recipe import build, find_recipe, read_recipe, run_recipe
+from .recipe import find_recipe, read_recipe, run_recipe
 from .settings import Rate, Settings, Watch
 
 __all__ = [

@@ -7,8 +7,6 @@ name of this library with the other entries as keywords; no other name is ever i
 from __future__ import annotations
 
 import datetime
-import importlib
-import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ..building import build
 from ..core import MetaoptError, Unrolled
 from ..files import replacing
 from ..models.weights import read_card
@@ -64,27 +63,6 @@ def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
         raise MetaoptError(f"The entry seed of {path} must be a whole number, not {recipe['seed']!r}.")
 
 
-def build(node: Any) -> Any:
-    """Build what a recipe's entry describes."""
-    if isinstance(node, list):
-        return [build(item) for item in node]
-    if not isinstance(node, Mapping):
-        return node
-    if "call" not in node:
-        return {key: build(value) for key, value in node.items()}
-    function = _public_name(str(node["call"]))
-    keywords = {key: build(value) for key, value in node.items() if key != "call"}
-    signature = inspect.signature(function)
-    try:
-        signature.bind(**keywords)
-    except TypeError as error:
-        raise MetaoptError(f"{node['call']}: {error}; it takes {', '.join(signature.parameters)}.") from error
-    try:
-        return function(**keywords)
-    except (TypeError, ValueError) as error:
-        raise MetaoptError(f"{node['call']} cannot be made of what the recipe says: {error}.") from error
-
-
 def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     """Train by the recipe in ``folder``; called again after an interruption it goes on where the last checkpoint is.
 
@@ -109,7 +87,7 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
 
 def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: str) -> dict[str, Any]:
     """What a reader of the weights must know. The model's entries are the builder's keywords, without the gradient."""
-    model = {key: value for key, value in recipe["model"].items() if key not in ("call", "gradient")}
+    model = {key: value for key, value in _without_gradient(recipe["model"]).items() if key != "call"}
     start = read_card(recipe["start"]) if "start" in recipe else {}
     before = [f"{start.get('name')}: {start.get('updates')} updates in {start.get('minutes')} minutes"] if start else []
     return {
@@ -128,18 +106,11 @@ def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: s
     }
 
 
+def _without_gradient(node: Any) -> Any:
+    """The entry without what says how to differentiate, at every level."""
+    if not isinstance(node, Mapping):
+        return node
+    return {key: _without_gradient(value) for key, value in node.items() if key != "gradient"}
+
+
 SETTINGS, WATCH = (f"metaopt.training.{kind.__name__}" for kind in (Settings, Watch))
-
-
-def _public_name(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
-    if module.split(".")[0] != "metaopt" or attribute.startswith("_"):
-        raise MetaoptError(f"A recipe calls public names of metaopt only, not {name!r}.")
-    try:
-        owner = importlib.import_module(module)
-    except ImportError as error:
-        raise MetaoptError(f"There is no module {module} (asked for by {name!r}).") from error
-    callables = [name for name in getattr(owner, "__all__", ()) if callable(getattr(owner, name))]
-    if attribute not in callables:
-        raise MetaoptError(f"{module} has nothing public to call named {attribute!r}; it has {', '.join(callables)}.")
-    return getattr(owner, attribute)

@@ -2,7 +2,8 @@
 
     python -m metaopt.training.ship runs/denoise_grey
 
-The folder is one that `metaopt train` has finished. Weights are stored in half precision.
+The folder is one that `metaopt train` has finished. Weights are stored in half precision. With --to another folder
+takes the place of the package.
 """
 
 from __future__ import annotations
@@ -13,21 +14,23 @@ import shutil
 import sys
 from pathlib import Path
 
+from ..building import build
 from ..core import MetaoptError
 from ..files import replacing
 from ..models import load, read_card
 from ..models.weights import SHIPPED, load_tensors, save_tensors
 from .loop import validation_loss
-from .recipe import WATCH, build
+from .recipe import WATCH
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a finished training: weights.safetensors and weights.json")
-    folder = parser.parse_args(arguments).folder
+    parser.add_argument("--to", type=Path, default=SHIPPED, help="where they go (default: into the package)")
+    options = parser.parse_args(arguments)
     try:
-        sys.stdout.write(ship(folder) + "\n")
+        sys.stdout.write(ship(options.folder, options.to) + "\n")
     except MetaoptError as error:
         parser.exit(2, f"{error}\n")
 

@@ -1,0 +1,45 @@
+"""Objects from what a recipe or a card says of them: mappings whose key ``call`` is a public name of the package."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from .core import MetaoptError
+
+
+def build(node: Any, within: str = "metaopt") -> Any:
+    """Build what an entry describes, by calls of public names ``within`` a package only."""
+    if isinstance(node, list):
+        return [build(item, within) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    if "call" not in node:
+        return {key: build(value, within) for key, value in node.items()}
+    function = _public_name(str(node["call"]), within)
+    keywords = {key: build(value, within) for key, value in node.items() if key != "call"}
+    signature = inspect.signature(function)
+    try:
+        signature.bind(**keywords)
+    except TypeError as error:
+        raise MetaoptError(f"{node['call']}: {error}; it takes {', '.join(signature.parameters)}.") from error
+    try:
+        return function(**keywords)
+    except (TypeError, ValueError) as error:
+        raise MetaoptError(f"{node['call']} cannot be made of what the recipe says: {error}.") from error
+
+
+def _public_name(name: str, within: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    if not f"{module}.".startswith(f"{within}.") or attribute.startswith("_"):
+        raise MetaoptError(f"What is built here calls public names of {within} only, not {name!r}.")
+    try:
+        owner = importlib.import_module(module)
+    except ImportError as error:
+        raise MetaoptError(f"There is no module {module} (asked for by {name!r}).") from error
+    callables = [name for name in getattr(owner, "__all__", ()) if callable(getattr(owner, name))]
+    if attribute not in callables:
+        raise MetaoptError(f"{module} has nothing public to call named {attribute!r}; it has {', '.join(callables)}.")
+    return getattr(owner, attribute)
