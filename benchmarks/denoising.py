@@ -26,6 +26,7 @@ from .imaging import (
     Pairs,
     crops,
     curve,
+    in_bfloat16,
     machine,
     mean_quality,
     measured,
@@ -88,16 +89,6 @@ CLASSICAL: dict[str, tuple[Callable[[float, mo.InverseProblem], Tensor], float]]
     "total variation": (total_variation(1, inner=60), 8.0),
     "non-local means": (non_local_means, 0.8),
 }
-
-
-def in_bfloat16(run: Method) -> Method:
-    """The networks alone; the model of the measurement stays in single precision."""
-
-    def lower(problem: mo.InverseProblem) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            return run(problem).float()
-
-    return lower
 
 
 def speed(first: Method, second: Method, pairs: Pairs) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
 import time
@@ -79,6 +80,17 @@ def machine(weights: str, steps: int | None = None) -> Method:
         return net(problem, steps=steps).final
 
     return run
+
+
+def in_bfloat16(run: Callable[..., Any]) -> Callable[..., Any]:
+    """The networks alone; the model of the measurement stays in single precision, and so does the estimate."""
+
+    @functools.wraps(run)
+    def lower(*arguments: Any, **keywords: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            return run(*arguments, **keywords)
+
+    return lower
 
 
 def row(run: Method, pairs: Pairs, border: int = 0) -> dict[str, float]:

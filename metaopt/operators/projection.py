@@ -1,7 +1,8 @@
 """Random projections for compressed sensing, and the cutting of a picture into the blocks that they act on.
 
-All three are scaled so that E[A^T A] = I over the draws: every entry of A has mean square 1/rows, and a column has
-``rows`` of them. The draw depends on ``seed`` alone, and is the same at each precision.
+All three are scaled so that every entry of A has mean square 1/rows, of which a column has ``rows``: E[A^T A] = I over
+the draws (but for the constants that ``fourier_projection`` always has). The draw depends on ``seed`` alone, and is the
+same at each precision.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dty
 
 
 def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
-    """(..., C, H, W) real -> (..., rows) complex: distinct random coefficients of the unitary 2-D DFT of every channel.
+    """(..., C, H, W) real -> (..., rows) complex: distinct coefficients of the unitary 2-D DFT of every channel.
 
-    They are scaled by sqrt(n / rows) with n = C H W, so E[A^H A] = I. The adjoint is that of the real inner product
-    Re<y, z> and gives back a real image.
+    The first are the constant ones, without which nothing says how bright x is; the others are random. All are scaled
+    by sqrt(n / rows) with n = C H W. The adjoint is that of the real inner product Re<y, z> and gives back a real
+    image.
 
     Raises: MetaoptError where there are fewer coefficients than ``rows``, or x is complex.
     """
@@ -49,7 +51,8 @@ def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
             f"fourier_projection draws rows without replacement, but shape {tuple(shape)} has {size} coefficients and "
             f"{rows} rows were asked for; ask for at most {size}, or use gaussian_projection."
         )
-    indices = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:rows]
+    order, plane = torch.randperm(size, generator=torch.Generator().manual_seed(seed)), size // shape[0]
+    indices = torch.cat([torch.arange(0, size, plane), order[order % plane != 0]])[:rows]
     return Scaled(Select(indices, tuple(shape)) @ Fourier() @ RealToComplex(), (size / rows) ** 0.5)
 
 

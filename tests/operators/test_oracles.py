@@ -129,11 +129,22 @@ def test_mask_and_select_keep_the_entries_they_name() -> None:
     assert ops.Select(torch.tensor([10, 0]), (3, 4))(x).tolist() == [[10, 0]]
 
 
-@pytest.mark.parametrize("projection", [ops.gaussian_projection, ops.bernoulli_projection, ops.fourier_projection])
-def test_projections_keep_energy_on_average(projection: Callable[..., ops.Operator]) -> None:
+def mean_normal(projection: Callable[..., ops.Operator]) -> torch.Tensor:
+    """E[A^T A] of 4 rows for 2 channels of 2 x 2 pixels."""
     units = torch.eye(8).view(8, 2, 2, 2)
-    mean = torch.stack([projection(4, (2, 2, 2), seed).normal(units).flatten(1) for seed in range(600)]).mean(0)
-    torch.testing.assert_close(mean, torch.eye(8), rtol=0, atol=0.1)
+    return torch.stack([projection(4, (2, 2, 2), seed).normal(units).flatten(1) for seed in range(600)]).mean(0)
+
+
+@pytest.mark.parametrize("projection", [ops.gaussian_projection, ops.bernoulli_projection])
+def test_projections_keep_energy_on_average(projection: Callable[..., ops.Operator]) -> None:
+    torch.testing.assert_close(mean_normal(projection), torch.eye(8), rtol=0, atol=0.1)
+
+
+def test_fourier_projections_always_have_the_constants_and_draw_the_others_evenly() -> None:
+    """Of 8 coefficients the two constants, and two of the other six: 8/4 times the projections onto them."""
+    constants = torch.block_diag(torch.full((4, 4), 0.25), torch.full((4, 4), 0.25))
+    expected = 2 * (constants + 2 / 6 * (torch.eye(8) - constants))
+    torch.testing.assert_close(mean_normal(ops.fourier_projection), expected, rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize("projection", [ops.gaussian_projection, ops.bernoulli_projection, ops.fourier_projection])

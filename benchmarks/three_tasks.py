@@ -1,0 +1,108 @@
+"""Denoising, inpainting and super-resolution by a machine that saw nothing but random projections in training.
+
+Part of ``python -m benchmarks.random_projections``. Beside it: what interpolates, and the machine trained for the task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import metaopt as mo
+from metaopt.tasks import shrinking
+
+from .denoising import GREY, noisy
+from .imaging import Method, Pairs, machine, mean_quality, pictures
+from .report import Rows
+from .super_resolution import WEIGHTS as RESTORE
+from .super_resolution import interpolated
+
+SIGMAS, SHARES, FACTORS = (15, 25, 50), (0.5, 0.2), (2, 3)
+NOISE = 1 / 255  # of inpainting and super-resolution
+THINNED = 4  # these two run on every so-manieth picture
+
+
+def masked(target: Tensor, share: float, seed: int) -> tuple[mo.InverseProblem, Tensor]:
+    """A random share of the pixels is known, up to noise."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = (torch.rand(target.shape[-2:], generator=generator) < share).float()
+    y = mask * (target + NOISE * torch.randn(target.shape, generator=generator))
+    return mo.InverseProblem(mo.operators.Mask(mask), y, NOISE), target
+
+
+def shrunk(target: Tensor, factor: int, seed: int) -> tuple[mo.InverseProblem, Tensor]:
+    height, width = (n // factor * factor for n in target.shape[-2:])
+    target = target[..., :height, :width].contiguous()
+    operator = shrinking(tuple(target.shape), factor)
+    y = operator(target)
+    y = y + factor * NOISE * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
+    return mo.InverseProblem(operator, y, factor * NOISE), target
+
+
+def linear(problem: mo.InverseProblem) -> Tensor:
+    """Linear interpolation between the known pixels, and the nearest one outside their hull."""
+    from scipy.interpolate import griddata
+
+    known = problem.operator(torch.ones_like(problem.y))[0, 0].bool()
+    places, values = known.nonzero().numpy(), problem.y[0, 0][known].numpy()
+    everywhere = torch.ones_like(known).nonzero().numpy()
+    inside, outside = (griddata(places, values, everywhere, method=method) for method in ("linear", "nearest"))
+    filled = torch.where(torch.as_tensor(inside).isnan(), torch.as_tensor(outside), torch.as_tensor(inside))
+    return filled.float().reshape(problem.y.shape)
+
+
+def guessing(run: Method) -> Method:
+    """As in its training, the machine's first guess is middle grey."""
+    return lambda problem: run(dataclasses.replace(problem, guess=0.5))
+
+
+def three_tasks(every: int, saved: Rows) -> list[dict[str, Any]]:
+    """A row for each task and setting: PSNR of the projections' machine after T and 4 T steps, and of its rivals."""
+    targets = pictures("natural/bsd68_gray", every=every)
+    fewer = targets[:: THINNED if len(targets) > THINNED else 1]
+    rows = [_row("denoising", sigma, noisy(targets, sigma), "noisy", lambda p: p.y, GREY, saved) for sigma in SIGMAS]
+    for share in SHARES:
+        pairs = [masked(target, share, i) for i, target in enumerate(fewer)]
+        rows.append(_row("inpainting", share, pairs, "linear", linear, RESTORE, saved))
+    for factor in FACTORS:
+        pairs = [shrunk(target, factor, i) for i, target in enumerate(fewer)]
+
+        def bicubic(problem: mo.InverseProblem, factor: int = factor) -> Tensor:
+            return interpolated(problem, factor, "bicubic")
+
+        rows.append(_row("super-resolution", factor, pairs, "bicubic", bicubic, RESTORE, saved))
+    return rows
+
+
+def _row(
+    task: str, setting: Any, pairs: Pairs, simple: str, run: Method, specialist: str, saved: Rows
+) -> dict[str, Any]:
+    trained = mo.models.read_card("random_projections")["trained_steps"]
+    methods: dict[str, Method] = {
+        "RIM": guessing(machine("random_projections")),
+        "RIM at 4T": guessing(machine("random_projections", 4 * trained)),
+        "simple": run,
+        "specialist": machine(specialist),
+    }
+    found = {
+        name: saved.get(f"three tasks {task} {setting} {name}", lambda run=method: _mean(run, pairs))
+        for name, method in methods.items()
+    }
+    print(f"{task} {setting}: {found['RIM']:.2f} dB, {simple} {found['simple']:.2f}", flush=True)
+    row = {
+        "task": task,
+        "setting": setting,
+        "pictures": len(pairs),
+        "RIM": found["RIM"],
+        "RIM at 4T": found["RIM at 4T"],
+    }
+    return {**row, "simple": found["simple"], "which": simple, "specialist": found["specialist"], "weights": specialist}
+
+
+def _mean(run: Method, pairs: Sequence[tuple[mo.InverseProblem, Tensor]]) -> float:
+    return statistics.mean([mean_quality([(run(problem), target)])["psnr"] for problem, target in pairs])
