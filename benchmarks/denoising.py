@@ -3,7 +3,9 @@
 Noise is Gaussian, once as it is and once clipped and rounded to 8 bits; PSNR and SSIM are means over the pictures of
 the estimate clipped to [0, 1]. Classical weights are chosen on crops of other pictures, for every noise level, with the
 best inside a grid. BM3D, which takes long, runs on every so-manieth picture, and so does the machine beside it for the
-comparison of times (in turn, on the same pictures and cores). Figures marked as published are others'.
+comparison of times (in turn, on the same pictures and cores). Two machines of equal size, equal patches and equally
+brief training on one core, a RIM and an unrolled proximal network, are compared with one another. Figures marked as
+published are others'. The figures are of scikit-image's pictures.
 
 Needs the packages of the extra ``benchmark``.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +24,7 @@ from torch import Tensor
 import metaopt as mo
 from metaopt.models import load, read_card
 
+from .figures import crop_of, draw_curves, draw_panels
 from .imaging import (
     Method,
     Pairs,
@@ -32,6 +36,7 @@ from .imaging import (
     measured,
     pictures,
     published,
+    quality,
     row,
     take_data,
     total_variation,
@@ -43,6 +48,8 @@ FULL = {"sigmas": (15, 25, 50), "every": 1, "few": 8, "tuning": 10, "steps": 8}
 QUICK = {"sigmas": (25,), "every": 17, "few": 4, "tuning": 2, "steps": 4}
 GREY, COLOUR = "denoise_grey", "denoise_color"
 LEARNED_PRIOR = "learned_map"
+COMPARED = Path(__file__).parent / "weights"
+BRIEF = {"RIM, brief training": "rim_brief", "proximal network, brief training": "proximal_brief"}
 SEED = 0
 PUBLISHED = {  # BSD68, noise not clipped
     "BM3D": (31.08, 28.56, 25.62),
@@ -134,7 +141,44 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
     }
     if grey:
         methods["MAP, learned prior"] = lambda: row(machine(LEARNED_PRIOR), pairs)
+        for method, file in BRIEF.items():
+            methods[method] = lambda file=file: row(machine(COMPARED / f"{file}.safetensors"), pairs)
     return measured({"set": name, "noise": "8 bit" if quantised else "as it is", "sigma": sigma}, methods, saved)
+
+
+def draw(rows: Sequence[dict[str, Any]]) -> None:
+    """Crops by every method, the machine step by step, and the mean PSNR after every step."""
+    from skimage import data
+
+    sigma = 25
+    of_grey = {(r["noise"], r["sigma"], r["method"]): r for r in rows if r["set"] == "bsd68"}
+    whole = torch.as_tensor(data.camera())[None, None].float() / 255
+    problem, _ = noisy([whole], sigma)[0]
+    target, place = crop_of(whole, 60, 170, 128), (60, 170, 128)
+
+    def panel(name: str, estimate: Tensor) -> tuple[str, Tensor]:
+        part = crop_of(estimate, *place)
+        return f"{name}\n{quality(part, target)[0]:.2f} dB", part
+
+    estimates = {"noisy": problem.y}
+    for method, (run, _) in CLASSICAL.items():
+        estimates[method] = run(of_grey["as it is", sigma, method]["weight"], problem)
+    estimates |= {"BM3D": bm3d(problem), "RIM": machine(GREY)(problem)}
+    with torch.inference_mode():
+        outputs = [problem.start(), *load(GREY)(problem, steps=2 * read_card(GREY)["trained_steps"]).outputs]
+    walk = [panel(f"step {k}" if k else "start", outputs[k]) for k in (0, 1, 2, 3, 4, 8)]
+    compared = [panel(name, estimate) for name, estimate in estimates.items()]
+    end = [("target\n", target)]
+    draw_panels("denoising", [(f"sigma {sigma}", compared + end), ("RIM, step by step", walk + end)])
+    curves = {}
+    for level in FULL["sigmas"]:
+        at = of_grey["as it is", level, "RIM"]["psnr_at"]
+        flat = {
+            method: [of_grey["as it is", level, method]["psnr"]] * len(at)
+            for method in ("total variation", "non-local means", "MAP, learned prior")
+        }
+        curves[f"BSD68, sigma {level}"] = {"RIM": at, **flat}
+    draw_curves("denoising_steps", curves, {"steps of training": read_card(GREY)["trained_steps"]})
 
 
 def main() -> None:
@@ -142,7 +186,9 @@ def main() -> None:
     take_data(options.data)
     size: dict[str, Any] = QUICK if options.quick else FULL
     names = (GREY, COLOUR, LEARNED_PRIOR)
-    settings = {**size, "weights": {name: read_card(name) for name in names}}
+    cards = {name: read_card(name) for name in names}
+    cards |= {name: read_card(COMPARED / f"{name}.safetensors") for name in BRIEF.values()}
+    settings = {**size, "weights": cards}
     saved, rows = Rows("denoising", settings, options.quick), []
     for quantised in (False, True):
         for sigma in size["sigmas"]:
@@ -164,6 +210,8 @@ def main() -> None:
         "bm3d_speedup": round(figure("bsd68", "as it is", 25, "BM3D, few", "times_machine"), 2),
         "gain_over_map_25": round(grey[25] - figure("bsd68", "as it is", 25, "MAP, learned prior"), 2),
     }
+    if not options.quick:
+        draw(rows)
     write_results("denoising", headline, rows, settings, [SEED], options.quick)
 
 

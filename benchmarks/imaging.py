@@ -72,7 +72,7 @@ def mean_quality(estimates: Iterable[tuple[Tensor, Tensor]], border: int = 0) ->
     return {"psnr": statistics.mean(psnrs), "ssim": statistics.mean(ssims), "pictures": len(scores)}
 
 
-def machine(weights: str, steps: int | None = None) -> Method:
+def machine(weights: str | Path, steps: int | None = None) -> Method:
     net = load(weights)
 
     @torch.inference_mode()

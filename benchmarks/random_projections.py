@@ -32,6 +32,7 @@ from metaopt.operators import bernoulli_projection, fourier_projection, gaussian
 from metaopt.operators.spectral import spectral_norm
 from metaopt.tasks import Patches, block_projection
 
+from .figures import draw_curves
 from .imaging import VALIDATION, in_bfloat16, take_data
 from .report import Rows, parse_options, table, write_results
 from .three_tasks import three_tasks
@@ -201,6 +202,17 @@ def say_where_not_ahead(rows: Sequence[Mapping[str, Any]], steps: int) -> None:
         print(f"{ensemble} {ratio}: {where}")
 
 
+def draw(rows: Sequence[Mapping[str, Any]], trained: int) -> None:
+    tasks = {(row["ensemble"], row["ratio"]): None for row in rows}
+    panels = {
+        f"{ensemble}, {ratio:.0%} measured": {
+            row["method"]: row["psnr_at"] for row in rows if (row["ensemble"], row["ratio"]) == (ensemble, ratio)
+        }
+        for ensemble, ratio in tasks
+    }
+    draw_curves("random_projections", panels, {"steps of training": trained})
+
+
 def main() -> None:
     options = parse_options(__doc__)
     take_data(options.data)
@@ -227,6 +239,8 @@ def main() -> None:
         "fista_steps_ratio": round(min(ratios), 1) if ratios else None,
         **{f"three_task_{sigma}": round(value, 2) for sigma, value in denoised.items()},
     }
+    if not options.quick:
+        draw(rows, trained)
     write_results("random_projections", headline, [*rows, *others], settings, SEEDS, options.quick)
 
 

@@ -3,12 +3,13 @@
 The usual protocol: the luminance (ITU-R BT.601, 16 to 235 of 255) of a picture cropped to a multiple of the factor is
 shrunk by antialiased bicubic interpolation, not rounded, and enlarged again; PSNR and SSIM are of the luminance clipped
 to [0, 1], without as many pixels at the border as the factor says. The weight of total variation is chosen on crops of
-other pictures, for each factor. Figures marked as published are others', on Set5.
+other pictures, for each factor. Figures marked as published are others', on Set5. The figure is of a picture of
+scikit-image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +21,20 @@ from metaopt.applications.pictures import LUMINANCE
 from metaopt.models import load, read_card
 from metaopt.tasks import shrinking
 
-from .imaging import crops, curve, machine, measured, pictures, published, row, take_data, total_variation, tuned
+from .figures import crop_of, draw_panels
+from .imaging import (
+    crops,
+    curve,
+    machine,
+    measured,
+    pictures,
+    published,
+    quality,
+    row,
+    take_data,
+    total_variation,
+    tuned,
+)
 from .report import Rows, parse_options, table, write_results
 
 FULL = {"factors": (2, 3, 4), "every": 1, "tuning": 12, "fista": 60}
@@ -76,6 +90,25 @@ def rows_of(name: str, factor: int, size: dict[str, Any], saved: Rows) -> list[d
     return measured({"set": name, "factor": factor}, methods, saved)
 
 
+def draw(factors: Sequence[int]) -> None:
+    """A small picture, enlarged by repetition, by bicubic interpolation and by the machine; the large one."""
+    from skimage import data
+
+    whole = luminance(torch.as_tensor(data.astronaut()).movedim(-1, 0)[None].float() / 255)
+    rows = []
+    for factor in factors:
+        problem, target = shrunk(whole, factor)
+        panels = {
+            "small": interpolated(problem, factor, "nearest"),
+            "bicubic": interpolated(problem, factor, "bicubic"),
+            "RIM": machine(WEIGHTS)(problem),
+        }
+        parts = {name: crop_of(x, 84, 180, 96) for name, x in {**panels, "target": target}.items()}
+        scores = {name: f"{quality(parts[name], parts['target'])[0]:.2f} dB" for name in panels}
+        rows.append((f"x{factor}", [(f"{name}\n{scores.get(name, '')}", part) for name, part in parts.items()]))
+    draw_panels("super_resolution", rows, width=2.0)
+
+
 def main() -> None:
     options = parse_options(__doc__)
     take_data(options.data)
@@ -91,6 +124,8 @@ def main() -> None:
         **{f"set5_x{k}": round(set5["RIM", k], 2) for k in size["factors"]},
         **{f"bicubic_x{k}": round(set5["bicubic", k], 2) for k in size["factors"]},
     }
+    if not options.quick:
+        draw(size["factors"])
     write_results("super_resolution", headline, rows, settings, [0], options.quick)
 
 

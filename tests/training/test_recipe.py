@@ -132,7 +132,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, word
 
 
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
-    known = "denoise_color, denoise_grey, learned_map, mri, proximal_net, random_projections, restore_grey"
+    known = "denoise_color, denoise_grey, learned_map, mri, random_projections, restore_grey"
     with pytest.raises(mo.MetaoptError, match=rf"no recipe file nothing.*it has {known}"):
         find_recipe("nothing")
     with pytest.raises(mo.MetaoptError, match="no recipe file"):

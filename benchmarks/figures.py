@@ -1,0 +1,73 @@
+"""The figures of the documentation, each drawn by the benchmark that measured what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .report import ROOT
+
+IMAGES = ROOT / "docs" / "images"
+Panel = tuple[str, Tensor]  # a caption, and a picture (1, C, H, W) in [0, 1]
+
+
+def draw_panels(name: str, rows: Sequence[tuple[str, Sequence[Panel]]], width: float = 1.75) -> None:
+    """Titled rows of pictures, all on one scale from black (0) to white (1)."""
+    columns = max(len(panels) for _, panels in rows)
+    figure = _figure(width * columns, (width + 0.45) * len(rows))
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for axes, (title, panels) in zip(grid, rows, strict=True):
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, (caption, picture) in zip(axes, panels, strict=False):
+            shown = picture[0].clamp(0, 1).movedim(0, -1).numpy()
+            axis.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axis.set_title(caption, fontsize=8)
+        axes[0].text(-0.05, 0.5, title, rotation=90, transform=axes[0].transAxes, ha="right", va="center", fontsize=9)
+    _save(figure, name)
+
+
+def draw_curves(
+    name: str, panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[str, int], columns: int = 3
+) -> None:
+    """PSNR against steps, one panel a title, one line a method; ``marks`` are named steps, drawn as vertical lines."""
+    lines = -(-len(panels) // columns)
+    figure = _figure(2.9 * columns, 2.3 * lines + 0.5)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    methods = list(dict.fromkeys(method for curves in panels.values() for method in curves))
+    for axis, (title, curves) in zip(grid.flat, panels.items(), strict=True):
+        for method, values in curves.items():
+            thick = 2.0 if method == "RIM" else 1.1
+            axis.plot(range(len(values)), values, label=method, color=f"C{methods.index(method)}", linewidth=thick)
+        for label, step in marks.items():
+            axis.axvline(step, color="grey", linestyle=":", linewidth=0.8, label=label)
+        axis.set_title(title, fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.25)
+    for axis in grid[-1]:
+        axis.set_xlabel("step", fontsize=9)
+    for axis in grid[:, 0]:
+        axis.set_ylabel("PSNR (dB)", fontsize=9)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    _save(figure, name)
+
+
+def crop_of(picture: Tensor, top: int, left: int, side: int) -> Tensor:
+    return picture[..., top : top + side, left : left + side]
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, name: str) -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(IMAGES / f"{name}.png")
