@@ -48,6 +48,8 @@ def _parser() -> Any:
     train.add_argument("recipe", type=str, help="a YAML file, or the name of a recipe that comes with the package")
     train.add_argument("--out", type=Path, help="folder for log, checkpoint and weights (default: runs/RECIPE)")
     train.add_argument("--data", type=str, help="folder with the data (default: METAOPT_DATA)")
+    train.add_argument("--device", type=str, default="cpu", help="where the network is, such as cuda (default: cpu)")
+    train.add_argument("--num-workers", type=int, default=0, help="processes that draw batches ahead (default: 0)")
     commands.add_subcommand("train", train, help="train by a recipe")
     return parser
 
@@ -96,7 +98,7 @@ def _train(arguments: Any) -> None:
         os.environ["METAOPT_DATA"] = arguments.data
     recipe = find_recipe(arguments.recipe)
     folder = arguments.out or Path("runs") / recipe.stem
-    result = run_recipe(recipe, folder)
+    result = run_recipe(recipe, folder, arguments.device, arguments.num_workers)
     if int(os.environ.get("RANK", "0")):  # under torchrun one process speaks for all
         return
     print(f"{result['updates']} updates in {result['minutes']:.1f} minutes; weights in {folder}/weights.safetensors")

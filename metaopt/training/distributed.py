@@ -53,14 +53,14 @@ class Workers:
 
 @contextlib.contextmanager
 def workers() -> Iterator[Workers]:
-    """The process group that ``torchrun`` asked for (gloo on CPU, nccl on GPU), or a single worker."""
+    """The process group that ``torchrun`` asked for (gloo for what is on CPUs, nccl for what is on GPUs), or a single worker."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Workers(0, 1)
         return
     started = not dist.is_initialized()
     if started:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield Workers(dist.get_rank(), dist.get_world_size())
     finally:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..models.weights import load_tensors, save_tensors
 from ..tasks import Task
 from .checkpoint import pack_optimizer, unpack_optimizer
 from .distributed import Workers, hold_gradients, workers
+from .feed import feed, to_device
 from .log import Log
 from .settings import OPTIMIZERS, Settings, Watch
 
@@ -34,12 +35,14 @@ def train(
     loss: Loss = mse,
     watch: Watch = Watch(),  # noqa: B008
     seed: int = 0,
+    num_workers: int = 0,
 ) -> dict[str, Any]:
     """Train ``net`` in place on ``task`` and leave ``folder/weights.safetensors`` (averaged), the log and a checkpoint.
 
     Batch j of update u is ``task.sample(hash of (seed, u, j))``: a run that was cut off at any moment and started again
-    continues to the same numbers. Returns {"loss", "validation", "minutes", "updates"}; the loss is that of the last
-    update, None where the run was complete already.
+    continues to the same numbers. It trains on the device that ``net`` is on. ``num_workers`` processes draw batches
+    ahead (0: this one draws them when they are needed), which keeps an accelerator busy and changes no number. Returns
+    {"loss", "validation", "minutes", "updates"}; the loss is that of the last update, None where the run was complete.
 
     Raises:
         MetaoptError: a loss that is not finite (names update, batch seed and the largest gradient; the last checkpoint
@@ -50,10 +53,11 @@ def train(
     with workers() as team:
         run = _Run(net, settings, Path(folder), team, loss, seed)
         run.resume()
+        batches = feed(task, run.seeds(), num_workers, run.device)
         log = Log(run.folder, run.update) if team.leads else None
         result: dict[str, Any] = {"loss": None, "validation": None}
         for update in _progress(range(run.update, settings.updates), settings.updates, team):
-            row = run.step(task)
+            row = run.step(batches)
             due = run.update % watch.validate_every == 0 or run.update == settings.updates
             if validation is not None and due:
                 result["validation"] = row["validation"] = run.validate(validation, watch.batches)
@@ -77,7 +81,8 @@ def _progress(updates: range, total: int, team: Workers) -> Any:
 @torch.no_grad()
 def validation_loss(net: Unrolled[Any, Any, Any], task: Task, batches: int, loss: Loss = mse) -> float:
     """The mean loss of the last step over ``batches`` batches that are the same in every training."""
-    samples = (task.sample(batch_seed(-1, 0, j) % 2**31) for j in range(batches))
+    device = next(net.parameters()).device
+    samples = (to_device(task.sample(batch_seed(-1, 0, j) % 2**31), device) for j in range(batches))
     losses = [float(loss(net(problem).final, target)) for problem, target in samples]
     return sum(losses) / len(losses)
 
@@ -92,7 +97,7 @@ class _Run:
 
     def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: Loss, seed: int):
         self.net, self.settings, self.folder, self.team = net, settings, folder, team
-        self.loss, self.seed = loss, seed
+        self.loss, self.seed, self.device = loss, seed, next(net.parameters()).device
         self.parallel = team.wrap(net)  # which gives every process the first one's parameters
         self.parameters = dict(net.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
@@ -103,8 +108,13 @@ class _Run:
     def minutes(self) -> float:
         return self.before + (time.monotonic() - self.begun) / 60
 
-    def step(self, task: Task) -> dict[str, Any]:
-        """One update of the parameters and of their average."""
+    def seeds(self) -> list[int]:
+        """Those of the batches of this process, from the next update to the last."""
+        mine = self.team.share(self.settings.batches)
+        return [batch_seed(self.seed, u, j) for u in range(self.update, self.settings.updates) for j in mine]
+
+    def step(self, batches: Iterator[tuple[Any, Tensor]]) -> dict[str, Any]:
+        """One update of the parameters and of their average, with the next of ``batches``."""
         rate = self.settings.rate.at(self.update, self.settings.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -112,10 +122,11 @@ class _Run:
         mine = list(self.team.share(self.settings.batches))
         total = torch.zeros((), dtype=torch.float64)
         for j in mine:
+            steps = self.settings.steps_at(batch_seed(self.seed, self.update, j))
             with hold_gradients(self.parallel, last=j == mine[-1]):
-                loss = self._batch_loss(self.parallel, task, batch_seed(self.seed, self.update, j)) / len(mine)
+                loss = self._batch_loss(self.parallel, *next(batches), steps) / len(mine)
                 loss.backward()
-            total += loss.detach().double()
+            total += loss.detach().double().cpu()
             if not torch.isfinite(total):
                 self._stop([j], float(total))
         norm = nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])
@@ -129,9 +140,7 @@ class _Run:
             self.average[name].lerp_(parameter.detach(), 1 - decay)
         return {"loss": float(self.team.mean(total)), "rate": rate, "gradient_norm": float(norm)}
 
-    def _batch_loss(self, net: nn.Module, task: Task, seed: int) -> Tensor:
-        problem, target = task.sample(seed)
-        steps = self.settings.steps_at(seed)
+    def _batch_loss(self, net: nn.Module, problem: Any, target: Tensor, steps: int) -> Tensor:
         context = torch.autocast(target.device.type, torch.bfloat16) if self.settings.bfloat16 else None
         with context or contextlib.nullcontext():
             trajectory = net(problem, steps=steps)
@@ -200,6 +209,6 @@ class _Run:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(parts["parameter"][name])
-        self.average = parts["average"]
+        self.average = {name: tensor.to(self.device) for name, tensor in parts["average"].items()}
         unpack_optimizer(self.optimizer, parts["optimizer"], card["optimizer"])
         self.update, self.before = card["update"], card["minutes"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ import torch
 from ..building import build
 from ..core import MetaoptError, Unrolled
 from ..files import replacing
+from ..losses import LOSSES, Loss
 from ..models.weights import read_card
 from .loop import train
 from .settings import Settings, Watch
 from .start import start_from
 
-KEYS = ("model", "task", "validation", "settings", "watch", "seed", "start", "card")
+KEYS = ("model", "task", "validation", "loss", "settings", "watch", "seed", "start", "card")
 
 
 def find_recipe(name: str) -> Path:
@@ -59,15 +61,29 @@ def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
     for name in ("settings", "watch", "card"):
         if not isinstance(recipe.get(name) or {}, dict):
             raise MetaoptError(f"The entry {name} of {path} must be a mapping, not {recipe[name]!r}.")
+    loss_of(recipe)
     if type(recipe.get("seed", 0)) is not int:
         raise MetaoptError(f"The entry seed of {path} must be a whole number, not {recipe['seed']!r}.")
 
 
-def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
+def loss_of(recipe: Mapping[str, Any]) -> Loss:
+    """What the recipe trains and validates by: one of ``metaopt.losses``, by default the mean square error."""
+    name = recipe.get("loss", "mse")
+    if name not in LOSSES:
+        raise MetaoptError(f"The loss of a recipe is one of {', '.join(LOSSES)}, not {name!r}.")
+    return LOSSES[name]
+
+
+def run_recipe(
+    path: Path | str, folder: Path | str, device: torch.device | str = "cpu", num_workers: int = 0
+) -> dict[str, Any]:
     """Train by the recipe in ``folder``; called again after an interruption it goes on where the last checkpoint is.
 
     Leaves ``weights.safetensors`` and the card ``weights.json`` that :func:`metaopt.models.load` reads. What the recipe
     says under ``card`` (of its data, of its validation) stands there too, and the trainings that it started from.
+    ``num_workers`` as in :func:`train`.
+
+    Raises: MetaoptError where the recipe cannot be built or torch has no such device, and as :func:`train` does.
     """
     recipe = read_recipe(path)
     seed = recipe.get("seed", 0)
@@ -75,14 +91,26 @@ def run_recipe(path: Path | str, folder: Path | str) -> dict[str, Any]:
     net = build(recipe["model"])
     if "start" in recipe:
         start_from(net, recipe["start"])
+    net.to(_device(device))
     settings = build({**(recipe.get("settings") or {}), "call": SETTINGS})
     watch = build({**(recipe.get("watch") or {}), "call": WATCH})
     task, validation = build(recipe["task"]), build(recipe.get("validation"))
-    result = train(net, task, folder, settings, validation, watch=watch, seed=seed)
+    result = train(net, task, folder, settings, validation, loss_of(recipe), watch=watch, seed=seed, num_workers=num_workers)
     card = {**_card(recipe, net, result, Path(path).stem), **(recipe.get("card") or {})}
     with replacing(Path(folder) / "weights.json") as file:
         file.write(json.dumps(card, indent=2).encode())
     return result
+
+
+def _device(name: torch.device | str) -> torch.device:
+    """The device of that name; of several GPUs each process that ``torchrun`` started has its own."""
+    if str(name) == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has an error of its own for each kind
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise MetaoptError(f"The device {name} cannot be used: {reason}.") from error
 
 
 def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: str) -> dict[str, Any]:

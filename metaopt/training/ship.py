@@ -20,7 +20,7 @@ from ..files import replacing
 from ..models import load, read_card
 from ..models.weights import SHIPPED, load_tensors, save_tensors
 from .loop import validation_loss
-from .recipe import WATCH
+from .recipe import WATCH, loss_of
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,9 +47,10 @@ def ship(folder: Path, package: Path = SHIPPED) -> str:
         raise MetaoptError(f"The recipe of {name} has no validation task, so nothing says which weights are better.")
     task = build(recipe["validation"])
     batches = build({**(recipe.get("watch") or {}), "call": WATCH}).batches
-    new = validation_loss(load(candidate), task, batches)
+    loss = loss_of(recipe)
+    new = validation_loss(load(candidate), task, batches, loss)
     there = package / f"{name}.safetensors"
-    old = validation_loss(load(there), task, batches) if there.exists() else None
+    old = validation_loss(load(there), task, batches, loss) if there.exists() else None
     if old is not None and old <= new:
         return f"{name}: {new:.6g} on validation, the shipped weights have {old:.6g}; nothing is changed."
     save_tensors(there, half, {})

@@ -1,0 +1,45 @@
+"""The batches of a training, drawn ahead by other processes and put where the network is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..core import tree
+from ..tasks import Task
+
+
+class _Samples(Dataset):
+    def __init__(self, task: Task):
+        self.task = task
+
+    def __getitem__(self, seed: int) -> Any:
+        return self.task.sample(seed)
+
+
+def feed(task: Task, seeds: Sequence[int], num_workers: int, device: torch.device) -> Iterator[tuple[Any, Tensor]]:
+    """(problem, target) of every seed in turn, on ``device``, drawn by so many processes (0: by this one)."""
+    generator = torch.Generator()  # the loader draws from one, and the global one is not its to draw from
+    loader = DataLoader(
+        _Samples(task),
+        batch_size=None,
+        sampler=seeds,
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        generator=generator,
+    )
+    for sample in loader:
+        yield to_device(sample, device)
+
+
+def to_device(sample: tuple[Any, Tensor], device: torch.device) -> tuple[Any, Tensor]:
+    """A problem and its target with every tensor on ``device``."""
+    return tree.map(lambda t: t.to(device, non_blocking=True), sample)
+
+
+def _as_it_is(sample: Any) -> Any:
+    return sample
