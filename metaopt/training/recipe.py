@@ -126,12 +126,17 @@ def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: s
         "trained_steps": net.steps,
         "updates": result["updates"],
         "minutes": round(result["minutes"], 1),
+        "device": _name_of(next(net.parameters()).device),
         "validation_loss": result["validation"],
         "history": [*start.get("history", []), *before],
         "recipe": recipe,
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),
     }
+
+
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _without_gradient(node: Any) -> Any:
