@@ -224,7 +224,7 @@ def test_train_takes_its_data_from_where_it_is_told(
         (
             "nothing",
             "out",
-            "it has denoise_color, denoise_grey, learned_map, mri, proximal_net, random_projections, restore_grey",
+            "it has denoise_color, denoise_grey, learned_map, mri, random_projections, restore_grey",
         ),
         ("broken.yaml", "out", "is not YAML"),
         ("tiny.yaml", "/proc/out", "/proc/out cannot be made"),

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import metaopt as mo
-from metaopt.losses import mse, step_weights, trajectory_loss
+from metaopt.losses import mse, negative_psnr, step_weights, trajectory_loss
+from metaopt.metrics import psnr
 
 from .helpers import normal
 
@@ -73,3 +74,16 @@ def test_a_complex_loss_has_a_gradient_where_the_error_is_zero() -> None:
 def test_weights_that_cannot_be_are_refused(weights: Any, words: str) -> None:
     with pytest.raises(mo.MetaoptError, match=words):
         trajectory_loss(trajectory(4), normal(9, 2, 3), weights=weights)
+
+
+def test_negative_psnr_is_the_mean_over_samples_of_the_metric() -> None:
+    target = torch.rand(3, 1, 5, 4, dtype=torch.float64)
+    output = target + torch.tensor([0.1, 0.01, 1.0]).reshape(3, 1, 1, 1) * normal(1, 3, 1, 5, 4)
+    expected = -sum(float(psnr(o[None], t[None])) for o, t in zip(output, target, strict=True)) / 3
+    assert float(negative_psnr(output, target)) == pytest.approx(expected, rel=1e-10)
+    exact = target.clone().requires_grad_()
+    negative_psnr(exact, target).backward()
+    assert float(negative_psnr(exact, target)) == pytest.approx(-120)
+    assert bool(torch.isfinite(exact.grad).all())
+    tenth = torch.full((1, 2), 0.06 + 0.08j)
+    assert float(negative_psnr(tenth, torch.zeros_like(tenth))) == pytest.approx(-20)

@@ -53,7 +53,7 @@ class Workers:
 
 @contextlib.contextmanager
 def workers() -> Iterator[Workers]:
-    """The process group that ``torchrun`` asked for (gloo for what is on CPUs, nccl for what is on GPUs), or a single worker."""
+    """The process group that ``torchrun`` asked for (gloo on CPUs, nccl on GPUs), or a single worker."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Workers(0, 1)

@@ -48,8 +48,7 @@ def train(
         MetaoptError: a loss that is not finite (names update, batch seed and the largest gradient; the last checkpoint
             is kept), a folder that cannot be written, a checkpoint of another network or seed.
     """
-    if not isinstance(net, Unrolled):
-        raise MetaoptError(f"train needs an unrolled algorithm, as metaopt.unroll gives, not {type(net).__name__}.")
+    check_unrolled(net)
     with workers() as team:
         run = _Run(net, settings, Path(folder), team, loss, seed)
         run.resume()
@@ -70,6 +69,12 @@ def train(
         if validation is not None and result["validation"] is None:  # the run was complete already
             result["validation"] = run.validate(validation, watch.batches)
         return {**result, "minutes": run.minutes(), "updates": run.update}
+
+
+def check_unrolled(net: Any) -> None:
+    """Raise where ``net`` is no unrolled algorithm."""
+    if not isinstance(net, Unrolled):
+        raise MetaoptError(f"train needs an unrolled algorithm, as metaopt.unroll gives, not {type(net).__name__}.")
 
 
 def _progress(updates: range, total: int, team: Workers) -> Any:

@@ -20,7 +20,8 @@ from ..core import MetaoptError, Unrolled
 from ..files import replacing
 from ..losses import LOSSES, Loss
 from ..models.weights import read_card
-from .loop import train
+from .log import read_log
+from .loop import check_unrolled, train
 from .settings import Settings, Watch
 from .start import start_from
 
@@ -66,6 +67,12 @@ def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
         raise MetaoptError(f"The entry seed of {path} must be a whole number, not {recipe['seed']!r}.")
 
 
+def learning_curve(folder: Path | str) -> list[list[float]]:
+    """[update, validation loss] of every validation of the training in ``folder``."""
+    rows = read_log(Path(folder) / "log.csv")
+    return [[int(row["update"]), round(float(row["validation"]), 6)] for row in rows if row["validation"]]
+
+
 def loss_of(recipe: Mapping[str, Any]) -> Loss:
     """What the recipe trains and validates by: one of ``metaopt.losses``, by default the mean square error."""
     name = recipe.get("loss", "mse")
@@ -89,14 +96,21 @@ def run_recipe(
     seed = recipe.get("seed", 0)
     torch.manual_seed(seed)
     net = build(recipe["model"])
+    check_unrolled(net)
     if "start" in recipe:
         start_from(net, recipe["start"])
     net.to(_device(device))
     settings = build({**(recipe.get("settings") or {}), "call": SETTINGS})
     watch = build({**(recipe.get("watch") or {}), "call": WATCH})
     task, validation = build(recipe["task"]), build(recipe.get("validation"))
-    result = train(net, task, folder, settings, validation, loss_of(recipe), watch=watch, seed=seed, num_workers=num_workers)
-    card = {**_card(recipe, net, result, Path(path).stem), **(recipe.get("card") or {})}
+    result = train(
+        net, task, folder, settings, validation, loss_of(recipe), watch=watch, seed=seed, num_workers=num_workers
+    )
+    card = {
+        **_card(recipe, net, result, Path(path).stem),
+        "curve": learning_curve(folder),
+        **(recipe.get("card") or {}),
+    }
     with replacing(Path(folder) / "weights.json") as file:
         file.write(json.dumps(card, indent=2).encode())
     return result

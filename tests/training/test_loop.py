@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 import metaopt as mo
+from metaopt.core import tree
 from metaopt.losses import mse
 from metaopt.models.weights import load_tensors
 from metaopt.training import Rate, Settings, Watch, train
+from metaopt.training.feed import to_device
 from metaopt.training.log import read_log
 from metaopt.training.loop import batch_seed
 
@@ -108,6 +110,29 @@ def test_validation_leaves_the_training_as_it_was(tmp_path: Path) -> None:
               watch=Watch(1, every, 6, 1))  # fmt: skip
     states = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("often", "seldom")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_batches_drawn_by_other_processes_are_the_same(tmp_path: Path) -> None:
+    for name, workers in (("here", 0), ("there", 2)):
+        train(tiny.machine(), tiny.Noisy(), tmp_path / name, Settings(updates=5, steps=(2, 2), batches=2),
+              num_workers=workers)  # fmt: skip
+    states = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("here", "there")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_what_is_drawn_goes_where_it_is_wanted() -> None:
+    problem, target = to_device(tiny.Noisy().sample(0), torch.device("meta"))
+    assert {t.device.type for t in (*tree.leaves(problem), target)} == {"meta"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_network_on_a_gpu_is_trained_there_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    for updates in (3, 5):
+        net = tiny.machine().cuda()
+        result = train(net, tiny.Noisy(), tmp_path, Settings(updates=updates, steps=(2, 2)), tiny.Noisy(),
+                       watch=tiny.WATCH, num_workers=1)  # fmt: skip
+        assert result["updates"] == updates
+    assert next(net.parameters()).is_cuda
 
 
 def test_training_learns(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import yaml
 
 import metaopt as mo
 from metaopt.core.gradients import Truncated
+from metaopt.losses import negative_psnr
 from metaopt.models import load, read_card
 from metaopt.training import Rate, Settings, Watch, build, find_recipe, read_recipe, run_recipe
+from metaopt.training.loop import batch_seed
 from metaopt.training.recipe import KEYS
 from metaopt.training.start import start_from
 
@@ -176,6 +178,31 @@ def test_a_machine_for_complex_pictures_may_start_from_one_for_real_ones(tmp_pat
     start_from(net, str(tmp_path / "tiny.safetensors"))
     taken = net.algorithm.update.module.update.state_dict()
     assert all(torch.equal(taken[n], t) for n, t in real.algorithm.update.module.state_dict().items())
+
+
+def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    recipe |= {"loss": "negative_psnr"}
+    recipe["watch"]["validate_every"] = 3
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    result = run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    problem, target = build(recipe["validation"]).sample(batch_seed(-1, 0, 0) % 2**31)
+    card = read_card(tmp_path / "out" / "weights.safetensors")
+    with torch.no_grad():
+        final = load(tmp_path / "out" / "weights.safetensors")(problem).final
+    assert result["validation"] == pytest.approx(float(negative_psnr(final, target)), rel=1e-5)
+    assert card["curve"] == [[3, pytest.approx(result["validation"], abs=3)], [6, round(result["validation"], 6)]]
+    assert card["device"] == "cpu"
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": "l1"}))
+    with pytest.raises(mo.MetaoptError, match="loss of a recipe is one of mse, negative_psnr, not 'l1'"):
+        read_recipe(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:77"])
+def test_a_device_that_there_is_not_is_a_sentence(tmp_path: Path, device: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=f"The device {device} cannot be used: "):
+        run_recipe(tiny.write_recipe(tmp_path), tmp_path / "out", device)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_recipe_without_settings_takes_the_usual_ones_and_a_model_must_be_one(tmp_path: Path) -> None:
