@@ -1,0 +1,110 @@
+"""Writes what the page of results shows: tables from the benchmarks' results, learning curves from weights' cards."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from metaopt.models import read_card, shipped
+
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+Row = Mapping[str, Any]
+
+
+def write(folder: Path) -> None:
+    """Tables ``NAME.csv`` and the figure ``learning_curves.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = {name: json.loads((RESULTS / f"{name}.json").read_text())["rows"] for name in TABLES}
+    rows["random_projections"] += [cell for row in rows["random_projections"] if "task" in row for cell in _cells(row)]
+    for benchmark, tables in TABLES.items():
+        for name, (chosen, down, across, shown) in tables.items():
+            found = [row for row in rows[benchmark] if chosen(row)]
+            with (folder / f"{name}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows(pivot(found, down, across, shown))
+    draw_curves({name: read_card(name).get("curve", []) for name in shipped()}, folder / "learning_curves.png")
+
+
+def pivot(
+    rows: Iterable[Row], down: Callable[[Row], str], across: Callable[[Row], str], shown: Callable[[Row], str]
+) -> list[list[str]]:
+    """The heading, then one line for each value of ``down``; a cell that no row fills stays empty."""
+    cells = {(down(row), across(row)): shown(row) for row in rows}
+    lines, columns = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
+    return [["", *columns], *([line, *(cells.get((line, column), "") for column in columns)] for line in lines)]
+
+
+def draw_curves(curves: Mapping[str, list[list[float]]], path: Path) -> None:
+    """The validation loss over the updates of the last training of each machine."""
+    import matplotlib.pyplot as plt
+
+    drawn = {name: curve for name, curve in curves.items() if curve}
+    figure, axes = plt.subplots(1, len(drawn), figsize=(2.6 * len(drawn), 2.4), layout="constrained", squeeze=False)
+    for axis, (name, curve) in zip(axes[0], drawn.items(), strict=True):
+        updates, values = zip(*curve, strict=True)
+        decibel = max(values) < 0  # minus PSNR
+        axis.plot(updates, [-v for v in values] if decibel else values, marker=".")
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("update", fontsize=8)
+        axis.set_ylabel("PSNR (dB)" if decibel else "mean square error", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.25)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _cells(row: Row) -> list[dict[str, str]]:
+    """A row of the three tasks holds the figures of several methods; here each is one."""
+    names = {"RIM": "projections only", "RIM at 4T": "the same at 4T", "simple": "simple", "specialist": "specialist"}
+    of = f"{row['task']} {row['setting']}"
+    texts = {key: f"{row[key]:.2f}" for key in names}
+    texts["simple"] += f" ({row['which']})"
+    return [{"other": of, "by": name, "text": texts[key]} for key, name in names.items()]
+
+
+def _method(row: Row) -> str:
+    return row["method"]
+
+
+def _psnr(row: Row) -> str:
+    return f"{row['psnr']:.2f}"
+
+
+def _is(name: str) -> Callable[[Row], bool]:
+    return lambda row: row.get("set") == name
+
+
+def _sigma(row: Row) -> str:
+    return f"sigma {row['sigma']}" + (", 8 bit" if row["noise"] == "8 bit" else "")
+
+
+def _seconds(row: Row) -> bool:
+    return row.get("set") == "bsd68" and row["noise"] == "as it is" and row["sigma"] == 25 and "seconds" in row
+
+
+TABLES: dict[str, dict[str, tuple[Callable[[Row], bool], ...]]] = {
+    "denoising": {
+        "denoising": (_is("bsd68"), _method, _sigma, _psnr),
+        "denoising_colour": (_is("cbsd68"), _method, _sigma, _psnr),
+        "denoising_seconds": (_seconds, _method, lambda row: "seconds a picture", lambda row: f"{row['seconds']:.2f}"),
+    },
+    "super_resolution": {
+        name: (_is(name), _method, lambda row: f"x{row['factor']}", _psnr) for name in ("set5", "cbsd68")
+    },
+    "random_projections": {
+        "random_projections": (
+            lambda row: "ensemble" in row,
+            _method,
+            lambda row: f"{row['ensemble']} {row['ratio']:.0%}",
+            lambda row: f"{row['at_T']:.2f}",
+        ),
+        "three_tasks": (
+            lambda row: "other" in row,
+            lambda row: row["other"],
+            lambda row: row["by"],
+            lambda row: row["text"],
+        ),
+    },
+}
