@@ -266,6 +266,21 @@ def test_a_noise_level_of_no_training_is_served_with_a_sentence_that_says_the_ra
     assert done.stderr.startswith(words) if warned else done.stderr == ""
 
 
+@pytest.mark.parametrize(("scale", "warned"), [("5", True), ("4", False)])
+def test_a_scale_of_no_training_is_served_with_a_sentence_that_says_the_factors(
+    tmp_path: Path, scale: str, warned: bool
+) -> None:
+    write_image(tmp_path / "a.png", Picture(torch.rand(1, 8, 9), 8, None))
+    command = [sys.executable, "-m", "metaopt", "upscale", "a.png", "b.png", "--scale", scale]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    words = (
+        "metaopt: The weights restore_grey were trained to enlarge by 2, 3, 4, not by 5; look at the result twice.\n"
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "b.png").exists()
+    assert done.stderr.strip() == (words if warned else "")
+
+
 def test_bounds_of_another_task_are_no_noise_levels(tmp_path: Path) -> None:
     """Those of random projections are ratios."""
     weights = tiny.write_weights(tmp_path)

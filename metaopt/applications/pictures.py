@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ from ..data.images import LARGEST
 from ..models import load, read_card
 from ..operators import Identity, Mask
 from ..problems import InverseProblem
-from ..tasks import shrinking
+from ..tasks import SuperResolution, shrinking
 from .tiling import Tiling, Window, cell_of, tiled, tiling_for
 
 TILE = 768
@@ -100,23 +101,20 @@ def denoise_file(
     check_writable(destination, picture)
     weights = weights or ("denoise_grey" if len(picture.pixels) == 1 else "denoise_color")
     result = denoise(picture.pixels, sigma, load(weights), steps)
-    task = read_card(weights).get("recipe", {}).get("task", {})
-    of_noise = task.get("call") == "metaopt.tasks.Denoising"  # elsewhere low and high are of other things
-    low, high = (task.get("low", 0), task.get("high", math.inf)) if of_noise else (0, math.inf)
+    task = _trained_task(weights, "metaopt.tasks.Denoising")
+    low, high = task.get("low", 0), task.get("high", math.inf)
     if not low <= sigma <= high:
-        warnings.warn(
-            f"The weights {weights} were trained for noise of {low} to {high} grey levels, not {sigma:g}; look at the "
-            "result twice.",
-            MetaoptWarning,
-            stacklevel=2,
-        )
+        _warn(f"The weights {weights} were trained for noise of {low} to {high} grey levels, not {sigma:g}")
     write_image(destination, dataclasses.replace(picture, pixels=result))
 
 
 def upscale_file(
     source: Path, destination: Path, scale: int, weights: str = "restore_grey", steps: int | None = None
 ) -> None:
-    """Enlarge a PNG, JPEG or TIFF file; depth and colour profile are kept, the alpha is interpolated."""
+    """Enlarge a PNG, JPEG or TIFF file; depth and colour profile are kept, the alpha is interpolated.
+
+    Warns where ``scale`` is not among the factors that the weights were trained for.
+    """
     picture = read_image(source)
     check_writable(destination, picture)
     if scale**2 * picture.pixels[0].numel() > LARGEST:
@@ -124,6 +122,10 @@ def upscale_file(
             f"{source} enlarged by {scale} has more than {LARGEST // 10**6} million pixels; cut it into pieces first."
         )
     pixels = upscale(picture.pixels, scale, load(weights), steps)
+    task = _trained_task(weights, "metaopt.tasks.SuperResolution")
+    factors = task.get("factors", SuperResolution.factors)
+    if task and scale not in factors:
+        _warn(f"The weights {weights} were trained to enlarge by {', '.join(map(str, factors))}, not by {scale}")
     alpha = None if picture.alpha is None else _interpolated(picture.alpha, scale).clamp(0, 1)
     write_image(destination, dataclasses.replace(picture, pixels=pixels, alpha=alpha))
 
@@ -144,6 +146,16 @@ def inpaint_file(
     check_writable(destination, picture)
     pixels = inpaint(picture.pixels, missing, load(weights), steps)
     write_image(destination, dataclasses.replace(picture, pixels=pixels))
+
+
+def _trained_task(weights: str, kind: str) -> dict[str, Any]:
+    """What the card of ``weights`` says of the task of that kind, alone or in a mixture; {} where it has none."""
+    task = read_card(weights).get("recipe", {}).get("task", {})
+    return next((t for t in (task, *task.get("tasks", ())) if t.get("call") == kind), {})
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"{what}; look at the result twice.", MetaoptWarning, stacklevel=3)
 
 
 Problem = Callable[[Tensor, Window], InverseProblem]  # of some channels, at a window of the result
