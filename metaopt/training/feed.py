@@ -33,12 +33,7 @@ def feed(task: Task, seeds: Sequence[int], num_workers: int, device: torch.devic
         generator=generator,
     )
     for sample in loader:
-        yield to_device(sample, device)
-
-
-def to_device(sample: tuple[Any, Tensor], device: torch.device) -> tuple[Any, Tensor]:
-    """A problem and its target with every tensor on ``device``."""
-    return tree.map(lambda t: t.to(device, non_blocking=True), sample)
+        yield tree.to(sample, device)
 
 
 def _as_it_is(sample: Any) -> Any:

@@ -21,7 +21,7 @@ from ..models.weights import load_tensors, save_tensors
 from ..tasks import Task
 from .checkpoint import pack_optimizer, unpack_optimizer
 from .distributed import Workers, hold_gradients, workers
-from .feed import feed, to_device
+from .feed import feed
 from .log import Log
 from .settings import OPTIMIZERS, Settings, Watch
 
@@ -87,7 +87,7 @@ def _progress(updates: range, total: int, team: Workers) -> Any:
 def validation_loss(net: Unrolled[Any, Any, Any], task: Task, batches: int, loss: Loss = mse) -> float:
     """The mean loss of the last step over ``batches`` batches that are the same in every training."""
     device = next(net.parameters()).device
-    samples = (to_device(task.sample(batch_seed(-1, 0, j) % 2**31), device) for j in range(batches))
+    samples = (tree.to(task.sample(batch_seed(-1, 0, j) % 2**31), device) for j in range(batches))
     losses = [float(loss(net(problem).final, target)) for problem, target in samples]
     return sum(losses) / len(losses)
 

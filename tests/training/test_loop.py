@@ -12,11 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 import metaopt as mo
-from metaopt.core import tree
 from metaopt.losses import mse
 from metaopt.models.weights import load_tensors
 from metaopt.training import Rate, Settings, Watch, train
-from metaopt.training.feed import to_device
 from metaopt.training.log import read_log
 from metaopt.training.loop import batch_seed
 
@@ -118,11 +116,6 @@ def test_batches_drawn_by_other_processes_are_the_same(tmp_path: Path) -> None:
               num_workers=workers)  # fmt: skip
     states = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("here", "there")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-
-
-def test_what_is_drawn_goes_where_it_is_wanted() -> None:
-    problem, target = to_device(tiny.Noisy().sample(0), torch.device("meta"))
-    assert {t.device.type for t in (*tree.leaves(problem), target)} == {"meta"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
