@@ -1,0 +1,164 @@
+"""Evolution strategies: how the loss of a run changes under random changes of the parameters.
+
+They need no graph, so their memory does not grow with the number of steps, and they see through steps that have no
+useful derivative. All pairs of runs are computed at once, by ``vmap``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError, Trajectory, Unrolled, tree
+
+Loss = Callable[[Trajectory[Any, Any]], Tensor]
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """Pairs of runs in progress.
+
+    - ``states``: of all the runs, stacked, (2N, ...): first those with a perturbation added, then their opposites.
+    - ``perturbations``: the sum of those that each pair has had so far, (N, ...), by the parameter's name.
+    - ``k``: the step that comes next.
+    """
+
+    states: Any
+    perturbations: Tensors
+    k: int
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What the pairs say of one piece of a run.
+
+    - ``gradients`` by the names of ``net.named_parameters()``, and their standard ``errors`` over the pairs.
+    - ``loss``: the mean over the runs.
+    - ``particles``: from which the next call of :func:`pes` goes on.
+    """
+
+    gradients: Tensors
+    errors: Tensors
+    loss: Tensor
+    particles: Particles
+
+    def assign(self, net: nn.Module) -> None:
+        """Put the gradients where an optimizer looks for them."""
+        for name, parameter in net.named_parameters():
+            if name in self.gradients:
+                parameter.grad = self.gradients[name].clone()
+
+
+def es(
+    net: Unrolled[Any, Any, Any],
+    problem: Any,
+    loss: Loss,
+    *,
+    pairs: int,
+    sigma: float,
+    seed: int,
+    state: Any = None,
+    start: int = 0,
+) -> Estimate:
+    """The gradient of ``E[loss(net(problem))]`` under Gaussian changes of the parameters, by antithetic pairs.
+
+    g = 1 / (N sigma^2) sum_i e_i (L(theta + e_i) - L(theta - e_i)) / 2 with e_i ~ N(0, sigma^2). It is unbiased for the
+    loss smoothed by that Gaussian. Of a run in pieces (``state`` and ``start`` as in ``net``) it sees, like truncated
+    backpropagation, only what a piece does to itself; :func:`pes` sees all.
+
+    Args:
+        loss: of the trajectory of one run, a scalar; summed over the pieces it is what is minimised.
+        seed: of the perturbations.
+
+    Raises:
+        MetaoptError: fewer than two pairs, a sigma that is not positive, a network with nothing to learn, a loss that
+            is not a scalar or not finite.
+
+    Reference: Salimans et al., arXiv:1703.03864.
+    """
+    begin = net.algorithm.init(problem) if state is None else state
+    parameters = _learned(net)
+    nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in parameters.items()}
+    particles = Particles(_repeated(begin, 2 * pairs), nothing, start)
+    return pes(net, problem, loss, pairs=pairs, sigma=sigma, seed=seed, particles=particles)
+
+
+@torch.no_grad()
+def pes(
+    net: Unrolled[Any, Any, Any],
+    problem: Any,
+    loss: Loss,
+    *,
+    pairs: int,
+    sigma: float,
+    seed: int,
+    particles: Particles | None = None,
+) -> Estimate:
+    """Persistent evolution strategies: :func:`es` for runs in pieces, without the bias of cutting them.
+
+    Every pair of runs keeps its own two states from piece to piece, is perturbed anew in each, and weighs the losses of
+    a piece by the sum x_i of all the perturbations that it has had: g = 1 / (N sigma^2) sum_i x_i (L_i+ - L_i-) / 2.
+    The gradients of the pieces of a run add up to that of the whole.
+
+    Without ``particles`` a run begins; with those of the last estimate it goes on for ``net.steps`` steps. Arguments
+    and errors as in :func:`es`; give every piece another ``seed``.
+
+    Reference: Vicol, Metz and Sohl-Dickstein, arXiv:2112.13835.
+    """
+    _check(pairs, sigma)
+    parameters = _learned(net)
+    if particles is None:
+        nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in parameters.items()}
+        particles = Particles(_repeated(net.algorithm.init(problem), 2 * pairs), nothing, 0)
+    generator = torch.Generator().manual_seed(seed)
+    change = {
+        name: sigma * torch.randn(pairs, *p.shape, generator=generator, dtype=p.dtype).to(p.device)
+        for name, p in parameters.items()
+    }
+    both = {name: torch.cat([parameters[name] + c, parameters[name] - c]) for name, c in change.items()}
+
+    def run(values: Tensors, state: Any) -> tuple[Tensor, Any]:
+        trajectory = tree.substitute(net, values)(problem, state=state, start=particles.k)
+        value = loss(trajectory)
+        if value.ndim:
+            raise MetaoptError(
+                f"The loss of a run must be a scalar, but is {tree.describe(value)}; take a mean or sum."
+            )
+        return value, trajectory.state
+
+    losses, states = tree.vmap(run)(both, particles.states)
+    if not bool(torch.isfinite(losses).all()):
+        raise MetaoptError(
+            f"The loss of {int((~torch.isfinite(losses)).sum())} of {2 * pairs} runs is not finite after step "
+            f"{particles.k + net.steps}; lower sigma, or begin a new run."
+        )
+    total = {name: particles.perturbations[name] + c for name, c in change.items()}
+    slope = (losses[:pairs] - losses[pairs:]) / (2 * sigma**2)
+    single = {name: slope.to(t).reshape(-1, *[1] * (t.ndim - 1)) * t for name, t in total.items()}
+    return Estimate(
+        {name: t.mean(0) for name, t in single.items()},
+        {name: t.std(0) / pairs**0.5 for name, t in single.items()},
+        losses.mean(),
+        replace(particles, states=states, perturbations=total, k=particles.k + net.steps),
+    )
+
+
+def _learned(net: nn.Module) -> Tensors:
+    parameters = {name: p.detach() for name, p in net.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise MetaoptError("There is nothing to learn: no parameter of the network requires a gradient; open a slot.")
+    return parameters
+
+
+def _repeated(state: Any, times: int) -> Any:
+    return tree.map(lambda t: t.detach().expand(times, *t.shape).clone(), state)
+
+
+def _check(pairs: int, sigma: float) -> None:
+    if pairs < 2 or not sigma > 0:
+        raise MetaoptError(f"Evolution strategies need two pairs and a positive sigma, but got {pairs} and {sigma}.")

@@ -1,0 +1,128 @@
+"""Evolution strategies: unbiased where theory says so, biased where it says so, the same for the same seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import metaopt as mo
+from metaopt.core import tree
+from metaopt.estimators import es, pes
+
+DOUBLE = torch.float64
+SIGNS = torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0], dtype=DOUBLE)
+MATRIX = 0.5 * (torch.eye(5, dtype=DOUBLE) + torch.diag(torch.ones(4, dtype=DOUBLE), 1))
+START = torch.ones(5, dtype=DOUBLE)
+
+
+def pushed(steps: int) -> mo.core.Unrolled:
+    """A linear system with a learned push; the loss of a run is then quadratic in it, and smoothing it is harmless."""
+    algorithm = mo.Algorithm.from_step(
+        lambda _, s, k, theta: MATRIX @ s + theta * SIGNS, lambda start: start, slots={"theta": mo.shared(0.5)}
+    )
+    return mo.unroll(algorithm, steps)
+
+
+def loss(trajectory: mo.Trajectory[Any, Any]) -> Tensor:
+    return torch.stack([(s[0] - 1) ** 2 / 2 for s in trajectory.outputs]).sum()
+
+
+def exact(net: mo.core.Unrolled) -> float:
+    (parameter,) = net.parameters()
+    return float(torch.autograd.grad(loss(net(START)), parameter)[0])
+
+
+def only(gradients: dict[str, Tensor]) -> float:
+    (gradient,) = gradients.values()
+    return float(gradient)
+
+
+def test_a_whole_run_is_estimated_within_its_error() -> None:
+    net = pushed(20)
+    estimate = es(net, START, loss, pairs=4000, sigma=0.1, seed=0)
+    assert abs(only(estimate.gradients) - exact(net)) < 4 * only(estimate.errors)
+    assert only(estimate.errors) < 0.1 * abs(exact(net))
+    values = [only(es(net, START, loss, pairs=200, sigma=0.1, seed=seed).gradients) for seed in range(40)]
+    said = only(es(net, START, loss, pairs=200, sigma=0.1, seed=50).errors)
+    assert float(torch.tensor(values).std()) == pytest.approx(said, rel=0.5)
+
+
+def in_pieces(seed: int, persistent: bool) -> float:
+    net, total, particles, state = pushed(2), 0.0, None, None
+    for piece in range(10):
+        if persistent:
+            estimate = pes(net, START, loss, pairs=300, sigma=0.1, seed=100 * seed + piece, particles=particles)
+            particles = estimate.particles
+            assert particles.k == 2 * piece + 2
+        else:
+            options: dict[str, Any] = {"state": state, "start": 2 * piece}
+            estimate = es(net, START, loss, pairs=300, sigma=0.1, seed=100 * seed + piece, **options)
+            state = tree.detach(net(START, state=state).state)
+        total += only(estimate.gradients)
+    return total
+
+
+def test_pieces_add_up_to_the_whole_only_with_a_memory_of_what_was_perturbed() -> None:
+    true = exact(pushed(20))
+    with_memory, without = (torch.tensor([in_pieces(s, p) for s in range(12)]) for p in (True, False))
+    error = float(with_memory.std()) / 12**0.5
+    assert abs(float(with_memory.mean()) - true) < 4 * error
+    assert abs(float(without.mean()) - true) > 10 * float(without.std()) / 12**0.5
+    assert float(without.mean()) * true < 0, "cut off, the gradient has the wrong sign"
+
+
+def test_an_estimate_is_that_of_the_formula() -> None:
+    """Two parameters of different shapes; every run by itself, without vmap."""
+    net = mo.unroll(mo.parameterize(mo.Ista(torch.eye(3, dtype=DOUBLE), 0.1), {"mix": mo.shared()}), 2)
+    y = torch.tensor([[1.0, -2.0, 0.5]], dtype=DOUBLE)
+    estimate = es(net, y, lambda t: t.final.square().sum(), pairs=5, sigma=0.3, seed=7)
+    (name,) = estimate.gradients
+    parameter = dict(net.named_parameters())[name].detach()
+    e = 0.3 * torch.randn(5, 3, 3, generator=torch.Generator().manual_seed(7), dtype=DOUBLE)
+    terms = []
+    for change in e:
+        up, down = (
+            float(tree.substitute(net, {name: parameter + c})(y).final.square().sum()) for c in (change, -change)
+        )
+        terms.append(change * (up - down) / (2 * 0.3**2))
+    torch.testing.assert_close(estimate.gradients[name], torch.stack(terms).mean(0))
+    torch.testing.assert_close(estimate.errors[name], torch.stack(terms).std(0) / 5**0.5)
+    again = es(net, y, lambda t: t.final.square().sum(), pairs=5, sigma=0.3, seed=7)
+    assert torch.equal(again.gradients[name], estimate.gradients[name])
+
+
+def test_an_optimizer_goes_down_by_what_is_assigned() -> None:
+    net = pushed(20)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
+    before = loss(net(START)).item()
+    for seed in range(20):
+        es(net, START, loss, pairs=50, sigma=0.1, seed=seed).assign(net)
+        optimizer.step()
+    assert loss(net(START)).item() < 0.5 * before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"pairs": 1}, "two pairs and a positive sigma, but got 1"),
+        ({"sigma": 0.0}, "positive sigma"),
+        ({"sigma": float("nan")}, "positive sigma"),
+        ({"loss": lambda t: t.final}, r"must be a scalar, but is \(5,\) float64"),
+        ({"loss": lambda t: t.final.sum() / 0}, "of 8 runs is not finite after step 3"),
+    ],
+)
+def test_what_cannot_be_estimated_is_a_sentence(change: dict[str, Any], words: str) -> None:
+    call: dict[str, Any] = {"loss": loss, "pairs": 4, "sigma": 0.1, "seed": 0} | change
+    with pytest.raises(mo.MetaoptError, match=words):
+        es(pushed(3), START, **call)
+
+
+def test_nothing_to_learn_is_a_sentence() -> None:
+    net = mo.unroll(mo.Descent(mo.updates.Sgd(0.1)), 2)
+    problem = mo.InverseProblem(mo.operators.Identity(), torch.zeros(1, 2), 1.0)
+    with pytest.raises(mo.MetaoptError, match="nothing to learn"):
+        pes(net, problem, lambda t: t.final.sum(), pairs=2, sigma=1.0, seed=0)
+    assert isinstance(net, nn.Module)
