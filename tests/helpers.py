@@ -74,6 +74,13 @@ def dense_problem(seed: int) -> mo.InverseProblem:
     return mo.InverseProblem(matrix(7), normal(seed, 3, 4), noise)
 
 
+def lstm_schedule() -> nn.Module:
+    """One whose factors are not 1, as if trained."""
+    schedule = mo.models.LstmSchedule(3)
+    nn.init.normal_(schedule.read.weight, std=0.3)
+    return schedule
+
+
 def overdetermined_problem(seed: int) -> mo.InverseProblem:
     return mo.InverseProblem(matrix(7, 8, 3), normal(seed, 3, 8))
 
@@ -220,6 +227,19 @@ PRIORS = [
         lambda: mo.Ista(normal(0, 5, 8), 0.3),
         lambda seed: normal(seed, 3, 5),
         {"encode": mo.shared(), "mix": mo.per_step(5), "threshold": positive(5)},
+    ),
+    Case(
+        "coupled ista, support selected",
+        lambda: mo.CoupledIsta(normal(0, 5, 8), 0.3, support=(0.1, 0.3)),
+        lambda seed: normal(seed, 3, 5),
+        {"weights": mo.per_step(5), "step_size": positive(5), "threshold": positive(5)},
+    ),
+    Case(
+        "coupled ista, scheduled",
+        lambda: seeded(lambda: mo.CoupledIsta(normal(0, 5, 8), 0.3, schedule=lstm_schedule())),
+        lambda seed: normal(seed, 3, 5),
+        {"weights": mo.shared(), "schedule": mo.shared()},
+        memory=lambda state: state.memory,
     ),
     Case(
         "proximal gradient, l1",

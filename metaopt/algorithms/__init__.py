@@ -1,12 +1,14 @@
 """Classical algorithms; nothing in them is learned until a slot is opened."""
 
 from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
+from .coupled_ista import CoupledIsta, analytic_weights
 from .descent import Descent, DescentState
 from .map_estimation import MapEstimation
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
 
 __all__ = [
     "CoupledDescent",
+    "CoupledIsta",
     "CoupledState",
     "Descent",
     "DescentState",
@@ -14,6 +16,7 @@ __all__ = [
     "Ista",
     "MapEstimation",
     "ProximalGradient",
+    "analytic_weights",
     "reversible_momentum",
     "step_size_for",
 ]

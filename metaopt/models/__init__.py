@@ -3,14 +3,20 @@
 from .ablation import without_estimate, without_memory
 from .irim import irim
 from .learned_map import learned_map
+from .lista import LstmSchedule, alista, lista, lista_cp, na_alista
 from .proximal_net import proximal_net
 from .rim import rim, untie
 from .weights import load, read_card, shipped
 
 __all__ = [
+    "LstmSchedule",
+    "alista",
     "irim",
     "learned_map",
+    "lista",
+    "lista_cp",
     "load",
+    "na_alista",
     "proximal_net",
     "read_card",
     "rim",

@@ -13,6 +13,7 @@ from .images import (
     shrinking,
 )
 from .mri import UndersampledMri, smooth_phase
+from .sparse import SparseCodes, gaussian_dictionary
 from .task import Task
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "Mixture",
     "Patches",
     "RandomProjections",
+    "SparseCodes",
     "SuperResolution",
     "Task",
     "UndersampledMri",
     "block_projection",
+    "gaussian_dictionary",
     "pool",
     "shrinking",
     "smooth_phase",

@@ -1,0 +1,137 @@
+"""Sparse codes in 16 steps: ISTA and FISTA, and ISTA with more or fewer of its places learned.
+
+The set-up of Behrens, Sauder and Jung (arXiv:2102.00714), whose figures stand beside ours: y = A x + noise with A of
+(250, n) independent normal entries and columns of length 1, x of n entries that are standard normal with probability
+50 / n and else 0, at a signal-to-noise ratio of 40 dB; and, without noise, (256, 512) with a tenth active (Liu et al.,
+ALISTA, ICLR 2019). NMSE is 10 log10 sum |z - x|^2 / sum |x|^2 over 10,000 samples that no training saw. A is another
+draw than theirs.
+
+Every learned row is trained here, from ISTA's own numbers (or, with analytic weights, steps of 1). Support selection
+lets a share of the largest entries pass without a threshold, more of them with every step.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import metaopt as mo
+from metaopt.algorithms.proximal import FistaState
+from metaopt.models import alista, lista, lista_cp, na_alista
+from metaopt.tasks import SparseCodes, gaussian_dictionary
+from metaopt.training import Rate, Settings, train
+
+from .report import Rows, parse_options, table, write_results
+
+STEPS, PENALTY, TESTED = 16, 0.4, 10_000
+SETUPS: dict[str, tuple[int, int, float, float | None]] = {  # rows and columns of A, active entries, SNR
+    "n = 500": (250, 500, 50, 40.0),
+    "n = 1000": (250, 1000, 50, 40.0),
+    "no noise": (256, 512, 51.2, None),
+}
+FULL: dict[str, Any] = {"setups": tuple(SETUPS), "scale": 1.0, "batch": 256}
+QUICK: dict[str, Any] = {"setups": ("n = 500",), "scale": 0.02, "batch": 128}
+LEARNED: dict[str, tuple[Callable[..., Any], int, float, bool]] = {  # updates, peak rate, support selection
+    "LISTA": (lista, 2000, 1e-3, False),
+    "LISTA-CP, support": (lista_cp, 2000, 1e-3, True),
+    "ALISTA": (alista, 2000, 3e-2, True),
+    "NA-ALISTA": (na_alista, 4000, 3e-3, True),
+}
+PUBLISHED = {
+    "n = 500": {"ISTA": -5.77, "FISTA": -7.63, "ALISTA": -39.05, "NA-ALISTA": -41.68},
+    "n = 1000": {"ISTA": -3.91, "FISTA": -6.70, "ALISTA": -33.51, "NA-ALISTA": -39.13},
+    "no noise": {"LISTA": -35, "LISTA-CP, support": -63, "ALISTA": -78.7},  # read off a plot
+}
+
+
+def nmse(z: Tensor, x: Tensor) -> float:
+    return float(10 * ((z - x).square().sum() / x.square().sum()).log10())
+
+
+def support(share: float) -> list[float]:
+    """From little to the expected share of active entries."""
+    return [share * min(1.0, (k + 1) / 10) for k in range(STEPS)]
+
+
+@torch.no_grad()
+def classical(name: str, dictionary: Tensor, y: Tensor) -> list[Tensor]:
+    if name == "ISTA":
+        return mo.unroll(mo.Ista(dictionary, PENALTY), STEPS)(y).outputs
+    zero = y.new_zeros(len(y), dictionary.shape[1])
+    rate = 1 / torch.linalg.matrix_norm(dictionary, 2).square()
+    net = mo.unroll(mo.Fista(mo.Sparsity(PENALTY), rate), STEPS)
+    return net(mo.InverseProblem(dictionary, y), state=FistaState(zero, zero)).outputs
+
+
+def trained(name: str, task: SparseCodes, scale: float) -> tuple[Any, float]:
+    """The network, and the seconds that its training took."""
+    build, updates, peak, selects = LEARNED[name]
+    options = {"support": support(task.share)} if selects else {}
+    torch.manual_seed(0)
+    net = build(task.dictionary, PENALTY, STEPS, **options)
+    rate = Rate(peak, peak / 100, warmup=20)
+    settings = Settings(max(20, round(scale * updates)), (STEPS, STEPS), rate, clip=1.0, ema=0.98, weights="last")
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        train(net, task, Path(folder), settings)
+    return net, time.perf_counter() - begin
+
+
+def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any]]:
+    rows, columns, active, snr = SETUPS[setup]
+    dictionary = gaussian_dictionary(rows, columns, seed=0)
+    task = SparseCodes(dictionary, active / columns, snr, size["batch"])
+    y, x = SparseCodes(dictionary, active / columns, snr, TESTED).sample(2**31 - 1)
+
+    def learned(name: str) -> dict[str, Any]:
+        net, seconds = trained(name, task, size["scale"])
+        with torch.no_grad():
+            at = [nmse(z, x) for z in net(y).outputs]
+        count = sum(p.numel() for p in net.parameters() if p.requires_grad)
+        return {"nmse_at": at, "learned": count, "training_seconds": seconds}
+
+    found = []
+    for name in ("ISTA", "FISTA", *LEARNED):
+        compute = (
+            (lambda n=name: learned(n))
+            if name in LEARNED
+            else lambda n=name: {"nmse_at": [nmse(z, x) for z in classical(n, dictionary, y)]}
+        )
+        row = {"setup": setup, "method": name, **saved.get(f"{setup} {name}", compute)}
+        row |= {"nmse": row["nmse_at"][-1], "published": PUBLISHED[setup].get(name, "")}
+        print(f"{setup} {name}: {row['nmse']:.2f} dB", flush=True)
+        found.append(row)
+    return found
+
+
+def main() -> None:
+    options = parse_options(__doc__)
+    size = QUICK if options.quick else FULL
+    settings = {**size, "steps": STEPS, "penalty": PENALTY, "learned": {n: v[1:] for n, v in LEARNED.items()}}
+    saved = Rows("sparse_coding", settings, options.quick)
+    rows = [row for setup in size["setups"] for row in rows_of(setup, size, saved)]
+    print("\n" + table(rows, ["setup", "method", "nmse", "published", "learned", "training_seconds"]) + "\n")
+    at = {(row["setup"], row["method"]): row["nmse"] for row in rows}
+    headline = {
+        "ista_500": at["n = 500", "ISTA"],
+        "fista_500": at["n = 500", "FISTA"],
+        "alista_500": at["n = 500", "ALISTA"],
+    }
+    if not options.quick:
+        headline |= {
+            "alista_1000": at["n = 1000", "ALISTA"],
+            "na_alista_gain_1000": at["n = 1000", "ALISTA"] - at["n = 1000", "NA-ALISTA"],
+            "noiseless_16": min(value for (setup, _), value in at.items() if setup == "no noise"),
+        }
+    headline = {name: round(value, 2) for name, value in headline.items()}
+    write_results("sparse_coding", headline, rows, settings, [0], options.quick)
+
+
+if __name__ == "__main__":
+    main()
