@@ -141,10 +141,21 @@ def tiny_objective(seed: int) -> mo.Objective:
     return mo.Objective(network, F.mse_loss, [(normal(seed + i, 5, 3), normal(seed + i + 9, 5, 2)) for i in range(2)])
 
 
+def learned_adam(recurrent: bool) -> nn.Module:
+    """As if trained: its last layer is not 0."""
+    update = seeded(lambda: mo.updates.LearnedAdam(3, recurrent, epsilon=1e-3))
+    update.read.weight.data = normal(0, 2, 3)
+    return update
+
+
 def optimizer_case(name: str, build: Callable[[], Any], open: Mapping[str, Any]) -> Case:
     steps = {f"update.{slot}": opening for slot, opening in open.items()}
     memory = None if name.startswith("sgd") else lambda state: state.memory
     return Case(name, lambda: mo.Descent(build()), tiny_objective, steps, steps=4, couples=True, memory=memory)
+
+
+def positive(steps: int) -> Any:
+    return mo.per_step(steps, positive=True)
 
 
 def long_quadratic(seed: int) -> mo.FunctionObjective:
@@ -189,6 +200,11 @@ OPTIMIZERS = [
         lambda: mo.updates.TorchOptim(torch.optim.Adagrad, {"lr": 0.1}),
         {"lr": mo.per_step(4)},
     ),
+    optimizer_case(
+        "coordinatewise lstm", lambda: seeded(lambda: mo.updates.CoordinatewiseLstm(3)), {"scale": positive(4)}
+    ),
+    optimizer_case("learned adam, perceptron", lambda: learned_adam(False), {"step_size": positive(4)}),
+    optimizer_case("learned adam, recurrent", lambda: learned_adam(True), {"step_size": positive(4)}),
     Case(
         "gradient descent on a plain function",
         lambda: mo.Descent(mo.updates.Sgd(0.5)),
@@ -203,10 +219,6 @@ def blurred_mask_problem(seed: int) -> mo.InverseProblem:
     noise = torch.tensor([0.4, 0.5, 0.6], dtype=torch.float64)
     weights = 0.6 + 0.3 * normal(seed, 6, 8).sin()
     return mo.InverseProblem(mo.operators.Mask(weights), normal(seed + 1, 3, 1, 6, 8), noise)
-
-
-def positive(steps: int) -> Any:
-    return mo.per_step(steps, positive=True)
 
 
 def experts() -> mo.FieldOfExperts:

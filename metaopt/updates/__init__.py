@@ -4,6 +4,7 @@ from .ablation import WithoutEstimate, WithoutMemory
 from .adam import Adam, AdamW
 from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
+from .learned import CoordinatewiseLstm, LearnedAdam, log_and_sign
 from .momentum import Momentum, Nesterov
 from .rmsprop import RMSprop
 from .sgd import Sgd
@@ -14,10 +15,12 @@ __all__ = [
     "Adam",
     "AdamW",
     "ConvGru",
+    "CoordinatewiseLstm",
     "Coupling",
     "EachPart",
     "GradientReader",
     "GruCell",
+    "LearnedAdam",
     "Momentum",
     "Nesterov",
     "RMSprop",
@@ -28,4 +31,5 @@ __all__ = [
     "WithoutEstimate",
     "WithoutMemory",
     "Writer",
+    "log_and_sign",
 ]

@@ -1,0 +1,87 @@
+"""An update as a ``torch.optim.Optimizer``, to train any network with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError, tree
+
+
+class UpdateOptimizer(torch.optim.Optimizer):
+    """Steps by ``update``; made by :func:`as_torch`.
+
+    ``lr`` of a parameter group multiplies the change that the update gives, so that schedulers work on any update. The
+    memory of a parameter is its entries ``memory_0``, ``memory_1``, ... in ``state``, and ``step`` counts its steps.
+    """
+
+    def __init__(self, params: Iterable[Any], update: nn.Module, lr: float = 1.0):
+        if not lr >= 0:
+            raise MetaoptError(f"lr multiplies the changes and must be at least 0, but got {lr}.")
+        self.update = update
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step of every parameter that has a gradient; with a closure, of the gradients that it computes."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            found = [p for p in group["params"] if p.grad is not None]
+            for parameter in found:
+                _check(parameter)
+            for step in dict.fromkeys(self.state[p].get("step", 0) for p in found):
+                self._step([p for p in found if self.state[p].get("step", 0) == step], step, group["lr"])
+        return loss
+
+    def _step(self, parameters: list[Tensor], step: int, lr: float) -> None:
+        """One step of parameters that have had equally many, all of them as one tree."""
+        x, gradient = tuple(p.detach() for p in parameters), tuple(p.grad for p in parameters)
+        memory = self.update.init(x, ())
+        places = tree.leaves(memory)
+        each = len(places) // len(parameters)  # a memory is made of trees like x, one after another
+        if step:
+            kept = [self.state[p][f"memory_{i}"] for i in range(each) for p in parameters]
+            memory = tree.fill(memory, kept)
+        change, memory = self.update(gradient, x, memory, step, ())
+        torch._foreach_add_(list(x), list(change), alpha=lr)
+        parts = tree.leaves(memory)
+        for j, parameter in enumerate(parameters):
+            mine = {f"memory_{i}": parts[i * len(parameters) + j] for i in range(each)}
+            self.state[parameter].update(step=step + 1, **mine)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "update": self.update}
+
+
+def as_torch(update: nn.Module, params: Iterable[Any], lr: float = 1.0) -> UpdateOptimizer:
+    """``update`` as a ``torch.optim.Optimizer`` for ``params`` (or groups of them).
+
+    ``lr`` multiplies the changes that the update gives: 1 is what it was trained for. ``torch.optim.lr_scheduler``,
+    ``state_dict``, ``torch.amp.GradScaler``, copies and pickles work as with torch's own.
+
+    Raises:
+        MetaoptError: on ``step``, for a parameter that is complex or whose gradient is sparse.
+
+    Example:
+        >>> optimizer = as_torch(metaopt.updates.Adam(1e-3), model.parameters())
+    """
+    return UpdateOptimizer(params, update, lr)
+
+
+def _check(parameter: Tensor) -> None:
+    if parameter.is_complex():
+        raise MetaoptError(
+            f"A parameter is {tree.describe(parameter)}; learned updates are for real ones, so optimise its real and "
+            "imaginary part as two parameters (torch.view_as_real)."
+        )
+    if parameter.grad is not None and parameter.grad.layout != torch.strided:
+        raise MetaoptError(
+            f"The gradient of a parameter {tree.describe(parameter)} is {parameter.grad.layout}; build the embedding "
+            "with sparse=False."
+        )
