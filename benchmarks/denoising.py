@@ -2,18 +2,17 @@
 
 Noise is Gaussian, once as it is and once clipped and rounded to 8 bits; PSNR and SSIM are means over the pictures of
 the estimate clipped to [0, 1]. Classical weights are chosen on crops of other pictures, for every noise level, with the
-best inside a grid. BM3D, which takes long, runs on every so-manieth picture, and so does the machine beside it for the
-comparison of times (in turn, on the same pictures and cores). Two machines of equal size, equal patches and equally
-brief training on one core, a RIM and an unrolled proximal network, are compared with one another. Figures marked as
-published are others'. The figures are of scikit-image's pictures.
+best inside a grid. BM3D, which takes long, runs on every so-manieth picture, and so does the machine beside it. Two
+machines of equal size, equal patches and equally brief training on one core, a RIM and an unrolled proximal network,
+are compared with one another. Figures marked as published are others'. Times are of one picture, all methods in turn.
+The figures are of scikit-image's pictures.
 
 Needs the packages of the extra ``benchmark``.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,15 @@ from .imaging import (
     pictures,
     published,
     quality,
-    row,
     take_data,
     total_variation,
     tuned,
 )
-from .report import Rows, parse_options, table, write_results
+from .memory import peak_of
+from .report import Rows, paired, parse_options, table, write_results
 
-FULL = {"sigmas": (15, 25, 50), "every": 1, "few": 8, "tuning": 10, "steps": 8}
-QUICK = {"sigmas": (25,), "every": 17, "few": 4, "tuning": 2, "steps": 4}
+FULL = {"sigmas": (15, 25, 50), "every": 1, "few": 8, "tuning": 10, "steps": 8, "rounds": 9, "quantised": (False, True)}
+QUICK = {"sigmas": (25,), "every": 68, "few": 4, "tuning": 1, "steps": 4, "rounds": 1, "quantised": (False,)}
 GREY, COLOUR = "denoise_grey", "denoise_color"
 LEARNED_PRIOR = "learned_map"
 COMPARED = Path(__file__).parent / "weights"
@@ -57,7 +56,7 @@ PUBLISHED = {  # BSD68, noise not clipped
     "TNRD": (31.42, 28.92, 25.97),
     "DnCNN-B": (31.61, 29.16, 26.23),
 }
-SHOWN = ["set", "noise", "sigma", "method", "pictures", "psnr", "ssim", "seconds", "GiB"]
+SHOWN = ["set", "noise", "sigma", "method", "pictures", "psnr", "ssim"]
 
 
 def noisy(targets: Sequence[Tensor], sigma: float, quantised: bool = False) -> Pairs:
@@ -98,25 +97,8 @@ CLASSICAL: dict[str, tuple[Callable[[float, mo.InverseProblem], Tensor], float]]
 }
 
 
-def speed(first: Method, second: Method, pairs: Pairs) -> dict[str, Any]:
-    """Both on every picture in turn: the second's row, and its time over the first's (median and quartiles)."""
-    ratios, estimates, seconds = [], [], []
-    for run in (first, second):
-        run(pairs[0][0])
-    for problem, target in pairs:
-        begin = time.perf_counter()
-        first(problem)
-        between = time.perf_counter()
-        estimates.append((second(problem), target))
-        end = time.perf_counter()
-        ratios.append((end - between) / (between - begin))
-        seconds.append(end - between)
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    speeds = {"times_machine": middle, "times_machine_low": low, "times_machine_high": high}
-    return {**mean_quality(estimates), "seconds": statistics.median(seconds), **speeds}
-
-
 def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], saved: Rows) -> list[dict[str, Any]]:
+    """Quality by every method, and the tuned weights."""
     grey = name == "bsd68"
     weights = GREY if grey else COLOUR
     targets = pictures("natural/bsd68_gray" if grey else "natural/cbsd68", grey, size["every"])
@@ -124,26 +106,53 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
     held = noisy(crops(size["tuning"], 160, grey), sigma, quantised)
     few = pairs[:: size["few"]] if len(pairs) > 2 * size["few"] else pairs
 
+    def scored(run: Method, pairs: Pairs = pairs) -> dict[str, Any]:
+        return mean_quality((run(problem), target) for problem, target in pairs)
+
     def classical(method: str) -> dict[str, Any]:
         run, start = CLASSICAL[method]
         weight = tuned(run, held, start)
-        return {**row(lambda problem: run(weight, problem), pairs), "weight": weight}
+        return {**scored(lambda problem: run(weight, problem)), "weight": weight}
 
-    rim = machine(weights)
+    def rim() -> dict[str, Any]:
+        found, trained = curve(load(weights), pairs, size["steps"]), read_card(weights)["trained_steps"]
+        return {"psnr": found["psnr_at"][trained], "ssim": found["ssim_at"][trained], "pictures": len(pairs), **found}
+
     methods: dict[str, Callable[[], dict[str, Any]]] = {
-        "noisy": lambda: mean_quality((problem.y, target) for problem, target in pairs),
+        "noisy": lambda: scored(lambda problem: problem.y),
         **{method: lambda method=method: classical(method) for method in CLASSICAL},
-        "RIM": lambda: {**row(rim, pairs), **curve(load(weights), pairs, size["steps"])},
-        "RIM, 3 steps": lambda: row(machine(weights, 3), pairs),
-        "RIM, bfloat16": lambda: row(in_bfloat16(rim), pairs),
-        "RIM, few": lambda: mean_quality((rim(problem), target) for problem, target in few),
-        "BM3D, few": lambda: speed(rim, bm3d, few),
+        "RIM": rim,
+        "RIM, bfloat16": lambda: scored(in_bfloat16(machine(weights))),
+        "RIM, few": lambda: scored(machine(weights), few),
+        "BM3D, few": lambda: scored(bm3d, few),
     }
     if grey:
-        methods["MAP, learned prior"] = lambda: row(machine(LEARNED_PRIOR), pairs)
+        methods["MAP, learned prior"] = lambda: scored(machine(LEARNED_PRIOR))
         for method, file in BRIEF.items():
-            methods[method] = lambda file=file: row(machine(COMPARED / f"{file}.safetensors"), pairs)
+            methods[method] = lambda file=file: scored(machine(COMPARED / f"{file}.safetensors"))
     return measured({"set": name, "noise": "8 bit" if quantised else "as it is", "sigma": sigma}, methods, saved)
+
+
+def timings(rows: Sequence[dict[str, Any]], size: dict[str, Any]) -> list[dict[str, Any]]:
+    """Seconds and memory of every method on one picture of BSD68, in turn, at the weights of ``rows``."""
+    problem, _ = noisy(pictures("natural/bsd68_gray", every=size["every"])[:1], 25)[0]
+    weights = {
+        row["method"]: row["weight"]
+        for row in rows
+        if "weight" in row and (row["set"], row["noise"], row["sigma"]) == ("bsd68", "as it is", 25)
+    }
+    methods: dict[str, Method] = {
+        "RIM": machine(GREY),
+        "RIM, 3 steps": machine(GREY, 3),
+        "RIM, bfloat16": in_bfloat16(machine(GREY)),
+        **{name: functools.partial(CLASSICAL[name][0], weight) for name, weight in weights.items()},
+        "BM3D": bm3d,
+        "MAP, learned prior": machine(LEARNED_PRIOR),
+        **{name: machine(COMPARED / f"{file}.safetensors") for name, file in BRIEF.items()},
+    }
+    functions = {name: functools.partial(run, problem) for name, run in methods.items()}
+    taken = paired(functions, size["rounds"], warmup=1)
+    return [{"timed": name, **taken[name], "GiB": peak_of(run)[1]} for name, run in functions.items()]
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> None:
@@ -190,13 +199,14 @@ def main() -> None:
     cards |= {name: read_card(COMPARED / f"{name}.safetensors") for name in BRIEF.values()}
     settings = {**size, "weights": cards}
     saved, rows = Rows("denoising", settings, options.quick), []
-    for quantised in (False, True):
+    for quantised in size["quantised"]:
         for sigma in size["sigmas"]:
             rows += rows_of("bsd68", sigma, quantised, size, saved)
     rows += rows_of("cbsd68", 25, True, size, saved)
     known = published(PUBLISHED, (15, 25, 50), "sigma")
     rows += [{"set": "bsd68", "noise": "as it is", **r} for r in known if r["sigma"] in size["sigmas"]]
-    print("\n" + table(rows, SHOWN))
+    times = timings(rows, size)
+    print("\n" + table(rows, SHOWN) + "\n\n" + table(times) + "\n")
 
     def figure(name: str, kind: str, sigma: int, method: str, key: str = "psnr") -> float:
         return next(
@@ -207,12 +217,12 @@ def main() -> None:
     headline = {
         **{f"psnr_{sigma}": round(value, 2) for sigma, value in grey.items()},
         "color_25": round(figure("cbsd68", "8 bit", 25, "RIM"), 2),
-        "bm3d_speedup": round(figure("bsd68", "as it is", 25, "BM3D, few", "times_machine"), 2),
+        "bm3d_speedup": round(next(row["ratio"] for row in times if row["timed"] == "BM3D"), 2),
         "gain_over_map_25": round(grey[25] - figure("bsd68", "as it is", 25, "MAP, learned prior"), 2),
     }
     if not options.quick:
         draw(rows)
-    write_results("denoising", headline, rows, settings, [SEED], options.quick)
+    write_results("denoising", headline, [*rows, *times], settings, [SEED], options.quick)
 
 
 if __name__ == "__main__":

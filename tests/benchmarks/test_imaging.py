@@ -118,20 +118,3 @@ def test_every_classical_rival_and_the_machine_denoise() -> None:
     assert all(row["psnr"] > before + 4 for row in found.values()), found
     assert found["lower"]["psnr"] == pytest.approx(found["machine"]["psnr"], abs=0.1)
     assert all(row["seconds"] > 0 for row in found.values())
-
-
-def test_rivals_are_timed_in_turn_on_the_same_pictures() -> None:
-    calls: list[str] = []
-    pairs = denoising.noisy([picture(), picture(), picture()], 25)
-
-    def method(name: str, work: int) -> imaging.Method:
-        def run(problem: mo.InverseProblem) -> Tensor:
-            calls.append(name)
-            sum(range(work))
-            return problem.y
-
-        return run
-
-    found = denoising.speed(method("a", 10**4), method("b", 10**6), pairs)
-    assert calls == ["a", "b"] * 4
-    assert found["times_machine"] > 10
