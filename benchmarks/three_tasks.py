@@ -1,6 +1,7 @@
 """Denoising, inpainting and super-resolution by a machine that saw nothing but random projections in training.
 
 Part of ``python -m benchmarks.random_projections``. Beside it: what interpolates, and the machine trained for the task.
+The networks compute in bfloat16. What is run to 4 T is run on fewer pictures, and so is the T beside it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import metaopt as mo
 from metaopt.tasks import shrinking
 
 from .denoising import GREY, noisy
-from .imaging import Method, Pairs, machine, mean_quality, pictures
+from .imaging import Method, Pairs, in_bfloat16, machine, mean_quality, pictures
 from .report import Rows
 from .super_resolution import WEIGHTS as RESTORE
 from .super_resolution import interpolated
 
 SIGMAS, SHARES, FACTORS = (15, 25, 50), (0.5, 0.2), (2, 3)
 NOISE = 1 / 255  # of inpainting and super-resolution
-THINNED = 4  # these two run on every so-manieth picture
+THINNED, ALL_OF = 4, 20  # these two, and runs to 4 T, are of every so-manieth picture, but of all of so few
 
 
 def masked(target: Tensor, share: float, seed: int) -> tuple[mo.InverseProblem, Tensor]:
@@ -64,7 +65,7 @@ def guessing(run: Method) -> Method:
 def three_tasks(every: int, saved: Rows) -> list[dict[str, Any]]:
     """A row for each task and setting: PSNR of the projections' machine after T and 4 T steps, and of its rivals."""
     targets = pictures("natural/bsd68_gray", every=every)
-    fewer = targets[:: THINNED if len(targets) > THINNED else 1]
+    fewer = targets[::THINNED] if len(targets) > ALL_OF else targets
     rows = [_row("denoising", sigma, noisy(targets, sigma), "noisy", lambda p: p.y, GREY, saved) for sigma in SIGMAS]
     for share in SHARES:
         pairs = [masked(target, share, i) for i, target in enumerate(fewer)]
@@ -83,25 +84,21 @@ def _row(
     task: str, setting: Any, pairs: Pairs, simple: str, run: Method, specialist: str, saved: Rows
 ) -> dict[str, Any]:
     trained = mo.models.read_card("random_projections")["trained_steps"]
-    methods: dict[str, Method] = {
-        "RIM": guessing(machine("random_projections")),
-        "RIM at 4T": guessing(machine("random_projections", 4 * trained)),
-        "simple": run,
-        "specialist": machine(specialist),
+    few = pairs[::THINNED] if len(pairs) > ALL_OF else pairs
+    methods: dict[str, tuple[Method, Pairs]] = {
+        "RIM": (guessing(machine("random_projections")), pairs),
+        "RIM, few": (guessing(machine("random_projections")), few),
+        "RIM at 4T, few": (guessing(machine("random_projections", 4 * trained)), few),
+        "simple": (run, pairs),
+        "specialist": (machine(specialist), pairs),
     }
     found = {
-        name: saved.get(f"three tasks {task} {setting} {name}", lambda run=method: _mean(run, pairs))
-        for name, method in methods.items()
+        name: saved.get(f"three tasks {task} {setting} {name}", lambda run=method, of=of: _mean(in_bfloat16(run), of))
+        for name, (method, of) in methods.items()
     }
     print(f"{task} {setting}: {found['RIM']:.2f} dB, {simple} {found['simple']:.2f}", flush=True)
-    row = {
-        "task": task,
-        "setting": setting,
-        "pictures": len(pairs),
-        "RIM": found["RIM"],
-        "RIM at 4T": found["RIM at 4T"],
-    }
-    return {**row, "simple": found["simple"], "which": simple, "specialist": found["specialist"], "weights": specialist}
+    row = {"task": task, "setting": setting, "pictures": len(pairs), **found, "which": simple, "weights": specialist}
+    return {**row, "fewer": len(few)}
 
 
 def _mean(run: Method, pairs: Sequence[tuple[mo.InverseProblem, Tensor]]) -> float:

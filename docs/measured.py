@@ -58,7 +58,13 @@ def draw_curves(curves: Mapping[str, list[list[float]]], path: Path) -> None:
 
 def _cells(row: Row) -> list[dict[str, str]]:
     """A row of the three tasks holds the figures of several methods; here each is one."""
-    names = {"RIM": "projections only", "RIM at 4T": "the same at 4T", "simple": "simple", "specialist": "specialist"}
+    names = {
+        "RIM": "projections only",
+        "specialist": "trained for the task",
+        "simple": "simple",
+        "RIM, few": "projections only, few",
+        "RIM at 4T, few": "the same at 4T, few",
+    }
     of = f"{row['task']} {row['setting']}"
     texts = {key: f"{row[key]:.2f}" for key in names}
     texts["simple"] += f" ({row['which']})"
