@@ -13,7 +13,7 @@ from .losses import mse, trajectory_loss
 from .problems import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from . import data, estimators, metrics, optim, report, tasks, training
+    from . import compat, data, estimators, metrics, optim, report, tasks, training
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,7 @@ __all__ = [
     "Reversible",
     "Truncated",
     "algorithms",
+    "compat",
     "core",
     "data",
     "estimators",
@@ -48,6 +49,6 @@ __all__ = [
 
 def __getattr__(name: str) -> _Any:
     """Import the packages that not everyone needs when they are first asked for."""
-    if name in ("data", "estimators", "metrics", "optim", "report", "tasks", "training"):
+    if name in ("compat", "data", "estimators", "metrics", "optim", "report", "tasks", "training"):
         return _importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

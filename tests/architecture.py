@@ -56,7 +56,7 @@ UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "m
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "OrderedDict", "Counter"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear", "remove", "discard", "popitem"}
 BASES = {"Algorithm", "Operator"}
-TORCH_MANDATED = {"state_dict", "to"}
+TORCH_MANDATED = {"state_dict", "to", "forward"}  # the last hands on what the wrapped module takes
 
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 

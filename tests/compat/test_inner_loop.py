@@ -1,0 +1,186 @@
+"""``higher``'s own examples run unchanged, with the numbers of ``higher`` where it is right and of torch elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import metaopt as mo
+from metaopt import compat
+
+from ..helpers import normal, seeded
+
+DATA = [(normal(k, 7, 3), normal(k + 50, 7, 2)) for k in range(4)]
+
+
+def network() -> nn.Module:
+    return seeded(lambda: nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)))
+
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01),
+    "momentum": lambda p: torch.optim.SGD(p, 0.1, momentum=0.8),
+    "nesterov": lambda p: torch.optim.SGD(p, 0.1, momentum=0.8, nesterov=True),
+    "adam": lambda p: torch.optim.Adam(p, 0.01, betas=(0.8, 0.95), weight_decay=0.01),
+    "adamw": lambda p: torch.optim.AdamW(p, 0.01),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, 0.01),
+    "adagrad": lambda p: torch.optim.Adagrad(p, 0.1),
+    "maximize": lambda p: torch.optim.SGD(p, 0.01, maximize=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("before", [0, 2])
+def test_the_steps_are_torchs_also_from_an_optimizer_that_has_stepped(name: str, before: int) -> None:
+    if name == "adagrad" and before:
+        pytest.skip("starts anew, as higher's does where it keeps no state of that name")
+    model = network()
+    optimizer = OPTIMIZERS[name](model.parameters())
+
+    def torch_step(x: torch.Tensor, y: torch.Tensor) -> None:
+        optimizer.zero_grad()
+        F.mse_loss(model(x), y).backward()
+        optimizer.step()
+
+    for x, y in DATA[:before]:
+        torch_step(x, y)
+    with compat.innerloop_ctx(model, optimizer) as (fmodel, diffopt):
+        for x, y in DATA:
+            diffopt.step(F.mse_loss(fmodel(x), y))
+        found = fmodel.parameters()
+    for x, y in DATA:
+        torch_step(x, y)
+    for a, b in zip(found, model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def readme(library: Any, model: nn.Module, opt: torch.optim.Optimizer) -> tuple[torch.Tensor, ...]:
+    """The example of higher's README, with a meta-loss at its end."""
+    with library.innerloop_ctx(model, opt) as (fmodel, diffopt):
+        for xs, ys in DATA:
+            logits = fmodel(xs)
+            loss = F.mse_loss(logits, ys)
+            diffopt.step(loss)
+        meta = F.mse_loss(fmodel(DATA[0][0]), DATA[0][1])
+        return torch.autograd.grad(meta, list(fmodel.parameters(time=0)))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
+def test_the_readmes_example_gives_highers_gradients(name: str) -> None:
+    higher = pytest.importorskip("higher")
+    ours, theirs = (readme(lib, m := network(), OPTIMIZERS[name](m.parameters())) for lib in (compat, higher))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
+def test_meta_gradients_are_those_of_the_unrolled_descent(name: str) -> None:
+    updates = {
+        "adam": mo.updates.Adam(0.01, 0.8, 0.95, weight_decay=0.01),
+        "adamw": mo.updates.AdamW(0.01),
+        "rmsprop": mo.updates.RMSprop(0.01),
+    }
+    model = network()
+    found = readme(compat, model, OPTIMIZERS[name](model.parameters()))
+    objective = mo.Objective(model, F.mse_loss, DATA)
+    final = mo.unroll(mo.Descent(updates[name]), len(DATA))(objective).final
+    meta = objective.at(0).energy(final)
+    for a, b in zip(found, torch.autograd.grad(meta, list(model.parameters())), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("option", "value"), [("lr", 0.05), ("momentum", 0.7), ("betas", (0.8, 0.9)), ("eps", 1e-3)])
+def test_an_option_that_is_overridden_gets_its_gradient(option: str, value: Any) -> None:
+    name = "momentum" if option == "momentum" else "adam"
+    numbers = torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+    def meta(numbers: torch.Tensor) -> torch.Tensor:
+        model = network()
+        opt = OPTIMIZERS[name](model.parameters())
+        with compat.innerloop_ctx(model, opt, override={option: [numbers]}) as (fmodel, diffopt):
+            for x, y in DATA:
+                diffopt.step(F.mse_loss(fmodel(x), y))
+            return F.mse_loss(fmodel(DATA[0][0]), DATA[0][1])
+
+    assert torch.autograd.gradcheck(meta, numbers, rtol=1e-4, atol=1e-9)
+
+
+def test_the_models_own_weights_get_gradients_where_they_are_not_copied() -> None:
+    model = network()
+    opt = torch.optim.SGD(model.parameters(), 0.1)
+    with compat.innerloop_ctx(model, opt, copy_initial_weights=False) as (fmodel, diffopt):
+        diffopt.step(F.mse_loss(fmodel(DATA[0][0]), DATA[0][1]))
+        F.mse_loss(fmodel(DATA[1][0]), DATA[1][1]).backward()
+    assert all(float(p.grad.abs().sum()) > 0 for p in model.parameters())
+
+
+def test_without_tracking_no_graph_is_kept_and_gradients_may_be_clipped() -> None:
+    model = network()
+    opt = torch.optim.SGD(model.parameters(), 1.0)
+    with compat.innerloop_ctx(model, opt, track_higher_grads=False) as (fmodel, diffopt):
+        for x, y in DATA:
+            before = fmodel.parameters()
+            after = diffopt.step(F.mse_loss(fmodel(x), y), grad_callback=lambda gs: [0.01 * g.sign() for g in gs])
+            assert all(p.is_leaf and p.requires_grad for p in after)
+            for a, b in zip(after, before, strict=True):
+                torch.testing.assert_close((a - b).abs(), torch.full_like(a, 0.01))
+        for a, b in zip(fmodel.parameters(time=0), model.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_buffers_are_the_copys_own_and_a_frozen_parameter_stays() -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)))
+    model[0].requires_grad_(False)
+    opt = torch.optim.Adam(model.parameters(), 0.1)
+    with compat.innerloop_ctx(model, opt) as (fmodel, diffopt):
+        for x, y in DATA:
+            diffopt.step(F.mse_loss(fmodel(x), y))
+        assert torch.equal(fmodel.parameters()[0], model[0].weight)
+        assert not torch.equal(fmodel.parameters()[2], model[1].weight)
+        assert float(fmodel.get_buffer("1.running_mean").abs().sum()) > 0
+        trained = fmodel.eval()(DATA[0][0])
+    assert float(model[1].running_mean.abs().sum()) == 0
+    assert model[1].training
+    assert not torch.equal(trained, fmodel.train()(DATA[0][0]))
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda p: torch.optim.Adam(p, amsgrad=True), "Adam with amsgrad=True has no differentiable form"),
+        (lambda p: torch.optim.SGD(p, 0.1, momentum=0.5, dampening=0.1), "SGD with dampening=0.1"),
+        (lambda p: torch.optim.RMSprop(p, momentum=0.5), "RMSprop with momentum=0.5"),
+        (lambda p: torch.optim.LBFGS(p), "LBFGS has no differentiable form here; those that have are SGD, Adam"),
+        (lambda p: torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1), "1 parameters that the model has not"),
+    ],
+)
+def test_what_has_no_differentiable_form_is_a_sentence(build: Any, words: str) -> None:
+    model = network()
+    with pytest.raises(mo.MetaoptError, match=words), compat.innerloop_ctx(model, build(model.parameters())):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ({"alpha": [0.1]}, "SGD has no option 'alpha' to override; it has lr, weight_decay"),
+        ({"betas": [(0.1, 0.2)]}, "SGD has no option 'betas'"),
+        ({"lr": [0.1, 0.2]}, "holds 2 values for 1 parameter groups"),
+    ],
+)
+def test_overrides_that_do_not_fit_are_sentences(override: Any, words: str) -> None:
+    model = network()
+    opt = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(mo.MetaoptError, match=words), compat.innerloop_ctx(model, opt, override=override):
+        pass
+
+
+def test_parameters_must_be_as_many_as_the_module_has() -> None:
+    model = network()
+    opt = torch.optim.SGD(model.parameters(), 0.1)
+    with compat.innerloop_ctx(model, opt) as (fmodel, _), pytest.raises(mo.MetaoptError, match="has 4 parameters"):
+        fmodel(DATA[0][0], params=[torch.ones(1)])
