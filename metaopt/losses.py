@@ -29,7 +29,12 @@ def negative_psnr(output: Tensor, target: Tensor) -> Tensor:
     return 10 * errors.clamp_min(1e-12).log10().mean()
 
 
-LOSSES: dict[str, Loss] = {"mse": mse, "negative_psnr": negative_psnr}
+def energy(output: Any, problem: Any) -> Tensor:
+    """``problem.energy(output)``: what an optimizer is trained by, where the target is the problem itself."""
+    return problem.energy(output)
+
+
+LOSSES: dict[str, Loss] = {"energy": energy, "mse": mse, "negative_psnr": negative_psnr}
 
 
 def step_weights(weights: str | Sequence[float], steps: int) -> list[float]:

@@ -83,7 +83,7 @@ def test_negative_psnr_is_the_mean_over_samples_of_the_metric() -> None:
     assert float(negative_psnr(output, target)) == pytest.approx(expected, rel=1e-10)
     exact = target.clone().requires_grad_()
     negative_psnr(exact, target).backward()
-    assert float(negative_psnr(exact, target)) == pytest.approx(-120)
+    assert negative_psnr(exact, target).item() == pytest.approx(-120)
     assert bool(torch.isfinite(exact.grad).all())
     tenth = torch.full((1, 2), 0.06 + 0.08j)
     assert float(negative_psnr(tenth, torch.zeros_like(tenth))) == pytest.approx(-20)

@@ -13,16 +13,22 @@ from .images import (
     shrinking,
 )
 from .mri import UndersampledMri, smooth_phase
+from .optimizees import IllConditioned, LogisticRegression, Quadratics, RobustRegression, Rosenbrock
 from .sparse import SparseCodes, gaussian_dictionary
 from .task import Task
 
 __all__ = [
     "Deblurring",
     "Denoising",
+    "IllConditioned",
     "Inpainting",
+    "LogisticRegression",
     "Mixture",
     "Patches",
+    "Quadratics",
     "RandomProjections",
+    "RobustRegression",
+    "Rosenbrock",
     "SparseCodes",
     "SuperResolution",
     "Task",

@@ -1,0 +1,164 @@
+"""Functions to minimise, drawn at random: what an optimizer learns from.
+
+A batch holds ``batch`` functions of one family with a point to start from each, as one :class:`FunctionObjective` of x,
+(batch, dimension), whose energy is the sum over the batch, so that every gradient is that of its own function. The
+target is the problem itself, without a graph through its gradient (:class:`FirstOrder`) in the problem that is run:
+``metaopt.losses.energy`` is what to train by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core import MetaoptError
+from ..problems import FirstOrder, FunctionObjective
+
+Sample = tuple[FirstOrder, FunctionObjective]
+VARIANTS = ("normal", "uniform")
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratics:
+    """``|W x - y|^2`` with W (d, d) and y (d).
+
+    Two variants are published: entries of W and y standard normal and x_0 = 0 ("normal", arXiv:1606.04474), or uniform
+    in [0, 1] and x_0 normal of standard deviation 0.01 ("uniform", the code of the same authors).
+    """
+
+    dimension: int = 10
+    batch: int = 128
+    variant: str = "normal"
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise MetaoptError(f"Quadratics come as {' or '.join(VARIANTS)}, not {self.variant!r}.")
+
+    def sample(self, seed: int) -> Sample:
+        generator = torch.Generator().manual_seed(seed)
+        draw = torch.randn if self.variant == "normal" else torch.rand
+        matrix = draw(self.batch, self.dimension, self.dimension, generator=generator)
+        y = draw(self.batch, self.dimension, generator=generator)
+        start = torch.zeros(self.batch, self.dimension)
+        if self.variant == "uniform":
+            start = 0.01 * torch.randn(start.shape, generator=generator)
+        return _sample(_quadratic, start, (matrix, y))
+
+
+@dataclass(frozen=True, eq=False)
+class IllConditioned:
+    """sum_i h_i z_i^2 / 2 with z = Q (x - x*), h from 1 to 1/``condition`` on a logarithmic scale.
+
+    Q is a random rotation, or the identity; x* and x_0 = 0 are apart by a standard normal vector.
+    """
+
+    dimension: int = 20
+    batch: int = 64
+    condition: float = 1e3
+    rotated: bool = True
+
+    def sample(self, seed: int) -> Sample:
+        generator = torch.Generator().manual_seed(seed)
+        curvature = self.condition ** -torch.linspace(0, 1, self.dimension)
+        rotation = torch.eye(self.dimension).expand(self.batch, -1, -1)
+        if self.rotated:
+            rotation = torch.linalg.qr(torch.randn(rotation.shape, generator=generator)).Q
+        matrix = (curvature / 2).sqrt()[:, None] * rotation
+        best = torch.randn(self.batch, self.dimension, generator=generator)
+        return _sample(_quadratic, torch.zeros_like(best), (matrix, (matrix @ best[..., None])[..., 0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Rosenbrock:
+    """sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2, with its minimum 0 at (1, ..., 1), from around (-1.2, 1, ...).
+
+    Rosenbrock, doi:10.1093/comjnl/3.3.175. ``spread`` is the standard deviation of the starts.
+    """
+
+    dimension: int = 2
+    batch: int = 64
+    spread: float = 0.5
+
+    def sample(self, seed: int) -> Sample:
+        generator = torch.Generator().manual_seed(seed)
+        usual = torch.ones(self.dimension)
+        usual[::2] = -1.2
+        return _sample(
+            _rosenbrock, usual + self.spread * torch.randn(self.batch, self.dimension, generator=generator), ()
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LogisticRegression:
+    """The mean of log(1 + exp(-l_i <w, a_i>)) + decay |w|^2 / 2 over ``points`` of two Gaussian classes l = -1, 1.
+
+    The last weight is the bias. The set-up of Li and Malik, arXiv:1606.01885.
+    """
+
+    dimension: int = 3
+    batch: int = 64
+    points: int = 100
+    decay: float = 5e-4
+
+    def sample(self, seed: int) -> Sample:
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(self.points).remainder(2) * 2.0 - 1
+        centre = torch.randn(self.batch, 2, self.dimension, generator=generator)
+        shape = torch.randn(self.batch, 2, self.dimension, self.dimension, generator=generator) / self.dimension**0.5
+        noise = torch.randn(self.batch, self.points, self.dimension, generator=generator)
+        side = (labels > 0).long()
+        points = centre[:, side] + torch.einsum("bpij,bpj->bpi", shape[:, side], noise)
+        points = torch.cat([points, torch.ones(self.batch, self.points, 1)], dim=2)
+        start = torch.randn(self.batch, self.dimension + 1, generator=generator)
+        return _sample(_logistic, start, (points, labels, torch.tensor(self.decay)))
+
+
+@dataclass(frozen=True, eq=False)
+class RobustRegression:
+    """The mean of r^2 / (1 + r^2), r_i = <w, a_i> - b_i, over points on lines of which a share are outliers.
+
+    Geman and McClure's estimator, which is not convex. The set-up of Li and Malik, arXiv:1606.01885.
+    """
+
+    dimension: int = 3
+    batch: int = 64
+    points: int = 100
+    outliers: float = 0.1
+
+    def sample(self, seed: int) -> Sample:
+        generator = torch.Generator().manual_seed(seed)
+        points = torch.randn(self.batch, self.points, self.dimension, generator=generator)
+        points = torch.cat([points, torch.ones(self.batch, self.points, 1)], dim=2)
+        true = torch.randn(self.batch, self.dimension + 1, generator=generator)
+        values = (points @ true[..., None])[..., 0] + 0.1 * torch.randn(self.batch, self.points, generator=generator)
+        strays = torch.rand(values.shape, generator=generator) < self.outliers
+        values = values + strays * 5 * torch.randn(values.shape, generator=generator)
+        start = torch.randn(true.shape, generator=generator)
+        return _sample(_geman_mcclure, start, (points, values))
+
+
+def _quadratic(x: Tensor, matrix: Tensor, y: Tensor) -> Tensor:
+    return ((matrix @ x[..., None])[..., 0] - y).square().sum()
+
+
+def _rosenbrock(x: Tensor) -> Tensor:
+    here, following = x[:, :-1], x[:, 1:]
+    return (100 * (following - here.square()).square() + (1 - here).square()).sum()
+
+
+def _logistic(x: Tensor, points: Tensor, labels: Tensor, decay: Tensor) -> Tensor:
+    margins = labels * (points @ x[..., None])[..., 0]
+    return F.softplus(-margins).mean(1).sum() + decay / 2 * x.square().sum()
+
+
+def _geman_mcclure(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
+    squares = ((points @ x[..., None])[..., 0] - values).square()
+    return (squares / (1 + squares)).mean(1).sum()
+
+
+def _sample(function: object, start: Tensor, data: tuple[Tensor, ...]) -> Sample:
+    problem = FunctionObjective(function, start, data)  # type: ignore[arg-type]
+    return FirstOrder(problem), problem
