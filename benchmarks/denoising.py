@@ -4,7 +4,7 @@ Noise is Gaussian, once as it is and once clipped and rounded to 8 bits; PSNR an
 the estimate clipped to [0, 1]. Classical weights are chosen on crops of other pictures, for every noise level, with the
 best inside a grid. BM3D, which takes long, runs on every so-manieth picture, and so does the machine beside it. Two
 machines of equal size, equal patches and equally brief training on one core, a RIM and an unrolled proximal network,
-are compared with one another. Figures marked as published are others'. Times are of one picture, all methods in turn.
+are compared with one another, and a learned prior with them, on noise as it is. Figures marked as published are others'. Times are of one picture, all methods in turn.
 The figures are of scikit-image's pictures.
 
 Needs the packages of the extra ``benchmark``.
@@ -126,7 +126,7 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
         "RIM, few": lambda: scored(machine(weights), few),
         "BM3D, few": lambda: scored(bm3d, few),
     }
-    if grey:
+    if grey and not quantised:
         methods["MAP, learned prior"] = lambda: scored(machine(LEARNED_PRIOR))
         for method, file in BRIEF.items():
             methods[method] = lambda file=file: scored(machine(COMPARED / f"{file}.safetensors"))

@@ -200,6 +200,14 @@ OPTIMIZERS = [
         lambda: mo.updates.TorchOptim(torch.optim.Adagrad, {"lr": 0.1}),
         {"lr": mo.per_step(4)},
     ),
+    Case(
+        "meta-sgd",
+        lambda: mo.Descent(seeded(lambda: mo.updates.MetaSgd(tiny_objective(0).start(), 0.1))),
+        tiny_objective,
+        {"update": mo.per_step(4)},
+        steps=4,
+        couples=True,
+    ),
     optimizer_case(
         "coordinatewise lstm", lambda: seeded(lambda: mo.updates.CoordinatewiseLstm(3)), {"scale": positive(4)}
     ),

@@ -2,5 +2,15 @@
 
 from .folders import data_path, read_pictures, read_slices
 from .images import Picture, check_writable, read_image, write_image
+from .omniglot import read_omniglot
 
-__all__ = ["Picture", "check_writable", "data_path", "read_image", "read_pictures", "read_slices", "write_image"]
+__all__ = [
+    "Picture",
+    "check_writable",
+    "data_path",
+    "read_image",
+    "read_omniglot",
+    "read_pictures",
+    "read_slices",
+    "write_image",
+]

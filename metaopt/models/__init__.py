@@ -3,14 +3,18 @@
 from .ablation import without_estimate, without_memory
 from .irim import irim
 from .learned_map import learned_map
+from .learner import Learner, Prototypes, few_shot_network
 from .lista import LstmSchedule, alista, lista, lista_cp, na_alista
 from .proximal_net import proximal_net
 from .rim import rim, untie
 from .weights import load, read_card, shipped
 
 __all__ = [
+    "Learner",
     "LstmSchedule",
+    "Prototypes",
     "alista",
+    "few_shot_network",
     "irim",
     "learned_map",
     "lista",

@@ -1,5 +1,6 @@
 """Tasks: distributions of (problem, target)."""
 
+from .few_shot import FewShot, Sinusoids
 from .images import (
     Deblurring,
     Denoising,
@@ -20,6 +21,7 @@ from .task import Task
 __all__ = [
     "Deblurring",
     "Denoising",
+    "FewShot",
     "IllConditioned",
     "Inpainting",
     "LogisticRegression",
@@ -29,6 +31,7 @@ __all__ = [
     "RandomProjections",
     "RobustRegression",
     "Rosenbrock",
+    "Sinusoids",
     "SparseCodes",
     "SuperResolution",
     "Task",

@@ -1,0 +1,42 @@
+"""Omniglot: 20 drawings each of 1,623 characters of 50 alphabets (Lake et al., doi:10.1126/science.aab3050)."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core import MetaoptError
+from .folders import data_path
+
+PARTS = ("background", "evaluation")
+
+
+def read_omniglot(folder: str | Path, part: str, size: int = 28) -> Tensor:
+    """(characters, 20, 1, size, size) float32, paper 0 and ink up to 1, shrunk by averaging.
+
+    ``part`` is "background" (964 characters, to train on) or "evaluation" (659, of other alphabets). The folder holds
+    ``images_background.npz`` and ``images_evaluation.npz``, whose array ``images`` is bool with False for ink.
+
+    Raises: MetaoptError where the file is missing or something else, or the part is another word.
+    """
+    if part not in PARTS:
+        raise MetaoptError(f"Omniglot has the parts {' and '.join(PARTS)}, not {part!r}.")
+    path = data_path(folder) / f"images_{part}.npz"
+    try:
+        images = np.load(path)["images"]
+    except FileNotFoundError as error:
+        raise MetaoptError(f"There is no {path}; it holds Omniglot's drawings.") from error
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise MetaoptError(f"{path} does not hold Omniglot's drawings: {error}.") from error
+    if images.ndim != 4 or images.dtype != np.bool_:
+        raise MetaoptError(f"{path} holds images {images.shape} {images.dtype}, not (characters, 20, 105, 105) bool.")
+    return torch.stack([_shrunk(torch.from_numpy(~drawings), size) for drawings in images])
+
+
+def _shrunk(ink: Tensor, size: int) -> Tensor:
+    return F.interpolate(ink[:, None].float(), size=(size, size), mode="area")

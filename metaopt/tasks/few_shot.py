@@ -1,0 +1,90 @@
+"""Few-shot learning: many small tasks, each with a few examples to learn from and others to be tested on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+
+Examples = tuple[Tensor, Tensor]  # inputs and targets, (tasks, examples, ...) each
+
+
+@dataclass(frozen=True, eq=False)
+class FewShot:
+    """Tell ``ways`` classes apart that were never seen, from ``shots`` examples of each; ``queries`` of each test it.
+
+    Each of the ``tasks`` of a batch draws its own classes and examples. ``sample`` gives (support, queries), a pair of
+    inputs (tasks, ways * n, C, H, W) and labels (tasks, ways * n) each.
+
+    Args:
+        images: (classes, examples, C, H, W).
+        rotations: every class turned by 90, 180 and 270 degrees is a class of its own, as is usual for Omniglot.
+
+    Raises: MetaoptError where there are fewer classes than ways, or fewer examples than shots and queries.
+    """
+
+    images: Tensor
+    ways: int = 5
+    shots: int = 1
+    queries: int = 15
+    tasks: int = 32
+    rotations: bool = True
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 5:
+            raise MetaoptError(
+                f"FewShot needs images (classes, examples, C, H, W), but got {tuple(self.images.shape)}."
+            )
+        classes, examples = len(self.images) * (4 if self.rotations else 1), self.images.shape[1]
+        if classes < self.ways:
+            raise MetaoptError(f"A task of {self.ways} ways needs as many classes, but there are {classes}.")
+        if examples < self.shots + self.queries:
+            raise MetaoptError(
+                f"A class has {examples} examples, fewer than {self.shots} shots and {self.queries} queries together; "
+                "ask for fewer."
+            )
+
+    def sample(self, seed: int) -> tuple[Examples, Examples]:
+        generator = torch.Generator().manual_seed(seed)
+        tasks = [self._task(generator) for _ in range(self.tasks)]
+        support, queries = (torch.stack([task[i] for task in tasks]) for i in (0, 1))
+        return self._labelled(support), self._labelled(queries)
+
+    def _task(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images (ways, shots, C, H, W) and (ways, queries, C, H, W)."""
+        turns = 4 if self.rotations else 1
+        chosen = torch.randperm(turns * len(self.images), generator=generator)[: self.ways].tolist()
+        found = []
+        for number in chosen:
+            order = torch.randperm(self.images.shape[1], generator=generator)[: self.shots + self.queries]
+            found.append(torch.rot90(self.images[number // turns, order], number % turns, (-2, -1)))
+        drawn = torch.stack(found)
+        return drawn[:, : self.shots], drawn[:, self.shots :]
+
+    def _labelled(self, drawn: Tensor) -> Examples:
+        labels = torch.arange(self.ways)[None, :, None].expand(drawn.shape[:3])
+        return drawn.flatten(1, 2), labels.flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Sinusoids:
+    """Regression of y = a sin(x - p) from ``shots`` points: a from [0.1, 5], p from [0, pi], x from [-5, 5], uniformly.
+
+    ``sample`` gives (support, queries), a pair of x and y (tasks, n, 1) each. Finn et al., arXiv:1703.03400.
+    """
+
+    shots: int = 10
+    queries: int = 100
+    tasks: int = 25
+
+    def sample(self, seed: int) -> tuple[Examples, Examples]:
+        generator = torch.Generator().manual_seed(seed)
+        amplitude = 0.1 + 4.9 * torch.rand(self.tasks, 1, 1, generator=generator)
+        phase = math.pi * torch.rand(self.tasks, 1, 1, generator=generator)
+        x = 10 * torch.rand(self.tasks, self.shots + self.queries, 1, generator=generator) - 5
+        y = amplitude * torch.sin(x - phase)
+        return (x[:, : self.shots], y[:, : self.shots]), (x[:, self.shots :], y[:, self.shots :])
