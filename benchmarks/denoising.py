@@ -4,8 +4,8 @@ Noise is Gaussian, once as it is and once clipped and rounded to 8 bits; PSNR an
 the estimate clipped to [0, 1]. Classical weights are chosen on crops of other pictures, for every noise level, with the
 best inside a grid. BM3D, which takes long, runs on every so-manieth picture, and so does the machine beside it. Two
 machines of equal size, equal patches and equally brief training on one core, a RIM and an unrolled proximal network,
-are compared with one another, and a learned prior with them, on noise as it is. Figures marked as published are others'. Times are of one picture, all methods in turn.
-The figures are of scikit-image's pictures.
+are compared with one another; they and the learned prior run on noise as it is. Figures marked as published are
+others'. Times are of one picture, all methods in turn. The figures are of scikit-image's pictures.
 
 Needs the packages of the extra ``benchmark``.
 """
