@@ -273,9 +273,7 @@ def test_a_scale_of_no_training_is_served_with_a_sentence_that_says_the_factors(
     write_image(tmp_path / "a.png", Picture(torch.rand(1, 8, 9), 8, None))
     command = [sys.executable, "-m", "metaopt", "upscale", "a.png", "b.png", "--scale", scale]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    words = (
-        "metaopt: The weights restore_grey were trained to enlarge by 2, 3, 4, not by 5; look at the result twice.\n"
-    )
+    words = "metaopt: The weights restore_grey were trained to enlarge by 2, 3, 4, not by 5; look at the result twice."
     assert done.returncode == 0
     assert (tmp_path / "b.png").exists()
     assert done.stderr.strip() == (words if warned else "")

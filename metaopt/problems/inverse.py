@@ -51,7 +51,8 @@ class InverseProblem:
         if self.noise is not None:
             object.__setattr__(self, "noise", _check_noise(self.noise, self.y))
         if self.guess is not None:
-            object.__setattr__(self, "guess", _check_guess(self.guess, self.operator.adjoint(self.y)))
+            with self._full_precision():
+                object.__setattr__(self, "guess", _check_guess(self.guess, self.operator.adjoint(self.y)))
         self.likelihood.check(self.y, self.noise)
 
     def start(self) -> Tensor:

@@ -158,6 +158,16 @@ def test_a_guess_is_kept_where_nothing_is_measured_and_corrected_where_it_is() -
     close(scaled.start(), 0.5 + (x - 0.5) @ matrix.T @ matrix / norm**2, 1e-9)
 
 
+def test_a_problem_made_under_autocast_keeps_its_precision() -> None:
+    """Operators multiply matrices, which autocast would do in bfloat16."""
+    operator = mo.operators.gaussian_projection(3, (1, 2, 2), 0)
+    plain = mo.InverseProblem(operator, torch.rand(2, 3), 0.1, guess=0.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = mo.InverseProblem(operator, plain.y, 0.1, guess=0.5)
+        assert lower.guess.dtype == torch.float32
+        assert torch.equal(lower.start(), plain.start())
+
+
 def test_a_guess_that_cannot_be_is_refused_in_a_sentence() -> None:
     eye, y = ops.Identity(), torch.ones(2, 3)
     with pytest.raises(MetaoptError, match=r"guess \(4,\) float32 does not broadcast to x, \(2, 3\) float32"):
