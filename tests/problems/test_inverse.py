@@ -160,10 +160,10 @@ def test_a_guess_is_kept_where_nothing_is_measured_and_corrected_where_it_is() -
 
 def test_a_problem_made_under_autocast_keeps_its_precision() -> None:
     """Operators multiply matrices, which autocast would do in bfloat16."""
-    operator = mo.operators.gaussian_projection(3, (1, 2, 2), 0)
-    plain = mo.InverseProblem(operator, torch.rand(2, 3), 0.1, guess=0.5)
+    operator = ops.gaussian_projection(3, (1, 2, 2), 0)
+    plain = InverseProblem(operator, torch.rand(2, 3), 0.1, guess=0.5)
     with torch.autocast("cpu", torch.bfloat16):
-        lower = mo.InverseProblem(operator, plain.y, 0.1, guess=0.5)
+        lower = InverseProblem(operator, plain.y, 0.1, guess=0.5)
         assert lower.guess.dtype == torch.float32
         assert torch.equal(lower.start(), plain.start())
 
