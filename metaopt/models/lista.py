@@ -51,7 +51,7 @@ def na_alista(
 
 
 class LstmSchedule(nn.Module):
-    """(|A z - y|_1, |W^T (A z - y)|_1) -> LSTM -> two positive factors, of step size and threshold.
+    """(``|A z - y|_1``, ``|W^T (A z - y)|_1``) -> LSTM -> two positive factors, of step size and threshold.
 
     Both norms are seen as logarithms of their share in the first step's, which makes the schedule the same for
     measurements in other units. Before training both factors are 1.

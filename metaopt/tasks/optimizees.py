@@ -93,7 +93,7 @@ class Rosenbrock:
 
 @dataclass(frozen=True, eq=False)
 class LogisticRegression:
-    """The mean of log(1 + exp(-l_i <w, a_i>)) + decay |w|^2 / 2 over ``points`` of two Gaussian classes l = -1, 1.
+    """The mean of log(1 + exp(-l_i <w, a_i>)) + ``decay |w|^2 / 2`` over ``points`` of two Gaussian classes l = -1, 1.
 
     The last weight is the bias. The set-up of Li and Malik, arXiv:1606.01885.
     """
