@@ -32,9 +32,9 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
         penalty: in the units of y squared.
         support: of step k, the share of the largest entries that pass without a threshold (support selection); the
             last one holds for all later steps. Empty: none do.
-        schedule: a module with ``init(z) -> memory`` and ``forward(residual, correlation, memory)`` of ``|A z - y|_1`` and
-            ``|W^T (A z - y)|_1``, (B, 1) each, which returns (factors, memory); the factors, (B, 2), multiply step size
-            and threshold.
+        schedule: a module with ``init(z) -> memory`` and ``forward(residual, correlation, memory)`` of the sizes
+            ``|A z - y|_1`` and ``|W^T (A z - y)|_1``, (B, 1) each, which returns (factors, memory); the factors,
+            (B, 2), multiply step size and threshold.
 
     The problem is the measurement y, (B, m). Slots: ``weights`` (W), ``step_size``, ``threshold``, ``schedule``.
 

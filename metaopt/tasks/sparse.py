@@ -14,8 +14,8 @@ from ..core import MetaoptError
 class SparseCodes:
     """y = A x + noise. Every entry of x is a standard normal number with probability ``share``, and else 0.
 
-    ``snr`` (dB) is that of each sample, ``10 log10 |A x|^2 / |noise|^2``; None: no noise. The problem is y, (batch, m), the
-    target x, (batch, n), in the dictionary's precision.
+    ``snr`` (dB) is that of each sample, ``10 log10 |A x|^2 / |noise|^2``; None: no noise. The problem is y, (batch, m),
+    the target x, (batch, n), in the dictionary's precision.
     """
 
     dictionary: Tensor
