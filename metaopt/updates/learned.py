@@ -123,7 +123,7 @@ def _complement(decay: float) -> Tensor:
 
 
 def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
-    """(..., 2): (``log |g| / p``, sign g) where ``|g| >= e^-p``, (-1, e^p g) elsewhere (arXiv:1606.04474, appendix A)."""
+    """(..., 2): (``log |g| / p``, sign g) where ``|g| >= e^-p``, (-1, e^p g) elsewhere (arXiv:1606.04474)."""
     size = gradient.abs()
     large = size >= math.exp(-p)
     log = torch.where(large, size, 1.0).log() / p
