@@ -200,6 +200,10 @@ class _Group:
         x = tuple(functional.fast_params[i].detach() for i in self.places)
         self.memory = self.update.init(x, ())
         states = [opt.state.get(p, {}) for p in params]
+        if self.kind not in KEPT and any(int(state.get("step", 0)) > 0 for state in states):
+            raise MetaoptError(
+                f"This {self.kind} has stepped before, and what it remembers is not taken over; make a new one."
+            )
         if self.kind in KEPT and any(states):
             if not all(all(name in state for name in KEPT[self.kind]) for state in states):
                 raise MetaoptError(
