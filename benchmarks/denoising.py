@@ -226,3 +226,7 @@ def main() -> None:
     if not options.quick:
         draw(rows)
     write_results("denoising", headline(rows, times), [*rows, *times], settings, [SEED], options.quick)
+
+
+if __name__ == "__main__":
+    main()
