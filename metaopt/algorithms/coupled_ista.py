@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import Algorithm, MetaoptError, slot, tree
+from ..core import Algorithm, MetaoptError, slot
 from ..problems.prior import soft_threshold
+from .proximal import check_dictionary, zero_code
 
 
 class CodeState(NamedTuple):
@@ -43,8 +44,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
 
     def __init__(self, dictionary: Tensor, penalty: float, support: Sequence[float] = (), schedule: Any = None):
         super().__init__()
-        if dictionary.ndim != 2 or not dictionary.is_floating_point():
-            raise MetaoptError(f"CoupledIsta needs a real dictionary (m, n), but got {tree.describe(dictionary)}.")
+        check_dictionary("CoupledIsta", dictionary)
         if not all(0 <= share <= 1 for share in support):
             raise MetaoptError(f"Shares of entries lie between 0 and 1, but support is {tuple(support)}.")
         lipschitz = float(torch.linalg.matrix_norm(dictionary, 2).square())
@@ -57,13 +57,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
             self.schedule = slot(schedule)
 
     def init(self, problem: Tensor) -> CodeState:
-        rows, columns = self.dictionary.shape
-        if problem.ndim != 2 or problem.shape[1] != rows:
-            raise MetaoptError(
-                f"CoupledIsta with a dictionary {(rows, columns)} codes measurements (B, {rows}), but got "
-                f"{tree.describe(problem)}."
-            )
-        z = problem.new_zeros(len(problem), columns)
+        z = zero_code("CoupledIsta", problem, tuple(self.dictionary.shape))
         return CodeState(z, self.schedule(0).init(z) if self.scheduled else ())
 
     def step(self, problem: Tensor, state: CodeState, k: int) -> CodeState:

@@ -38,8 +38,7 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
 
     def __init__(self, dictionary: Tensor, penalty: float):
         super().__init__()
-        if dictionary.ndim != 2 or not dictionary.is_floating_point():
-            raise MetaoptError(f"Ista needs a real dictionary (m, n), but got {tree.describe(dictionary)}.")
+        check_dictionary("Ista", dictionary)
         self.shape = tuple(dictionary.shape)
         lipschitz = torch.linalg.matrix_norm(dictionary, 2).square()
         identity = torch.eye(self.shape[1], dtype=dictionary.dtype, device=dictionary.device)
@@ -48,18 +47,28 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
         self.threshold = slot(penalty / float(lipschitz))
 
     def init(self, problem: Tensor) -> IstaState:
-        if problem.ndim != 2 or problem.shape[1] != self.shape[0]:
-            raise MetaoptError(
-                f"Ista with a dictionary {self.shape} codes measurements (B, {self.shape[0]}), but got "
-                f"{tree.describe(problem)}."
-            )
-        return IstaState(problem.new_zeros(len(problem), self.shape[1]))
+        return IstaState(zero_code("Ista", problem, self.shape))
 
     def step(self, problem: Tensor, state: IstaState, k: int) -> IstaState:
         return IstaState(soft_threshold(self.encode(k)(problem) + self.mix(k)(state.z), self.threshold(k)))
 
     def readout(self, problem: Tensor, state: IstaState) -> Tensor:
         return state.z
+
+
+def check_dictionary(who: str, dictionary: Tensor) -> None:
+    """Raise where a dictionary is no real matrix."""
+    if dictionary.ndim != 2 or not dictionary.is_floating_point():
+        raise MetaoptError(f"{who} needs a real dictionary (m, n), but got {tree.describe(dictionary)}.")
+
+
+def zero_code(who: str, y: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The code (B, n) before the first step; raises where y does not fit a dictionary of that shape."""
+    if y.ndim != 2 or y.shape[1] != shape[0]:
+        raise MetaoptError(
+            f"{who} with a dictionary {shape} codes measurements (B, {shape[0]}), but got {tree.describe(y)}."
+        )
+    return y.new_zeros(len(y), shape[1])
 
 
 class ProximalGradientState(NamedTuple):

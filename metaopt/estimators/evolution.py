@@ -81,10 +81,7 @@ def es(
 
     Reference: Salimans et al., arXiv:1703.03864.
     """
-    begin = net.algorithm.init(problem) if state is None else state
-    parameters = _learned(net)
-    nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in parameters.items()}
-    particles = Particles(_repeated(begin, 2 * pairs), nothing, start)
+    particles = _begin(net, problem, pairs, sigma, state, start)
     return pes(net, problem, loss, pairs=pairs, sigma=sigma, seed=seed, particles=particles)
 
 
@@ -110,11 +107,10 @@ def pes(
 
     Reference: Vicol, Metz and Sohl-Dickstein, arXiv:2112.13835.
     """
+    if particles is None:
+        particles = _begin(net, problem, pairs, sigma)
     _check(pairs, sigma)
     parameters = _learned(net)
-    if particles is None:
-        nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in parameters.items()}
-        particles = Particles(_repeated(net.algorithm.init(problem), 2 * pairs), nothing, 0)
     generator = torch.Generator().manual_seed(seed)
     change = {
         name: sigma * torch.randn(pairs, *p.shape, generator=generator, dtype=p.dtype).to(p.device)
@@ -148,15 +144,19 @@ def pes(
     )
 
 
+def _begin(net: Any, problem: Any, pairs: int, sigma: float, state: Any = None, start: int = 0) -> Particles:
+    """Runs that have not been perturbed yet."""
+    _check(pairs, sigma)
+    nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in _learned(net).items()}
+    begin = net.algorithm.init(problem) if state is None else state
+    return Particles(tree.map(lambda t: t.detach().expand(2 * pairs, *t.shape).clone(), begin), nothing, start)
+
+
 def _learned(net: nn.Module) -> Tensors:
     parameters = {name: p.detach() for name, p in net.named_parameters() if p.requires_grad}
     if not parameters:
         raise MetaoptError("There is nothing to learn: no parameter of the network requires a gradient; open a slot.")
     return parameters
-
-
-def _repeated(state: Any, times: int) -> Any:
-    return tree.map(lambda t: t.detach().expand(times, *t.shape).clone(), state)
 
 
 def _check(pairs: int, sigma: float) -> None:

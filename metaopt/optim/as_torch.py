@@ -42,9 +42,9 @@ class UpdateOptimizer(torch.optim.Optimizer):
     def _step(self, parameters: list[Tensor], step: int, lr: float) -> None:
         """One step of parameters that have had equally many, all of them as one tree."""
         x, gradient = tuple(p.detach() for p in parameters), tuple(p.grad for p in parameters)
-        memory = self.update.init(x, ())
-        places = tree.leaves(memory)
-        each = len(places) // len(parameters)  # a memory is made of trees like x, one after another
+        # After the first step a memory is made for its structure alone, where that takes no room.
+        memory = self.update.init(tree.to(x, "meta") if step else x, ())
+        each = len(tree.leaves(memory)) // len(parameters)  # it is made of trees like x, one after another
         if step:
             kept = [self.state[p][f"memory_{i}"] for i in range(each) for p in parameters]
             memory = tree.fill(memory, kept)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..core import MetaoptError, slot, tree
 from .moments import root, running_mean, running_square, zeros
+from .update import check_real
 
 
 class CoordinatewiseLstm(nn.Module):
@@ -30,7 +31,7 @@ class CoordinatewiseLstm(nn.Module):
         self.scale = slot(scale)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        _check_real("CoordinatewiseLstm", x)
+        check_real("CoordinatewiseLstm", x)
         return tuple(_hidden(x, self.hidden) for _ in range(2 * len(self.cells)))
 
     def forward(
@@ -93,7 +94,7 @@ class LearnedAdam(nn.Module):
         nn.init.zeros_(self.read.bias)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> AdamMemory:
-        _check_real("LearnedAdam", x)
+        check_real("LearnedAdam", x)
         own = () if self.cell is None else (_hidden(x, self.hidden),)
         return AdamMemory(tuple(zeros(x) for _ in self.decays), zeros(x), own)
 
@@ -129,11 +130,6 @@ def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
     log = torch.where(large, size, 1.0).log() / p
     first = torch.where(large, log, -torch.ones_like(log))
     return torch.stack([first, torch.where(large, gradient.sign(), gradient * math.exp(p))], dim=-1)
-
-
-def _check_real(who: str, x: Any) -> None:
-    if any(t.is_complex() for t in tree.leaves(x)):
-        raise MetaoptError(f"{who} is for real x; optimise real and imaginary part as two tensors.")
 
 
 def _hidden(x: Any, features: int) -> Any:

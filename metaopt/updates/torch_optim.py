@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, autodiff, slot, tree
+from .update import check_real
 from .weight_decay import add_weight_decay
 
 # What each one remembers, and the option that is the first value (None: zero).
@@ -47,10 +48,7 @@ class TorchOptim(nn.Module):
             setattr(self, name, slot(torch.tensor(value, dtype=torch.float64) if isinstance(value, tuple) else value))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> dict[str, Any]:
-        if any(t.is_complex() for t in tree.leaves(x)):
-            raise MetaoptError(
-                f"higher's {self.cls.__name__} is for real x; optimise real and imaginary part as two tensors."
-            )
+        check_real(f"higher's {self.cls.__name__}", x)
 
         def begin(first: str | None) -> Any:
             value = 0.0 if first is None else getattr(self, first)(0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ..core import MetaoptError, tree
+
 
 class Update(Protocol):
     """An optimizer's rule, without a loop. ``x`` and ``gradient`` are trees of the same structure.
@@ -17,3 +19,9 @@ class Update(Protocol):
 
     def __call__(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...]) -> tuple[Any, Any]:
         """(the change of x, the next memory)."""
+
+
+def check_real(who: str, x: Any) -> None:
+    """Raise where x is complex and the update of that name is not for it."""
+    if any(t.is_complex() for t in tree.leaves(x)):
+        raise MetaoptError(f"{who} is for real x; optimise real and imaginary part as two tensors.")

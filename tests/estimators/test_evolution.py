@@ -108,6 +108,7 @@ def test_an_optimizer_goes_down_by_what_is_assigned() -> None:
     ("change", "words"),
     [
         ({"pairs": 1}, "two pairs and a positive sigma, but got 1"),
+        ({"pairs": -1}, "two pairs and a positive sigma, but got -1"),
         ({"sigma": 0.0}, "positive sigma"),
         ({"sigma": float("nan")}, "positive sigma"),
         ({"loss": lambda t: t.final}, r"must be a scalar, but is \(5,\) float64"),
