@@ -1,4 +1,8 @@
-"""Objects from what a recipe or a card says of them: mappings whose key ``call`` is a public name of the package."""
+"""Objects from what a recipe or a card says of them.
+
+A mapping whose key ``call`` is a public name of the package calls it with the other entries as keywords; a mapping with
+the one key ``take`` is what has that name, uncalled.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ def build(node: Any, within: str = "metaopt") -> Any:
         return [build(item, within) for item in node]
     if not isinstance(node, Mapping):
         return node
+    if set(node) == {"take"}:
+        return _public_name(str(node["take"]), within)
     if "call" not in node:
         return {key: build(value, within) for key, value in node.items()}
     function = _public_name(str(node["call"]), within)

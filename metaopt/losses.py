@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from .core import MetaoptError, Trajectory
@@ -29,12 +30,17 @@ def negative_psnr(output: Tensor, target: Tensor) -> Tensor:
     return 10 * errors.clamp_min(1e-12).log10().mean()
 
 
+def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """The mean of -log softmax(output)[target]: output (..., classes), target (...) of whole numbers."""
+    return F.cross_entropy(output.flatten(0, -2), target.flatten())
+
+
 def energy(output: Any, problem: Any) -> Tensor:
     """``problem.energy(output)``: what an optimizer is trained by, where the target is the problem itself."""
     return problem.energy(output)
 
 
-LOSSES: dict[str, Loss] = {"energy": energy, "mse": mse, "negative_psnr": negative_psnr}
+LOSSES: dict[str, Loss] = {"cross_entropy": cross_entropy, "energy": energy, "mse": mse, "negative_psnr": negative_psnr}
 
 
 def step_weights(weights: str | Sequence[float], steps: int) -> list[float]:

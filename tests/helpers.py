@@ -141,6 +141,14 @@ def tiny_objective(seed: int) -> mo.Objective:
     return mo.Objective(network, F.mse_loss, [(normal(seed + i, 5, 3), normal(seed + i + 9, 5, 2)) for i in range(2)])
 
 
+def few_shot_mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+
+
+def few_shot_episode(seed: int) -> mo.Episode:
+    return mo.Episode(normal(seed, 3, 6, 3), torch.tensor([[0, 1, 0, 1, 0, 1]] * 3), normal(seed + 1, 3, 5, 3))
+
+
 def learned_adam(recurrent: bool) -> nn.Module:
     """As if trained: its last layer is not 0."""
     update = seeded(lambda: mo.updates.LearnedAdam(3, recurrent, epsilon=1e-3))
@@ -213,6 +221,21 @@ OPTIMIZERS = [
     ),
     optimizer_case("learned adam, perceptron", lambda: learned_adam(False), {"step_size": positive(4)}),
     optimizer_case("learned adam, recurrent", lambda: learned_adam(True), {"step_size": positive(4)}),
+    Case(
+        "few-shot adaptation",
+        lambda: mo.Adaptation(seeded(few_shot_mlp), mo.updates.Sgd(0.3)),
+        few_shot_episode,
+        {"descent.update.step_size": mo.per_step(4)},
+        steps=4,
+    ),
+    Case(
+        "meta-lstm",
+        lambda: mo.Adaptation(seeded(few_shot_mlp), seeded(lambda: mo.updates.MetaLstm(3, 0.3))),
+        few_shot_episode,
+        {"descent.update": mo.per_step(4)},
+        steps=4,
+        memory=lambda state: state.memory,
+    ),
     Case(
         "gradient descent on a plain function",
         lambda: mo.Descent(mo.updates.Sgd(0.5)),

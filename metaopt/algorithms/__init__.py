@@ -1,5 +1,6 @@
 """Classical algorithms; nothing in them is learned until a slot is opened."""
 
+from .adaptation import Adaptation, first_order_objective
 from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
 from .coupled_ista import CoupledIsta, analytic_weights
 from .descent import Descent, DescentState
@@ -7,6 +8,7 @@ from .map_estimation import MapEstimation
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
 
 __all__ = [
+    "Adaptation",
     "CoupledDescent",
     "CoupledIsta",
     "CoupledState",
@@ -17,6 +19,7 @@ __all__ = [
     "MapEstimation",
     "ProximalGradient",
     "analytic_weights",
+    "first_order_objective",
     "reversible_momentum",
     "step_size_for",
 ]

@@ -16,10 +16,11 @@ from .folders import data_path
 PARTS = ("background", "evaluation")
 
 
-def read_omniglot(folder: str | Path, part: str, size: int = 28) -> Tensor:
+def read_omniglot(folder: str | Path, part: str, size: int = 28, first: int = 0, last: int | None = None) -> Tensor:
     """(characters, 20, 1, size, size) float32, paper 0 and ink up to 1, shrunk by averaging.
 
-    ``part`` is "background" (964 characters, to train on) or "evaluation" (659, of other alphabets). The folder holds
+    ``part`` is "background" (964 characters, to train on) or "evaluation" (659, of other alphabets); of them
+    number ``first`` to ``last``, without it. The folder holds
     ``images_background.npz`` and ``images_evaluation.npz``, whose array ``images`` is bool with False for ink.
 
     Raises: MetaoptError where the file is missing or something else, or the part is another word.
@@ -35,7 +36,7 @@ def read_omniglot(folder: str | Path, part: str, size: int = 28) -> Tensor:
         raise MetaoptError(f"{path} does not hold Omniglot's drawings: {error}.") from error
     if images.ndim != 4 or images.dtype != np.bool_:
         raise MetaoptError(f"{path} holds images {images.shape} {images.dtype}, not (characters, 20, 105, 105) bool.")
-    return torch.stack([_shrunk(torch.from_numpy(~drawings), size) for drawings in images])
+    return torch.stack([_shrunk(torch.from_numpy(~drawings), size) for drawings in images[first:last]])
 
 
 def _shrunk(ink: Tensor, size: int) -> Tensor:

@@ -1,26 +1,44 @@
 """Models: learned instances of the classical algorithms, and their trained weights."""
 
 from .ablation import without_estimate, without_memory
+from .few_shot import (
+    Frozen,
+    PerStep,
+    Prototypes,
+    Transductive,
+    few_shot_network,
+    first_order_maml,
+    maml,
+    meta_lstm,
+    meta_sgd,
+    prototypes,
+)
 from .irim import irim
 from .learned_map import learned_map
-from .learner import Learner, Prototypes, few_shot_network
 from .lista import LstmSchedule, alista, lista, lista_cp, na_alista
 from .proximal_net import proximal_net
 from .rim import rim, untie
 from .weights import load, read_card, shipped
 
 __all__ = [
-    "Learner",
+    "Frozen",
     "LstmSchedule",
+    "PerStep",
     "Prototypes",
+    "Transductive",
     "alista",
     "few_shot_network",
+    "first_order_maml",
     "irim",
     "learned_map",
     "lista",
     "lista_cp",
     "load",
+    "maml",
+    "meta_lstm",
+    "meta_sgd",
     "na_alista",
+    "prototypes",
     "proximal_net",
     "read_card",
     "rim",

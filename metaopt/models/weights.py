@@ -15,6 +15,7 @@ from ..building import build
 from ..core import MetaoptError, Unrolled
 from ..files import make_folder, replacing
 from .ablation import without_estimate, without_memory
+from .few_shot import first_order_maml, maml, meta_lstm, meta_sgd, prototypes
 from .irim import irim
 from .learned_map import learned_map
 from .proximal_net import proximal_net
@@ -25,6 +26,11 @@ KINDS = {
     "irim": irim,
     "learned_map": learned_map,
     "proximal_net": proximal_net,
+    "maml": maml,
+    "first_order_maml": first_order_maml,
+    "meta_sgd": meta_sgd,
+    "meta_lstm": meta_lstm,
+    "prototypes": prototypes,
     "without_estimate": without_estimate,
     "without_memory": without_memory,
 }

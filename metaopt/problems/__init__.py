@@ -1,5 +1,6 @@
 """Problems: frozen dataclasses that say what is to be solved, and priors."""
 
+from .episode import Episode
 from .field_of_experts import FieldOfExperts, dct_filters
 from .first_order import FirstOrder
 from .inverse import InverseProblem
@@ -11,6 +12,7 @@ from .total_variation import TotalVariation
 from .wavelet import Wavelet
 
 __all__ = [
+    "Episode",
     "FieldOfExperts",
     "FirstOrder",
     "FunctionObjective",

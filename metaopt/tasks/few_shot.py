@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
-
-Examples = tuple[Tensor, Tensor]  # inputs and targets, (tasks, examples, ...) each
+from ..problems import Episode
 
 
 @dataclass(frozen=True, eq=False)
 class FewShot:
     """Tell ``ways`` classes apart that were never seen, from ``shots`` examples of each; ``queries`` of each test it.
 
-    Each of the ``tasks`` of a batch draws its own classes and examples. ``sample`` gives (support, queries), a pair of
-    inputs (tasks, ways * n, C, H, W) and labels (tasks, ways * n) each.
+    Each of the ``tasks`` of a batch draws its own classes and examples. ``sample`` gives an episode of inputs
+    (tasks, ways * n, C, H, W) and labels (tasks, ways * n), and the queries' labels.
 
     Args:
         images: (classes, examples, C, H, W).
@@ -48,11 +47,11 @@ class FewShot:
                 "ask for fewer."
             )
 
-    def sample(self, seed: int) -> tuple[Examples, Examples]:
+    def sample(self, seed: int) -> tuple[Episode, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         tasks = [self._task(generator) for _ in range(self.tasks)]
         support, queries = (torch.stack([task[i] for task in tasks]) for i in (0, 1))
-        return self._labelled(support), self._labelled(queries)
+        return Episode(support.flatten(1, 2), self._labels(support), queries.flatten(1, 2)), self._labels(queries)
 
     def _task(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Images (ways, shots, C, H, W) and (ways, queries, C, H, W)."""
@@ -65,26 +64,25 @@ class FewShot:
         drawn = torch.stack(found)
         return drawn[:, : self.shots], drawn[:, self.shots :]
 
-    def _labelled(self, drawn: Tensor) -> Examples:
-        labels = torch.arange(self.ways)[None, :, None].expand(drawn.shape[:3])
-        return drawn.flatten(1, 2), labels.flatten(1)
+    def _labels(self, drawn: Tensor) -> Tensor:
+        return torch.arange(self.ways)[None, :, None].expand(drawn.shape[:3]).flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
 class Sinusoids:
     """Regression of y = a sin(x - p) from ``shots`` points: a from [0.1, 5], p from [0, pi], x from [-5, 5], uniformly.
 
-    ``sample`` gives (support, queries), a pair of x and y (tasks, n, 1) each. Finn et al., arXiv:1703.03400.
+    ``sample`` gives an episode of x and y, (tasks, n, 1) each, and y of the queries. Finn et al., arXiv:1703.03400.
     """
 
     shots: int = 10
     queries: int = 100
     tasks: int = 25
 
-    def sample(self, seed: int) -> tuple[Examples, Examples]:
+    def sample(self, seed: int) -> tuple[Episode, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         amplitude = 0.1 + 4.9 * torch.rand(self.tasks, 1, 1, generator=generator)
         phase = math.pi * torch.rand(self.tasks, 1, 1, generator=generator)
         x = 10 * torch.rand(self.tasks, self.shots + self.queries, 1, generator=generator) - 5
         y = amplitude * torch.sin(x - phase)
-        return (x[:, : self.shots], y[:, : self.shots]), (x[:, self.shots :], y[:, self.shots :])
+        return Episode(x[:, : self.shots], y[:, : self.shots], x[:, self.shots :]), y[:, self.shots :]

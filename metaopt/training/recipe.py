@@ -1,7 +1,8 @@
 """Recipes: a YAML file that says everything about one training, so that its weights can be made again.
 
 A mapping with the key ``call`` builds an object: ``{call: metaopt.tasks.Denoising, low: 1, ...}`` calls that public
-name of this library with the other entries as keywords; no other name is ever imported.
+name of this library with the other entries as keywords, and
+``{take: metaopt.losses.mse}`` is that name itself; no other name is ever imported.
 """
 
 from __future__ import annotations

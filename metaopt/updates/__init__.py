@@ -5,6 +5,7 @@ from .adam import Adam, AdamW
 from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
 from .learned import CoordinatewiseLstm, LearnedAdam, log_and_sign
+from .meta_lstm import MetaLstm
 from .meta_sgd import MetaSgd
 from .momentum import Momentum, Nesterov
 from .rmsprop import RMSprop
@@ -22,6 +23,7 @@ __all__ = [
     "GradientReader",
     "GruCell",
     "LearnedAdam",
+    "MetaLstm",
     "MetaSgd",
     "Momentum",
     "Nesterov",

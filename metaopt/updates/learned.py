@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, slot, tree
+from .cells import GruCell, LstmCell
 from .moments import root, running_mean, running_square, zeros
 from .update import check_real
 
@@ -26,24 +27,24 @@ class CoordinatewiseLstm(nn.Module):
     def __init__(self, hidden: int = 20, layers: int = 2, scale: Any = 0.1, preprocessing: float = 10.0):
         super().__init__()
         self.hidden, self.preprocessing = hidden, preprocessing
-        self.cells = nn.ModuleList(nn.LSTMCell(hidden if i else 2, hidden) for i in range(layers))
+        self.cells = nn.ModuleList(LstmCell(hidden if i else 2, hidden) for i in range(layers))
         self.read = nn.Linear(hidden, 1)
         self.scale = slot(scale)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         check_real("CoordinatewiseLstm", x)
-        return tuple(_hidden(x, self.hidden) for _ in range(2 * len(self.cells)))
+        return tuple(zero_rows(x, self.hidden) for _ in range(2 * len(self.cells)))
 
     def forward(
         self, gradient: Any, x: Any, memory: tuple[Any, ...], k: int, context: tuple[Any, ...] = ()
     ) -> tuple[Any, tuple[Any, ...]]:
-        rows = log_and_sign(_rows(gradient)[:, 0], self.preprocessing)
-        states = [_rows(part, self.hidden) for part in memory]
+        rows = log_and_sign(rows_of(gradient)[:, 0], self.preprocessing)
+        states = [rows_of(part, self.hidden) for part in memory]
         for i, cell in enumerate(self.cells):
             states[2 * i], states[2 * i + 1] = cell(rows, (states[2 * i], states[2 * i + 1]))
             rows = states[2 * i]
         change = self.scale(k).to(rows) * self.read(rows)
-        return _unrows(change, x), tuple(_unrows(state, x, self.hidden) for state in states)
+        return unrows(change, x), tuple(unrows(state, x, self.hidden) for state in states)
 
 
 class AdamMemory(NamedTuple):
@@ -86,7 +87,7 @@ class LearnedAdam(nn.Module):
         self.hidden, self.decays, self.square_decay, self.epsilon = hidden, tuple(decays), square_decay, epsilon
         inputs = len(decays) + 2
         self.step_size = slot(step_size)
-        self.cell = nn.GRUCell(inputs, hidden) if recurrent else None
+        self.cell = GruCell(inputs, hidden) if recurrent else None
         layers = (nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.body = nn.Identity() if recurrent else nn.Sequential(*layers)
         self.read = nn.Linear(hidden, 2)
@@ -95,7 +96,7 @@ class LearnedAdam(nn.Module):
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> AdamMemory:
         check_real("LearnedAdam", x)
-        own = () if self.cell is None else (_hidden(x, self.hidden),)
+        own = () if self.cell is None else (zero_rows(x, self.hidden),)
         return AdamMemory(tuple(zeros(x) for _ in self.decays), zeros(x), own)
 
     def forward(
@@ -105,18 +106,18 @@ class LearnedAdam(nn.Module):
         means = tuple(running_mean(mean, gradient, _complement(decay)) for mean, decay in pairs)
         square = running_square(memory.square, gradient, _complement(self.square_decay))
         floor = self.epsilon * math.sqrt(1 - self.square_decay ** (k + 1))
-        size = math.sqrt(1 - self.square_decay ** (k + 1)) / (root(_rows(square)) + floor)
-        directions = [_rows(m) * size / (1 - d ** (k + 1)) for m, d in zip(means, self.decays, strict=True)]
+        size = math.sqrt(1 - self.square_decay ** (k + 1)) / (root(rows_of(square)) + floor)
+        directions = [rows_of(m) * size / (1 - d ** (k + 1)) for m, d in zip(means, self.decays, strict=True)]
         time = torch.full_like(size, math.tanh(math.log(k + 1) / 4 - 1))
-        features = torch.cat([_rows(gradient) * size, *directions, time], dim=1).clamp(-10, 10)
+        features = torch.cat([rows_of(gradient) * size, *directions, time], dim=1).clamp(-10, 10)
         own = memory.hidden
         if self.cell is not None:
-            features = self.cell(features, _rows(own[0], self.hidden))
-            own = (_unrows(features, x, self.hidden),)
+            features = self.cell(features, rows_of(own[0], self.hidden))
+            own = (unrows(features, x, self.hidden),)
         factor, offset = self.read(self.body(features)).split(1, dim=1)
         adam = directions[len(directions) // 2]
         change = self.step_size(k).to(size) * (offset - adam * factor.exp())
-        return _unrows(change, x), AdamMemory(means, square, own)
+        return unrows(change, x), AdamMemory(means, square, own)
 
 
 def _complement(decay: float) -> Tensor:
@@ -132,16 +133,17 @@ def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
     return torch.stack([first, torch.where(large, gradient.sign(), gradient * math.exp(p))], dim=-1)
 
 
-def _hidden(x: Any, features: int) -> Any:
+def zero_rows(x: Any, features: int) -> Any:
+    """A tree like x of zeros, with ``features`` as last axis."""
     return tree.map(lambda t: t.new_zeros(*t.shape, features), x)
 
 
-def _rows(parts: Any, features: int = 1) -> Tensor:
+def rows_of(parts: Any, features: int = 1) -> Tensor:
     """All coordinates of a tree below one another, (coordinates, features)."""
     return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
 
 
-def _unrows(rows: Tensor, x: Any, *features: int) -> Any:
+def unrows(rows: Tensor, x: Any, *features: int) -> Any:
     """The inverse: a tree like x, whose tensors have ``features`` as last axis, if any."""
     parts = rows.split([t.numel() for t in tree.leaves(x)])
     shapes = [(*t.shape, *features) for t in tree.leaves(x)]

@@ -80,7 +80,7 @@ def test_nested_entries_are_built_with_their_keywords() -> None:
         ("system", "public names of metaopt only, not 'system'"),
         ("metaopt.training.loop._Run", "public names of metaopt only"),
         ("metaopt.nowhere.x", r"no module metaopt\.nowhere"),
-        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has Learner, .*load"),
+        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has Frozen, .*load"),
         ("metaopt.files.os", "nothing public to call named 'os'"),
         ("metaopt.models", "nothing public to call named 'models'"),
         ("metaopt..models.rim", "no module"),

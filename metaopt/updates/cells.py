@@ -1,0 +1,28 @@
+"""Torch's recurrent cells in elementary operations, since torch's own cannot be mapped over tasks (vmap)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LstmCell(nn.LSTMCell):
+    """``nn.LSTMCell`` for rows (n, inputs) and a pair (output, cell) of (n, features)."""
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        output, cell = hx
+        gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(output, self.weight_hh, self.bias_hh)
+        take, forget, new, give = gates.chunk(4, dim=-1)
+        cell = forget.sigmoid() * cell + take.sigmoid() * new.tanh()
+        return give.sigmoid() * cell.tanh(), cell
+
+
+class GruCell(nn.GRUCell):
+    """``nn.GRUCell`` for rows (n, inputs) and a state (n, features)."""
+
+    def forward(self, input: Tensor, hx: Tensor) -> Tensor:  # type: ignore[override]
+        reset, update, new = F.linear(input, self.weight_ih, self.bias_ih).chunk(3, dim=-1)
+        reset_h, update_h, new_h = F.linear(hx, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
+        update = (update + update_h).sigmoid()
+        candidate = (new + (reset + reset_h).sigmoid() * new_h).tanh()
+        return candidate + update * (hx - candidate)

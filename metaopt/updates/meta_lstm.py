@@ -1,0 +1,66 @@
+"""The meta-LSTM: parameters as the cell of a long short-term memory whose gates are learned."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from ..core import MetaoptError, tree
+from .cells import LstmCell
+from .learned import log_and_sign, rows_of, unrows, zero_rows
+from .update import check_real
+
+
+class MetaLstmMemory(NamedTuple):
+    """Output and cell of the network below, and the two gates of the step before, for every coordinate."""
+
+    hidden: Any
+    cell: Any
+    input_gate: Any
+    forget_gate: Any
+
+
+class MetaLstm(nn.Module):
+    """change = (f - 1) x - i * gradient, for every coordinate by itself.
+
+    The input gate i = sigmoid(W_i (h, x, i')) and the forget gate f = sigmoid(W_f (h, x, f')) see the gates of the step
+    before and h, what an LSTM of ``hidden`` features has made of the gradients (LogAndSign). Before training i is about
+    ``step_size`` and f about 1 - 1e-4. Ravi and Larochelle, "Optimization as a model for few-shot learning", ICLR 2017;
+    there the loss is an input too. x is real, a tensor or a tree of them.
+    """
+
+    def __init__(self, hidden: int = 8, step_size: float = 0.1, preprocessing: float = 10.0):
+        super().__init__()
+        if not 0 < step_size < 1:
+            raise MetaoptError(f"The input gate is a step size between 0 and 1, but got {step_size}.")
+        self.hidden, self.preprocessing = hidden, preprocessing
+        self.below = LstmCell(2, hidden)
+        self.input_gate, self.forget_gate = nn.Linear(hidden + 2, 1), nn.Linear(hidden + 2, 1)
+        for gate, value in ((self.input_gate, step_size), (self.forget_gate, 1 - 1e-4)):
+            nn.init.normal_(gate.weight, std=0.01)
+            nn.init.constant_(gate.bias, math.log(value / (1 - value)))
+
+    def init(self, x: Any, context: tuple[Any, ...] = ()) -> MetaLstmMemory:
+        check_real("MetaLstm", x)
+        gates = tree.map(torch.zeros_like, x), tree.map(torch.ones_like, x)
+        return MetaLstmMemory(zero_rows(x, self.hidden), zero_rows(x, self.hidden), *gates)
+
+    def forward(
+        self, gradient: Any, x: Any, memory: MetaLstmMemory, k: int, context: tuple[Any, ...] = ()
+    ) -> tuple[Any, MetaLstmMemory]:
+        slope, here = rows_of(gradient), rows_of(x)
+        state = rows_of(memory.hidden, self.hidden), rows_of(memory.cell, self.hidden)
+        hidden, cell = self.below(log_and_sign(slope[:, 0], self.preprocessing), state)
+        seen = torch.cat([hidden, here], dim=1)
+        i = self.input_gate(torch.cat([seen, rows_of(memory.input_gate)], dim=1)).sigmoid()
+        f = self.forget_gate(torch.cat([seen, rows_of(memory.forget_gate)], dim=1)).sigmoid()
+        kept = MetaLstmMemory(
+            *(
+                unrows(rows, x, *size)
+                for rows, size in ((hidden, (self.hidden,)), (cell, (self.hidden,)), (i, ()), (f, ()))
+            )
+        )
+        return unrows((f - 1) * here - i * slope, x), kept
