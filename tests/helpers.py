@@ -149,10 +149,10 @@ def few_shot_episode(seed: int) -> mo.Episode:
     return mo.Episode(normal(seed, 3, 6, 3), torch.tensor([[0, 1, 0, 1, 0, 1]] * 3), normal(seed + 1, 3, 5, 3))
 
 
-def learned_adam(recurrent: bool) -> nn.Module:
+def learned_adam(network: Callable[..., nn.Module]) -> nn.Module:
     """As if trained: its last layer is not 0."""
-    update = seeded(lambda: mo.updates.LearnedAdam(3, recurrent, epsilon=1e-3))
-    update.read.weight.data = normal(0, 2, 3)
+    update = seeded(lambda: mo.updates.LearnedAdam(network(hidden=3), epsilon=1e-3))
+    update.network.read.weight.data = normal(0, 2, 3)
     return update
 
 
@@ -219,8 +219,8 @@ OPTIMIZERS = [
     optimizer_case(
         "coordinatewise lstm", lambda: seeded(lambda: mo.updates.CoordinatewiseLstm(3)), {"scale": positive(4)}
     ),
-    optimizer_case("learned adam, perceptron", lambda: learned_adam(False), {"step_size": positive(4)}),
-    optimizer_case("learned adam, recurrent", lambda: learned_adam(True), {"step_size": positive(4)}),
+    optimizer_case("learned adam, perceptron", lambda: learned_adam(mo.updates.Perceptron), {"step_size": positive(4)}),
+    optimizer_case("learned adam, recurrent", lambda: learned_adam(mo.updates.Recurrent), {"step_size": positive(4)}),
     Case(
         "few-shot adaptation",
         lambda: mo.Adaptation(seeded(few_shot_mlp), mo.updates.Sgd(0.3)),

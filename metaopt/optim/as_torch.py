@@ -22,6 +22,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
         if not lr >= 0:
             raise MetaoptError(f"lr multiplies the changes and must be at least 0, but got {lr}.")
         self.update = update
+        self._structures: dict[int, Any] = {}  # of the memory, for so many parameters at once
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
@@ -42,8 +43,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
     def _step(self, parameters: list[Tensor], step: int, lr: float) -> None:
         """One step of parameters that have had equally many, all of them as one tree."""
         x, gradient = tuple(p.detach() for p in parameters), tuple(p.grad for p in parameters)
-        # After the first step a memory is made for its structure alone, where that takes no room.
-        memory = self.update.init(tree.to(x, "meta") if step else x, ())
+        memory = self._memory(x, new=not step)
         each = len(tree.leaves(memory)) // len(parameters)  # it is made of trees like x, one after another
         if step:
             kept = [self.state[p][f"memory_{i}"] for i in range(each) for p in parameters]
@@ -55,8 +55,16 @@ class UpdateOptimizer(torch.optim.Optimizer):
             mine = {f"memory_{i}": parts[i * len(parameters) + j] for i in range(each)}
             self.state[parameter].update(step=step + 1, **mine)
 
+    def _memory(self, x: tuple[Tensor, ...], new: bool) -> Any:
+        """That before the first step; if it is not ``new`` its structure alone, which takes no room and is kept."""
+        if new:
+            return self.update.init(x, ())
+        if len(x) not in self._structures:
+            self._structures[len(x)] = self.update.init(tree.to(x, "meta"), ())
+        return self._structures[len(x)]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "update": self.update}
+        return {**super().__getstate__(), "update": self.update, "_structures": {}}
 
 
 def as_torch(update: nn.Module, params: Iterable[Any], lr: float = 1.0) -> UpdateOptimizer:

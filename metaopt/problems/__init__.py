@@ -9,6 +9,7 @@ from .objective import FunctionObjective, Objective
 from .prior import Prior, Sparsity
 from .residual_prox import ResidualProx
 from .total_variation import TotalVariation
+from .trainings import Trainings
 from .wavelet import Wavelet
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ResidualProx",
     "Sparsity",
     "TotalVariation",
+    "Trainings",
     "Wavelet",
     "dct_filters",
 ]

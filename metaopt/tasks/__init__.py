@@ -1,5 +1,6 @@
 """Tasks: distributions of (problem, target)."""
 
+from .classic import CLASSIC, Classic, ClassicFunctions
 from .few_shot import FewShot, Sinusoids
 from .images import (
     Deblurring,
@@ -14,11 +15,23 @@ from .images import (
     shrinking,
 )
 from .mri import UndersampledMri, smooth_phase
-from .optimizees import IllConditioned, LogisticRegression, Quadratics, RobustRegression, Rosenbrock
+from .optimizees import (
+    IllConditioned,
+    LogisticRegression,
+    Quadratics,
+    RobustRegression,
+    Rosenbrock,
+    UniformQuadratics,
+    held_out,
+)
 from .sparse import SparseCodes, gaussian_dictionary
 from .task import Task
+from .trainings import NetworkTrainings, conv_net, mlp
 
 __all__ = [
+    "CLASSIC",
+    "Classic",
+    "ClassicFunctions",
     "Deblurring",
     "Denoising",
     "FewShot",
@@ -26,6 +39,7 @@ __all__ = [
     "Inpainting",
     "LogisticRegression",
     "Mixture",
+    "NetworkTrainings",
     "Patches",
     "Quadratics",
     "RandomProjections",
@@ -36,8 +50,12 @@ __all__ = [
     "SuperResolution",
     "Task",
     "UndersampledMri",
+    "UniformQuadratics",
     "block_projection",
+    "conv_net",
     "gaussian_dictionary",
+    "held_out",
+    "mlp",
     "pool",
     "shrinking",
     "smooth_phase",

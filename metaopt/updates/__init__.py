@@ -4,7 +4,7 @@ from .ablation import WithoutEstimate, WithoutMemory
 from .adam import Adam, AdamW
 from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
-from .learned import CoordinatewiseLstm, LearnedAdam, log_and_sign
+from .learned import CoordinatewiseLstm, LearnedAdam, Perceptron, Recurrent, log_and_sign
 from .meta_lstm import MetaLstm
 from .meta_sgd import MetaSgd
 from .momentum import Momentum, Nesterov
@@ -27,8 +27,10 @@ __all__ = [
     "MetaSgd",
     "Momentum",
     "Nesterov",
+    "Perceptron",
     "RMSprop",
     "RealImaginary",
+    "Recurrent",
     "Sgd",
     "TorchOptim",
     "Update",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..core import MetaoptError, slot, tree
 from .cells import GruCell, LstmCell
-from .moments import root, running_mean, running_square, zeros
+from .moments import root, zeros
 from .update import check_real
 
 
@@ -44,7 +44,7 @@ class CoordinatewiseLstm(nn.Module):
             states[2 * i], states[2 * i + 1] = cell(rows, (states[2 * i], states[2 * i + 1]))
             rows = states[2 * i]
         change = self.scale(k).to(rows) * self.read(rows)
-        return unrows(change, x), tuple(unrows(state, x, self.hidden) for state in states)
+        return refill(change, x), tuple(refill(*pair) for pair in zip(states, memory, strict=True))
 
 
 class AdamMemory(NamedTuple):
@@ -55,18 +55,51 @@ class AdamMemory(NamedTuple):
     hidden: tuple[Any, ...]
 
 
+class Perceptron(nn.Module):
+    """Features of every coordinate, (features, n), and the time to two numbers each, (2, n): one hidden layer, ReLU."""
+
+    def __init__(self, features: int = 4, hidden: int = 4):
+        super().__init__()
+        self.features = features
+        self.body, self.clock, self.read = nn.Linear(features, hidden), nn.Linear(1, hidden), nn.Linear(hidden, 2)
+
+    def init(self, x: Any) -> tuple[()]:
+        return ()
+
+    def forward(self, features: Tensor, time: Tensor, memory: tuple[()]) -> tuple[Tensor, tuple[()]]:
+        bias = self.body.bias + self.clock(time)
+        hidden = torch.addmm(bias[:, None], self.body.weight, features).relu_()
+        return torch.addmm(self.read.bias[:, None], self.read.weight, hidden), ()
+
+
+class Recurrent(nn.Module):
+    """As :class:`Perceptron`, by a gated recurrent unit, whose ``hidden`` numbers every coordinate remembers."""
+
+    def __init__(self, features: int = 4, hidden: int = 10):
+        super().__init__()
+        self.features, self.hidden = features, hidden
+        self.body, self.read = GruCell(features + 1, hidden), nn.Linear(hidden, 2)
+
+    def init(self, x: Any) -> tuple[Any]:
+        return (zero_rows(x, self.hidden),)
+
+    def forward(self, features: Tensor, time: Tensor, memory: tuple[Any]) -> tuple[Tensor, tuple[Any]]:
+        seen = torch.cat([features.mT, time.expand(features.shape[1], 1)], dim=1)
+        rows = self.body(seen, rows_of(memory[0], self.hidden))
+        return self.read(rows).mT, (refill(rows, memory[0]),)
+
+
 class LearnedAdam(nn.Module):
     """Adam, corrected for every coordinate by a small network that sees what Adam remembers.
 
     change = -step_size (m / s) exp(a) + step_size b with (a, b) = network(features), where m is the running mean of the
     gradient of the middle decay and s the root of that of its square, both corrected as Adam's are. The features do not
-    depend on the loss's scale: g / s, m_i / s for every decay, and tanh of the logarithm of k + 1. The last layer
-    starts at 0, so that before training this is Adam.
+    depend on the loss's scale: g / s and m_i / s for every decay; the time is tanh(log(k + 1) / 4 - 1). The network's
+    last layer starts at 0, so that before training this is Adam.
 
     Args:
-        hidden: features of the two hidden layers, or of the recurrent cell.
-        recurrent: with a gated recurrent unit as network (an RNN with Adam-like features; Wichrowska et al.,
-            arXiv:1703.04813), without one a perceptron (Metz et al., arXiv:2203.11860), which remembers nothing else.
+        network: a :class:`Perceptron` (the small network of Metz et al., arXiv:2203.11860) or a :class:`Recurrent` one
+            (an RNN with Adam-like features; Wichrowska et al., arXiv:1703.04813) of as many features.
         decays: of the running means.
 
     Slots: ``step_size``.
@@ -74,8 +107,7 @@ class LearnedAdam(nn.Module):
 
     def __init__(
         self,
-        hidden: int = 16,
-        recurrent: bool = False,
+        network: Any = None,
         decays: Sequence[float] = (0.5, 0.9, 0.99),
         square_decay: float = 0.999,
         step_size: Any = 1e-2,
@@ -84,44 +116,39 @@ class LearnedAdam(nn.Module):
         super().__init__()
         if not decays or not all(0 <= d < 1 for d in (*decays, square_decay)):
             raise MetaoptError(f"Decays lie in [0, 1), but got {tuple(decays)} and {square_decay}.")
-        self.hidden, self.decays, self.square_decay, self.epsilon = hidden, tuple(decays), square_decay, epsilon
-        inputs = len(decays) + 2
+        self.decays, self.square_decay, self.epsilon = tuple(decays), square_decay, epsilon
+        self.network = Perceptron(len(decays) + 1) if network is None else network
+        if self.network.features != len(decays) + 1:
+            raise MetaoptError(
+                f"With {len(decays)} decays there are {len(decays) + 1} features, but the network takes "
+                f"{self.network.features}."
+            )
         self.step_size = slot(step_size)
-        self.cell = GruCell(inputs, hidden) if recurrent else None
-        layers = (nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
-        self.body = nn.Identity() if recurrent else nn.Sequential(*layers)
-        self.read = nn.Linear(hidden, 2)
-        nn.init.zeros_(self.read.weight)
-        nn.init.zeros_(self.read.bias)
+        nn.init.zeros_(self.network.read.weight)
+        nn.init.zeros_(self.network.read.bias)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> AdamMemory:
         check_real("LearnedAdam", x)
-        own = () if self.cell is None else (zero_rows(x, self.hidden),)
-        return AdamMemory(tuple(zeros(x) for _ in self.decays), zeros(x), own)
+        return AdamMemory(tuple(zeros(x) for _ in self.decays), zeros(x), self.network.init(x))
 
     def forward(
         self, gradient: Any, x: Any, memory: AdamMemory, k: int, context: tuple[Any, ...] = ()
     ) -> tuple[Any, AdamMemory]:
-        pairs = zip(memory.means, self.decays, strict=True)
-        means = tuple(running_mean(mean, gradient, _complement(decay)) for mean, decay in pairs)
-        square = running_square(memory.square, gradient, _complement(self.square_decay))
-        floor = self.epsilon * math.sqrt(1 - self.square_decay ** (k + 1))
-        size = math.sqrt(1 - self.square_decay ** (k + 1)) / (root(rows_of(square)) + floor)
-        directions = [rows_of(m) * size / (1 - d ** (k + 1)) for m, d in zip(means, self.decays, strict=True)]
-        time = torch.full_like(size, math.tanh(math.log(k + 1) / 4 - 1))
-        features = torch.cat([rows_of(gradient) * size, *directions, time], dim=1).clamp(-10, 10)
-        own = memory.hidden
-        if self.cell is not None:
-            features = self.cell(features, rows_of(own[0], self.hidden))
-            own = (unrows(features, x, self.hidden),)
-        factor, offset = self.read(self.body(features)).split(1, dim=1)
-        adam = directions[len(directions) // 2]
-        change = self.step_size(k).to(size) * (offset - adam * factor.exp())
-        return unrows(change, x), AdamMemory(means, square, own)
-
-
-def _complement(decay: float) -> Tensor:
-    return torch.tensor(1 - decay, dtype=torch.float64)
+        kept = [*memory.means, memory.square]
+        rows = torch.cat([t.reshape(-1) for part in (gradient, *kept) for t in tree.leaves(part)])
+        rows = rows.reshape(len(kept) + 1, -1)
+        slope, decays = rows[0], rows.new_tensor(self.decays)[:, None]
+        means = torch.lerp(slope, rows[1:-1], decays)
+        square = torch.lerp(slope * slope, rows[-1], self.square_decay)
+        correction = math.sqrt(1 - self.square_decay ** (k + 1))
+        scale = correction / (root(square) + self.epsilon * correction)
+        directions = torch.cat([slope[None], means / (1 - decays ** (k + 1))]) * scale
+        time = scale.new_tensor([math.tanh(math.log(k + 1) / 4 - 1)])
+        corrections, own = self.network(directions.clamp(-10, 10), time, memory.hidden)
+        adam = directions[1 + len(self.decays) // 2]
+        change = self.step_size(k).to(scale) * torch.addcmul(corrections[1], adam, corrections[0].exp(), value=-1)
+        kept = [refill(values, part) for values, part in zip((*means, square), kept, strict=True)]
+        return refill(change, x), AdamMemory(tuple(kept[:-1]), kept[-1], own)
 
 
 def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
@@ -143,8 +170,8 @@ def rows_of(parts: Any, features: int = 1) -> Tensor:
     return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
 
 
-def unrows(rows: Tensor, x: Any, *features: int) -> Any:
-    """The inverse: a tree like x, whose tensors have ``features`` as last axis, if any."""
-    parts = rows.split([t.numel() for t in tree.leaves(x)])
-    shapes = [(*t.shape, *features) for t in tree.leaves(x)]
-    return tree.fill(x, [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
+def refill(values: Tensor, parts: Any) -> Any:
+    """A tree like ``parts`` of the entries of ``values``, in order: the inverse of :func:`rows_of`."""
+    leaves = tree.leaves(parts)
+    pieces = values.reshape(-1).split([t.numel() for t in leaves])
+    return tree.fill(parts, [piece.reshape(t.shape) for piece, t in zip(pieces, leaves, strict=True)])

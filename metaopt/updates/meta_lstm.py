@@ -10,7 +10,7 @@ from torch import nn
 
 from ..core import MetaoptError, tree
 from .cells import LstmCell
-from .learned import log_and_sign, rows_of, unrows, zero_rows
+from .learned import log_and_sign, refill, rows_of, zero_rows
 from .update import check_real
 
 
@@ -57,10 +57,5 @@ class MetaLstm(nn.Module):
         seen = torch.cat([hidden, here], dim=1)
         i = self.input_gate(torch.cat([seen, rows_of(memory.input_gate)], dim=1)).sigmoid()
         f = self.forget_gate(torch.cat([seen, rows_of(memory.forget_gate)], dim=1)).sigmoid()
-        kept = MetaLstmMemory(
-            *(
-                unrows(rows, x, *size)
-                for rows, size in ((hidden, (self.hidden,)), (cell, (self.hidden,)), (i, ()), (f, ()))
-            )
-        )
-        return unrows((f - 1) * here - i * slope, x), kept
+        kept = MetaLstmMemory(*(refill(*pair) for pair in zip((hidden, cell, i, f), memory, strict=True)))
+        return refill((f - 1) * here - i * slope, x), kept

@@ -11,12 +11,19 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.losses import energy
-from metaopt.tasks import IllConditioned, LogisticRegression, Quadratics, RobustRegression, Rosenbrock
+from metaopt.tasks import (
+    IllConditioned,
+    LogisticRegression,
+    Quadratics,
+    RobustRegression,
+    Rosenbrock,
+    UniformQuadratics,
+)
 from metaopt.training import Rate, Settings, train, validation_loss
 
 FAMILIES: dict[str, Any] = {
     "quadratics": Quadratics(4, 3),
-    "uniform quadratics": Quadratics(4, 3, "uniform"),
+    "uniform quadratics": UniformQuadratics(4, 3),
     "ill-conditioned": IllConditioned(5, 3),
     "rosenbrock": Rosenbrock(4, 3),
     "logistic": LogisticRegression(2, 3, 20),
@@ -86,14 +93,12 @@ def test_the_variants_are_the_published_ones() -> None:
     _, normal = Quadratics(3, 500).sample(0)
     assert float(normal.start().abs().max()) == 0
     assert float(normal.data[0].std()) == pytest.approx(1, abs=0.05)
-    _, uniform = Quadratics(3, 500, "uniform").sample(0)
+    _, uniform = UniformQuadratics(3, 500).sample(0)
     assert float(uniform.start().std()) == pytest.approx(0.01, rel=0.1)
     assert 0 <= float(uniform.data[0].min()) < float(uniform.data[0].max()) <= 1
-    with pytest.raises(mo.MetaoptError, match="come as normal or uniform, not 'other'"):
-        Quadratics(variant="other")
 
 
-@pytest.mark.parametrize("update", [lambda: mo.updates.CoordinatewiseLstm(8), lambda: mo.updates.LearnedAdam(8)])
+@pytest.mark.parametrize("update", [lambda: mo.updates.CoordinatewiseLstm(8), lambda: mo.updates.LearnedAdam()])
 def test_an_optimizer_learns_to_go_further_in_as_many_steps(update: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = mo.unroll(mo.Descent(update()), 10)

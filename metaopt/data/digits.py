@@ -1,0 +1,55 @@
+"""Handwritten digits: the small ones that come with scikit-learn, and MNIST's from its own files."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+from .folders import data_path
+
+IMAGES, LABELS = 0x00000803, 0x00000801  # the first four bytes: unsigned bytes of 3 axes, and of 1
+
+
+def read_digits() -> tuple[Tensor, Tensor]:
+    """1,797 images (n, 1, 8, 8) float32 in [0, 1] and labels (n,) int64, of scikit-learn (Alpaydin and Kaynak, UCI)."""
+    try:
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MetaoptError("The digits come with scikit-learn: pip install scikit-learn.") from error
+    images, labels = load_digits(return_X_y=True)
+    return torch.from_numpy(images / 16).float().reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
+
+
+def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:
+    """Images (n, 1, 28, 28) float32 in [0, 1] and labels (n,) int64 (LeCun et al.).
+
+    ``part`` is "t10k" or "train": the folder holds ``t10k-images-idx3-ubyte.gz`` and ``t10k-labels-idx1-ubyte.gz``.
+
+    Raises: MetaoptError where a file is missing, cut off or another one.
+    """
+    images = _read(data_path(folder) / f"{part}-images-idx3-ubyte.gz", IMAGES)
+    labels = _read(data_path(folder) / f"{part}-labels-idx1-ubyte.gz", LABELS)
+    if len(images) != len(labels):
+        raise MetaoptError(f"{folder} holds {len(images)} images of {part}, but {len(labels)} labels.")
+    return images[:, None].float() / 255, labels.long()
+
+
+def _read(path: Path, kind: int) -> Tensor:
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except FileNotFoundError as error:
+        raise MetaoptError(f"There is no {path}; it is one of MNIST's files.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise MetaoptError(f"{path} is no whole gzip file: {error}.") from error
+    axes = kind & 0xFF
+    header = np.frombuffer(data[: 4 * (axes + 1)], dtype=">u4") if len(data) >= 4 * (axes + 1) else np.zeros(1)
+    shape = tuple(int(n) for n in header[1:])
+    if header[0] != kind or len(data) - 4 * (axes + 1) != np.prod(shape):
+        raise MetaoptError(f"{path} does not hold what MNIST's file of that name does.")
+    return torch.from_numpy(np.frombuffer(data, dtype=np.uint8, offset=4 * (axes + 1)).copy()).reshape(shape)

@@ -1,0 +1,72 @@
+"""Trainings of a network side by side: what a learned optimizer learns from, and is measured on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..core import MetaoptError, autodiff, tree
+
+Parameters = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Trainings:
+    """The sum, over trainings of one network, of its loss at a minibatch that each training draws for itself.
+
+    x is a dict from the network's parameters' names to tensors (trainings, ...). Step k sees minibatch k modulo their
+    number; ``energy`` without :meth:`at` is that of the ``held`` samples, which no step sees.
+
+    Args:
+        module: the network; its own parameters are not used.
+        loss: of the network's output and the targets, one real number.
+        initial: x before the first step.
+        data: inputs and targets, (samples, ...) each.
+        minibatches: (trainings, steps, n), which samples each step of each training sees.
+        held: (trainings, m), which samples the energy is measured at.
+    """
+
+    module: nn.Module
+    loss: Callable[[Tensor, Tensor], Tensor]
+    initial: Parameters
+    data: tuple[Tensor, Tensor]
+    minibatches: Tensor
+    held: Tensor
+
+    def __post_init__(self) -> None:
+        counts = {len(t) for t in (*self.initial.values(), self.minibatches, self.held)}
+        if len(counts) != 1 or self.minibatches.ndim != 3 or self.held.ndim != 2:
+            described = ", ".join(tree.describe(t) for t in (*self.initial.values(), self.minibatches, self.held))
+            raise MetaoptError(
+                "Trainings need parameters (trainings, ...), minibatches (trainings, steps, n) and held samples "
+                f"(trainings, m), but got {described}."
+            )
+
+    def start(self) -> Parameters:
+        return self.initial
+
+    def at(self, k: int) -> Trainings:
+        """The problem of step ``k``."""
+        now = copy.copy(self)  # not through the constructor: its checks have run
+        object.__setattr__(now, "held", self.minibatches[:, k % self.minibatches.shape[1]])
+        return now
+
+    def energy(self, x: Parameters) -> Tensor:
+        return self.energies(x).sum()
+
+    def energies(self, x: Parameters) -> Tensor:
+        """Of every training, (trainings,)."""
+        inputs, targets = (values[self.held] for values in self.data)
+
+        def one(x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
+            return self.loss(tree.substitute(self.module, x)(inputs), targets)
+
+        return tree.vmap(one)(x, inputs, targets)
+
+    def gradient(self, x: Parameters) -> Any:
+        """The gradient of the energy; can be differentiated again."""
+        return autodiff.gradient(self.energy, x)

@@ -1,0 +1,127 @@
+"""Functions that optimizers are classically tried on, with their published minima."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+from ..problems import FirstOrder, FunctionObjective
+
+Sample = tuple[FirstOrder, FunctionObjective]
+
+
+@dataclass(frozen=True)
+class Classic:
+    """A function of x (batch, dimension), where it is searched, and its least value and where it is taken.
+
+    ``dimension`` is None where it is defined for every one; ``minimiser`` is then any coordinate of it. Surjanovic and
+    Bingham, Virtual Library of Simulation Experiments (https://www.sfu.ca/~ssurjano/optimization.html).
+    """
+
+    function: Callable[[Tensor], Tensor]
+    low: float
+    high: float
+    minimiser: tuple[float, ...]
+    minimum: float = 0.0
+    dimension: int | None = None
+
+
+def _ackley(x: Tensor) -> Tensor:
+    root = x.square().mean(-1).add(1e-30).sqrt()
+    return -20 * (-0.2 * root).exp() - (2 * math.pi * x).cos().mean(-1).exp() + 20 + math.e
+
+
+def _beale(x: Tensor) -> Tensor:
+    a, b = x.unbind(-1)
+    return (1.5 - a + a * b).square() + (2.25 - a + a * b**2).square() + (2.625 - a + a * b**3).square()
+
+
+def _booth(x: Tensor) -> Tensor:
+    a, b = x.unbind(-1)
+    return (a + 2 * b - 7).square() + (2 * a + b - 5).square()
+
+
+def _branin(x: Tensor) -> Tensor:
+    a, b = x.unbind(-1)
+    curve = b - 5.1 / (4 * math.pi**2) * a**2 + 5 / math.pi * a - 6
+    return curve.square() + 10 * (1 - 1 / (8 * math.pi)) * a.cos() + 10
+
+
+def _griewank(x: Tensor) -> Tensor:
+    index = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
+    return x.square().sum(-1) / 4000 - (x / index.sqrt()).cos().prod(-1) + 1
+
+
+def _himmelblau(x: Tensor) -> Tensor:
+    a, b = x.unbind(-1)
+    return (a**2 + b - 11).square() + (a + b**2 - 7).square()
+
+
+def _levy(x: Tensor) -> Tensor:
+    w = 1 + (x - 1) / 4
+    inner = (w[..., :-1] - 1).square() * (1 + 10 * (math.pi * w[..., :-1] + 1).sin().square())
+    last = (w[..., -1] - 1).square() * (1 + (2 * math.pi * w[..., -1]).sin().square())
+    return (math.pi * w[..., 0]).sin().square() + inner.sum(-1) + last
+
+
+def _rastrigin(x: Tensor) -> Tensor:
+    return 10 * x.shape[-1] + (x.square() - 10 * (2 * math.pi * x).cos()).sum(-1)
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    """sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2 (doi:10.1093/comjnl/3.3.175)."""
+    here, following = x[..., :-1], x[..., 1:]
+    return (100 * (following - here.square()).square() + (1 - here).square()).sum(-1)
+
+
+def _styblinski_tang(x: Tensor) -> Tensor:
+    return (x**4 - 16 * x**2 + 5 * x).sum(-1) / 2 + 39.16616570377142 * x.shape[-1]
+
+
+CLASSIC = {
+    "ackley": Classic(_ackley, -32.768, 32.768, (0.0,)),
+    "beale": Classic(_beale, -4.5, 4.5, (3.0, 0.5), dimension=2),
+    "booth": Classic(_booth, -10, 10, (1.0, 3.0), dimension=2),
+    "branin": Classic(_branin, -5, 15, (math.pi, 2.275), 0.397887, dimension=2),
+    "griewank": Classic(_griewank, -600, 600, (0.0,)),
+    "himmelblau": Classic(_himmelblau, -6, 6, (3.0, 2.0), dimension=2),
+    "levy": Classic(_levy, -10, 10, (1.0,)),
+    "rastrigin": Classic(_rastrigin, -5.12, 5.12, (0.0,)),
+    "rosenbrock": Classic(rosenbrock, -5, 10, (1.0,)),
+    "styblinski-tang": Classic(_styblinski_tang, -5, 5, (-2.903534,)),  # moved up by its least value
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ClassicFunctions:
+    """One of :data:`CLASSIC`, from ``batch`` starts that are uniform where it is searched."""
+
+    classic: Classic
+    dimension: int = 2
+    batch: int = 64
+
+    def __post_init__(self) -> None:
+        only = self.classic.dimension
+        if self.dimension != (only or self.dimension) or self.dimension < 2:
+            raise MetaoptError(f"The function has {only or 'at least 2'} dimensions, but got {self.dimension}.")
+
+    def sample(self, seed: int) -> Sample:
+        generator, of = torch.Generator().manual_seed(seed), self.classic
+        start = of.low + (of.high - of.low) * torch.rand(self.batch, self.dimension, generator=generator)
+        problem = FunctionObjective(_Total(of.function), start)
+        return FirstOrder(problem), problem
+
+
+@dataclass(frozen=True)
+class _Total:
+    """Over the batch, so that every gradient is that of its own function."""
+
+    function: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.function(x).sum()

@@ -1,0 +1,89 @@
+"""Trainings of small networks from random weights, as problems to minimise."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core import MetaoptError
+from ..problems import FirstOrder, Trainings
+
+Sample = tuple[FirstOrder, Trainings]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkTrainings:
+    """``network`` on minibatches of ``data``, from weights drawn anew; ``trainings`` of them side by side.
+
+    A sample is (problem, target), both the :class:`~metaopt.problems.Trainings`; the problem that is run has no graph
+    through its gradients (:class:`~metaopt.problems.FirstOrder`), and ``metaopt.losses.energy`` is what to train by.
+
+    Args:
+        network: of modules that have ``reset_parameters``, as all of torch's do.
+        data: images and labels, such as ``metaopt.data.read_digits()``.
+        batch: of the minibatches. ``steps``: how many there are before they repeat. ``held``: samples that the energy
+            is measured at, drawn anew for every training.
+    """
+
+    network: nn.Module
+    data: tuple[Tensor, Tensor]
+    trainings: int = 8
+    batch: int = 128
+    steps: int = 100
+    held: int = 256
+    loss: Callable[[Tensor, Tensor], Tensor] = field(default=F.cross_entropy)
+
+    def __post_init__(self) -> None:
+        inputs, targets = self.data
+        if len(inputs) != len(targets) or len(inputs) < 1:
+            raise MetaoptError(f"data is as many inputs as targets, but got {len(inputs)} and {len(targets)}.")
+        for owner in self.network.modules():
+            if any(True for _ in owner.parameters(recurse=False)) and not hasattr(owner, "reset_parameters"):
+                raise MetaoptError(
+                    f"The weights of {type(owner).__name__} cannot be drawn anew: it has no reset_parameters()."
+                )
+
+    def sample(self, seed: int) -> Sample:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            drawn = [self._drawn() for _ in range(self.trainings)]
+        initial = {name: torch.stack([weights[name] for weights in drawn]) for name in drawn[0]}
+        shapes = (self.trainings, self.steps, self.batch), (self.trainings, self.held)
+        minibatches, held = (torch.randint(len(self.data[0]), shape, generator=generator) for shape in shapes)
+        problem = Trainings(self.network, self.loss, initial, self.data, minibatches, held)
+        return FirstOrder(problem), problem
+
+    def _drawn(self) -> dict[str, Tensor]:
+        network = copy.deepcopy(self.network)
+        for owner in network.modules():
+            if hasattr(owner, "reset_parameters"):
+                owner.reset_parameters()  # type: ignore[operator]
+        return {name: p.detach() for name, p in network.named_parameters()}
+
+
+def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.Sigmoid) -> nn.Module:
+    """A perceptron of layers of those ``sizes``, inputs first: ``[64, 20, 10]`` is that of arXiv:1606.04474."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for inputs, outputs in itertools.pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def conv_net(size: int = 8, classes: int = 10, hidden: int = 8) -> nn.Module:
+    """Two convolutions of stride 2, rectified, and a linear layer, for pictures (n, 1, size, size)."""
+    side = -(-size // 4)
+    return nn.Sequential(
+        nn.Conv2d(1, hidden, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(hidden, hidden, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(hidden * side**2, classes),
+    )
