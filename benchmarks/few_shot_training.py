@@ -41,7 +41,7 @@ UPDATES = {  # by name: updates, tasks in a batch, peak rate
 
 def recipe(name: str) -> dict[str, Any]:
     """Of "method_ways" or "method_ways_policy"."""
-    method, ways, policy = _parts(name)
+    method, ways, policy = parts(name)
     updates, tasks, peak = UPDATES[name]
     network: dict[str, Any] = {"call": "metaopt.models.few_shot_network", "outputs": ways}
     if name == FIRST:
@@ -75,7 +75,7 @@ def recipe(name: str) -> dict[str, Any]:
     }
 
 
-def _parts(name: str) -> tuple[str, int, str]:
+def parts(name: str) -> tuple[str, int, str]:
     method = next(m for m in (*METHODS, "prototypes") if name.startswith(f"{m}_"))
     ways, _, policy = name.removeprefix(f"{method}_").partition("_")
     return method, int(ways), policy

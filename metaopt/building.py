@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .core import MetaoptError
 
 
-def build(node: Any, within: str = "metaopt") -> Any:
-    """Build what an entry describes, by calls of public names ``within`` a package only."""
+def build(node: Any, within: Sequence[str] = ("metaopt",)) -> Any:
+    """Build what an entry describes, by public names ``within`` those packages only."""
     if isinstance(node, list):
         return [build(item, within) for item in node]
     if not isinstance(node, Mapping):
@@ -37,10 +37,10 @@ def build(node: Any, within: str = "metaopt") -> Any:
         raise MetaoptError(f"{node['call']} cannot be made of what the recipe says: {error}.") from error
 
 
-def _public_name(name: str, within: str) -> Any:
+def _public_name(name: str, within: Sequence[str]) -> Any:
     module, _, attribute = name.rpartition(".")
-    if not f"{module}.".startswith(f"{within}.") or attribute.startswith("_"):
-        raise MetaoptError(f"What is built here calls public names of {within} only, not {name!r}.")
+    if not any(f"{module}.".startswith(f"{package}.") for package in within) or attribute.startswith("_"):
+        raise MetaoptError(f"What is built here calls public names of {', '.join(within)} only, not {name!r}.")
     try:
         owner = importlib.import_module(module)
     except ImportError as error:

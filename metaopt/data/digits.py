@@ -16,14 +16,18 @@ from .folders import data_path
 IMAGES, LABELS = 0x00000803, 0x00000801  # the first four bytes: unsigned bytes of 3 axes, and of 1
 
 
-def read_digits() -> tuple[Tensor, Tensor]:
-    """1,797 images (n, 1, 8, 8) float32 in [0, 1] and labels (n,) int64, of scikit-learn (Alpaydin and Kaynak, UCI)."""
+def read_digits(first: int = 0, last: int | None = None) -> tuple[Tensor, Tensor]:
+    """Images (n, 1, 8, 8) float32 in [0, 1] and labels (n,) int64, of scikit-learn (Alpaydin and Kaynak, UCI).
+
+    Number ``first`` to ``last`` (without it) of 1,797.
+    """
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ImportError as error:
         raise MetaoptError("The digits come with scikit-learn: pip install scikit-learn.") from error
     images, labels = load_digits(return_X_y=True)
-    return torch.from_numpy(images / 16).float().reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
+    pixels = torch.from_numpy(images[first:last] / 16).float()
+    return pixels.reshape(-1, 1, 8, 8), torch.from_numpy(labels[first:last]).long()
 
 
 def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from .few_shot import (
 )
 from .irim import irim
 from .learned_map import learned_map
+from .learned_optimizer import learned_optimizer
 from .lista import LstmSchedule, alista, lista, lista_cp, na_alista
 from .proximal_net import proximal_net
 from .rim import rim, untie
@@ -31,6 +32,7 @@ __all__ = [
     "first_order_maml",
     "irim",
     "learned_map",
+    "learned_optimizer",
     "lista",
     "lista_cp",
     "load",

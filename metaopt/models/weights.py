@@ -18,6 +18,7 @@ from .ablation import without_estimate, without_memory
 from .few_shot import first_order_maml, maml, meta_lstm, meta_sgd, prototypes
 from .irim import irim
 from .learned_map import learned_map
+from .learned_optimizer import learned_optimizer
 from .proximal_net import proximal_net
 from .rim import rim
 
@@ -25,6 +26,7 @@ KINDS = {
     "rim": rim,
     "irim": irim,
     "learned_map": learned_map,
+    "learned_optimizer": learned_optimizer,
     "proximal_net": proximal_net,
     "maml": maml,
     "first_order_maml": first_order_maml,
@@ -34,7 +36,7 @@ KINDS = {
     "without_estimate": without_estimate,
     "without_memory": without_memory,
 }
-MODELS = "metaopt.models"
+MODELS = ("metaopt.core", "metaopt.models", "metaopt.updates")  # what a card may call
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 

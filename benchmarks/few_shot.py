@@ -1,0 +1,218 @@
+"""Learning from few examples: MAML and its relatives beside prototypical networks, on Omniglot, digits and sinusoids.
+
+Omniglot: classes are characters and their rotations by quarters, 28x28 pixels; all learning is on the background set,
+all figures are on the evaluation set, whose alphabets are others (Lake et al., doi:10.1126/science.aab3050; the
+protocol of Vinyals et al., arXiv:1606.04080, trains on 1,200 characters of all alphabets: the published figures are of that and
+stand in a column of their own). 15 queries of each class; 95 % intervals over tasks. The rows were trained by
+`benchmarks.few_shot_training` on 1 shot, two steps at most; how many steps they take at 1 and at 5 shots is chosen on
+the background characters that were kept from training.
+
+`normalization` says what statistics BatchNorm normalises a query with: of the queries themselves (transductive), of the
+task's examples at the last step (per step), or constants (frozen).
+
+Digits: scikit-learn's, 8x8; digits 0-4 and their rotations to learn from, 5-9 to be told apart. Sinusoids: mean square
+error after steps on 10 points (arXiv:1703.03400). Both are trained here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import metaopt as mo
+from metaopt.data import read_digits, read_omniglot
+from metaopt.losses import cross_entropy
+from metaopt.models import few_shot_network, first_order_maml, load, maml, meta_lstm, meta_sgd, prototypes, read_card
+from metaopt.tasks import FewShot, Sinusoids
+from metaopt.training import Rate, Settings, train
+
+from .few_shot_training import TRAINED_ON, UPDATES, WEIGHTS, parts
+from .imaging import take_data
+from .report import Rows, paired, parse_options, table, write_results
+
+FULL: dict[str, Any] = {"tasks": {5: 600, 20: 200}, "updates": 2000, "rounds": 15, "names": tuple(UPDATES)}
+QUICK: dict[str, Any] = {"tasks": {5: 40, 20: 4}, "updates": 60, "rounds": 3, "names": ("prototypes_20", "maml_5")}
+CHOICE, CHOSEN_ON = (1, 2, 3, 5), 40  # steps to choose from, and tasks to choose by
+TEST_SEED = 10**6
+PUBLISHED = {(5, 1): 98.7, (5, 5): 99.9, (20, 1): 95.8, (20, 5): 98.9}  # MAML
+ADAPTING: dict[str, Callable[..., Any]] = {
+    "MAML": maml,
+    "first-order MAML": first_order_maml,
+    "Meta-SGD": meta_sgd,
+    "meta-LSTM": meta_lstm,
+}
+
+
+@torch.no_grad()
+def accuracies(net: Any, task: FewShot, count: int, seed: int, steps: int | None = None) -> Tensor:
+    """Of ``count`` tasks, in percent."""
+    found = []
+    for i in range(0, count, 10):
+        episode, answers = dataclasses.replace(task, tasks=min(10, count - i)).sample(seed + i)
+        right = net(episode, steps=steps).final.argmax(-1) == answers
+        found.append(100 * right.float().mean(1))
+    return torch.cat(found)
+
+
+def interval(values: Tensor) -> float:
+    return float(1.96 * values.std() / len(values) ** 0.5)
+
+
+def omniglot_rows(names: Sequence[str], tasks: dict[int, int], saved: Rows) -> list[dict[str, Any]]:
+    folder = "fewshot/omniglot"
+    kept, test = read_omniglot(folder, "background", first=TRAINED_ON), read_omniglot(folder, "evaluation")
+    rows = []
+    for name in names:
+        method, trained_ways, policy = parts(name)
+        net = load(WEIGHTS / f"{name}.safetensors")
+        for ways in (5, 20) if method == "prototypes" else (trained_ways,):
+            for shots in (1, 5):
+                row = {
+                    "method": method.replace("_", " "),
+                    "normalization": (policy or "transductive").replace("_", " "),
+                    "ways": ways,
+                    "shots": shots,
+                    **saved.get(
+                        f"{name} {ways} {shots}",
+                        lambda n=net, w=ways, s=shots: tested(n, FewShot(kept, w, s), FewShot(test, w, s), tasks[w]),
+                    ),
+                    "published MAML": PUBLISHED[ways, shots] if (method, policy) == ("maml", "") else "",
+                }
+                print(f"{name}, {ways} ways, {shots} shots: {row['accuracy']:.2f} %", flush=True)
+                rows.append(row)
+    return rows
+
+
+def tested(net: Any, choice: FewShot, test: FewShot, count: int) -> dict[str, Any]:
+    by_steps = {1: 0.0}
+    if net.steps > 1:
+        by_steps = {n: float(accuracies(net, choice, min(count, CHOSEN_ON), 0, n).mean()) for n in CHOICE}
+    steps = max(by_steps, key=lambda n: by_steps[n])
+    found = accuracies(net, test, count, TEST_SEED, steps)
+    return {"accuracy": float(found.mean()), "+-": interval(found), "steps": steps}
+
+
+def trained(net: Any, task: Any, updates: int, loss: Any, peak: float) -> Any:
+    settings = Settings(updates, (1, net.steps), Rate(peak, peak / 100, 20), ema=0.99, weights="last")
+    with tempfile.TemporaryDirectory() as folder:
+        train(net, task, Path(folder), settings, loss=loss)
+    return net
+
+
+def digit_rows(updates: int) -> list[dict[str, Any]]:
+    images, labels = read_digits()
+    by_digit = [images[labels == digit] for digit in range(10)]
+    fewest = min(map(len, by_digit))
+    classes = torch.stack([of[:fewest] for of in by_digit])
+
+    def network(outputs: int | None) -> nn.Module:
+        return few_shot_network(outputs, hidden=32, layers=2, size=8)
+
+    rows = []
+    for name, build in {**ADAPTING, "prototypes": prototypes}.items():
+        torch.manual_seed(0)
+        net = build(network(None)) if build is prototypes else build(network(5), steps=2)
+        tasks = 2 if build is meta_lstm else 8
+        trained(net, FewShot(classes[:5], 5, 1, 5, tasks), updates // 4, cross_entropy, 2e-3)
+        for shots in (1, 5):
+            found = accuracies(net, FewShot(classes[5:], 5, shots, rotations=False), 200, TEST_SEED)
+            rows.append({"method": name, "shots": shots, "accuracy": float(found.mean()), "+-": interval(found)})
+    return rows
+
+
+def sinusoid_network() -> nn.Module:
+    return nn.Sequential(nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1))
+
+
+def sinusoid_rows(updates: int) -> list[dict[str, Any]]:
+    """Each trained for one to five steps; one row more for a network that was trained on all tasks at once."""
+    rows, test = [], Sinusoids(queries=100, tasks=600).sample(TEST_SEED)
+    for name, build in {**ADAPTING, "pretrained": maml}.items():
+        torch.manual_seed(0)
+        net = build(sinusoid_network(), steps=5, step_size=0.01, loss=F.mse_loss)
+        if name == "pretrained":
+            net = mo.unroll(mo.Adaptation(sinusoid_network(), mo.updates.Sgd(0.02), F.mse_loss), 5)
+            trained_at_once(net.algorithm.network, updates)  # type: ignore[arg-type]
+        else:
+            trained(net, Sinusoids(), updates, mo.mse, 3e-3)
+        with torch.no_grad():
+            errors = [(out - test[1]).square().mean((1, 2)) for out in net(test[0]).outputs]
+        at = {f"after {k} steps": float(errors[k - 1].mean()) for k in (1, 5)}
+        rows.append({"method": name, **at, "+-": interval(errors[4])})
+    return rows
+
+
+def trained_at_once(network: nn.Module, updates: int) -> None:
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    for seed in range(updates):
+        episode, y = Sinusoids().sample(seed)
+        optimizer.zero_grad()
+        F.mse_loss(network(episode.queries), y).backward()
+        optimizer.step()
+
+
+def meta_gradients(net: Any, episode: mo.Episode, targets: Tensor) -> dict[str, Callable[[], Any]]:
+    """That of an episode by vmap, and by a Python loop over its tasks."""
+    parameters, algorithm = list(net.parameters()), net.algorithm
+    loop = mo.unroll(algorithm.descent, net.steps, keep="last")
+    inputs = zip(episode.inputs, episode.targets, episode.queries, targets, strict=True)
+    problems = [(mo.Objective(algorithm.network, algorithm.loss, [(x, y)]), q, t) for x, y, q, t in inputs]
+
+    def mapped() -> Any:
+        answers = net(episode).final.flatten(0, 1)
+        return torch.autograd.grad(algorithm.loss(answers, targets.flatten(0, 1)), parameters)
+
+    def looped() -> Any:
+        losses = [algorithm.loss(problem.network(loop(problem).final)(q), t) for problem, q, t in problems]
+        return torch.autograd.grad(torch.stack(losses).mean(), parameters)
+
+    return {"vmap": mapped, "loop": looped}
+
+
+def speed_rows(rounds: int) -> list[dict[str, Any]]:
+    sines, y = Sinusoids(queries=10).sample(0)
+    pictures, labels = FewShot(torch.rand(30, 20, 1, 28, 28), 5, 1, 5, tasks=16).sample(0)
+    cases = {
+        "sinusoid MLP, 25 tasks": (maml(sinusoid_network(), 1, 0.01, F.mse_loss), sines, y),
+        "conv net, 16 tasks of 5 ways": (maml(few_shot_network(5)), pictures, labels),
+    }
+    rows = []
+    for name, case in cases.items():
+        for run, timing in paired(meta_gradients(*case), rounds).items():
+            rows.append({"network": name, "run": run, "ms": 1e3 * timing.pop("seconds"), **timing})
+    return rows
+
+
+def main() -> None:
+    options = parse_options(__doc__)
+    take_data(options.data)
+    size = QUICK if options.quick else FULL
+    cards = {name: read_card(WEIGHTS / f"{name}.safetensors") for name in size["names"]}
+    settings = {**size, "choice": CHOICE, "weights": cards}
+    saved = Rows("few_shot", settings, options.quick)
+    omniglot = omniglot_rows(size["names"], size["tasks"], saved)
+    digits = saved.get("digits", lambda: digit_rows(size["updates"]))
+    sinusoids = saved.get("sinusoids", lambda: sinusoid_rows(size["updates"]))
+    speed = saved.get("speed", lambda: speed_rows(size["rounds"]))
+    for rows in (omniglot, digits, sinusoids, speed):
+        print("\n" + table(rows))
+    print()
+    of = {(r["ways"], r["shots"]): r["accuracy"] for r in omniglot if r["published MAML"]}
+    ratio = {row["network"].split(",")[0]: row["ratio"] for row in speed if row["run"] == "loop"}
+    headline = {
+        **{f"maml_{w}w{s}s": round(of[w, s], 2) for w, s in ((5, 1), (5, 5), (20, 1)) if (w, s) in of},
+        "vmap_speedup_mlp": round(ratio["sinusoid MLP"], 2),
+        "vmap_speedup_conv": round(ratio["conv net"], 2),
+    }
+    write_results("few_shot", headline, [*omniglot, *digits, *sinusoids, *speed], settings, [0], options.quick)
+
+
+if __name__ == "__main__":
+    main()
