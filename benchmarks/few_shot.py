@@ -1,9 +1,9 @@
 """Learning from few examples: MAML and its relatives beside prototypical networks, on Omniglot, digits and sinusoids.
 
 Omniglot: classes are characters and their rotations by quarters, 28x28 pixels; all learning is on the background set,
-all figures are on the evaluation set, whose alphabets are others (Lake et al., doi:10.1126/science.aab3050; the
-protocol of Vinyals et al., arXiv:1606.04080, trains on 1,200 characters of all alphabets: the published figures are of that and
-stand in a column of their own). 15 queries of each class; 95 % intervals over tasks. The rows were trained by
+all figures are on the evaluation set, whose alphabets are others (Lake et al., doi:10.1126/science.aab3050). The
+published figures stand in a column of their own: their protocol (Vinyals et al., arXiv:1606.04080) trains on 1,200
+characters of all alphabets. 15 queries of each class; 95 % intervals over tasks. The rows were trained by
 `benchmarks.few_shot_training` on 1 shot, two steps at most; how many steps they take at 1 and at 5 shots is chosen on
 the background characters that were kept from training.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,37 @@ def draw_curves(
         axis.set_ylabel("PSNR (dB)", fontsize=9)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    _save(figure, name)
+
+
+def draw_losses(
+    name: str,
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
+    columns: int = 3,
+) -> None:
+    """Losses against steps, on a logarithmic scale: one panel a title, one line and its band a method."""
+    lines = -(-len(panels) // columns)
+    figure = _figure(2.9 * columns, 2.3 * lines + 0.5)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axis in list(grid.flat)[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        for i, (method, (values, band)) in enumerate(curves.items()):
+            steps, thick = range(1, len(values) + 1), 2.0 if method == "learned" else 1.1
+            axis.plot(steps, values, label=method, color=f"C{i}", linewidth=thick)
+            low, high = ([v + sign * b for v, b in zip(values, band, strict=True)] for sign in (-1, 1))
+            axis.fill_between(steps, [max(v, 1e-12) for v in low], high, color=f"C{i}", alpha=0.15, linewidth=0)
+        finite = [v for values, _ in curves.values() for v in values if 0 < v < math.inf]
+        axis.set_ylim(min(finite) / 1.5, min(max(finite), 20 * max(values[0] for values, _ in curves.values())))
+        axis.set_yscale("log")
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("step", fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.25)
+    for axis in grid[:, 0]:
+        axis.set_ylabel("loss", fontsize=9)
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
     _save(figure, name)
 
 

@@ -42,7 +42,7 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "batches", _check_batches(self.batches))
         object.__setattr__(self, "names", _learned_names(self.module))
-        _check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
+        check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
 
     def start(self) -> Parameters:
         """The module's parameters themselves, so that a meta-gradient reaches the initialisation."""
@@ -115,7 +115,7 @@ class FunctionObjective:
             )
         if not isinstance(self.data, tuple):
             raise MetaoptError(f"data is a tuple of arguments, not {type(self.data).__name__}; write data=(it,).")
-        _check_energy(
+        check_energy(
             getattr(self.function, "__name__", type(self.function).__name__), lambda: self.energy(self.initial)
         )
 
@@ -162,7 +162,7 @@ def _learned_names(module: nn.Module) -> tuple[str, ...]:
     return names
 
 
-def _check_energy(who: str, energy: Callable[[], Any]) -> None:
+def check_energy(who: str, energy: Callable[[], Any]) -> None:
     """Compute it once: later steps run under transforms and in graphs, where no value can be looked at."""
     if autodiff.inside_transform():
         return

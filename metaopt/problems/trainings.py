@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..core import MetaoptError, autodiff, tree
+from .objective import check_energy
 
 Parameters = dict[str, Tensor]
 
@@ -20,6 +21,8 @@ class Trainings:
 
     x is a dict from the network's parameters' names to tensors (trainings, ...). Step k sees minibatch k modulo their
     number; ``energy`` without :meth:`at` is that of the ``held`` samples, which no step sees.
+
+    Raises: MetaoptError where these do not fit each other, or the loss is not one finite real number.
 
     Args:
         module: the network; its own parameters are not used.
@@ -45,6 +48,7 @@ class Trainings:
                 "Trainings need parameters (trainings, ...), minibatches (trainings, steps, n) and held samples "
                 f"(trainings, m), but got {described}."
             )
+        check_energy(type(self.module).__name__, lambda: self.energies(self.initial).sum())
 
     def start(self) -> Parameters:
         return self.initial
@@ -65,7 +69,13 @@ class Trainings:
         def one(x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
             return self.loss(tree.substitute(self.module, x)(inputs), targets)
 
-        return tree.vmap(one)(x, inputs, targets)
+        found = tree.vmap(one)(x, inputs, targets)
+        if found.ndim != 1:
+            raise MetaoptError(
+                f"The loss of {type(self.module).__name__} must be one real number, but is {tuple(found.shape[1:])}; "
+                "sum or average it over the batch."
+            )
+        return found
 
     def gradient(self, x: Parameters) -> Any:
         """The gradient of the energy; can be differentiated again."""

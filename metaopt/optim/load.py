@@ -1,0 +1,40 @@
+"""Trained optimizers by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..core import MetaoptError
+from ..models import load as load_model
+from ..models import read_card, shipped
+
+KIND = "learned_optimizer"
+
+
+def trained() -> list[str]:
+    """The names of the trained optimizers that come with the package."""
+    return [name for name in shipped() if read_card(name).get("kind") == KIND]
+
+
+def load(name: str | Path) -> nn.Module:
+    """The trained update of that name, or in a ``.safetensors`` file with its card, for :func:`as_torch`.
+
+    Raises:
+        MetaoptError: an unknown name, weights of another kind, and as :func:`metaopt.models.load` does.
+
+    Example:
+        >>> optimizer = as_torch(load("optimizer_digits"), model.parameters())
+    """
+    if Path(name).suffix != ".safetensors" and name not in trained():
+        raise MetaoptError(
+            f"There is no trained optimizer {str(name)!r}; there are {', '.join(trained()) or 'none'}. For one of your "
+            "own give the path of its .safetensors file."
+        )
+    kind = read_card(name).get("kind")
+    if kind != KIND:
+        raise MetaoptError(f"The weights {name} are of the kind {kind}, not those of an optimizer.")
+    algorithm: Any = load_model(name).algorithm
+    return algorithm.update(0)
