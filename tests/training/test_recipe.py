@@ -12,7 +12,7 @@ import yaml
 
 import metaopt as mo
 from metaopt.core.gradients import Truncated
-from metaopt.losses import negative_psnr
+from metaopt.losses import LOSSES, negative_psnr
 from metaopt.models import load, read_card
 from metaopt.training import Rate, Settings, Watch, build, find_recipe, read_recipe, run_recipe
 from metaopt.training.loop import batch_seed
@@ -22,11 +22,12 @@ from metaopt.training.start import start_from
 from . import tiny
 
 SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "random_projections", "restore_grey"]
+OPTIMIZERS = ["optimizer_digits", "optimizer_quadratics"]
 COMPARED = sorted((Path(__file__).parents[2] / "benchmarks" / "recipes").glob("*.yaml"))  # by benchmarks
 
 
 def test_the_shipped_recipes_are_all_known() -> None:
-    assert sorted(p.stem for p in find_recipe("mri").parent.glob("*.yaml")) == SHIPPED
+    assert sorted(p.stem for p in find_recipe("mri").parent.glob("*.yaml")) == sorted(SHIPPED + OPTIMIZERS)
 
 
 def without_data(node: Any) -> Any:
@@ -59,6 +60,31 @@ def test_a_recipe_of_ours_is_whole(name: str) -> None:
             problem, target = build(small).sample(0)
             assert net(problem, steps=1).final.shape == target.shape
         assert build(without_data(recipe[kind])).sample(0)[1].shape[-1] >= 32
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_recipe_of_an_optimizer_is_whole(name: str) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn brings the digits")
+    recipe = read_recipe(find_recipe(name))
+    settings = build({"call": "metaopt.training.Settings", **recipe["settings"]})
+    net, loss = build(recipe["model"]), LOSSES[recipe["loss"]]
+    assert settings.steps == [net.gradient.last, net.steps]
+    for kind in ("task", "validation"):
+        problem, target = build(recipe[kind]).sample(0)
+        with torch.no_grad():
+            assert float(loss(net(problem, steps=3).final, target)) < float(loss(problem.start(), target))
+
+
+def test_a_name_is_taken_as_it_is() -> None:
+    network = build({"call": "metaopt.models.few_shot_network", "outputs": 3, "normalization": {"take": FROZEN}})
+    assert isinstance(network[1], mo.models.Frozen)
+    with pytest.raises(mo.MetaoptError, match="nothing public to call named 'Nothing'"):
+        build({"take": "metaopt.models.Nothing"})
+    with pytest.raises(mo.MetaoptError, match=r"public names of metaopt\.models only, not 'metaopt\.tasks\.mlp'"):
+        build({"take": "metaopt.tasks.mlp"}, within=["metaopt.models"])
+
+
+FROZEN = "metaopt.models.Frozen"
 
 
 def test_nested_entries_are_built_with_their_keywords() -> None:
@@ -134,7 +160,7 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, word
 
 
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
-    known = "denoise_color, denoise_grey, learned_map, mri, random_projections, restore_grey"
+    known = ", ".join(sorted(SHIPPED + OPTIMIZERS))
     with pytest.raises(mo.MetaoptError, match=rf"no recipe file nothing.*it has {known}"):
         find_recipe("nothing")
     with pytest.raises(mo.MetaoptError, match="no recipe file"):
@@ -194,7 +220,7 @@ def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None
     assert card["curve"] == [[3, pytest.approx(result["validation"], abs=3)], [6, round(result["validation"], 6)]]
     assert card["device"] == "cpu"
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": "l1"}))
-    with pytest.raises(mo.MetaoptError, match="loss of a recipe is one of energy, mse, negative_psnr, not 'l1'"):
+    with pytest.raises(mo.MetaoptError, match="loss of a recipe is one of cross_entropy, energy, mse, negative_psnr, not 'l1'"):
         read_recipe(tmp_path / "r.yaml")
 
 
