@@ -22,10 +22,9 @@ from .optimizees import (
     RobustRegression,
     Rosenbrock,
     UniformQuadratics,
-    held_out,
 )
 from .sparse import SparseCodes, gaussian_dictionary
-from .task import Task
+from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
 
 __all__ = [
@@ -35,6 +34,7 @@ __all__ = [
     "Deblurring",
     "Denoising",
     "FewShot",
+    "FirstOrderTask",
     "IllConditioned",
     "Inpainting",
     "LogisticRegression",

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
-from ..problems import FirstOrder, FunctionObjective
+from ..problems import FunctionObjective
 
-Sample = tuple[FirstOrder, FunctionObjective]
+Sample = tuple[FunctionObjective, FunctionObjective]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class ClassicFunctions:
         generator, of = torch.Generator().manual_seed(seed), self.classic
         start = of.low + (of.high - of.low) * torch.rand(self.batch, self.dimension, generator=generator)
         problem = FunctionObjective(_Total(of.function), start)
-        return FirstOrder(problem), problem
+        return problem, problem
 
 
 @dataclass(frozen=True)

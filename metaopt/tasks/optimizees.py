@@ -2,30 +2,21 @@
 
 A batch holds ``batch`` functions of one family with a point to start from each, as one :class:`FunctionObjective` of x,
 (batch, dimension), whose energy is the sum over the batch, so that every gradient is that of its own function. The
-target is the problem itself, without a graph through its gradient (:class:`FirstOrder`) in the problem that is run:
-``metaopt.losses.energy`` is what to train by.
+target is the problem itself: ``metaopt.losses.energy`` is what to train by.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..problems import FirstOrder, FunctionObjective
+from ..problems import FunctionObjective
 from .classic import rosenbrock
-from .task import Task
 
-Sample = tuple[FirstOrder, FunctionObjective]
-HELD_OUT = 2**62  # far from any seed that a training uses
-
-
-def held_out(task: Task, number: int = 0) -> Any:
-    """A sample of ``task`` that no training draws; the same for everyone who asks for that ``number``."""
-    return task.sample(HELD_OUT + number)
+Sample = tuple[FunctionObjective, FunctionObjective]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,4 +162,4 @@ def _geman_mcclure(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
 
 def _sample(function: object, start: Tensor, data: tuple[Tensor, ...]) -> Sample:
     problem = FunctionObjective(function, start, data)  # type: ignore[arg-type]
-    return FirstOrder(problem), problem
+    return problem, problem

@@ -12,17 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import MetaoptError
-from ..problems import FirstOrder, Trainings
+from ..problems import Trainings
 
-Sample = tuple[FirstOrder, Trainings]
+Sample = tuple[Trainings, Trainings]
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkTrainings:
     """``network`` on minibatches of ``data``, from weights drawn anew; ``trainings`` of them side by side.
 
-    A sample is (problem, target), both the :class:`~metaopt.problems.Trainings`; the problem that is run has no graph
-    through its gradients (:class:`~metaopt.problems.FirstOrder`), and ``metaopt.losses.energy`` is what to train by.
+    A sample is (problem, target), both the :class:`~metaopt.problems.Trainings`; train by ``metaopt.losses.energy``.
 
     Args:
         network: of modules that have ``reset_parameters``, as all of torch's do.
@@ -58,7 +57,7 @@ class NetworkTrainings:
         shapes = (self.trainings, self.steps, self.batch), (self.trainings, self.held)
         minibatches, held = (torch.randint(len(self.data[0]), shape, generator=generator) for shape in shapes)
         problem = Trainings(self.network, self.loss, initial, self.data, minibatches, held)
-        return FirstOrder(problem), problem
+        return problem, problem
 
     def _drawn(self) -> dict[str, Tensor]:
         network = copy.deepcopy(self.network)

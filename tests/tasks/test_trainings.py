@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt.losses import energy
-from metaopt.tasks import CLASSIC, ClassicFunctions, NetworkTrainings, Quadratics, conv_net, held_out, mlp
+from metaopt.tasks import (
+    CLASSIC,
+    ClassicFunctions,
+    FirstOrderTask,
+    NetworkTrainings,
+    Quadratics,
+    conv_net,
+    held_out,
+    mlp,
+)
 from metaopt.training import Rate, Settings, train, validation_loss
 
 from ..helpers import normal
@@ -126,3 +135,20 @@ def test_a_start_that_is_not_finite_is_named() -> None:
     with pytest.raises(mo.MetaoptError, match="at its start is nan"):
         mo.FunctionObjective(lambda x: x.log().sum(), -torch.ones(3))
     assert Quadratics(2, 3).sample(0)[1].start().shape == (3, 2)
+
+
+def test_a_first_order_task_leaves_second_derivatives_out() -> None:
+    meta = []
+    for family in (Quadratics(3, 4), FirstOrderTask(Quadratics(3, 4))):
+        update = mo.updates.Sgd(mo.shared(0.01))
+        problem, target = family.sample(0)
+        target.energy(mo.unroll(mo.Descent(update), 3)(problem).final).backward()
+        meta.append(next(update.parameters()).grad)
+    x, total = Quadratics(3, 4).sample(0)[1].start(), torch.zeros(())
+    steps = []
+    for _ in range(3):
+        steps.append(target.gradient(x))
+        x = x - 0.01 * steps[-1]
+    total = -sum((target.gradient(x) * step).sum() for step in steps)
+    torch.testing.assert_close(meta[1], total.double())
+    assert not torch.allclose(meta[0], meta[1])

@@ -220,7 +220,9 @@ def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None
     assert card["curve"] == [[3, pytest.approx(result["validation"], abs=3)], [6, round(result["validation"], 6)]]
     assert card["device"] == "cpu"
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": "l1"}))
-    with pytest.raises(mo.MetaoptError, match="loss of a recipe is one of cross_entropy, energy, mse, negative_psnr, not 'l1'"):
+    with pytest.raises(
+        mo.MetaoptError, match="loss of a recipe is one of cross_entropy, energy, mse, negative_psnr, not 'l1'"
+    ):
         read_recipe(tmp_path / "r.yaml")
 
 
