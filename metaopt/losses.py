@@ -41,7 +41,7 @@ def energy(output: Any, problem: Any) -> Tensor:
 
 
 def log_energy(output: Any, problem: Any) -> Tensor:
-    """log ``problem.energy(output)``, for positive energies: late steps, whose losses are small, count as early ones."""
+    """log ``problem.energy(output)``, of a positive energy: late steps, whose losses are small, count as early ones."""
     return problem.energy(output).log()
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import metaopt as mo
-from metaopt.losses import mse, negative_psnr, step_weights, trajectory_loss
+from metaopt.losses import cross_entropy, energy, log_energy, mse, negative_psnr, step_weights, trajectory_loss
 from metaopt.metrics import psnr
 
 from .helpers import normal
@@ -87,3 +88,12 @@ def test_negative_psnr_is_the_mean_over_samples_of_the_metric() -> None:
     assert bool(torch.isfinite(exact.grad).all())
     tenth = torch.full((1, 2), 0.06 + 0.08j)
     assert float(negative_psnr(tenth, torch.zeros_like(tenth))) == pytest.approx(-20)
+
+
+def test_cross_entropy_is_torchs_and_energies_are_the_problems() -> None:
+    scores, labels = normal(0, 2, 5, 3), torch.tensor([[0, 1, 2, 0, 1], [2, 2, 1, 0, 0]])
+    expected = torch.stack([F.cross_entropy(s, t) for s, t in zip(scores, labels, strict=True)]).mean()
+    torch.testing.assert_close(cross_entropy(scores, labels), expected)
+    problem = mo.FunctionObjective(lambda x: x.square().sum(), torch.ones(3))
+    assert float(energy(torch.full((3,), 2.0), problem)) == 12
+    assert float(log_energy(torch.full((3,), 2.0), problem)) == pytest.approx(math.log(12))
