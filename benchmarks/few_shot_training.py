@@ -27,15 +27,15 @@ POLICIES = {"per_step": "PerStep", "frozen": "Frozen"}  # of BatchNorm; all else
 UPDATES = {  # by name: updates, tasks in a batch, peak rate
     FIRST: (3000, 4, 2e-3),
     "maml_5": (2500, 16, 1e-3),
-    "maml_20": (1600, 6, 1e-3),
-    "first_order_maml_5": (1500, 16, 1e-3),
+    "maml_20": (1200, 6, 1e-3),
+    "first_order_maml_5": (1200, 16, 1e-3),
     "first_order_maml_20": (800, 6, 1e-3),
-    "meta_sgd_5": (1500, 16, 1e-3),
-    "meta_sgd_20": (800, 6, 1e-3),
-    "meta_lstm_5": (800, 6, 1e-3),
-    "meta_lstm_20": (500, 2, 1e-3),
-    "maml_5_per_step": (1000, 16, 1e-3),
-    "maml_5_frozen": (1000, 16, 1e-3),
+    "meta_sgd_5": (800, 16, 1e-3),
+    "meta_sgd_20": (500, 6, 1e-3),
+    "meta_lstm_5": (400, 4, 1e-3),
+    "meta_lstm_20": (250, 2, 1e-3),
+    "maml_5_per_step": (500, 16, 1e-3),
+    "maml_5_frozen": (500, 16, 1e-3),
 }
 
 
