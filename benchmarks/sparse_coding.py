@@ -6,8 +6,8 @@ The set-up of Behrens, Sauder and Jung (arXiv:2102.00714), whose figures stand b
 ALISTA, ICLR 2019). NMSE is 10 log10 sum |z - x|^2 / sum |x|^2 over 10,000 samples that no training saw. A is another
 draw than theirs.
 
-Every learned row is trained here, from ISTA's own numbers for a larger penalty (or, with analytic weights, steps of 1). Support selection
-lets a share of the largest entries pass without a threshold, more of them with every step.
+Every learned row is trained here, from ISTA's own numbers for a larger penalty (or, with analytic weights, steps of 1).
+Support selection lets a share of the largest entries pass without a threshold, more of them with every step.
 """
 
 from __future__ import annotations
