@@ -25,6 +25,10 @@ def write(folder: Path) -> None:
             found = [row for row in rows[benchmark] if chosen(row)]
             with (folder / f"{name}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows(pivot(found, down, across, shown))
+    for name, (benchmark, chosen, columns) in LISTS.items():
+        found = [row for row in json.loads((RESULTS / f"{benchmark}.json").read_text())["rows"] if chosen(row)]
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([columns, *([_text(row.get(column)) for column in columns] for row in found)])
     draw_curves({name: read_card(name).get("curve", []) for name in shipped()}, folder / "learning_curves.png")
 
 
@@ -81,6 +85,10 @@ def _times(row: Row) -> list[dict[str, str]]:
     return [{"timed": row["timed"], "quantity": name, "text": text} for name, text in texts.items()]
 
 
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _method(row: Row) -> str:
     return row["method"]
 
@@ -97,6 +105,48 @@ def _sigma(row: Row) -> str:
     return f"sigma {row['sigma']}" + (", 8 bit" if row["noise"] == "8 bit" else "")
 
 
+LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
+    "learned_optimizers": (
+        "learned_optimizers",
+        lambda row: "problem" in row,
+        ["problem", "optimizer", "rate", "at 20", "at 50", "last", "+-", "ahead from"],
+    ),
+    "step_costs": (
+        "learned_optimizers",
+        lambda row: "ms" in row,
+        ["optimizer", "ms", "ratio", "ratio_low", "ratio_high"],
+    ),
+    "sparse_coding": (
+        "sparse_coding",
+        lambda row: True,
+        ["setup", "method", "nmse", "published", "learned", "training_seconds"],
+    ),
+    "omniglot": (
+        "few_shot",
+        lambda row: "ways" in row,
+        ["method", "normalization", "ways", "shots", "accuracy", "+-", "steps", "published MAML"],
+    ),
+    "few_shot_digits": (
+        "few_shot",
+        lambda row: "shots" in row and "ways" not in row,
+        ["method", "shots", "accuracy", "+-"],
+    ),
+    "sinusoids": (
+        "few_shot",
+        lambda row: "after 1 steps" in row,
+        ["method", "after 1 steps", "after 5 steps", "+-"],
+    ),
+    "few_shot_speed": (
+        "few_shot",
+        lambda row: "run" in row,
+        ["network", "run", "ms", "ratio", "ratio_low", "ratio_high"],
+    ),
+    "gradient_estimators": (
+        "gradient_estimators",
+        lambda row: True,
+        ["problem", "estimator", "mean", "exact", "error", "se", "seconds", "MiB"],
+    ),
+}
 TABLES: dict[str, dict[str, tuple[Callable[[Row], bool], ...]]] = {
     "denoising": {
         "denoising": (_is("bsd68"), _method, _sigma, _psnr),

@@ -1,6 +1,6 @@
 """
-Write your own algorithm
-========================
+Make your own solver learnable
+==============================
 
 An algorithm that the library has never heard of takes three functions: how to start, one step, and how to read the
 result. This page wraps one in ten lines, writes it again as a class, opens its places, and shows what happens when
