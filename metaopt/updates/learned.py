@@ -68,8 +68,8 @@ class Perceptron(nn.Module):
 
     def forward(self, features: Tensor, time: Tensor, memory: tuple[()]) -> tuple[Tensor, tuple[()]]:
         bias = self.body.bias + self.clock(time)
-        hidden = torch.addmm(bias[:, None], self.body.weight, features).relu_()
-        return torch.addmm(self.read.bias[:, None], self.read.weight, hidden), ()
+        hidden = (self.body.weight @ features).add_(bias[:, None]).relu_()  # addmm would write the bias out first
+        return (self.read.weight @ hidden).add_(self.read.bias[:, None]), ()
 
 
 class Recurrent(nn.Module):
@@ -135,18 +135,17 @@ class LearnedAdam(nn.Module):
         self, gradient: Any, x: Any, memory: AdamMemory, k: int, context: tuple[Any, ...] = ()
     ) -> tuple[Any, AdamMemory]:
         kept = [*memory.means, memory.square]
-        rows = torch.cat([t.reshape(-1) for part in (gradient, *kept) for t in tree.leaves(part)])
-        rows = rows.reshape(len(kept) + 1, -1)
-        slope, decays = rows[0], rows.new_tensor(self.decays)[:, None]
-        means = torch.lerp(slope, rows[1:-1], decays)
-        square = torch.lerp(slope * slope, rows[-1], self.square_decay)
+        slope, *means, square = (_line(part) for part in (gradient, *kept))  # lines stay in a processor's cache
+        means = [torch.lerp(slope, mean, decay) for mean, decay in zip(means, self.decays, strict=True)]
+        square = torch.lerp(slope * slope, square, self.square_decay)
         correction = math.sqrt(1 - self.square_decay ** (k + 1))
-        scale = correction / (root(square) + self.epsilon * correction)
-        directions = torch.cat([slope[None], means / (1 - decays ** (k + 1))]) * scale
-        time = scale.new_tensor([math.tanh(math.log(k + 1) / 4 - 1)])
-        corrections, own = self.network(directions.clamp(-10, 10), time, memory.hidden)
-        adam = directions[1 + len(self.decays) // 2]
-        change = self.step_size(k).to(scale) * torch.addcmul(corrections[1], adam, corrections[0].exp(), value=-1)
+        inverse = (root(square) + self.epsilon * correction).reciprocal() * correction
+        lines = [slope * inverse]
+        lines += [m * (inverse / (1 - decay ** (k + 1))) for m, decay in zip(means, self.decays, strict=True)]
+        time = slope.new_tensor([math.tanh(math.log(k + 1) / 4 - 1)])
+        corrections, own = self.network(torch.stack(lines).clamp_(-10, 10), time, memory.hidden)
+        adam = lines[1 + len(self.decays) // 2]
+        change = torch.addcmul(corrections[1], adam, corrections[0].exp(), value=-1) * self.step_size(k).to(slope)
         kept = [refill(values, part) for values, part in zip((*means, square), kept, strict=True)]
         return refill(change, x), AdamMemory(tuple(kept[:-1]), kept[-1], own)
 
@@ -168,6 +167,11 @@ def zero_rows(x: Any, features: int) -> Any:
 def rows_of(parts: Any, features: int = 1) -> Tensor:
     """All coordinates of a tree below one another, (coordinates, features)."""
     return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
+
+
+def _line(parts: Any) -> Tensor:
+    """All coordinates of a tree one after another, (coordinates,)."""
+    return torch.cat([t.reshape(-1) for t in tree.leaves(parts)])
 
 
 def refill(values: Tensor, parts: Any) -> Any:
