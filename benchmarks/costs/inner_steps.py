@@ -17,10 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import metaopt as mo
+from metaopt.core.gradients import GradientStrategy
 
 from ..report import paired
 
 STEP_SIZE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
+BACKPROP = mo.Backprop()
 DEAD = 0.2  # share of the inputs that are zero in the whole batch
 
 
@@ -52,9 +54,9 @@ def make_task(widths: Sequence[int], batch: int, steps: int, dtype: torch.dtype 
     return Task(network, inputs.to(dtype), labels, torch.tensor(STEP_SIZE, dtype=dtype, requires_grad=True), steps)
 
 
-def metaopt(task: Task) -> list[Tensor]:
+def metaopt(task: Task, gradient: GradientStrategy = BACKPROP) -> list[Tensor]:
     descent = mo.Descent(mo.updates.Adam(mo.shared(STEP_SIZE), BETA1, BETA2, EPSILON))
-    net = mo.unroll(descent, task.steps, keep="last")
+    net = mo.unroll(descent, task.steps, gradient, keep="last")
     problem = mo.Objective(task.network, F.cross_entropy, [(task.inputs, task.labels)])
     loss = problem.energy(net(problem).final)
     return list(torch.autograd.grad(loss, [*task.network.parameters(), *net.parameters()]))
