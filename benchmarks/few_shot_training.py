@@ -26,7 +26,7 @@ METHODS = ("maml", "first_order_maml", "meta_sgd", "meta_lstm")
 POLICIES = {"per_step": "PerStep", "frozen": "Frozen"}  # of BatchNorm; all else is transductive
 UPDATES = {  # by name: updates, tasks in a batch, peak rate
     FIRST: (3000, 4, 2e-3),
-    "maml_5": (2500, 16, 1e-3),
+    "maml_5": (1500, 16, 1e-3),
     "maml_20": (1200, 6, 1e-3),
     "first_order_maml_5": (1200, 16, 1e-3),
     "first_order_maml_20": (800, 6, 1e-3),

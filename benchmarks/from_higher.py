@@ -28,7 +28,7 @@ def rivals() -> Mapping[str, Callable[[Task], Any]]:
 
 
 def measure(size: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a rival; ``ratio`` is its time over that of the loop by hand, ``of higher`` its memory over that one's."""
+    """One row a rival; ``ratio`` is its time over that of the loop by hand, ``of higher`` its memory over higher's."""
     task = make_task(size["widths"], size["batch"], size["steps"])
     runs = {name: functools.partial(rival, task) for name, rival in rivals().items()}
     for run in runs.values():
