@@ -29,6 +29,7 @@ from metaopt.optim import as_torch, load
 from metaopt.tasks import NetworkTrainings, Quadratics, conv_net, held_out, mlp
 
 from .figures import draw_losses
+from .imaging import take_data
 from .report import Rows, paired, parse_options, table, write_results
 
 SEEDS = 5
@@ -140,6 +141,8 @@ def main() -> None:
     cards = {name: read_card(name) for name in (QUADRATICS, DIGITS)}
     saved = Rows("learned_optimizers", {**size, "weights": cards}, options.quick)
     begin = time.perf_counter()
+    if options.data is not None:
+        take_data(options.data)
     found = problems(size, options.data is not None)
     if options.quick:
         found = {name: found[name] for name in ("quadratics", "digits")}
