@@ -1,0 +1,59 @@
+"""What the benchmarks of learning to learn compute beside their tables."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.few_shot import accuracies, meta_gradients
+from benchmarks.few_shot_training import UPDATES, parts, recipe
+from benchmarks.learned_optimizers import ahead_from
+from metaopt.models import few_shot_network, maml, prototypes
+from metaopt.models.weights import KINDS
+from metaopt.tasks import FewShot, Sinusoids
+from metaopt.training import build
+
+from ..helpers import seeded
+
+
+def test_a_meta_gradient_is_the_same_mapped_and_looped() -> None:
+    net = seeded(lambda: nn.Sequential(nn.Linear(1, 6), nn.Tanh(), nn.Linear(6, 1))).float()
+    episode, y = Sinusoids(shots=3, queries=4, tasks=5).sample(0)
+    runs = meta_gradients(maml(net, 2, 0.05, F.mse_loss), episode, y)
+    for a, b in zip(runs["vmap"](), runs["loop"](), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_accuracy_counts_right_answers_by_task() -> None:
+    """Every character is a picture of one constant, told apart by its mean."""
+    images = torch.arange(6.0)[:, None, None, None, None].expand(6, 20, 1, 28, 28)
+    net = prototypes(nn.Sequential(nn.Flatten(), nn.AvgPool1d(784)))
+    found = accuracies(net, FewShot(images, 3, 1, rotations=False), 12, 0)
+    assert found.shape == (12,)
+    assert found.tolist() == [100.0] * 12
+    blind = prototypes(nn.Sequential(nn.Flatten(), nn.AvgPool1d(784), nn.Threshold(100.0, 0.0)))
+    assert accuracies(blind, FewShot(images, 4, 1, rotations=False), 12, 0).mean() == pytest.approx(25)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_a_recipe_says_what_its_name_does(name: str) -> None:
+    method, ways, policy = parts(name)
+    entries = recipe(name)
+    net = build(entries["model"])
+    assert method in KINDS
+    assert entries["task"]["ways"] == ways
+    network = net.algorithm.network
+    assert type(network[1]).__name__ == {"per_step": "PerStep", "frozen": "Frozen", "": "Transductive"}[policy]
+    if method != "prototypes":
+        assert network[-1].out_features == ways
+        assert set(dict(few_shot_network(None).named_parameters())) <= set(dict(network.named_parameters()))
+
+
+@pytest.mark.parametrize(
+    ("curve", "other", "first"),
+    [([3, 2, 1], [4, 4, 4], 1), ([5, 2, 1], [4, 4, 4], 2), ([3, 5, 1], [4, 4, 4], 3), ([3, 3, 4], [4, 4, 4], None)],
+)
+def test_ahead_from_is_the_first_step_that_is_not_lost_again(curve: list, other: list, first: int | None) -> None:
+    assert ahead_from(curve, [other, [9, 9, 9]]) == first
