@@ -29,7 +29,8 @@ def write(folder: Path) -> None:
         found = [row for row in json.loads((RESULTS / f"{benchmark}.json").read_text())["rows"] if chosen(row)]
         with (folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([columns, *([_text(row.get(column)) for column in columns] for row in found)])
-    draw_curves({name: read_card(name).get("curve", []) for name in shipped()}, folder / "learning_curves.png")
+    cards = {name: read_card(name) for name in shipped()}
+    draw_curves({name: card for name, card in cards.items() if "curve" in card}, folder / "learning_curves.png")
 
 
 def pivot(
@@ -41,23 +42,35 @@ def pivot(
     return [["", *columns], *([line, *(cells.get((line, column), "") for column in columns)] for line in lines)]
 
 
-def draw_curves(curves: Mapping[str, list[list[float]]], path: Path) -> None:
+def draw_curves(cards: Mapping[str, Mapping[str, Any]], path: Path, columns: int = 4) -> None:
     """The validation loss over the updates of the last training of each machine."""
     import matplotlib.pyplot as plt
 
-    drawn = {name: curve for name, curve in curves.items() if curve}
-    figure, axes = plt.subplots(1, len(drawn), figsize=(2.6 * len(drawn), 2.4), layout="constrained", squeeze=False)
-    for axis, (name, curve) in zip(axes[0], drawn.items(), strict=True):
-        updates, values = zip(*curve, strict=True)
-        decibel = max(values) < 0  # minus PSNR
-        axis.plot(updates, [-v for v in values] if decibel else values, marker=".")
+    lines = -(-len(cards) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(2.6 * columns, 2.4 * lines), layout="constrained", squeeze=False
+    )
+    for axis in list(axes.flat)[len(cards) :]:
+        axis.set_axis_off()
+    for axis, (name, card) in zip(axes.flat, cards.items(), strict=False):
+        loss = card["recipe"].get("loss", "mse")
+        updates, values = zip(*card["curve"], strict=True)
+        axis.plot(updates, [-v for v in values] if loss == "negative_psnr" else values, marker=".")
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("update", fontsize=8)
-        axis.set_ylabel("PSNR (dB)" if decibel else "mean square error", fontsize=8)
+        axis.set_ylabel(VALIDATED[loss], fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.25)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+VALIDATED = {
+    "mse": "mean square error",
+    "negative_psnr": "PSNR (dB)",
+    "energy": "loss after 100 steps",
+    "log_energy": "log loss after 100 steps",
+}
 
 
 def _cells(row: Row) -> list[dict[str, str]]:
@@ -119,7 +132,7 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     "sparse_coding": (
         "sparse_coding",
         lambda row: True,
-        ["setup", "method", "nmse", "published", "learned", "training_seconds"],
+        ["setup", "method", "nmse", "published", "penalty", "learned", "training_seconds"],
     ),
     "omniglot": (
         "few_shot",
