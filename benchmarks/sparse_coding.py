@@ -6,9 +6,9 @@ The set-up of Behrens, Sauder and Jung (arXiv:2102.00714), whose figures stand b
 ALISTA, ICLR 2019). NMSE is 10 log10 sum |z - x|^2 / sum |x|^2 over 10,000 samples that no training saw. A is another
 draw than theirs.
 
-ISTA and FISTA stand there with the penalty that gives their published figures, and with the best one for 16 steps, which
-is chosen on other samples. Every learned row is trained here, from ISTA's own numbers for a larger penalty (or, with
-analytic weights, steps of 1).
+ISTA and FISTA stand there with the penalty that gives their published figures, and with the best one for 16 steps,
+which is chosen on other samples. Every learned row is trained here, from ISTA's own numbers for a larger penalty (or,
+with analytic weights, steps of 1).
 Support selection lets a share of the largest entries pass without a threshold, more of them with every step.
 """
 
