@@ -27,15 +27,15 @@ POLICIES = {"per_step": "PerStep", "frozen": "Frozen"}  # of BatchNorm; all else
 UPDATES = {  # by name: updates, tasks in a batch, peak rate
     FIRST: (3000, 4, 2e-3),
     "maml_5": (1500, 16, 1e-3),
-    "maml_20": (1200, 6, 1e-3),
-    "first_order_maml_5": (1200, 16, 1e-3),
-    "first_order_maml_20": (800, 6, 1e-3),
-    "meta_sgd_5": (800, 16, 1e-3),
-    "meta_sgd_20": (500, 6, 1e-3),
-    "meta_lstm_5": (400, 4, 1e-3),
-    "meta_lstm_20": (250, 2, 1e-3),
-    "maml_5_per_step": (500, 16, 1e-3),
-    "maml_5_frozen": (500, 16, 1e-3),
+    "maml_20": (700, 6, 1e-3),
+    "first_order_maml_5": (600, 16, 1e-3),
+    "first_order_maml_20": (300, 6, 1e-3),
+    "meta_sgd_5": (500, 16, 1e-3),
+    "meta_sgd_20": (250, 6, 1e-3),
+    "meta_lstm_5": (250, 4, 1e-3),
+    "meta_lstm_20": (120, 2, 1e-3),
+    "maml_5_per_step": (300, 16, 1e-3),
+    "maml_5_frozen": (300, 16, 1e-3),
 }
 
 
