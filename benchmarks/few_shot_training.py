@@ -54,7 +54,7 @@ def recipe(name: str) -> dict[str, Any]:
     task = {"call": "metaopt.tasks.FewShot", "ways": ways}
     return {
         "seed": 0,
-        **({} if name == FIRST else {"start": str(WEIGHTS / f"{FIRST}.safetensors")}),
+        **({} if name == FIRST else {"start": f"benchmarks/weights/{FIRST}.safetensors"}),
         "model": model,
         "task": {**task, "images": {**BACKGROUND, "last": TRAINED_ON}, "queries": 5, "tasks": tasks},
         "validation": {**task, "images": {**BACKGROUND, "first": TRAINED_ON}, "queries": 15, "tasks": 100 // ways},
