@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from metaopt.models.weights import load_tensors, save_tensors
 from metaopt.training import run_recipe
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -93,8 +94,9 @@ def main() -> None:
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe(name), sort_keys=False))
         run_recipe(path, folder)
-        for kind in ("safetensors", "json"):
-            shutil.copy(folder / f"weights.{kind}", WEIGHTS / f"{name}.{kind}")
+        half = {n: t.half() for n, t in load_tensors(folder / "weights.safetensors")[0].items()}
+        save_tensors(WEIGHTS / f"{name}.safetensors", half, {})
+        shutil.copy(folder / "weights.json", WEIGHTS / f"{name}.json")
 
 
 if __name__ == "__main__":
