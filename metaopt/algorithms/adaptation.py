@@ -24,7 +24,7 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
     themselves what statistics a query is normalised with (see :func:`metaopt.models.few_shot_network`).
 
     Args:
-        network: its parameters that require grad are adapted.
+        network: its parameters that require grad now are adapted.
         update: what steps, such as ``Sgd(shared(0.4))``.
         loss: of the network's output and the targets, one real number.
         objective: what is descended on, made of (network, loss, batches); :func:`first_order_objective` leaves second
@@ -42,13 +42,16 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
     ):
         super().__init__()
         self.network, self.loss, self.objective = network, loss, objective
+        self.names = tuple(name for name, p in network.named_parameters() if p.requires_grad)
         self.descent = Descent(update)
 
     def init(self, problem: Episode) -> DescentState:
-        return tree.vmap(lambda task: self.descent.init(self._objective(task)))(problem)
+        made = self._objectives()
+        return tree.vmap(lambda task: self.descent.init(made(task)))(problem)
 
     def step(self, problem: Episode, state: DescentState, k: int) -> DescentState:
-        return tree.vmap(lambda task, state: self.descent.step(self._objective(task), state, k))(problem, state)
+        made = self._objectives()
+        return tree.vmap(lambda task, state: self.descent.step(made(task), state, k))(problem, state)
 
     def readout(self, problem: Episode, state: DescentState) -> Tensor:
         def answers(task: Episode, state: DescentState) -> Tensor:
@@ -56,9 +59,12 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
 
         return tree.vmap(answers)(problem, state)
 
-    def _objective(self, task: Episode) -> Any:
-        learning = tree.substitute(self.network, {}).train()
-        return self.objective(learning, self.loss, [(task.inputs, task.targets)])
+    def _objectives(self) -> Callable[[Episode], Any]:
+        """What makes a task's objective. The parameters are adapted also where nobody asks for their meta-gradients."""
+        own = dict(self.network.named_parameters())
+        start = {n: own[n] if own[n].requires_grad else own[n].detach().requires_grad_() for n in self.names}
+        learning = tree.substitute(self.network, start).train()
+        return lambda task: self.objective(learning, self.loss, [(task.inputs, task.targets)])
 
 
 def first_order_objective(network: nn.Module, loss: Callable[..., Tensor], batches: Any) -> FirstOrder:

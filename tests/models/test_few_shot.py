@@ -77,6 +77,15 @@ def test_machines_learn_sinusoids_and_how_to_step(name: str) -> None:
     assert all(not torch.equal(before[n], dict(learner.named_parameters())[n]) for n in own)
 
 
+def test_a_trained_machine_adapts_although_it_is_frozen() -> None:
+    learner = mo.models.maml(network(), 2, 0.3)
+    expected = learner(episode()).final
+    found = learner.eval().requires_grad_(False)(episode()).final
+    torch.testing.assert_close(found, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(learner(episode()).final, expected)
+
+
 def test_the_meta_lstm_starts_as_gradient_descent() -> None:
     """With weights of 0 its gates are constants: i the step size, f 1 - 1e-4."""
     net, problem = network(), episode()
