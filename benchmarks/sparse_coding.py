@@ -7,9 +7,10 @@ ALISTA, ICLR 2019). NMSE is 10 log10 sum |z - x|^2 / sum |x|^2 over 10,000 sampl
 draw than theirs.
 
 ISTA and FISTA stand there with the penalty that gives their published figures, and with the best one for 16 steps,
-which is chosen on other samples. Every learned row is trained here, from ISTA's own numbers for a larger penalty (or,
-with analytic weights, steps of 1).
-Support selection lets a share of the largest entries pass without a threshold, more of them with every step.
+which is chosen on other samples. Every learned row is trained here, LISTA and LISTA-CP from ISTA's own numbers for a
+larger penalty, ALISTA and NA-ALISTA from steps of 1 and thresholds that fall geometrically, by a factor of 0.8 a step:
+from constant ones they get stuck. Support selection lets a share of the largest entries pass without a threshold, more
+of them with every step.
 """
 
 from __future__ import annotations
@@ -39,14 +40,20 @@ SETUPS: dict[str, tuple[int, int, float, float | None]] = {  # rows and columns 
     "n = 1000": (250, 1000, 50, 40.0),
     "no noise": (256, 512, 51.2, None),
 }
-STARTS = {"n = 500": 0.8, "n = 1000": 2.0, "no noise": 0.8}  # penalties that the learned rows start from
+STARTS = {"n = 500": 0.8, "n = 1000": 2.0, "no noise": 0.8}  # penalties that LISTA and LISTA-CP start from
+GEOMETRIC = {
+    "n = 500": (0.4, 0.8),
+    "n = 1000": (1.0, 0.8),
+    "no noise": (0.4, 0.8),
+}  # the others' first threshold, ratio
+SUPPORT = {"n = 500": (0.12, 1.2), "n = 1000": (0.08, 0.9), "no noise": (0.12, 1.2)}  # growth a step, and the most
 FULL: dict[str, Any] = {"setups": tuple(SETUPS), "scale": 1.0, "batch": 256}
 QUICK: dict[str, Any] = {"setups": ("n = 500",), "scale": 0.03, "batch": 128}
 LEARNED: dict[str, tuple[Callable[..., Any], int, float, bool]] = {  # updates, peak rate, support selection
     "LISTA": (lista, 400, 1e-3, False),
     "LISTA-CP, support": (lista_cp, 600, 1e-3, True),
-    "ALISTA": (alista, 1500, 5e-2, True),
-    "NA-ALISTA": (na_alista, 2000, 4e-3, True),
+    "ALISTA": (alista, 500, 2e-2, True),
+    "NA-ALISTA": (na_alista, 800, 2e-3, True),
 }
 PUBLISHED = {
     "n = 500": {"ISTA": -5.77, "FISTA": -7.63, "ALISTA": -39.05, "NA-ALISTA": -41.68},
@@ -59,9 +66,10 @@ def nmse(z: Tensor, x: Tensor) -> float:
     return float(10 * ((z - x).square().sum() / x.square().sum()).log10())
 
 
-def support(share: float) -> list[float]:
-    """From little to a little more than the expected share of active entries."""
-    return [share * min(1.2, 0.12 * (k + 1)) for k in range(STEPS)]
+def support(setup: str, share: float) -> list[float]:
+    """From little to about the expected share of active entries."""
+    growth, most = SUPPORT[setup]
+    return [share * min(most, growth * (k + 1)) for k in range(STEPS)]
 
 
 @torch.no_grad()
@@ -74,12 +82,16 @@ def classical(name: str, dictionary: Tensor, y: Tensor, penalty: float) -> list[
     return net(mo.InverseProblem(dictionary, y), state=FistaState(zero, zero)).outputs
 
 
-def trained(name: str, task: SparseCodes, penalty: float, scale: float) -> tuple[Any, float]:
+def trained(name: str, task: SparseCodes, setup: str, scale: float) -> tuple[Any, float]:
     """The network, and the seconds that its training took."""
     build, updates, peak, selects = LEARNED[name]
-    options = {"support": support(task.share)} if selects else {}
+    options = {"support": support(setup, task.share)} if selects else {}
     torch.manual_seed(0)
-    net = build(task.dictionary, penalty, STEPS, **options)
+    net = build(task.dictionary, STARTS[setup], STEPS, **options)
+    if "ALISTA" in name:
+        first, ratio = GEOMETRIC[setup]
+        thresholds = mo.per_step(STEPS, [first * ratio**k for k in range(STEPS)], positive=True)
+        net = mo.unroll(mo.parameterize(net.algorithm, {"threshold": thresholds}), STEPS)
     rate = Rate(peak, peak / 100, warmup=20)
     settings = Settings(max(20, round(scale * updates)), (STEPS, STEPS), rate, clip=1.0, ema=0.98, weights="last")
     begin = time.perf_counter()
@@ -95,7 +107,7 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
     y, x = SparseCodes(dictionary, active / columns, snr, TESTED).sample(2**31 - 1)
 
     def learned(name: str) -> dict[str, Any]:
-        net, seconds = trained(name, task, STARTS[setup], size["scale"])
+        net, seconds = trained(name, task, setup, size["scale"])
         with torch.no_grad():
             at = [nmse(z, x) for z in net(y).outputs]
         count = sum(p.numel() for p in net.parameters() if p.requires_grad)
@@ -132,6 +144,8 @@ def main() -> None:
         "penalty": PENALTY,
         "penalties": PENALTIES,
         "starts": STARTS,
+        "geometric": GEOMETRIC,
+        "support": SUPPORT,
         "learned": {n: v[1:] for n, v in LEARNED.items()},
     }
     saved = Rows("sparse_coding", settings, options.quick)
