@@ -8,8 +8,8 @@ draw than theirs.
 
 ISTA and FISTA stand there with the penalty that gives their published figures, and with the best one for 16 steps,
 which is chosen on other samples. Every learned row is trained here, LISTA and LISTA-CP from ISTA's own numbers for a
-larger penalty, ALISTA and NA-ALISTA from steps of 1 and thresholds that fall geometrically, by a factor of 0.8 a step:
-from constant ones they get stuck. Support selection lets a share of the largest entries pass without a threshold, more
+larger penalty, ALISTA and NA-ALISTA from equal steps and thresholds that fall geometrically: from constant ones they
+get stuck. Support selection lets a share of the largest entries pass without a threshold, more
 of them with every step.
 """
 
@@ -41,19 +41,19 @@ SETUPS: dict[str, tuple[int, int, float, float | None]] = {  # rows and columns 
     "no noise": (256, 512, 51.2, None),
 }
 STARTS = {"n = 500": 0.8, "n = 1000": 2.0, "no noise": 0.8}  # penalties that LISTA and LISTA-CP start from
-GEOMETRIC = {
-    "n = 500": (0.4, 0.8),
-    "n = 1000": (1.0, 0.8),
-    "no noise": (0.4, 0.8),
-}  # the others' first threshold, ratio
+GEOMETRIC = {  # what ALISTA and NA-ALISTA start from: every step size, the first threshold, the ratio of each to the last
+    "n = 500": (1.0, 0.4, 0.8),
+    "n = 1000": (0.85, 1.0, 0.82),
+    "no noise": (1.0, 0.4, 0.8),
+}
 SUPPORT = {"n = 500": (0.12, 1.2), "n = 1000": (0.08, 0.9), "no noise": (0.12, 1.2)}  # growth a step, and the most
 FULL: dict[str, Any] = {"setups": tuple(SETUPS), "scale": 1.0, "batch": 256}
 QUICK: dict[str, Any] = {"setups": ("n = 500",), "scale": 0.03, "batch": 128}
 LEARNED: dict[str, tuple[Callable[..., Any], int, float, bool]] = {  # updates, peak rate, support selection
     "LISTA": (lista, 400, 1e-3, False),
     "LISTA-CP, support": (lista_cp, 600, 1e-3, True),
-    "ALISTA": (alista, 500, 2e-2, True),
-    "NA-ALISTA": (na_alista, 800, 2e-3, True),
+    "ALISTA": (alista, 700, 5e-3, True),
+    "NA-ALISTA": (na_alista, 600, 2e-3, True),
 }
 PUBLISHED = {
     "n = 500": {"ISTA": -5.77, "FISTA": -7.63, "ALISTA": -39.05, "NA-ALISTA": -41.68},
@@ -89,9 +89,10 @@ def trained(name: str, task: SparseCodes, setup: str, scale: float) -> tuple[Any
     torch.manual_seed(0)
     net = build(task.dictionary, STARTS[setup], STEPS, **options)
     if "ALISTA" in name:
-        first, ratio = GEOMETRIC[setup]
-        thresholds = mo.per_step(STEPS, [first * ratio**k for k in range(STEPS)], positive=True)
-        net = mo.unroll(mo.parameterize(net.algorithm, {"threshold": thresholds}), STEPS)
+        size, first, ratio = GEOMETRIC[setup]
+        openings: dict[str, Any] = {"step_size": mo.per_step(STEPS, size)}
+        openings["threshold"] = mo.per_step(STEPS, [first * ratio**k for k in range(STEPS)], positive=True)
+        net = mo.unroll(mo.parameterize(net.algorithm, openings), STEPS)
     rate = Rate(peak, peak / 100, warmup=20)
     settings = Settings(max(20, round(scale * updates)), (STEPS, STEPS), rate, clip=1.0, ema=0.98, weights="last")
     begin = time.perf_counter()
