@@ -9,8 +9,7 @@ draw than theirs.
 ISTA and FISTA stand there with the penalty that gives their published figures, and with the best one for 16 steps,
 which is chosen on other samples. Every learned row is trained here, LISTA and LISTA-CP from ISTA's own numbers for a
 larger penalty, ALISTA and NA-ALISTA from equal steps and thresholds that fall geometrically: from constant ones they
-get stuck. Support selection lets a share of the largest entries pass without a threshold, more
-of them with every step.
+get stuck. Support selection lets a share of the largest entries pass without a threshold, more of them with every step.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ SETUPS: dict[str, tuple[int, int, float, float | None]] = {  # rows and columns 
     "no noise": (256, 512, 51.2, None),
 }
 STARTS = {"n = 500": 0.8, "n = 1000": 2.0, "no noise": 0.8}  # penalties that LISTA and LISTA-CP start from
-GEOMETRIC = {  # what ALISTA and NA-ALISTA start from: every step size, the first threshold, the ratio of each to the last
+GEOMETRIC = {  # what ALISTA and NA-ALISTA start from: step size, first threshold, ratio of each threshold to the last
     "n = 500": (1.0, 0.4, 0.8),
     "n = 1000": (0.85, 1.0, 0.82),
     "no noise": (1.0, 0.4, 0.8),
