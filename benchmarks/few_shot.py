@@ -37,7 +37,7 @@ from .few_shot_training import TRAINED_ON, UPDATES, WEIGHTS, parts
 from .imaging import take_data
 from .report import Rows, paired, parse_options, table, write_results
 
-FULL: dict[str, Any] = {"tasks": {5: 600, 20: 200}, "updates": 2000, "rounds": 15, "names": tuple(UPDATES)}
+FULL: dict[str, Any] = {"tasks": {5: 400, 20: 120}, "updates": 2000, "rounds": 15, "names": tuple(UPDATES)}
 QUICK: dict[str, Any] = {"tasks": {5: 40, 20: 4}, "updates": 60, "rounds": 3, "names": ("prototypes_20", "maml_5")}
 CHOICE, CHOSEN_ON = (1, 2, 3, 5), 40  # steps to choose from, and tasks to choose by
 TEST_SEED = 10**6
@@ -193,7 +193,10 @@ def speed_rows(rounds: int) -> list[dict[str, Any]]:
 def main() -> None:
     options = parse_options(__doc__)
     take_data(options.data)
-    size = QUICK if options.quick else FULL
+    size = dict(QUICK if options.quick else FULL)
+    if missing := [name for name in size["names"] if not (WEIGHTS / f"{name}.safetensors").exists()]:
+        print(f"not trained (python -m benchmarks.few_shot_training NAME): {', '.join(missing)}", flush=True)
+        size["names"] = tuple(name for name in size["names"] if name not in missing)
     cards = {name: read_card(WEIGHTS / f"{name}.safetensors") for name in size["names"]}
     settings = {**size, "choice": CHOICE, "weights": cards}
     saved = Rows("few_shot", settings, options.quick)
