@@ -43,9 +43,9 @@ STARTS = {"n = 500": 0.8, "n = 1000": 2.0, "no noise": 0.8}  # penalties that LI
 GEOMETRIC = {  # what ALISTA and NA-ALISTA start from: step size, first threshold, ratio of each threshold to the last
     "n = 500": (1.0, 0.4, 0.8),
     "n = 1000": (0.85, 1.0, 0.82),
-    "no noise": (1.0, 0.4, 0.8),
+    "no noise": (1.0, 0.55, 0.75),
 }
-SUPPORT = {"n = 500": (0.12, 1.2), "n = 1000": (0.08, 0.9), "no noise": (0.12, 1.2)}  # growth a step, and the most
+SUPPORT = {"n = 500": (0.12, 1.2), "n = 1000": (0.08, 0.9), "no noise": (0.16, 1.2)}  # growth a step, and the most
 FULL: dict[str, Any] = {"setups": tuple(SETUPS), "scale": 1.0, "batch": 256}
 QUICK: dict[str, Any] = {"setups": ("n = 500",), "scale": 0.03, "batch": 128}
 LEARNED: dict[str, tuple[Callable[..., Any], int, float, bool]] = {  # updates, peak rate, support selection
