@@ -132,20 +132,24 @@ def sinusoid_network() -> nn.Module:
 
 
 def sinusoid_rows(updates: int) -> list[dict[str, Any]]:
-    """Each trained for one to three steps; one row more for a network that was trained on all tasks at once."""
+    """Each trained for one step, as published; one row more for a network that was trained on all tasks at once.
+
+    What three steps give is None where they diverge: nobody told them not to.
+    """
     rows, test = [], Sinusoids(queries=100, tasks=600).sample(TEST_SEED)
     for name, build in {**ADAPTING, "pretrained": maml}.items():
         torch.manual_seed(0)
-        net = build(sinusoid_network(), steps=3, step_size=0.01, loss=F.mse_loss)
+        net = build(sinusoid_network(), steps=1, step_size=0.01, loss=F.mse_loss)
         if name == "pretrained":
-            net = mo.unroll(mo.Adaptation(sinusoid_network(), mo.updates.Sgd(0.02), F.mse_loss), 3)
+            net = mo.unroll(mo.Adaptation(sinusoid_network(), mo.updates.Sgd(0.02), F.mse_loss), 1)
             trained_at_once(net.algorithm.network, updates)  # type: ignore[arg-type]
         else:
             trained(net, Sinusoids(), updates, mo.mse, 1e-3)
         with torch.no_grad():
-            errors = [(out - test[1]).square().mean((1, 2)) for out in net(test[0]).outputs]
-        at = {f"after {k} steps": float(errors[k - 1].mean()) for k in (1, 3)}
-        rows.append({"method": name, **at, "+-": interval(errors[2])})
+            errors = [(out - test[1]).square().mean((1, 2)) for out in net(test[0], steps=3).outputs]
+        once, thrice = float(errors[0].mean()), float(errors[2].mean())
+        at = {"after 1 step": once, "+-": interval(errors[0]), "after 3 steps": thrice if thrice < 100 else None}
+        rows.append({"method": name, **at})
     return rows
 
 

@@ -146,8 +146,8 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     ),
     "sinusoids": (
         "few_shot",
-        lambda row: "after 1 steps" in row,
-        ["method", "after 1 steps", "after 3 steps", "+-"],
+        lambda row: "after 1 step" in row,
+        ["method", "after 1 step", "+-", "after 3 steps"],
     ),
     "few_shot_speed": (
         "few_shot",
