@@ -139,7 +139,8 @@ def main() -> None:
     options = parse_options(__doc__)
     size = QUICK if options.quick else FULL
     cards = {name: read_card(name) for name in (QUADRATICS, DIGITS)}
-    saved = Rows("learned_optimizers", {**size, "weights": cards}, options.quick)
+    settings = {**size, "weights": cards}
+    saved = Rows("learned_optimizers", settings, options.quick)
     begin = time.perf_counter()
     if options.data is not None:
         take_data(options.data)
@@ -162,7 +163,6 @@ def main() -> None:
     if not options.quick:
         curves = {n: {m: (of[n, m]["curve"], of[n, m]["band"]) for m in ("learned", *CLASSICAL)} for n in found}
         draw_losses("learned_optimizers", curves)
-    settings = {**size, "weights": cards}
     write_results("learned_optimizers", headline, [*rows, *costs], settings, list(range(SEEDS)), options.quick)
 
 

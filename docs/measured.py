@@ -17,7 +17,8 @@ Row = Mapping[str, Any]
 def write(folder: Path) -> None:
     """Tables ``NAME.csv`` and the figure ``learning_curves.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = {name: json.loads((RESULTS / f"{name}.json").read_text())["rows"] for name in TABLES}
+    benchmarks = {*TABLES, *(benchmark for benchmark, _, _ in LISTS.values())}
+    rows = {name: json.loads((RESULTS / f"{name}.json").read_text())["rows"] for name in benchmarks}
     rows["random_projections"] += [cell for row in rows["random_projections"] if "task" in row for cell in _cells(row)]
     rows["denoising"] += [cell for row in rows["denoising"] if "timed" in row for cell in _times(row)]
     for benchmark, tables in TABLES.items():
@@ -26,7 +27,7 @@ def write(folder: Path) -> None:
             with (folder / f"{name}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows(pivot(found, down, across, shown))
     for name, (benchmark, chosen, columns) in LISTS.items():
-        found = [row for row in json.loads((RESULTS / f"{benchmark}.json").read_text())["rows"] if chosen(row)]
+        found = [row for row in rows[benchmark] if chosen(row)]
         with (folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([columns, *([_text(row.get(column)) for column in columns] for row in found)])
     cards = {name: read_card(name) for name in shipped()}

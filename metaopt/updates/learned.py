@@ -135,7 +135,7 @@ class LearnedAdam(nn.Module):
         self, gradient: Any, x: Any, memory: AdamMemory, k: int, context: tuple[Any, ...] = ()
     ) -> tuple[Any, AdamMemory]:
         kept = [*memory.means, memory.square]
-        slope, *means, square = (_line(part) for part in (gradient, *kept))  # lines stay in a processor's cache
+        slope, *means, square = (rows_of(part)[:, 0] for part in (gradient, *kept))  # lines stay in a processor's cache
         means = [torch.lerp(slope, mean, decay) for mean, decay in zip(means, self.decays, strict=True)]
         square = torch.lerp(slope * slope, square, self.square_decay)
         correction = math.sqrt(1 - self.square_decay ** (k + 1))
@@ -167,11 +167,6 @@ def zero_rows(x: Any, features: int) -> Any:
 def rows_of(parts: Any, features: int = 1) -> Tensor:
     """All coordinates of a tree below one another, (coordinates, features)."""
     return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
-
-
-def _line(parts: Any) -> Tensor:
-    """All coordinates of a tree one after another, (coordinates,)."""
-    return torch.cat([t.reshape(-1) for t in tree.leaves(parts)])
 
 
 def refill(values: Tensor, parts: Any) -> Any:
