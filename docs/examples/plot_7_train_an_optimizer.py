@@ -44,9 +44,9 @@ print(f"mean log loss of a run: {sum(history[:10]) / 10:.2f} at first, {sum(hist
 # %%
 # The whole run is differentiated, through the gradients as well. Cheaper ways are an object or a wrapper away, to be
 # tried rather than trusted: ``gradient=mo.Truncated(20)`` differentiates the last 20 steps of a run only, and
-# ``metaopt.tasks.FirstOrderTask(trainings)`` leaves second derivatives out. In trials on these digits the first came out
-# behind Adam until about the last step, and the second drifted to losses far above Adam's: nothing tells a step that a
-# larger one would have changed the next gradient.
+# ``metaopt.tasks.FirstOrderTask(trainings)`` leaves second derivatives out. In trials on these digits the first came
+# out behind Adam until about the last step, and the second drifted to losses far above Adam's: nothing tells a step
+# that a larger one would have changed the next gradient.
 #
 # ``metaopt train optimizer_digits`` does what this page does for longer, with checkpoints and a log; see
 # :doc:`/training`.
