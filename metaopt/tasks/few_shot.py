@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import MetaoptError
@@ -22,6 +23,8 @@ class FewShot:
     Args:
         images: (classes, examples, C, H, W).
         rotations: every class turned by 90, 180 and 270 degrees is a class of its own, as is usual for Omniglot.
+        distortion: each image is seen through an affine map of its own, whose six entries differ from the identity's
+            by at most this much, uniformly; of [-1, 1] across the image. It keeps training from learning by heart.
 
     Raises: MetaoptError where there are fewer classes than ways, or fewer examples than shots and queries.
     """
@@ -32,6 +35,7 @@ class FewShot:
     queries: int = 15
     tasks: int = 32
     rotations: bool = True
+    distortion: float = 0.0
 
     def __post_init__(self) -> None:
         if self.images.ndim != 5:
@@ -62,7 +66,15 @@ class FewShot:
             order = torch.randperm(self.images.shape[1], generator=generator)[: self.shots + self.queries]
             found.append(torch.rot90(self.images[number // turns, order], number % turns, (-2, -1)))
         drawn = torch.stack(found)
+        if self.distortion:
+            drawn = self._distorted(drawn, generator)
         return drawn[:, : self.shots], drawn[:, self.shots :]
+
+    def _distorted(self, drawn: Tensor, generator: torch.Generator) -> Tensor:
+        flat = drawn.flatten(0, 1).float()
+        away = self.distortion * (2 * torch.rand(len(flat), 2, 3, generator=generator) - 1)
+        grid = F.affine_grid(torch.eye(2, 3) + away, list(flat.shape), align_corners=False)
+        return F.grid_sample(flat, grid, align_corners=False).to(drawn.dtype).unflatten(0, drawn.shape[:2])
 
     def _labels(self, drawn: Tensor) -> Tensor:
         return torch.arange(self.ways)[None, :, None].expand(drawn.shape[:3]).flatten(1)

@@ -87,3 +87,14 @@ def test_omniglot_is_read_as_ink(tmp_path: Path) -> None:
     np.savez(tmp_path / "images_evaluation.npz", images=np.ones((2, 3)))
     with pytest.raises(mo.MetaoptError, match=r"holds images \(2, 3\) float64"):
         read_omniglot(tmp_path, "evaluation")
+
+
+def test_distorted_images_are_near_the_drawn_ones_and_each_in_its_own_way() -> None:
+    blurred = torch.linspace(-1, 1, 28).square().neg().exp()
+    images = (blurred[:, None] * blurred).expand(6, 5, 1, 28, 28).clone()
+    options: dict[str, Any] = {"ways": 3, "shots": 2, "queries": 3, "tasks": 2}
+    plain = FewShot(images, **options).sample(0)[0].queries
+    drawn = FewShot(images, **options, distortion=0.1).sample(0)[0].queries
+    assert torch.equal(drawn, FewShot(images, **options, distortion=0.1).sample(0)[0].queries)
+    assert 0 < float((drawn - plain).square().mean()) < 0.01
+    assert not torch.equal(drawn[0, 0], drawn[0, 1])
