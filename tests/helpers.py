@@ -16,6 +16,8 @@ import metaopt as mo
 from metaopt import tree
 from metaopt.core.gradients import Backprop, Checkpointed, GradientStrategy, Truncated
 
+from .factor_graphs import loopy
+
 
 @dataclass(frozen=True)
 class Case:
@@ -351,9 +353,47 @@ PRIORS = [
     ),
 ]
 
+INFERENCE = [
+    Case(
+        "belief propagation",
+        lambda: mo.BeliefPropagation(0.3),
+        lambda seed: loopy(seed, batch=3),
+        {
+            "damping": mo.per_step(4, interval=(0.0, 1.0)),
+            "temperature": positive(4),
+            "weight": mo.shared(positive=True),
+        },
+        steps=4,
+    ),
+    Case(
+        "belief propagation, max-product",
+        lambda: mo.BeliefPropagation(0.3, marginalize=mo.log_max),
+        lambda seed: loopy(seed, batch=3),
+        {"damping": mo.per_step(4)},
+        steps=4,
+    ),
+    Case(
+        "belief propagation, a weight for each factor",
+        lambda: mo.BeliefPropagation(0.3, weight=mo.tree_weights(loopy(0))),
+        lambda seed: loopy(seed, batch=3),
+        {"damping": mo.shared(), "weight": mo.shared(positive=True)},
+        steps=4,
+        fixed_point=200,
+    ),
+    Case(
+        "mean field",
+        lambda: mo.MeanField(0.2, colors=mo.coloring(loopy(0))),
+        lambda seed: loopy(seed, batch=3),
+        {"damping": mo.per_step(4), "temperature": positive(4)},
+        steps=4,
+        fixed_point=60,
+    ),
+]
+
 CASES = [
     *OPTIMIZERS,
     *PRIORS,
+    *INFERENCE,
     Case(
         "rim",
         lambda: seeded(lambda: mo.Descent(rim_cell())),

@@ -73,11 +73,11 @@ def test_implicit_gradients_are_those_of_a_long_run(case: Case) -> None:
 
     def last_only(strategy: GradientStrategy) -> list[torch.Tensor]:
         given, rebuild = tree.partition(case.problem(2), modules=False)
-        inputs = [t.detach().clone().requires_grad_() for t in given]
+        inputs = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in given]
         algorithm.zero_grad()
         final = mo.unroll(algorithm, case.fixed_point, gradient=strategy, keep="last")(rebuild(inputs)).final
         sum((leaf**2).sum() for leaf in tree.leaves(final)).backward()
-        every = [*algorithm.parameters(), *inputs]
+        every = [t for t in (*algorithm.parameters(), *inputs) if t.requires_grad]
         return [torch.zeros_like(t) if t.grad is None else t.grad.clone() for t in every]
 
     implicit = mo.Implicit(mo.gradients.Gcr(tolerance=1e-12), tolerance=1e-13)

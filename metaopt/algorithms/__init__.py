@@ -1,25 +1,37 @@
 """Classical algorithms; nothing in them is learned until a slot is opened."""
 
 from .adaptation import Adaptation, first_order_objective
+from .belief_propagation import BeliefPropagation, Beliefs
 from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
 from .coupled_ista import CoupledIsta, analytic_weights
 from .descent import Descent, DescentState
+from .gibbs import Gibbs
 from .map_estimation import MapEstimation
+from .mean_field import MeanField, coloring
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
+from .tree_weights import Residual, TreeSchedule, tree_weights
 
 __all__ = [
     "Adaptation",
+    "BeliefPropagation",
+    "Beliefs",
     "CoupledDescent",
     "CoupledIsta",
     "CoupledState",
     "Descent",
     "DescentState",
     "Fista",
+    "Gibbs",
     "Ista",
     "MapEstimation",
+    "MeanField",
     "ProximalGradient",
+    "Residual",
+    "TreeSchedule",
     "analytic_weights",
+    "coloring",
     "first_order_objective",
     "reversible_momentum",
     "step_size_for",
+    "tree_weights",
 ]

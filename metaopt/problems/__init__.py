@@ -1,6 +1,10 @@
 """Problems: frozen dataclasses that say what is to be solved, and priors."""
 
+from . import graph_formats
+from .counting import CountingFactors, cardinality, logical_and, logical_or, parity, pool
 from .episode import Episode
+from .factor_graph import FactorGraph
+from .factors import TableFactors, log_max, log_sum
 from .field_of_experts import FieldOfExperts, dct_filters
 from .first_order import FirstOrder
 from .inverse import InverseProblem
@@ -13,7 +17,9 @@ from .trainings import Trainings
 from .wavelet import Wavelet
 
 __all__ = [
+    "CountingFactors",
     "Episode",
+    "FactorGraph",
     "FieldOfExperts",
     "FirstOrder",
     "FunctionObjective",
@@ -25,8 +31,17 @@ __all__ = [
     "Prior",
     "ResidualProx",
     "Sparsity",
+    "TableFactors",
     "TotalVariation",
     "Trainings",
     "Wavelet",
+    "cardinality",
     "dct_filters",
+    "graph_formats",
+    "log_max",
+    "log_sum",
+    "logical_and",
+    "logical_or",
+    "parity",
+    "pool",
 ]

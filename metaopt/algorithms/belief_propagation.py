@@ -1,0 +1,135 @@
+"""Belief propagation on factor graphs: messages are one flat vector of edge states, sum minus own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..core import Algorithm, slot
+from ..problems.factor_graph import FactorGraph
+from ..problems.factors import Marginalize, log_sum
+
+LAST = -1  # a slot with one value a step is read at its end
+
+
+class Beliefs(NamedTuple):
+    """What inference gives.
+
+    ``log_marginals``: (B, N), for each variable's states log p, normalised. ``log_z``: (B, graphs), natural log.
+    """
+
+    log_marginals: Tensor
+    log_z: Tensor
+
+
+class Messages(NamedTuple):
+    """``messages``: from factors to variables, (B, S), each with its largest at 0; ``memory`` of the correction."""
+
+    messages: Tensor
+    memory: Any
+
+
+class Flooding(nn.Module):
+    """Every message changes in every step."""
+
+    def forward(self, problem: FactorGraph, proposed: Tensor, messages: Tensor, k: int) -> Tensor:
+        return proposed
+
+
+class NoCorrection(nn.Module):
+    """Leaves the messages as belief propagation proposes them: what a ``correction`` slot holds at first."""
+
+    def init(self, problem: FactorGraph, messages: Tensor) -> Any:
+        return ()
+
+    def forward(
+        self, proposed: Tensor, messages: Tensor, memory: Any, problem: FactorGraph, k: int
+    ) -> tuple[Tensor, Any]:
+        return proposed, memory
+
+
+class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
+    r"""Sum-product belief propagation; tree-reweighted or fractional with other weights, max-product with ``log_max``.
+
+    With total_v = unary_v / t + sum_f rho_f m_fv and cavities n_vf = total_v - m_fv, a step proposes for every edge
+
+    m_fv(x_v) = log sum_{x_f \ x_v} exp(log f(x_f) / (rho_f t) + sum_{u in f, not v} n_uf(x_u)),
+
+    corrects it, and moves by 1 - damping towards it. Beliefs are normalised totals, and log Z is minus the Bethe free
+    energy, t [sum_v log Z_v + sum_f rho_f (log Z_f - sum_{v in f} log Z_v)]: exact on trees at rho = 1; an upper bound
+    at the weights of :func:`tree_weights`. Kschischang et al., doi:10.1109/18.910572; Wainwright et al.,
+    doi:10.1109/TIT.2005.850091; Wiegerinck and Heskes, NIPS 2002 (fractional).
+
+    Slots: ``damping`` in [0, 1), ``temperature`` t, ``weight`` rho (a number, or one for every factor),
+    ``correction`` (a module as :class:`NoCorrection`), ``schedule`` (a module as :class:`Flooding`).
+
+    Args:
+        marginalize: ``log_sum`` (sum-product) or ``log_max`` (max-product, whose beliefs are max-marginals).
+    """
+
+    def __init__(
+        self,
+        damping: Any = 0.0,
+        temperature: Any = 1.0,
+        weight: Any = 1.0,
+        correction: nn.Module | None = None,
+        schedule: nn.Module | None = None,
+        marginalize: Marginalize = log_sum,
+    ):
+        super().__init__()
+        self.damping, self.temperature, self.weight = slot(damping), slot(temperature), slot(weight)
+        self.correction, self.schedule = slot(correction or NoCorrection()), slot(schedule or Flooding())
+        self.marginalize = marginalize
+
+    def init(self, problem: FactorGraph) -> Messages:
+        messages = problem.unary.new_zeros(problem.batch, len(problem.edge_state))
+        return Messages(messages, self.correction(0).init(problem, messages))
+
+    def step(self, problem: FactorGraph, state: Messages, k: int) -> Messages:
+        proposed = self.propose(problem, state.messages, k)
+        proposed, memory = self.correction(k)(proposed, state.messages, state.memory, problem, k)
+        proposed = self.schedule(k)(problem, proposed, state.messages, k)
+        return Messages(proposed + self.damping(k) * (state.messages - proposed), memory)
+
+    def propose(self, problem: FactorGraph, messages: Tensor, k: int) -> Tensor:
+        """What a step without damping or correction makes of the messages."""
+        cavities = problem.blocks(self._totals(problem, messages, k)[:, problem.edge_state] - messages)
+        found = []
+        for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, k), strict=True):
+            out = group.messages(blocks, scale, self.marginalize)
+            found.append([m - m.amax(1, keepdim=True) for m in out])
+        return problem.flat(found, len(messages))
+
+    def readout(self, problem: FactorGraph, state: Messages) -> Beliefs:
+        """Of a state, with the weights and the temperature of the last step where there is one a step."""
+        totals = self._totals(problem, state.messages, LAST)
+        normalizers = problem.log_sums(totals)
+        by_variable = normalizers if self.marginalize is log_sum else problem.highest(totals)
+        cavities = problem.blocks(totals[:, problem.edge_state] - state.messages)
+        parts = [
+            group.log_total(blocks, scale, self.marginalize) - by_variable[:, group.variables].sum(-1)
+            for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, LAST), strict=True)
+        ]
+        log_z = problem.by_graph(by_variable, problem.graph)
+        by_factor = self.weight(LAST) * problem.joined(parts, len(totals))
+        log_z = log_z + problem.by_graph(by_factor, problem.factor_graph)
+        return Beliefs(totals - normalizers[:, problem.variable], self.temperature(LAST) * log_z + problem.constant)
+
+    def residual(self, problem: FactorGraph, state: Messages, k: int = LAST) -> Tensor:
+        """(B,): the most that an undamped, uncorrected step changes any message: 0 at a fixed point."""
+        change = (self.propose(problem, state.messages, k) - state.messages).abs()
+        return change.amax(1) if change.shape[1] else change.new_zeros(len(change))
+
+    def _totals(self, problem: FactorGraph, messages: Tensor, k: int) -> Tensor:
+        weight = self.weight(k)
+        weight = weight[problem.edge_factor] if weight.ndim else weight
+        return problem.sums(problem.unary / self.temperature(k), weight * messages)
+
+    def _scales(self, problem: FactorGraph, k: int) -> Sequence[Tensor]:
+        scale = 1 / (self.temperature(k) * self.weight(k))
+        if not scale.ndim:
+            return [scale] * len(problem.factors)
+        return torch.split(scale, [len(group.variables) for group in problem.factors])

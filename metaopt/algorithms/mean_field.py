@@ -1,0 +1,99 @@
+"""Mean field: independent beliefs, one colour of variables at a time, from the gradient of the ELBO."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..core import Algorithm, MetaoptError, autodiff, slot
+from ..problems.factor_graph import FactorGraph
+from .belief_propagation import Beliefs
+
+
+class Logits(NamedTuple):
+    """``logits``: log of the independent beliefs, normalised, (B, N)."""
+
+    logits: Tensor
+
+
+class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
+    """Coordinate ascent on ELBO(q) = E_q[unary + sum_f log f] + H(q) over independent q_v.
+
+    E_q is linear in each q_v, so that the best q_v for the others is softmax of its gradient with respect to q_v
+    (Wainwright and Jordan, doi:10.1561/2200000001, section 5.3): automatic differentiation gives the update of any
+    factor. A step sweeps the ``colors`` one after the other. With a proper :func:`coloring` no two variables of a
+    factor change at once and, undamped, the ELBO never falls; with one colour all variables change in parallel, which
+    may oscillate. ``log_z`` is the ELBO, a lower bound of log Z.
+
+    Slots: ``damping`` in [0, 1), of the logits; ``temperature`` t, q_v = softmax(gradient / t).
+
+    Args:
+        colors: (V,), the colour of every variable; ``None`` is one for all.
+    """
+
+    def __init__(self, damping: Any = 0.0, temperature: Any = 1.0, colors: Tensor | None = None):
+        super().__init__()
+        self.damping, self.temperature = slot(damping), slot(temperature)
+        self.register_buffer("colors", colors)
+
+    def init(self, problem: FactorGraph) -> Logits:
+        start = problem.unary.expand(problem.batch, -1)
+        return Logits(start - problem.log_sums(start)[:, problem.variable])
+
+    def step(self, problem: FactorGraph, state: Logits, k: int) -> Logits:
+        logits = state.logits
+        for mask in color_masks(problem, self.colors):
+            fields = local_fields(problem, logits.exp()) / self.temperature(k)
+            proposed = fields + self.damping(k) * (logits - fields)
+            proposed = proposed - problem.log_sums(proposed)[:, problem.variable]
+            logits = proposed if mask is None else torch.where(mask, proposed, logits)
+        return Logits(logits)
+
+    def readout(self, problem: FactorGraph, state: Logits) -> Beliefs:
+        q = state.logits.exp()
+        entropy = (
+            -(q * state.logits)
+            .new_zeros(len(q), len(problem.cardinalities))
+            .index_add(1, problem.variable, q * state.logits)
+        )
+        elbo = problem.mean_log_potential(q) + problem.by_graph(entropy, problem.graph) + problem.constant
+        return Beliefs(state.logits, elbo)
+
+    def residual(self, problem: FactorGraph, state: Logits) -> Tensor:
+        """(B,): the most that an undamped parallel step changes any belief (a probability)."""
+        q = state.logits.exp()
+        fields = local_fields(problem, q)
+        return ((fields - problem.log_sums(fields)[:, problem.variable]).exp() - q).abs().amax(1)
+
+
+def local_fields(problem: FactorGraph, beliefs: Tensor) -> Tensor:
+    """(B, N): for every state of every variable the mean of unary + sum of log f, the others as in ``beliefs``."""
+    return autodiff.gradient(lambda q: problem.mean_log_potential(q).sum(), beliefs)
+
+
+def color_masks(problem: FactorGraph, colors: Tensor | None) -> list[Tensor | None]:
+    """For each colour which states (N,) are of its variables; ``[None]`` if all have one colour."""
+    if colors is None:
+        return [None]
+    if colors.shape != problem.cardinalities.shape:
+        raise MetaoptError(
+            f"The graph has {len(problem.cardinalities)} variables, but {tuple(colors.shape)} colours came; "
+            "take coloring(graph) of this graph."
+        )
+    return [(colors == color)[problem.variable] for color in range(int(colors.max()) + 1)] if len(colors) else [None]
+
+
+def coloring(problem: FactorGraph) -> Tensor:
+    """A colour (V,) for every variable, greedily from the most joined: no two of a factor share one."""
+    neighbors: list[set[int]] = [set() for _ in range(len(problem.cardinalities))]
+    for group in problem.factors:
+        for joined in group.variables.tolist():
+            for variable in joined:
+                neighbors[variable].update(joined)
+    colors = [-1] * len(neighbors)
+    for variable in sorted(range(len(neighbors)), key=lambda v: -len(neighbors[v])):
+        taken = {colors[n] for n in neighbors[variable]}
+        colors[variable] = next(color for color in range(len(taken) + 1) if color not in taken)
+    return torch.tensor(colors, dtype=torch.long, device=problem.cardinalities.device)

@@ -1,0 +1,136 @@
+"""Trees inside a factor graph: weights for tree-reweighted propagation, and the order of a tree schedule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError
+from ..problems.factor_graph import FactorGraph
+
+
+def tree_weights(problem: FactorGraph, trees: int = 50, seed: int = 0) -> Tensor:
+    """rho (factors,): how often each factor is in a random set of factors without a cycle, of at least ``trees`` sets.
+
+    With these weights :class:`BeliefPropagation` minimises a convex free energy, and its ``log_z`` is an upper bound
+    of log Z (Wainwright et al., doi:10.1109/TIT.2005.850091; factors of any arity: each set is an exact hypertree).
+    Sets are maximal, and start with the factors that were in the fewest before, so that every one is in some.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    scopes = [scope for group in problem.factors for scope in group.variables.tolist()]
+    counts = torch.zeros(len(scopes))
+    drawn = 0
+    while drawn < trees or (len(scopes) and int(counts.min()) == 0):
+        order = (counts + torch.rand(len(scopes), generator=generator)).argsort().tolist()
+        counts[_forest(scopes, order, len(problem.cardinalities))] += 1
+        drawn += 1
+    return (counts / max(drawn, 1)).to(problem.unary)
+
+
+def _forest(scopes: list[list[int]], order: list[int], variables: int) -> list[int]:
+    """Factors, taken in ``order``, that close no cycle."""
+    parent, kept = list(range(variables)), []
+    for factor in order:
+        roots = [_root(parent, variable) for variable in scopes[factor]]
+        if len(set(roots)) == len(roots):
+            kept.append(factor)
+            for root in roots[1:]:
+                parent[root] = roots[0]
+    return kept
+
+
+def _root(parent: list[int], node: int) -> int:
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+class Residual(nn.Module):
+    """In each step only the messages that would change most are changed: this ``share`` of the edges.
+
+    An edge's residual is the largest change of its message (residual belief propagation, Elidan et al., UAI 2006; all
+    at once as in relaxed residual propagation). Every message is computed to know it.
+    """
+
+    def __init__(self, share: float = 0.25):
+        super().__init__()
+        if not 0 < share <= 1:
+            raise MetaoptError(f"A share of the messages is above 0 and at most 1, but got {share}.")
+        self.share = share
+
+    def forward(self, problem: FactorGraph, proposed: Tensor, messages: Tensor, k: int) -> Tensor:
+        if not problem.factors:
+            return proposed
+        change = (proposed - messages).abs()
+        by_edge = [[block.amax(1) for block in group] for group in problem.blocks(change)]
+        every = torch.cat([edge for group in by_edge for edge in group], dim=1)
+        most = max(1, round(self.share * every.shape[1]))
+        least = every.topk(most, dim=1).values[:, -1:]
+        blocks = [
+            [torch.where((edge >= least).unsqueeze(1), new, old) for edge, new, old in zip(*group, strict=True)]
+            for group in zip(by_edge, problem.blocks(proposed), problem.blocks(messages), strict=True)
+        ]
+        return problem.flat([list(group) for group in blocks], len(messages))
+
+
+class TreeSchedule(nn.Module):
+    """Messages of a spanning forest from its leaves to its roots and back, then all others, and again.
+
+    On a tree one round of ``self.period`` undamped steps is exact. It is made for one graph, whose edges it orders.
+    """
+
+    def __init__(self, problem: FactorGraph):
+        super().__init__()
+        turns, self.period = _turns(problem)
+        self.register_buffer("turns", turns)
+
+    def forward(self, problem: FactorGraph, proposed: Tensor, messages: Tensor, k: int) -> Tensor:
+        if self.turns.shape != problem.edge_state.shape:
+            raise MetaoptError("This TreeSchedule was made for another graph; make one with TreeSchedule(graph).")
+        return torch.where(self.turns == k % self.period, proposed, messages)
+
+
+def _turns(problem: FactorGraph) -> tuple[Tensor, int]:
+    """For each edge state (S,) the step in which its message changes, and the number of steps of a round."""
+    scopes = [scope for group in problem.factors for scope in group.variables.tolist()]
+    forest = set(_forest(scopes, list(range(len(scopes))), len(problem.cardinalities)))
+    factors_of: list[list[int]] = [[] for _ in range(len(problem.cardinalities))]
+    for factor in sorted(forest):
+        for variable in scopes[factor]:
+            factors_of[variable].append(factor)
+    parent, depth = _depths(scopes, factors_of)
+    deepest = max(depth.values(), default=0)
+    period = 2 * deepest + 2 + (len(forest) < len(scopes))
+    variables = problem.variable[problem.edge_state].tolist()
+    turns = []
+    for factor, variable in zip(problem.edge_factor.tolist(), variables, strict=True):
+        if factor not in forest:
+            turns.append(period - 1)
+        elif parent[factor] == variable:  # towards the root
+            turns.append(deepest - depth[factor])
+        else:
+            turns.append(deepest + 1 + depth[factor])
+    return torch.tensor(turns, dtype=torch.long, device=problem.edge_state.device), period
+
+
+def _depths(scopes: list[list[int]], factors_of: list[list[int]]) -> tuple[dict[int, int], dict[int, int]]:
+    """Of each factor of a forest: the variable that it hangs on, and how many factors are above it."""
+    parent: dict[int, int] = {}
+    depth: dict[int, int] = {}
+    seen = [False] * len(factors_of)
+    for root in range(len(factors_of)):
+        if seen[root]:
+            continue
+        seen[root], front = True, [(root, 0)]
+        while front:
+            variable, level = front.pop()
+            for factor in factors_of[variable]:
+                if factor in parent:
+                    continue
+                parent[factor], depth[factor] = variable, level
+                for other in scopes[factor]:
+                    if not seen[other]:
+                        seen[other] = True
+                        front.append((other, level + 1))
+    return parent, depth

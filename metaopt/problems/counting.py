@@ -1,0 +1,176 @@
+"""Factors that only count: parity, OR, AND, pool, and any function of how many variables are 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError, tree
+from .factors import DEAD, Marginalize, checked_log, same_batch
+
+
+@dataclass(frozen=True, eq=False)
+class CountingFactors:
+    """F factors log f(x_1, ..., x_d, y) = accept[y, s], where s is what an automaton makes of x_1, ..., x_d.
+
+    The automaton starts at s = 0 and goes from s to ``following[x, s]`` at each binary x; it has K states. Messages
+    cost O(d K), by sums over its paths from the front and from the back, where a table would have 2^(d+1) entries
+    (for a count: Tarlow et al., AISTATS 2010; for parity: Gallager's rule).
+
+    Raises: MetaoptError where the shapes do not fit, or ``accept`` is NaN, +inf or zero everywhere.
+
+    Args:
+        variables: (F, d + 1): x_1, ..., x_d and, last, y; all binary.
+        following: (2, K), int64.
+        accept: (B, 2, K, F), log f; -inf is probability zero.
+    """
+
+    variables: Tensor
+    following: Tensor
+    accept: Tensor
+
+    def __post_init__(self) -> None:
+        states = self.following.shape[-1]
+        if self.accept.ndim != 4 or self.accept.shape[1:] != (2, states, len(self.variables)):
+            raise MetaoptError(
+                f"{len(self.variables)} counting factors with {states} states need accept (B, 2, {states}, "
+                f"{len(self.variables)}), but got {tree.describe(self.accept)}."
+            )
+        object.__setattr__(self, "accept", checked_log(self.accept, "weight"))
+
+    @property
+    def batch(self) -> int:
+        return len(self.accept)
+
+    def shape(self) -> tuple[int, ...]:
+        return (2,) * self.variables.shape[1]
+
+    def messages(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> list[Tensor]:
+        *read, last = (_from_highest(cavity) for cavity in cavities)
+        accept, front = scale * self.accept, self._fronts(read, marginalize)
+        to_last = marginalize(accept + front[-1].unsqueeze(1), (2,))
+        back, messages = marginalize(accept + last.unsqueeze(2), (1,)), [to_last]
+        for cavity, before in zip(reversed(read), reversed(front[:-1]), strict=True):
+            after = back[:, self.following]  # (B, 2, K, F)
+            messages.append(marginalize(after + before.unsqueeze(1), (2,)))
+            back = marginalize(after + cavity.unsqueeze(2), (1,))
+        return messages[::-1]
+
+    def log_total(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> Tensor:
+        *read, last = (_from_highest(cavity) for cavity in cavities)
+        front = self._fronts(read, marginalize)[-1]
+        total = marginalize(scale * self.accept + front.unsqueeze(1) + last.unsqueeze(2), (1, 2))
+        return total + sum(cavity.amax(1) for cavity in cavities)
+
+    def expected(self, beliefs: Sequence[Tensor]) -> Tensor:
+        *read, last = beliefs
+        states = self.accept.shape[2]
+        probability = last.new_zeros(len(last), states, last.shape[-1])
+        probability[:, 0] = 1
+        for belief in read:
+            moved = belief.unsqueeze(2) * probability.unsqueeze(1)  # (B, 2, K, F)
+            zero = torch.zeros_like(probability)
+            probability = zero.index_add(1, self.following.flatten(), moved.flatten(1, 2))
+        return (self.accept * last.unsqueeze(2) * probability.unsqueeze(1)).sum((1, 2))
+
+    def tables(self) -> Tensor:
+        count = self.variables.shape[1]
+        if count > 20:
+            raise MetaoptError(f"A counting factor of {count} variables has 2^{count} entries; it stays as it is.")
+        states = torch.zeros((), dtype=torch.long, device=self.following.device)
+        for _ in range(count - 1):
+            states = torch.stack([self.following[x, states] for x in (0, 1)], dim=-1)
+        return torch.stack([self.accept[:, y, states] for y in (0, 1)], dim=count)
+
+    def key(self) -> Any:
+        return self.shape(), tuple(self.following.flatten().tolist())
+
+    @staticmethod
+    def joined(groups: Sequence[CountingFactors]) -> CountingFactors:
+        accept = same_batch([group.accept for group in groups])
+        variables = torch.cat([group.variables for group in groups])
+        return CountingFactors(variables, groups[0].following, torch.cat(accept, dim=-1))
+
+    def _fronts(self, read: Sequence[Tensor], marginalize: Marginalize) -> list[Tensor]:
+        """Before each of the read variables, and after the last: the weight of each state, (B, K, F)."""
+        states, count = self.accept.shape[2], self.variables.shape[0]
+        batch = read[0].shape[0] if read else len(self.accept)
+        front = self.accept.new_full((batch, states, count), DEAD)
+        front[:, 0] = 0
+        sources, dead = self._sources()
+        fronts = [front]
+        for cavity in read:
+            arriving = (front.unsqueeze(1) + cavity.unsqueeze(2)).flatten(1, 2)  # x, s
+            arriving = torch.where(dead, DEAD, arriving[:, sources])
+            front = marginalize(arriving, (2,)).clamp_min(DEAD)
+            fronts.append(front)
+        return fronts
+
+    def _sources(self) -> tuple[Tensor, Tensor]:
+        """For each state: which (x, s) lead to it, (K, most), and where there is none, (K, most, 1)."""
+        flat, states = self.following.flatten(), self.following.shape[1]
+        counts = torch.bincount(flat, minlength=states)
+        most = int(counts.max())
+        order = torch.argsort(flat, stable=True)
+        place = torch.arange(len(flat), device=flat.device) - (counts.cumsum(0) - counts)[flat[order]]
+        sources = torch.zeros(states, most, dtype=torch.long, device=flat.device)
+        dead = torch.ones(states, most, dtype=torch.bool, device=flat.device)
+        sources[flat[order], place], dead[flat[order], place] = order, False
+        return sources, dead.unsqueeze(-1)
+
+
+def _from_highest(cavity: Tensor) -> Tensor:
+    return (cavity - cavity.amax(1, keepdim=True)).clamp_min(DEAD)
+
+
+def parity(variables: Tensor, odd: bool = False, dtype: torch.dtype = torch.float64) -> CountingFactors:
+    """Factors (F, a) that allow only an even (or odd) number of ones, such as the checks of a linear code."""
+    allowed = torch.tensor([[0.0, DEAD], [DEAD, 0.0]], dtype=dtype)
+    return _factors(variables, [[0, 1], [1, 0]], allowed.flip(0) if odd else allowed)
+
+
+def logical_or(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
+    """child (F,) = OR of the parents (F, d)."""
+    return _with_child(parents, child, [[0, 1], [1, 1]], [[0, DEAD], [DEAD, 0]], dtype)
+
+
+def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
+    """child (F,) = AND of the parents (F, d)."""
+    return _with_child(parents, child, [[1, 1], [0, 1]], [[DEAD, 0], [0, DEAD]], dtype)
+
+
+def pool(choices: Tensor, indicator: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
+    """indicator (F,) = 1: exactly one of the choices (F, d) is 1; indicator = 0: none is."""
+    return _with_child(choices, indicator, [[0, 1, 2], [1, 2, 2]], [[0, DEAD, DEAD], [DEAD, 0, DEAD]], dtype)
+
+
+def cardinality(variables: Tensor, log_weights: Tensor) -> CountingFactors:
+    """log f = log_weights[number of ones], or log_weights[K] from K ones on, for factors (F, a) on binary variables.
+
+    ``log_weights`` is (K + 1,), or (B, K + 1, F) for weights of their own.
+    """
+    weights = log_weights[None, :, None] if log_weights.ndim == 1 else log_weights
+    weights = weights.expand(-1, -1, len(variables))
+    most = weights.shape[1] - 1
+    up = torch.arange(most + 1).add(1).clamp(max=most)
+    following = torch.stack([torch.arange(most + 1), up])
+    return CountingFactors(variables, following.to(variables.device), torch.stack([weights, weights[:, up]], dim=1))
+
+
+def _with_child(parents: Tensor, child: Tensor, following: Any, accept: Any, dtype: torch.dtype) -> CountingFactors:
+    if parents.ndim != 2 or child.shape != parents.shape[:1]:
+        raise MetaoptError(
+            f"Each factor has parents (F, d) and a child (F,), but got {tree.describe(parents)} and "
+            f"{tree.describe(child)}."
+        )
+    return _factors(torch.cat([parents, child[:, None]], dim=1), following, torch.tensor(accept, dtype=dtype))
+
+
+def _factors(variables: Tensor, following: Any, accept: Tensor) -> CountingFactors:
+    device = variables.device
+    weights = accept[None, :, :, None].expand(-1, -1, -1, len(variables))
+    return CountingFactors(variables, torch.tensor(following, device=device), weights.to(device))

@@ -1,0 +1,286 @@
+"""Discrete factor graphs: variables of any cardinality, factors of any arity, many graphs at a time."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError, tree
+from .factors import DEAD, Factors, TableFactors
+
+LARGEST = 2**27  # entries of one table
+
+
+@dataclass(frozen=True, eq=False)
+class FactorGraph:
+    """p(x) = exp(sum_v unary_v(x_v) + sum_f log f(x_f)) / Z over discrete variables x_1, ..., x_V.
+
+    States are flat: variable v in state s is number offset_v + s of N = sum of cardinalities. So are the states of the
+    edges: group by group of ``factors``, for each of its positions j, a block (c_j, F), S in all. One structure holds
+    B samples, which differ in potentials; graphs of different structure stand side by side in it (:meth:`union`).
+    What is computed at construction: ``variable`` (N,) of each state, ``edge_state`` (S,) the state of each edge state,
+    ``edge_factor`` (S,) its factor (numbered through the groups), ``factor_graph`` the graph of each factor.
+
+    Raises: MetaoptError where variables, cardinalities and shapes do not fit, or a potential is NaN, +inf or zero
+    everywhere.
+
+    Args:
+        cardinalities: (V,), int64.
+        unary: (B, N), log potentials of single variables; -inf is probability zero.
+        factors: groups of factors, such as :class:`TableFactors`.
+        graph: (V,), to which of the graphs each variable belongs; by default all to one.
+        constant: (B, graphs), added to log Z.
+    """
+
+    cardinalities: Tensor
+    unary: Tensor
+    factors: tuple[Factors, ...] = ()
+    graph: Tensor | None = None
+    constant: Tensor | None = None
+    variable: Tensor = field(init=False)
+    offset: Tensor = field(init=False)
+    edge_state: Tensor = field(init=False)
+    edge_factor: Tensor = field(init=False)
+    factor_graph: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        cards, device = self.cardinalities, self.cardinalities.device
+        if cards.ndim != 1 or cards.dtype != torch.long or bool((cards < 1).any()):
+            raise MetaoptError("Cardinalities are int64, (V,), and at least 1.")
+        total = int(cards.sum())
+        if self.unary.ndim != 2 or self.unary.shape[1] != total:
+            raise MetaoptError(
+                f"Variables with {total} states in all need unary (B, {total}), but got {tree.describe(self.unary)}."
+            )
+        given = {
+            "graph": torch.zeros_like(cards) if self.graph is None else self.graph,
+            "variable": torch.arange(len(cards), device=device).repeat_interleave(cards),
+            "offset": cards.cumsum(0) - cards,
+        }
+        graphs = int(given["graph"].max()) + 1 if len(cards) else 1
+        given["constant"] = self.unary.new_zeros(1, graphs) if self.constant is None else self.constant
+        self._set(given)
+        object.__setattr__(self, "unary", self._checked_unary())
+        for number, group in enumerate(self.factors):
+            self._check_group(number, group)
+        self._set(self._edges())
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _checked_unary(self) -> Tensor:
+        if not self.unary.is_floating_point() or bool((self.unary.isnan() | (self.unary == math.inf)).any()):
+            raise MetaoptError("Unary log potentials are real numbers, none of them NaN or +inf.")
+        highest = self.highest(self.unary)
+        if bool((highest == -math.inf).any()):
+            variable = int((highest == -math.inf).nonzero()[0, 1])
+            raise MetaoptError(f"Every state of variable {variable} has potential zero; one must be positive.")
+        return torch.maximum(self.unary, highest.detach()[:, self.variable] + DEAD)
+
+    def _check_group(self, number: int, group: Factors) -> None:
+        variables, shape = group.variables, group.shape()
+        if len({1, len(self.unary), group.batch, self.batch}) > 2:
+            raise MetaoptError(
+                f"Group {number} holds {group.batch} samples of its potentials, but the graph {self.batch}; "
+                "each has one for all, or one a sample."
+            )
+        if variables.numel() and not (int(variables.min()) >= 0 and int(variables.max()) < len(self.cardinalities)):
+            raise MetaoptError(
+                f"Factors of group {number} name variables up to {int(variables.max())}, but the graph has "
+                f"{len(self.cardinalities)}, numbered from 0."
+            )
+        wrong = self.cardinalities[variables] != torch.tensor(shape, device=variables.device)
+        if bool(wrong.any()):
+            factor, place = (int(i) for i in wrong.nonzero()[0])
+            variable = int(variables[factor, place])
+            raise MetaoptError(
+                f"Factor {factor} of group {number} has {shape[place]} states for variable {variable}, which has "
+                f"{int(self.cardinalities[variable])}."
+            )
+        ordered = variables.sort(1).values
+        if bool((twice := (ordered[:, 1:] == ordered[:, :-1]).any(1)).any()):
+            raise MetaoptError(f"Factor {int(twice.nonzero()[0, 0])} of group {number} names a variable twice.")
+
+    def _edges(self) -> dict[str, Tensor]:
+        states, factors, graphs, before = [], [], [], 0
+        empty = self.cardinalities.new_zeros(0)
+        for group in self.factors:
+            count, device = len(group.variables), self.cardinalities.device
+            for j, size in enumerate(group.shape()):
+                steps = torch.arange(size, device=device)[:, None]
+                states.append((self.offset[group.variables[:, j]] + steps).flatten())
+                factors.append((before + torch.arange(count, device=device)).expand(size, count).flatten())
+            graphs.append(self.graph[group.variables[:, 0]] if group.shape() else empty.new_zeros(count))  # type: ignore[index]
+            before += count
+        names = ("edge_state", "edge_factor", "factor_graph")
+        return {n: torch.cat(v) if v else empty for n, v in zip(names, (states, factors, graphs), strict=True)}
+
+    # What algorithms ask.
+
+    @property
+    def batch(self) -> int:
+        """B, the number of samples."""
+        return max([len(self.unary), *(group.batch for group in self.factors)])
+
+    def sums(self, states: Tensor, messages: Tensor) -> Tensor:
+        """(B, N) + the messages (B, S) that arrive at each state: (B, N)."""
+        return states.expand(len(messages), -1).index_add(1, self.edge_state, messages)
+
+    def blocks(self, flat: Tensor) -> list[list[Tensor]]:
+        """Edge states (B, S) as blocks (B, c_j, F), for each group a list; views."""
+        sizes = [size * len(group.variables) for group in self.factors for size in group.shape()]
+        parts = iter(torch.split(flat, sizes, dim=1))
+        return [
+            [next(parts).unflatten(1, (size, len(group.variables))) for size in group.shape()] for group in self.factors
+        ]
+
+    def flat(self, blocks: Sequence[Sequence[Tensor]], batch: int) -> Tensor:
+        """The inverse of :meth:`blocks`."""
+        parts = [block.expand(batch, -1, -1).flatten(1) for group in blocks for block in group]
+        return torch.cat(parts, dim=1) if parts else self.unary.new_zeros(batch, 0)
+
+    def highest(self, states: Tensor) -> Tensor:
+        """(B, N) to the largest value of each variable's states, (B, V)."""
+        start = states.new_full((len(states), len(self.cardinalities)), -math.inf)
+        return start.scatter_reduce(1, self.variable.expand(len(states), -1), states, "amax")
+
+    def log_sums(self, states: Tensor) -> Tensor:
+        """(B, N) to log sum exp over each variable's states, (B, V)."""
+        highest = self.highest(states.detach())
+        shifted = (states - highest[:, self.variable]).exp()
+        return highest + torch.zeros_like(highest).index_add(1, self.variable, shifted).log()
+
+    def decode(self, log_beliefs: Tensor) -> Tensor:
+        """The likeliest state of each variable, the first of equals: (B, N) to (B, V), int64."""
+        at_top = log_beliefs >= self.highest(log_beliefs)[:, self.variable]
+        total = len(self.variable)
+        number = torch.where(at_top, torch.arange(total, device=at_top.device), total)
+        start = number.new_full((len(number), len(self.cardinalities)), total)
+        first = start.scatter_reduce(1, self.variable.expand(len(number), -1), number, "amin")
+        return first - self.offset
+
+    def one_hot(self, states: Tensor) -> Tensor:
+        """States (B, V) of the variables as (B, N) zeros and ones."""
+        chosen = self.offset + states
+        zeros = self.unary.new_zeros(len(states), len(self.variable))
+        return zeros.scatter(1, chosen, 1.0)
+
+    def mean_log_potential(self, beliefs: Tensor) -> Tensor:
+        """(B, graphs): the mean of unary + log f under independent beliefs (B, N); linear in each variable's."""
+        by_factor = [g.expected(b) for g, b in zip(self.factors, self.blocks(beliefs[:, self.edge_state]), strict=True)]
+        batch = max(len(beliefs), self.batch)
+        by_variable = self.unary.new_zeros(batch, len(self.cardinalities))
+        by_variable = by_variable.index_add(1, self.variable, (self.unary * beliefs).expand(batch, -1))
+        return self.by_graph(by_variable, self.graph) + self.by_graph(self.joined(by_factor, batch), self.factor_graph)
+
+    def log_potential(self, states: Tensor) -> Tensor:
+        """(B, graphs): unary + sum of log f of the states (B, V); no higher than about ``DEAD`` if that is zero."""
+        return self.mean_log_potential(self.one_hot(states)) + self.constant
+
+    def joined(self, by_factor: Sequence[Tensor], batch: int) -> Tensor:
+        """Values (B, F) of each group as one (B, all factors)."""
+        parts = [values.expand(batch, -1) for values in by_factor]
+        return torch.cat(parts, dim=1) if parts else self.unary.new_zeros(batch, 0)
+
+    def by_graph(self, values: Tensor, graph: Tensor | None) -> Tensor:
+        """Sum values (B, n), of which each belongs to a graph, to (B, graphs)."""
+        return values.new_zeros(len(values), self.constant.shape[1]).index_add(1, graph, values)  # type: ignore
+
+    # What users make of it.
+
+    def observe(self, evidence: Mapping[int, int]) -> FactorGraph:
+        """The same graph where variables are known: ``{variable: state}``. Log Z becomes that of x and the evidence."""
+        mask = torch.zeros_like(self.unary[:1])
+        for variable, state in evidence.items():
+            if not 0 <= variable < len(self.cardinalities):
+                raise MetaoptError(f"Evidence names variable {variable}, but the graph has {len(self.cardinalities)}.")
+            size, at = int(self.cardinalities[variable]), int(self.offset[variable])
+            if not 0 <= state < size:
+                raise MetaoptError(f"Evidence puts variable {variable} in state {state}, but it has {size} states.")
+            mask[:, at : at + size] = DEAD
+            mask[:, at + state] = 0
+        return self.with_unary(self.unary + mask)
+
+    def with_unary(self, unary: Tensor) -> FactorGraph:
+        """The same structure and factors with other unary potentials (B, N), one row a sample."""
+        if unary.ndim != 2 or unary.shape[1] != self.unary.shape[1]:
+            raise MetaoptError(f"unary is (B, {self.unary.shape[1]}), but got {tree.describe(unary)}.")
+        new = copy.copy(self)  # not through the constructor: the structure is checked
+        object.__setattr__(new, "unary", unary)
+        object.__setattr__(new, "unary", new._checked_unary())
+        return new
+
+    @staticmethod
+    def from_factors(
+        cardinalities: Sequence[int], factors: Sequence[tuple[Sequence[int], Tensor]], constant: float = 0.0
+    ) -> FactorGraph:
+        """Of a list of (variables, log table of shape (c_1, ..., c_a)); tables of one variable are summed to ``unary``.
+
+        Raises: MetaoptError, also where a table would have more than 2^27 entries.
+        """
+        cards = torch.tensor(list(cardinalities), dtype=torch.long)
+        dtype = factors[0][1].dtype if factors else torch.float64
+        offset = (cards.cumsum(0) - cards).tolist()
+        unary, total = torch.zeros(1, int(cards.sum()), dtype=dtype), torch.full((1, 1), constant, dtype=dtype)
+        groups: dict[Any, list[tuple[tuple[int, ...], Tensor]]] = {}
+        for number, (scope, table) in enumerate(factors):
+            _check_table(number, tuple(scope), table, cardinalities)
+            if table.ndim == 0:
+                total = total + table
+            elif table.ndim == 1:
+                unary[0, offset[scope[0]] : offset[scope[0]] + len(table)] += table
+            else:
+                groups.setdefault(tuple(table.shape), []).append((tuple(scope), table))
+        tables = tuple(
+            TableFactors(torch.tensor([s for s, _ in g]), torch.stack([t for _, t in g], dim=-1)[None])
+            for g in groups.values()
+        )
+        return FactorGraph(cards, unary, tables, constant=total)
+
+    @staticmethod
+    def union(graphs: Sequence[FactorGraph]) -> FactorGraph:
+        """Graphs of any structure side by side, as one: nothing joins them, so whatever is computed is of each."""
+        if not graphs:
+            raise MetaoptError("A union needs at least one graph.")
+        if len({g.batch for g in graphs}) > 1:
+            raise MetaoptError("Graphs of a union need equally many samples.")
+        shifts = torch.tensor([0, *(len(g.cardinalities) for g in graphs[:-1])]).cumsum(0).tolist()
+        numbers = torch.tensor([0, *(g.constant.shape[1] for g in graphs[:-1])]).cumsum(0).tolist()  # type: ignore
+        batch = graphs[0].batch
+        parts: dict[Any, list[Factors]] = {}
+        for graph, shift in zip(graphs, shifts, strict=True):
+            for group in graph.factors:
+                moved = copy.copy(group)
+                object.__setattr__(moved, "variables", group.variables + shift)
+                parts.setdefault(moved.key(), []).append(moved)
+        return FactorGraph(
+            torch.cat([g.cardinalities for g in graphs]),
+            torch.cat([g.unary.expand(batch, -1) for g in graphs], dim=1),
+            tuple(type(group[0]).joined(group) for group in parts.values()),
+            torch.cat([g.graph + n for g, n in zip(graphs, numbers, strict=True)]),  # type: ignore[operator]
+            torch.cat([g.constant.expand(batch, -1) for g in graphs], dim=1),  # type: ignore[union-attr]
+        )
+
+
+def _check_table(number: int, scope: tuple[int, ...], table: Tensor, cardinalities: Sequence[int]) -> None:
+    count = len(cardinalities)
+    if any(not 0 <= v < count for v in scope) or len(set(scope)) < len(scope):
+        raise MetaoptError(
+            f"Factor {number} joins variables {scope}; they must differ and be among the {count}, numbered from 0."
+        )
+    expected = tuple(cardinalities[v] for v in scope)
+    if tuple(table.shape) != expected:
+        raise MetaoptError(
+            f"Factor {number} over variables {scope} needs a table {expected}, but got {tuple(table.shape)}."
+        )
+    if table.numel() > LARGEST:
+        raise MetaoptError(f"Factor {number} has {table.numel()} entries; at most {LARGEST} are taken.")
+    if not bool((table > -math.inf).any()) or bool(table.isnan().any()):
+        raise MetaoptError(f"The table of factor {number} over variables {scope} is zero everywhere, or NaN.")

@@ -1,0 +1,132 @@
+"""Factor graphs as plain lists, as graphs of PyTorch Geometric and as graphs of networkx."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+from .factor_graph import FactorGraph
+from .factors import DEAD
+
+
+class FactorList(NamedTuple):
+    """``cardinalities`` and, one by one, the ``scopes`` and ``log_tables`` (c_1, ..., c_a) of a graph's factors."""
+
+    cardinalities: list[int]
+    scopes: list[tuple[int, ...]]
+    log_tables: list[Tensor]
+
+
+def list_factors(graph: FactorGraph) -> FactorList:
+    """Every factor of a graph of one sample: the constant, then unary potentials that are not 1, then the groups.
+
+    Probability zero is -inf again. Raises: MetaoptError where there are more samples.
+    """
+    if graph.batch != 1:
+        raise MetaoptError(f"Only a graph of one sample is a list of factors, but this has {graph.batch}.")
+    scopes: list[tuple[int, ...]] = []
+    tables: list[Tensor] = []
+    if (constant := graph.constant.sum()) != 0:  # type: ignore[union-attr]
+        scopes.append(())
+        tables.append(constant)
+    for variable, potentials in enumerate(graph.unary[0].split(graph.cardinalities.tolist())):
+        if bool((potentials != 0).any()):
+            scopes.append((variable,))
+            tables.append(_with_zeros(potentials))
+    for group in graph.factors:
+        scopes += [tuple(scope) for scope in group.variables.tolist()]
+        tables += [_with_zeros(table) for table in group.tables()[0].unbind(-1)]
+    return FactorList(graph.cardinalities.tolist(), scopes, tables)
+
+
+def _with_zeros(table: Tensor) -> Tensor:
+    return torch.where(table <= table.max() + DEAD, -math.inf, table)
+
+
+def to_data(graph: FactorGraph) -> Any:
+    """As ``torch_geometric.data.Data``, which ``Batch`` can join: a bipartite graph, variables first, then factors.
+
+    ``cardinality`` (V + F,) is 0 for factors; ``edge_index`` (2, E) leads from variables to factors, each factor's
+    edges in the order of its table's axes; ``unary`` (N,); ``log_table``, all tables one after the other, row-major,
+    and ``table_size`` (F,) their lengths; ``constant`` (1,).
+    """
+    from torch_geometric.data import Data
+
+    cardinalities, scopes, tables = list_factors(graph)
+    joined = [(s, t) for s, t in zip(scopes, tables, strict=True) if len(s) > 1]
+    count = len(cardinalities)
+    edges = [[v, count + i] for i, (scope, _) in enumerate(joined) for v in scope]
+    empty = graph.unary.new_zeros(0)
+    return Data(
+        num_nodes=count + len(joined),
+        cardinality=torch.tensor(cardinalities + [0] * len(joined)),
+        edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T.contiguous(),
+        unary=graph.unary[0],
+        log_table=torch.cat([t.flatten() for _, t in joined]) if joined else empty,
+        table_size=torch.tensor([t.numel() for _, t in joined], dtype=torch.long),
+        constant=graph.constant.sum().reshape(1),  # type: ignore[union-attr]
+    )
+
+
+def from_data(data: Any) -> FactorGraph:
+    """The graph of a ``Data``, or the union of those of a ``Batch``, made by :func:`to_data`."""
+    is_variable = data.cardinality > 0
+    number = is_variable.cumsum(0) - 1
+    cards = data.cardinality[is_variable]
+    source, target = data.edge_index
+    starts = torch.unique_consecutive(target, return_counts=True)[1].tolist()
+    scopes = [tuple(s.tolist()) for s in number[source].split(starts)] if len(target) else []
+    sizes = cards.tolist()
+    tables = [
+        t.reshape([sizes[v] for v in scope])
+        for scope, t in zip(scopes, data.log_table.split(data.table_size.tolist()), strict=True)
+    ]
+    batch = getattr(data, "batch", None)
+    graph = FactorGraph.from_factors(sizes, [(s, t) for s, t in zip(scopes, tables, strict=True)])
+    owner = None if batch is None else batch[is_variable]
+    return FactorGraph(cards, data.unary[None], graph.factors, owner, data.constant[None])
+
+
+def to_networkx(graph: FactorGraph) -> Any:
+    """As a bipartite ``networkx.Graph``.
+
+    Variables are 0, 1, ... with their ``cardinality``, factors ``("factor", i)`` with ``variables``, in the order of
+    the axes, and ``log_potential``, a NumPy array.
+    """
+    import networkx
+
+    cardinalities, scopes, tables = list_factors(graph)
+    result = networkx.Graph()
+    for variable, size in enumerate(cardinalities):
+        result.add_node(variable, cardinality=size, bipartite=0)
+    for number, (scope, table) in enumerate(zip(scopes, tables, strict=True)):
+        node = ("factor", number)
+        result.add_node(node, variables=scope, log_potential=table.numpy(), bipartite=1)
+        result.add_edges_from((variable, node) for variable in scope)
+    return result
+
+
+def from_networkx(graph: Any) -> FactorGraph:
+    """The factor graph of a bipartite graph as :func:`to_networkx` makes it; variables may have any names.
+
+    Variables are numbered in the order of the nodes with a ``cardinality``.
+    """
+    variables = [node for node, given in graph.nodes(data=True) if "cardinality" in given]
+    if not variables:
+        raise MetaoptError("No node has a 'cardinality', which every variable of a factor graph needs.")
+    number = {node: i for i, node in enumerate(variables)}
+    factors: list[tuple[Sequence[int], Tensor]] = []
+    for node, given in graph.nodes(data=True):
+        if node in number:
+            continue
+        if missing := {"variables", "log_potential"} - set(given):
+            raise MetaoptError(f"Node {node!r} has no cardinality and no {' or '.join(sorted(missing))}.")
+        if unknown := [v for v in given["variables"] if v not in number]:
+            raise MetaoptError(f"Factor {node!r} joins {unknown[0]!r}, which is no variable.")
+        factors.append(([number[v] for v in given["variables"]], torch.as_tensor(given["log_potential"])))
+    return FactorGraph.from_factors([graph.nodes[v]["cardinality"] for v in variables], factors)
