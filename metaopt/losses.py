@@ -45,10 +45,20 @@ def log_energy(output: Any, problem: Any) -> Tensor:
     return problem.energy(output).log()
 
 
+def marginal_error(output: Any, target: Tensor) -> Tensor:
+    """The mean over variables and samples of sum_states |belief - marginal| / 2, the total variation distance.
+
+    ``output`` has ``log_marginals`` (B, N), of which the first n are those of ``target`` (B, n).
+    """
+    beliefs = output.log_marginals[:, : target.shape[1]].exp()
+    return (beliefs - target).abs().sum() / (2 * target.sum())
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "energy": energy,
     "log_energy": log_energy,
+    "marginal_error": marginal_error,
     "mse": mse,
     "negative_psnr": negative_psnr,
 }

@@ -6,6 +6,7 @@ from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
 from .coupled_ista import CoupledIsta, analytic_weights
 from .descent import Descent, DescentState
 from .gibbs import Gibbs
+from .graph_network import GraphNetwork
 from .map_estimation import MapEstimation
 from .mean_field import MeanField, coloring
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
@@ -22,6 +23,7 @@ __all__ = [
     "DescentState",
     "Fista",
     "Gibbs",
+    "GraphNetwork",
     "Ista",
     "MapEstimation",
     "MeanField",

@@ -52,14 +52,7 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         return Logits(logits)
 
     def readout(self, problem: FactorGraph, state: Logits) -> Beliefs:
-        q = state.logits.exp()
-        entropy = (
-            -(q * state.logits)
-            .new_zeros(len(q), len(problem.cardinalities))
-            .index_add(1, problem.variable, q * state.logits)
-        )
-        elbo = problem.mean_log_potential(q) + problem.by_graph(entropy, problem.graph) + problem.constant
-        return Beliefs(state.logits, elbo)
+        return Beliefs(state.logits, problem.elbo(state.logits))
 
     def residual(self, problem: FactorGraph, state: Logits) -> Tensor:
         """(B,): the most that an undamped parallel step changes any belief (a probability)."""

@@ -13,6 +13,7 @@ from .few_shot import (
     meta_sgd,
     prototypes,
 )
+from .inference import graph_network, learned_bp, mean_field_net, neural_enhanced_bp
 from .irim import irim
 from .learned_map import learned_map
 from .learned_optimizer import learned_optimizer
@@ -30,15 +31,19 @@ __all__ = [
     "alista",
     "few_shot_network",
     "first_order_maml",
+    "graph_network",
     "irim",
+    "learned_bp",
     "learned_map",
     "learned_optimizer",
     "lista",
     "lista_cp",
     "load",
     "maml",
+    "mean_field_net",
     "meta_lstm",
     "meta_sgd",
+    "neural_enhanced_bp",
     "na_alista",
     "prototypes",
     "proximal_net",

@@ -16,6 +16,7 @@ from ..core import MetaoptError, Unrolled
 from ..files import make_folder, replacing
 from .ablation import without_estimate, without_memory
 from .few_shot import first_order_maml, maml, meta_lstm, meta_sgd, prototypes
+from .inference import graph_network, learned_bp, mean_field_net, neural_enhanced_bp
 from .irim import irim
 from .learned_map import learned_map
 from .learned_optimizer import learned_optimizer
@@ -33,6 +34,10 @@ KINDS = {
     "meta_sgd": meta_sgd,
     "meta_lstm": meta_lstm,
     "prototypes": prototypes,
+    "mean_field_net": mean_field_net,
+    "learned_bp": learned_bp,
+    "neural_enhanced_bp": neural_enhanced_bp,
+    "graph_network": graph_network,
     "without_estimate": without_estimate,
     "without_memory": without_memory,
 }

@@ -8,6 +8,7 @@ from .factors import TableFactors, log_max, log_sum
 from .field_of_experts import FieldOfExperts, dct_filters
 from .first_order import FirstOrder
 from .inverse import InverseProblem
+from .join_graph import ClusterFactors, join_graph, log_partition
 from .likelihood import Gaussian, Likelihood, Poisson
 from .objective import FunctionObjective, Objective
 from .prior import Prior, Sparsity
@@ -17,6 +18,7 @@ from .trainings import Trainings
 from .wavelet import Wavelet
 
 __all__ = [
+    "ClusterFactors",
     "CountingFactors",
     "Episode",
     "FactorGraph",
@@ -38,7 +40,9 @@ __all__ = [
     "cardinality",
     "dct_filters",
     "graph_formats",
+    "join_graph",
     "log_max",
+    "log_partition",
     "log_sum",
     "logical_and",
     "logical_or",

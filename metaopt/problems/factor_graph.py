@@ -25,7 +25,8 @@ class FactorGraph:
     edges: group by group of ``factors``, for each of its positions j, a block (c_j, F), S in all. One structure holds
     B samples, which differ in potentials; graphs of different structure stand side by side in it (:meth:`union`).
     What is computed at construction: ``variable`` (N,) of each state, ``edge_state`` (S,) the state of each edge state,
-    ``edge_factor`` (S,) its factor (numbered through the groups), ``factor_graph`` the graph of each factor.
+    ``edge`` and ``edge_factor`` (S,) its edge and its factor (numbered through the groups), ``factor_graph`` the graph
+    of each factor.
 
     Raises: MetaoptError where variables, cardinalities and shapes do not fit, or a potential is NaN, +inf or zero
     everywhere.
@@ -46,6 +47,7 @@ class FactorGraph:
     variable: Tensor = field(init=False)
     offset: Tensor = field(init=False)
     edge_state: Tensor = field(init=False)
+    edge: Tensor = field(init=False)
     edge_factor: Tensor = field(init=False)
     factor_graph: Tensor = field(init=False)
 
@@ -109,18 +111,21 @@ class FactorGraph:
             raise MetaoptError(f"Factor {int(twice.nonzero()[0, 0])} of group {number} names a variable twice.")
 
     def _edges(self) -> dict[str, Tensor]:
-        states, factors, graphs, before = [], [], [], 0
-        empty = self.cardinalities.new_zeros(0)
+        states, edges, factors, graphs, factor, edge = [], [], [], [], 0, 0
+        device = self.cardinalities.device
         for group in self.factors:
-            count, device = len(group.variables), self.cardinalities.device
+            numbers = torch.arange(len(group.variables), device=device)
             for j, size in enumerate(group.shape()):
                 steps = torch.arange(size, device=device)[:, None]
                 states.append((self.offset[group.variables[:, j]] + steps).flatten())
-                factors.append((before + torch.arange(count, device=device)).expand(size, count).flatten())
-            graphs.append(self.graph[group.variables[:, 0]] if group.shape() else empty.new_zeros(count))  # type: ignore[index]
-            before += count
-        names = ("edge_state", "edge_factor", "factor_graph")
-        return {n: torch.cat(v) if v else empty for n, v in zip(names, (states, factors, graphs), strict=True)}
+                edges.append((edge + numbers).expand(size, -1).flatten())
+                factors.append((factor + numbers).expand(size, -1).flatten())
+                edge += len(numbers)
+            graphs.append(self.graph[group.variables[:, 0]] if group.shape() else torch.zeros_like(numbers))  # type: ignore[index]
+            factor += len(numbers)
+        names, empty = ("edge_state", "edge", "edge_factor", "factor_graph"), self.cardinalities.new_zeros(0)
+        found = zip(names, (states, edges, factors, graphs), strict=True)
+        return {name: torch.cat(values) if values else empty for name, values in found}
 
     # What algorithms ask.
 
@@ -129,12 +134,17 @@ class FactorGraph:
         """B, the number of samples."""
         return max([len(self.unary), *(group.batch for group in self.factors)])
 
+    def edge_sums(self, values: Tensor) -> Tensor:
+        """Values (B, S, ...) summed over the states of each edge, (B, E, ...)."""
+        count = sum(group.variables.numel() for group in self.factors)
+        return values.new_zeros(len(values), count, *values.shape[2:]).index_add(1, self.edge, values)
+
     def sums(self, states: Tensor, messages: Tensor) -> Tensor:
         """(B, N) + the messages (B, S) that arrive at each state: (B, N)."""
         return states.expand(len(messages), -1).index_add(1, self.edge_state, messages)
 
     def blocks(self, flat: Tensor) -> list[list[Tensor]]:
-        """Edge states (B, S) as blocks (B, c_j, F), for each group a list; views."""
+        """Edge states (B, S, ...) as blocks (B, c_j, F, ...), for each group a list; views."""
         sizes = [size * len(group.variables) for group in self.factors for size in group.shape()]
         parts = iter(torch.split(flat, sizes, dim=1))
         return [
@@ -179,6 +189,13 @@ class FactorGraph:
         by_variable = self.unary.new_zeros(batch, len(self.cardinalities))
         by_variable = by_variable.index_add(1, self.variable, (self.unary * beliefs).expand(batch, -1))
         return self.by_graph(by_variable, self.graph) + self.by_graph(self.joined(by_factor, batch), self.factor_graph)
+
+    def elbo(self, log_beliefs: Tensor) -> Tensor:
+        """(B, graphs): E_q[unary + sum of log f] + H(q) of independent beliefs log q (B, N), a bound of log Z."""
+        beliefs = log_beliefs.exp()
+        start = beliefs.new_zeros(len(beliefs), len(self.cardinalities))
+        entropy = start.index_add(1, self.variable, -beliefs * log_beliefs)
+        return self.mean_log_potential(beliefs) + self.by_graph(entropy, self.graph) + self.constant
 
     def log_potential(self, states: Tensor) -> Tensor:
         """(B, graphs): unary + sum of log f of the states (B, V); no higher than about ``DEAD`` if that is zero."""

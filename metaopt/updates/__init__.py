@@ -5,6 +5,7 @@ from .adam import Adam, AdamW
 from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
 from .learned import CoordinatewiseLstm, LearnedAdam, Perceptron, Recurrent, log_and_sign
+from .messages import GraphCorrection, LearnedDamping
 from .meta_lstm import MetaLstm
 from .meta_sgd import MetaSgd
 from .momentum import Momentum, Nesterov
@@ -21,8 +22,10 @@ __all__ = [
     "Coupling",
     "EachPart",
     "GradientReader",
+    "GraphCorrection",
     "GruCell",
     "LearnedAdam",
+    "LearnedDamping",
     "MetaLstm",
     "MetaSgd",
     "Momentum",

@@ -1,0 +1,81 @@
+"""A graph network for inference that knows the model, but no classical scheme."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..core import Algorithm, slot
+from ..problems.factor_graph import FactorGraph
+from .belief_propagation import Beliefs
+
+
+class Features(NamedTuple):
+    """``memory``: of every state of every variable, (B, N, hidden)."""
+
+    memory: Tensor
+
+
+class EntryMessages(nn.Module):
+    """What the entries of a table say to the states: a network for every entry, the mean over the entries of a state.
+
+    An entry x_f sees log f(x_f) and the features of its states, u = relu(W [log f] + sum_j V h_j(x_j)); state x_j of
+    variable j hears the mean of u over the entries that have it.
+    """
+
+    def __init__(self, hidden: int):
+        super().__init__()
+        self.of_table, self.of_state = nn.Linear(2, hidden), nn.Linear(hidden, hidden, bias=False)
+
+    def forward(self, log_table: Tensor, blocks: list[Tensor]) -> list[Tensor]:
+        """``log_table`` (B, c_1, ..., c_a, F), ``blocks`` (B, c_j, F, hidden); to each block one of the same shape."""
+        numbers = torch.stack([log_table.clamp_min(-20) / 5, log_table.clamp_max(5).exp()], dim=-1)
+        entries, count = self.of_table(numbers), len(blocks)
+        for j, block in enumerate(blocks):
+            ones = [1] * count
+            ones[j] = block.shape[1]
+            entries = entries + self.of_state(block).reshape(len(block), *ones, *block.shape[2:])
+        entries = torch.relu(entries)
+        axes = range(1, count + 1)
+        return [entries.mean([a for a in axes if a != j]) if count > 1 else entries for j in axes]
+
+
+class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
+    """h <- tanh(U [h, sum of what the factors say, unary]) for every state of every variable; softmax of a linear map.
+
+    A recurrent graph network on the factor graph (after Yoon et al., arXiv:1803.07710, for tables of any shape): no
+    belief propagation in it. ``log_z`` is the ELBO of its beliefs. Relabelling variables, factors or states relabels
+    the result.
+
+    Slots: ``entries``, ``move`` and ``decide`` (modules).
+    """
+
+    def __init__(self, hidden: int = 32):
+        super().__init__()
+        self.hidden = hidden
+        self.entries, self.move = slot(EntryMessages(hidden)), slot(nn.Linear(2 * hidden + 2, hidden))
+        self.decide = slot(nn.Linear(hidden, 1))
+
+    def init(self, problem: FactorGraph) -> Features:
+        return Features(problem.unary.new_zeros(problem.batch, len(problem.variable), self.hidden))
+
+    def step(self, problem: FactorGraph, state: Features, k: int) -> Features:
+        hidden, batch = state.memory, problem.batch
+        parts: list[Tensor] = []
+        at = hidden[:, problem.edge_state]
+        for group, blocks in zip(problem.factors, problem.blocks(at), strict=True):
+            said = self.entries(k)(group.tables(), blocks)
+            parts += [block.expand(batch, -1, -1, -1).flatten(1, 2) for block in said]
+        heard = torch.zeros_like(hidden)
+        if parts:
+            heard = heard.index_add(1, problem.edge_state, torch.cat(parts, dim=1))
+        unary = problem.unary - problem.highest(problem.unary)[:, problem.variable]
+        numbers = torch.stack([unary.clamp_min(-20) / 5, unary.exp()], dim=-1).expand(batch, -1, -1)
+        return Features(torch.tanh(self.move(k)(torch.cat([hidden, heard, numbers], dim=-1))))
+
+    def readout(self, problem: FactorGraph, state: Features) -> Beliefs:
+        logits = self.decide(-1)(state.memory)[..., 0]
+        logits = logits - problem.log_sums(logits)[:, problem.variable]
+        return Beliefs(logits, problem.elbo(logits))

@@ -1,0 +1,43 @@
+"""Learned inference: classical schemes on factor graphs with open slots, and a graph network beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..algorithms import BeliefPropagation, GraphNetwork, MeanField
+from ..core import Unrolled, per_step, shared, unroll
+from ..core.gradients import Backprop, GradientStrategy
+from ..problems import FactorGraph
+from ..updates import GraphCorrection, LearnedDamping
+
+Inference = Unrolled[FactorGraph, Any, Any]
+BACKPROP = Backprop()
+
+
+def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> Inference:
+    """Mean field in parallel, with a learned damping and temperature for every step: a mean-field network.
+
+    The network of Selvan et al., arXiv:1811.08674, for any factor graph.
+    """
+    algorithm = MeanField(per_step(steps, 0.5, interval=(0.0, 1.0)), per_step(steps, 1.0, positive=True))
+    return unroll(algorithm, steps, gradient)
+
+
+def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+    """Belief propagation with :class:`LearnedDamping`, and one learned weight and temperature for all factors.
+
+    Starts as belief propagation with damping 0.5, and serves any number of steps.
+    """
+    opened = {"weight": shared(1.0, positive=True), "temperature": shared(1.0, positive=True)}
+    return unroll(BeliefPropagation(0.5, correction=LearnedDamping(hidden), **opened), steps, gradient)
+
+
+def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+    """Belief propagation whose messages a graph network corrects in every step (arXiv:2003.01998)."""
+    damping = shared(0.5, interval=(0.0, 1.0))
+    return unroll(BeliefPropagation(damping, correction=GraphCorrection(hidden)), steps, gradient)
+
+
+def graph_network(steps: int = 10, hidden: int = 32, gradient: GradientStrategy = BACKPROP) -> Inference:
+    """A graph network that reads the factors and never sees belief propagation (:class:`GraphNetwork`)."""
+    return unroll(GraphNetwork(hidden), steps, gradient)

@@ -1,0 +1,22 @@
+"""Exact marginals of a batch of models of one structure."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..algorithms.elimination import junction_tree
+from ..problems import FactorGraph
+from ..problems.join_graph import log_partition
+
+
+def exact_marginals(graph: FactorGraph) -> tuple[Tensor, Tensor]:
+    """Marginals (B, N) and log Z (B, graphs) in float64, returned in the precision of the graph."""
+    tree = junction_tree(graph.cardinalities.tolist(), [s for g in graph.factors for s in g.variables.tolist()])
+    order = sorted(range(len(tree.position)), key=lambda v: tree.position[v])
+    with torch.enable_grad():
+        unary = graph.unary.detach().double().requires_grad_()
+        exact = graph.with_unary(unary)
+        log_z = log_partition(exact, order)
+        (marginals,) = torch.autograd.grad(log_z.sum(), unary)
+    return marginals.to(graph.unary), log_z.detach().to(graph.unary)

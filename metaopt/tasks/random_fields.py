@@ -1,0 +1,135 @@
+"""Random discrete models on many structures, with their exact marginals: what learned inference learns from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+from ..problems import FactorGraph, TableFactors
+from .exact_marginals import exact_marginals
+
+Edges = list[tuple[int, int]]
+Draw = Callable[[torch.Generator, int, int], FactorGraph]
+
+
+def _nx(name: str) -> Any:
+    import networkx
+
+    return getattr(networkx, name)
+
+
+def _number(generator: torch.Generator) -> int:
+    return int(torch.randint(2**31 - 1, (), generator=generator))
+
+
+STRUCTURES: dict[str, Callable[[int, torch.Generator], Any]] = {
+    "grid": lambda n, g: _nx("grid_2d_graph")(side := max(2, round(math.sqrt(n))), max(2, round(n / side))),
+    "path": lambda n, g: _nx("path_graph")(n),
+    "cycle": lambda n, g: _nx("cycle_graph")(n),
+    "star": lambda n, g: _nx("star_graph")(n - 1),
+    "binary tree": lambda n, g: _nx("full_rary_tree")(2, n),
+    "ladder": lambda n, g: _nx("ladder_graph")(n // 2),
+    "circular ladder": lambda n, g: _nx("circular_ladder_graph")(max(3, n // 2)),
+    "barbell": lambda n, g: _nx("barbell_graph")(max(3, n // 2), 0),
+    "lollipop": lambda n, g: _nx("lollipop_graph")(max(3, n // 2), n - max(3, n // 2)),
+    "wheel": lambda n, g: _nx("wheel_graph")(n),
+    "bipartite": lambda n, g: _nx("complete_bipartite_graph")(n // 2, n - n // 2),
+    "tripartite": lambda n, g: _nx("complete_multipartite_graph")(n // 3, n // 3, n - 2 * (n // 3)),
+    "complete": lambda n, g: _nx("complete_graph")(n),
+    "regular": lambda n, g: _nx("random_regular_graph")(3, n + n % 2, seed=_number(g)),
+    "random": lambda n, g: _nx("gnp_random_graph")(n, 3 / n, seed=_number(g)),
+    "small world": lambda n, g: _nx("watts_strogatz_graph")(n, 4, 0.3, seed=_number(g)),
+}
+
+
+def structure(name: str, variables: int, generator: torch.Generator) -> Tensor:
+    """The edges (E, 2) of a structure by its name, of about that many variables.
+
+    "grid" and the other graphs of Yoon et al., arXiv:1803.07710 (star, path, cycle, ladder, ...), and random ones.
+    """
+    if name not in STRUCTURES:
+        raise MetaoptError(f"There is no structure {name!r}; there are {', '.join(STRUCTURES)}.")
+    graph = STRUCTURES[name](variables, generator)
+    number = {node: i for i, node in enumerate(graph.nodes)}
+    edges = [(number[a], number[b]) for a, b in graph.edges]
+    return torch.tensor(edges, dtype=torch.long).reshape(-1, 2)
+
+
+def ising(edges: Tensor, fields: Tensor, couplings: Tensor) -> FactorGraph:
+    """p(x) ~ exp(sum_v fields_v s_v + sum_e couplings_e s_a s_b) with spins s = -1, 1 for states 0, 1.
+
+    ``fields`` (B, V), ``couplings`` (B, E).
+    """
+    spins = torch.tensor([-1.0, 1.0], dtype=fields.dtype)
+    unary = (fields[:, :, None] * spins).flatten(1)
+    table = couplings[:, None, None, :] * (spins[:, None] * spins)[None, :, :, None]
+    return FactorGraph(torch.full((fields.shape[1],), 2), unary, (TableFactors(edges, table),))
+
+
+@dataclass(frozen=True)
+class RandomFields:
+    """Ising models, spin glasses and random tables on random structures, with exact marginals.
+
+    A batch has one structure, drawn from ``structures``, and ``batch`` samples of potentials. Each sample draws the
+    size of its couplings uniformly on a logarithmic scale from ``couplings``, and that of its fields from ``fields``;
+    given these, they are normal. ``states`` above 2 gives variables of 2 to ``states`` states and tables of independent
+    normal entries in the place of couplings.
+
+    ``sample`` gives a factor graph and its marginals (B, N).
+
+    Args:
+        variables: (fewest, most).
+    """
+
+    structures: Sequence[str] = tuple(STRUCTURES)
+    variables: tuple[int, int] = (9, 16)
+    couplings: tuple[float, float] = (0.3, 3.0)
+    fields: tuple[float, float] = (0.1, 1.0)
+    states: int = 2
+    batch: int = 32
+    dtype: torch.dtype = torch.float32
+
+    def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
+        graph = self.draw(torch.Generator().manual_seed(seed))
+        marginals, _ = exact_marginals(graph)
+        return graph, marginals
+
+    def draw(self, generator: torch.Generator) -> FactorGraph:
+        """The graph of a sample, without its marginals."""
+        names = list(self.structures)
+        name = names[int(torch.randint(len(names), (), generator=generator))]
+        low, high = self.variables
+        count = int(torch.randint(low, high + 1, (), generator=generator))
+        edges = structure(name, count, generator)
+        count = max(count, int(edges.max()) + 1) if len(edges) else count
+        strong, weak = (self._sizes(bounds, generator) for bounds in (self.couplings, self.fields))
+        if self.states == 2:
+            fields = weak * torch.randn(self.batch, count, generator=generator)
+            return ising(edges, fields.to(self.dtype), (strong * self._normal(generator, len(edges))).to(self.dtype))
+        return self._tables(edges, count, strong, weak, generator)
+
+    def _tables(
+        self, edges: Tensor, count: int, strong: Tensor, weak: Tensor, generator: torch.Generator
+    ) -> FactorGraph:
+        cards = torch.randint(2, self.states + 1, (count,), generator=generator)
+        unary = (weak * self._normal(generator, int(cards.sum()))).to(self.dtype)
+        shapes = cards[edges]
+        groups = []
+        for shape in shapes.unique(dim=0).tolist():
+            chosen = edges[(shapes == torch.tensor(shape)).all(1)]
+            table = strong[:, :, None, None] * torch.randn(self.batch, *shape, len(chosen), generator=generator)
+            groups.append(TableFactors(chosen, table.to(self.dtype)))
+        return FactorGraph(cards, unary, tuple(groups))
+
+    def _normal(self, generator: torch.Generator, count: int) -> Tensor:
+        return torch.randn(self.batch, count, generator=generator)
+
+    def _sizes(self, bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
+        low, high = (math.log(bound) for bound in bounds)
+        return (low + (high - low) * torch.rand(self.batch, 1, generator=generator)).exp()

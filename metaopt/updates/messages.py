@@ -1,0 +1,90 @@
+"""Learned corrections of messages: what a ``correction`` slot of belief propagation may hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..problems.factor_graph import FactorGraph
+
+
+class LearnedDamping(nn.Module):
+    """Moves each message by its own learned share of what belief propagation proposes.
+
+    corrected = proposed - d change with change = proposed - message and, for every edge, d = tanh(network(log of the
+    size of change, log of the size of the change before, their cosine)). Where nothing changes nothing is corrected:
+    its fixed points are those of belief propagation, and all that is learned is how to get there. That is the damping
+    operator of Kuck et al., arXiv:2007.00295, with a memory. Untrained, d = 0.
+
+    The memory is the change before, (B, S).
+    """
+
+    def __init__(self, hidden: int = 16):
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(3, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.read = _zero(nn.Linear(hidden, 1))
+
+    def init(self, problem: FactorGraph, messages: Tensor) -> Tensor:
+        return torch.zeros_like(messages)
+
+    def forward(
+        self, proposed: Tensor, messages: Tensor, memory: Tensor, problem: FactorGraph, k: int
+    ) -> tuple[Tensor, Tensor]:
+        change = proposed - messages
+        products = torch.stack([change.square(), memory.square(), change * memory], dim=-1)
+        now, before, both = (problem.edge_sums(products) + 1e-12).unbind(-1)
+        features = torch.stack([now.log() / 8, before.log() / 8, both / (now * before).sqrt()], dim=-1)
+        damping = torch.tanh(self.read(self.network(features)))[..., 0]
+        step = (1 - damping[:, problem.edge]) * change
+        return messages + step, step
+
+
+class GraphCorrection(nn.Module):
+    """A graph network that corrects the messages in every step: neural-enhanced belief propagation.
+
+    Every edge state keeps ``hidden`` features. In a step it sees the proposed and the old message, its variable's
+    belief, and the mean features of its edge, its variable's state and its factor; from these come new features and
+    what is added to the proposed message. All means are over sets, so that names and orders of variables, factors and
+    states do not matter. Satorras and Welling, arXiv:2003.01998. Untrained, nothing is added.
+
+    The memory is the features, (B, S, hidden).
+    """
+
+    def __init__(self, hidden: int = 16):
+        super().__init__()
+        self.hidden = hidden
+        self.see = nn.Linear(5 + 4 * hidden, 2 * hidden)
+        self.keep, self.add = nn.Linear(2 * hidden, hidden), _zero(nn.Linear(2 * hidden, 1))
+
+    def init(self, problem: FactorGraph, messages: Tensor) -> Tensor:
+        return messages.new_zeros(*messages.shape, self.hidden)
+
+    def forward(
+        self, proposed: Tensor, messages: Tensor, memory: Tensor, problem: FactorGraph, k: int
+    ) -> tuple[Tensor, Tensor]:
+        totals = problem.sums(problem.unary, proposed)
+        belief = (totals - problem.log_sums(totals)[:, problem.variable])[:, problem.edge_state]
+        numbers = [proposed.clamp_min(-20) / 5, proposed.exp(), messages.clamp_min(-20) / 5, messages.exp(), belief.exp()]
+        counts = (len(problem.variable), len(problem.edge), len(problem.factor_graph))
+        places = (problem.edge_state, problem.edge, problem.edge_factor)
+        pooled = [_mean(memory, place, count) for place, count in zip(places, counts, strict=True)]
+        seen = torch.relu(self.see(torch.cat([torch.stack(numbers, dim=-1), memory, *pooled], dim=-1)))
+        corrected = proposed + self.add(seen)[..., 0]
+        top = corrected.new_full((len(corrected), len(problem.edge)), -torch.inf)
+        top = top.scatter_reduce(1, problem.edge.expand(len(corrected), -1), corrected, "amax")
+        return corrected - top[:, problem.edge], torch.tanh(self.keep(seen))
+
+
+def _mean(values: Tensor, place: Tensor, count: int) -> Tensor:
+    """Of values (B, S, H): at every edge state the mean over those with the same ``place``."""
+    ones = torch.bincount(place, minlength=count).clamp_min(1).to(values)
+    total = values.new_zeros(len(values), count, values.shape[-1]).index_add(1, place, values)
+    return (total / ones[:, None])[:, place]
+
+
+def _zero(linear: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
