@@ -353,6 +353,19 @@ PRIORS = [
     ),
 ]
 
+
+def as_if_trained(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Its last layer, which is zero at first, has random weights too."""
+
+    def other() -> nn.Module:
+        module = build()
+        for parameter in module.parameters():
+            nn.init.normal_(parameter, std=0.2)
+        return module
+
+    return other
+
+
 INFERENCE = [
     Case(
         "belief propagation",
@@ -387,6 +400,30 @@ INFERENCE = [
         {"damping": mo.per_step(4), "temperature": positive(4)},
         steps=4,
         fixed_point=60,
+    ),
+    Case(
+        "belief propagation, learned damping",
+        lambda: mo.BeliefPropagation(correction=seeded(as_if_trained(mo.updates.LearnedDamping))),
+        lambda seed: loopy(seed, batch=3),
+        {"damping": mo.shared(), "correction": mo.per_step(4)},
+        steps=4,
+        memory=lambda state: state.memory,
+    ),
+    Case(
+        "belief propagation, neural-enhanced",
+        lambda: mo.BeliefPropagation(correction=seeded(as_if_trained(lambda: mo.updates.GraphCorrection(4)))),
+        lambda seed: loopy(seed, batch=3),
+        {"damping": mo.shared(), "correction": mo.shared()},
+        steps=4,
+        memory=lambda state: state.memory,
+    ),
+    Case(
+        "graph network on a factor graph",
+        lambda: seeded(lambda: mo.GraphNetwork(4)),
+        lambda seed: loopy(seed, batch=3),
+        {"entries": mo.per_step(4), "move": mo.shared(), "decide": mo.shared()},
+        steps=4,
+        memory=lambda state: state.memory,
     ),
 ]
 

@@ -97,7 +97,7 @@ def join_graph(graph: FactorGraph, order: Sequence[int], limit: int = 1024) -> F
     sets = [(below, above) for above, cluster in enumerate(clusters) for below in cluster.below]
     number = {pair: len(cards) + i for i, pair in enumerate(sets)}
     spans = {pair: clusters[pair[0]].variables[1:] for pair in sets}
-    above_of = {below: above for below, above in sets}
+    above_of = dict(sets)
     groups: dict[Any, list[tuple[list[int], Tensor]]] = {}
     for i, cluster in enumerate(clusters):
         joints = [(below, i) for below in cluster.below] + ([(i, above_of[i])] if i in above_of else [])
@@ -170,9 +170,9 @@ def _table(graph: FactorGraph, cluster: _Cluster, cards: list[int]) -> Tensor:
 
 
 def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
-    """log Z exactly, (B, graphs), by eliminating the variables in that order; its gradient in ``unary`` is the marginals.
+    """log Z exactly, (B, graphs), by eliminating the variables in that order.
 
-    Memory is that of the largest clique of the order.
+    Its gradient in ``unary`` is the marginals. Memory is that of the largest clique of the order.
     """
     cards = graph.cardinalities.tolist()
     unary = graph.unary.split(cards, dim=1)

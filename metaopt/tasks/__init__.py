@@ -24,6 +24,7 @@ from .optimizees import (
     Rosenbrock,
     UniformQuadratics,
 )
+from .random_fields import RandomFields, ising, structure
 from .sparse import SparseCodes, gaussian_dictionary
 from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
@@ -42,6 +43,7 @@ __all__ = [
     "NetworkTrainings",
     "Patches",
     "Quadratics",
+    "RandomFields",
     "RandomProjections",
     "RobustRegression",
     "Rosenbrock",
@@ -55,8 +57,10 @@ __all__ = [
     "conv_net",
     "gaussian_dictionary",
     "held_out",
+    "ising",
     "mlp",
     "pool",
     "shrinking",
     "smooth_phase",
+    "structure",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -66,7 +64,13 @@ class GraphCorrection(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         totals = problem.sums(problem.unary, proposed)
         belief = (totals - problem.log_sums(totals)[:, problem.variable])[:, problem.edge_state]
-        numbers = [proposed.clamp_min(-20) / 5, proposed.exp(), messages.clamp_min(-20) / 5, messages.exp(), belief.exp()]
+        numbers = [
+            proposed.clamp_min(-20) / 5,
+            proposed.exp(),
+            messages.clamp_min(-20) / 5,
+            messages.exp(),
+            belief.exp(),
+        ]
         counts = (len(problem.variable), len(problem.edge), len(problem.factor_graph))
         places = (problem.edge_state, problem.edge, problem.edge_factor)
         pooled = [_mean(memory, place, count) for place, count in zip(places, counts, strict=True)]

@@ -1,0 +1,78 @@
+"""Random fields: their structures, their potentials, and their marginals against enumeration."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import metaopt as mo
+from metaopt.problems import graph_formats
+from metaopt.tasks import RandomFields, structure
+from metaopt.tasks.random_fields import STRUCTURES
+
+from ..factor_graphs import joint, log_z, loopy, marginals
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("variables", [6, 9])
+def test_a_structure_is_a_simple_graph_of_about_that_size(name: str, variables: int) -> None:
+    edges = structure(name, variables, torch.Generator().manual_seed(0))
+    assert bool((edges[:, 0] != edges[:, 1]).all())
+    assert len({frozenset(pair) for pair in edges.tolist()}) == len(edges)
+    assert abs(int(edges.max()) + 1 - variables) <= 3
+
+
+def test_there_are_grids_and_fifteen_other_structures() -> None:
+    assert len(STRUCTURES) == 16
+
+
+@pytest.mark.parametrize("states", [2, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_marginals_are_exact(states: int, seed: int) -> None:
+    task = RandomFields(variables=(5, 6), states=states, batch=3, dtype=torch.float64)
+    graph, got = task.sample(seed)
+    for i in range(3):
+        one = mo.FactorGraph(
+            graph.cardinalities,
+            graph.unary[i : i + 1],
+            tuple(mo.TableFactors(g.variables, g.log_table[i : i + 1]) for g in graph.factors),
+        )
+        cards, scopes, tables = graph_formats.list_factors(one)
+        expected = marginals(joint(cards, list(zip(scopes, tables, strict=True))))
+        torch.testing.assert_close(got[i : i + 1], expected, rtol=0, atol=1e-10)
+
+
+def test_a_sample_is_its_seed() -> None:
+    task = RandomFields(variables=(5, 6), batch=2)
+    (a, x), (b, y) = task.sample(3), task.sample(3)
+    assert torch.equal(x, y)
+    assert torch.equal(a.unary, b.unary)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("limit", [1, 8, 10_000])
+def test_a_join_graph_is_its_graph_and_exact_with_whole_buckets(seed: int, limit: int) -> None:
+    graph = loopy(seed, batch=2)
+    order = [6, 5, 0, 2, 3, 1, 4]
+    joined = mo.join_graph(graph, order, limit)
+    final = mo.unroll(mo.BeliefPropagation(0.3), 100, keep="last")(joined).final
+    for i in range(2):
+        one = mo.FactorGraph(
+            graph.cardinalities,
+            graph.unary[i : i + 1],
+            tuple(mo.TableFactors(g.variables, g.log_table[i : i + 1]) for g in graph.factors),
+        )
+        cards, scopes, tables = graph_formats.list_factors(one)
+        table = joint(cards, list(zip(scopes, tables, strict=True)))
+        exact = limit == 10_000
+        close = {"rtol": 0, "atol": 1e-10 if exact else 0.1}
+        torch.testing.assert_close(final.log_z[i, 0], log_z(table), **close)
+        torch.testing.assert_close(final.log_marginals[i, : graph.unary.shape[1]].exp(), marginals(table)[0], **close)
+        torch.testing.assert_close(mo.log_partition(one, order)[0, 0], log_z(table))
+
+
+def test_what_no_join_graph_can_be_made_of_is_refused() -> None:
+    with pytest.raises(mo.MetaoptError, match="each of the 7 variables once"):
+        mo.join_graph(loopy(0), [0, 1, 2])
+    with pytest.raises(mo.MetaoptError, match="no structure 'moon'"):
+        structure("moon", 5, torch.Generator())
