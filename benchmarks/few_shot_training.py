@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,15 @@ def parts(name: str) -> tuple[str, int, str]:
     return method, int(ways), policy
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help=f"which rows (default all): {', '.join(UPDATES)}")
-    names = parser.parse_args().names or list(UPDATES)
-    if unknown := [name for name in names if name not in UPDATES]:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(UPDATES)}")
+def carry_out(description: str | None, known: Iterable[str], recipe: Callable[[str], Any], runs: Path) -> None:
+    """A command that trains the rows that it is given, by default all: weights and cards come to benchmarks/weights."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help=f"which rows (default all): {', '.join(known)}")
+    names = parser.parse_args().names or list(known)
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"there is no row {unknown[0]}; there are {', '.join(known)}")
     for name in names:
-        folder = RUNS / name
+        folder = runs / name
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe(name), sort_keys=False))
@@ -104,6 +106,10 @@ def main() -> None:
         half = {n: t.half() for n, t in load_tensors(folder / "weights.safetensors")[0].items()}
         save_tensors(WEIGHTS / f"{name}.safetensors", half, {})
         shutil.copy(folder / "weights.json", WEIGHTS / f"{name}.json")
+
+
+def main() -> None:
+    carry_out(__doc__, UPDATES, recipe, RUNS)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
     at the weights of :func:`tree_weights`. Kschischang et al., doi:10.1109/18.910572; Wainwright et al.,
     doi:10.1109/TIT.2005.850091; Wiegerinck and Heskes, NIPS 2002 (fractional).
 
-    Slots: ``damping`` in [0, 1), ``temperature`` t, ``weight`` rho (a number, or one for every factor),
-    ``correction`` (a module as :class:`NoCorrection`), ``schedule`` (a module as :class:`Flooding`).
+    Slots: ``damping`` in [0, 1), ``temperature`` t, ``weight`` rho (a number, one for every factor, or a module from
+    the graph to these), ``correction`` (a module as :class:`NoCorrection`), ``schedule`` (one as :class:`Flooding`).
 
     Args:
         marginalize: ``log_sum`` (sum-product) or ``log_max`` (max-product, whose beliefs are max-marginals).
@@ -96,26 +96,27 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
 
     def propose(self, problem: FactorGraph, messages: Tensor, k: int) -> Tensor:
         """What a step without damping or correction makes of the messages."""
-        cavities = problem.blocks(self._totals(problem, messages, k)[:, problem.edge_state] - messages)
+        weight = self._weight(problem, k)
+        cavities = problem.blocks(self._totals(problem, messages, weight, k)[:, problem.edge_state] - messages)
         found = []
-        for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, k), strict=True):
+        for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, weight, k), strict=True):
             out = group.messages(blocks, scale, self.marginalize)
             found.append([m - m.amax(1, keepdim=True) for m in out])
         return problem.flat(found, len(messages))
 
     def readout(self, problem: FactorGraph, state: Messages) -> Beliefs:
         """Of a state, with the weights and the temperature of the last step where there is one a step."""
-        totals = self._totals(problem, state.messages, LAST)
+        weight = self._weight(problem, LAST)
+        totals = self._totals(problem, state.messages, weight, LAST)
         normalizers = problem.log_sums(totals)
         by_variable = normalizers if self.marginalize is log_sum else problem.highest(totals)
         cavities = problem.blocks(totals[:, problem.edge_state] - state.messages)
         parts = [
             group.log_total(blocks, scale, self.marginalize) - by_variable[:, group.variables].sum(-1)
-            for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, LAST), strict=True)
+            for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, weight, LAST), strict=True)
         ]
         log_z = problem.by_graph(by_variable, problem.graph)
-        by_factor = self.weight(LAST) * problem.joined(parts, len(totals))
-        log_z = log_z + problem.by_graph(by_factor, problem.factor_graph)
+        log_z = log_z + problem.by_graph(weight * problem.joined(parts, len(totals)), problem.factor_graph)
         return Beliefs(totals - normalizers[:, problem.variable], self.temperature(LAST) * log_z + problem.constant)
 
     def residual(self, problem: FactorGraph, state: Messages, k: int = LAST) -> Tensor:
@@ -123,13 +124,17 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         change = (self.propose(problem, state.messages, k) - state.messages).abs()
         return change.amax(1) if change.shape[1] else change.new_zeros(len(change))
 
-    def _totals(self, problem: FactorGraph, messages: Tensor, k: int) -> Tensor:
+    def _weight(self, problem: FactorGraph, k: int) -> Tensor:
+        """A number, or one for every factor: (F,), or (B, F)."""
         weight = self.weight(k)
-        weight = weight[problem.edge_factor] if weight.ndim else weight
+        return weight if isinstance(weight, Tensor) else weight(problem)
+
+    def _totals(self, problem: FactorGraph, messages: Tensor, weight: Tensor, k: int) -> Tensor:
+        weight = weight[..., problem.edge_factor] if weight.ndim else weight
         return problem.sums(problem.unary / self.temperature(k), weight * messages)
 
-    def _scales(self, problem: FactorGraph, k: int) -> Sequence[Tensor]:
-        scale = 1 / (self.temperature(k) * self.weight(k))
+    def _scales(self, problem: FactorGraph, weight: Tensor, k: int) -> Sequence[Tensor]:
+        scale = 1 / (self.temperature(k) * weight)
         if not scale.ndim:
             return [scale] * len(problem.factors)
-        return torch.split(scale, [len(group.variables) for group in problem.factors])
+        return torch.split(scale, [len(group.variables) for group in problem.factors], dim=-1)

@@ -8,7 +8,7 @@ from ..algorithms import BeliefPropagation, GraphNetwork, MeanField
 from ..core import Unrolled, per_step, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import FactorGraph
-from ..updates import GraphCorrection, LearnedDamping
+from ..updates import GraphCorrection, LearnedDamping, LearnedWeights
 
 Inference = Unrolled[FactorGraph, Any, Any]
 BACKPROP = Backprop()
@@ -24,12 +24,12 @@ def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> In
 
 
 def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
-    """Belief propagation with :class:`LearnedDamping`, and one learned weight and temperature for all factors.
+    """Belief propagation with :class:`LearnedDamping` and :class:`LearnedWeights`.
 
-    Starts as belief propagation with damping 0.5, and serves any number of steps.
+    Starts as belief propagation with damping 0.5, and serves any graph and any number of steps.
     """
-    opened = {"weight": shared(1.0, positive=True), "temperature": shared(1.0, positive=True)}
-    return unroll(BeliefPropagation(0.5, correction=LearnedDamping(hidden), **opened), steps, gradient)
+    algorithm = BeliefPropagation(0.5, weight=LearnedWeights(hidden), correction=LearnedDamping(hidden))
+    return unroll(algorithm, steps, gradient)
 
 
 def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
-from .factors import DEAD, Marginalize, checked_log, same_batch
+from .factors import DEAD, Marginalize, checked_log, same_batch, scaled, table_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class CountingFactors:
 
     def messages(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> list[Tensor]:
         *read, last = (_from_highest(cavity) for cavity in cavities)
-        accept, front = scale * self.accept, self._fronts(read, marginalize)
+        accept, front = scaled(self.accept, scale), self._fronts(read, marginalize)
         to_last = marginalize(accept + front[-1].unsqueeze(1), (2,))
         back, messages = marginalize(accept + last.unsqueeze(2), (1,)), [to_last]
         for cavity, before in zip(reversed(read), reversed(front[:-1]), strict=True):
@@ -63,7 +63,7 @@ class CountingFactors:
     def log_total(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> Tensor:
         *read, last = (_from_highest(cavity) for cavity in cavities)
         front = self._fronts(read, marginalize)[-1]
-        total = marginalize(scale * self.accept + front.unsqueeze(1) + last.unsqueeze(2), (1, 2))
+        total = marginalize(scaled(self.accept, scale) + front.unsqueeze(1) + last.unsqueeze(2), (1, 2))
         return total + sum(cavity.amax(1) for cavity in cavities)
 
     def expected(self, beliefs: Sequence[Tensor]) -> Tensor:
@@ -85,6 +85,9 @@ class CountingFactors:
         for _ in range(count - 1):
             states = torch.stack([self.following[x, states] for x in (0, 1)], dim=-1)
         return torch.stack([self.accept[:, y, states] for y in (0, 1)], dim=count)
+
+    def numbers(self) -> Tensor:
+        return table_numbers(self.accept)
 
     def key(self) -> Any:
         return self.shape(), tuple(self.following.flatten().tolist())

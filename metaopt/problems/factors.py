@@ -37,7 +37,7 @@ def log_max(x: Tensor, dims: Sequence[int]) -> Tensor:
 class Factors(Protocol):
     """F factors of one kind and shape. Blocks are tensors (B, c_j, F), one for each of a factor's variables j.
 
-    ``variables`` is (F, a); ``scale`` (a number, or (F,)) multiplies log f before anything is computed.
+    ``variables`` is (F, a); ``scale`` (a number, (F,) or (B, F)) multiplies log f before anything is computed.
     """
 
     variables: Tensor
@@ -65,6 +65,10 @@ class Factors(Protocol):
 
     def tables(self) -> Tensor:
         """(B, c_1, ..., c_a, F): log f as a table."""
+        ...
+
+    def numbers(self) -> Tensor:
+        """(B, F, 2): what a learned part sees of each factor, see :func:`table_numbers`."""
         ...
 
     def key(self) -> Any:
@@ -108,9 +112,9 @@ class TableFactors:
 
     def messages(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> list[Tensor]:
         if len(cavities) == 1:
-            return [scale * self.log_table]
+            return [scaled(self.log_table, scale)]
         if len(cavities) == 2:  # one sum less
-            table, (first, second) = scale * self.log_table, cavities
+            table, (first, second) = scaled(self.log_table, scale), cavities
             return [marginalize(table + second.unsqueeze(1), (2,)), marginalize(table + first.unsqueeze(2), (1,))]
         joint, axes = self._joint(cavities, scale), range(1, len(cavities) + 1)
         return [marginalize(joint, [a for a in axes if a != j]) - cavities[j - 1] for j in axes]
@@ -127,6 +131,9 @@ class TableFactors:
     def tables(self) -> Tensor:
         return self.log_table
 
+    def numbers(self) -> Tensor:
+        return table_numbers(self.log_table)
+
     def key(self) -> Any:
         return self.shape()
 
@@ -136,12 +143,33 @@ class TableFactors:
         return TableFactors(torch.cat([g.variables for g in groups]), torch.cat(tables, dim=-1))
 
     def _joint(self, cavities: Sequence[Tensor], scale: Any) -> Tensor:
-        joint = scale * self.log_table
+        joint = scaled(self.log_table, scale)
         for j, cavity in enumerate(cavities):
             ones = [1] * len(cavities)
             ones[j] = cavity.shape[1]
             joint = joint + cavity.reshape(len(cavity), *ones, cavity.shape[-1])
         return joint
+
+
+def scaled(log_table: Tensor, scale: Any) -> Tensor:
+    """Log tables (B, ..., F) times a number, or one for every factor, (F,) or (B, F)."""
+    many = isinstance(scale, Tensor) and scale.ndim == 2
+    return log_table * (scale.reshape(len(scale), *[1] * (log_table.ndim - 2), -1) if many else scale)
+
+
+def table_numbers(log_table: Tensor) -> Tensor:
+    """Of tables (B, c_1, ..., c_a, F): how strongly they join, and the share of zeros, (B, F, 2).
+
+    The strength is log(1 + the root mean square of what is left of the log table, no less than 10 below its largest
+    entry, when the mean along every axis is taken off it): it knows no order and no single variable's potential.
+    """
+    axes = tuple(range(1, log_table.ndim - 1))
+    low = log_table - log_table.amax(axes, keepdim=True)
+    rest = low.clamp_min(-10)
+    for axis in axes:
+        rest = rest - rest.mean(axis, keepdim=True)
+    strength = (rest.square().mean(axes) + 1e-12).sqrt().log1p()
+    return torch.stack([strength, (low < -100).to(low).mean(axes)], dim=-1)
 
 
 def same_batch(tensors: Sequence[Tensor]) -> list[Tensor]:

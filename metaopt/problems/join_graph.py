@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core import MetaoptError
 from .factor_graph import FactorGraph
-from .factors import Marginalize, checked_log
+from .factors import Marginalize, checked_log, scaled, table_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,9 @@ class ClusterFactors:
     def tables(self) -> Tensor:
         raise MetaoptError("A join graph's clusters overlap in their sets; take the tables of the graph itself.")
 
+    def numbers(self) -> Tensor:
+        return table_numbers(self.log_table)
+
     def key(self) -> Any:
         return tuple(self.log_table.shape[1:-1]), self.ports
 
@@ -65,7 +68,7 @@ class ClusterFactors:
         return ClusterFactors(torch.cat([g.variables for g in groups]), torch.cat(tables, dim=-1), groups[0].ports)
 
     def _joint(self, cavities: Sequence[Tensor], scale: Any) -> Tensor:
-        joint, sizes = scale * self.log_table, self.log_table.shape[1:-1]
+        joint, sizes = scaled(self.log_table, scale), self.log_table.shape[1:-1]
         for port, cavity in zip(self.ports, cavities, strict=True):
             shape = [size if axis in port else 1 for axis, size in enumerate(sizes)]
             joint = joint + cavity.reshape(len(cavity), *shape, cavity.shape[-1])

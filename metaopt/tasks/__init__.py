@@ -24,7 +24,7 @@ from .optimizees import (
     Rosenbrock,
     UniformQuadratics,
 )
-from .random_fields import RandomFields, ising, structure
+from .random_fields import RandomFactors, RandomFields, ising, structure
 from .sparse import SparseCodes, gaussian_dictionary
 from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
@@ -43,6 +43,7 @@ __all__ = [
     "NetworkTrainings",
     "Patches",
     "Quadratics",
+    "RandomFactors",
     "RandomFields",
     "RandomProjections",
     "RobustRegression",

@@ -14,9 +14,6 @@ from ..core import MetaoptError
 from ..problems import FactorGraph, TableFactors
 from .exact_marginals import exact_marginals
 
-Edges = list[tuple[int, int]]
-Draw = Callable[[torch.Generator, int, int], FactorGraph]
-
 
 def _nx(name: str) -> Any:
     import networkx
@@ -30,6 +27,7 @@ def _number(generator: torch.Generator) -> int:
 
 STRUCTURES: dict[str, Callable[[int, torch.Generator], Any]] = {
     "grid": lambda n, g: _nx("grid_2d_graph")(side := max(2, round(math.sqrt(n))), max(2, round(n / side))),
+    "torus": lambda n, g: _nx("grid_2d_graph")(side := max(3, round(math.sqrt(n))), max(3, round(n / side)), True),
     "path": lambda n, g: _nx("path_graph")(n),
     "cycle": lambda n, g: _nx("cycle_graph")(n),
     "star": lambda n, g: _nx("star_graph")(n - 1),
@@ -104,11 +102,10 @@ class RandomFields:
         """The graph of a sample, without its marginals."""
         names = list(self.structures)
         name = names[int(torch.randint(len(names), (), generator=generator))]
-        low, high = self.variables
-        count = int(torch.randint(low, high + 1, (), generator=generator))
+        count = _between(self.variables, generator)
         edges = structure(name, count, generator)
         count = max(count, int(edges.max()) + 1) if len(edges) else count
-        strong, weak = (self._sizes(bounds, generator) for bounds in (self.couplings, self.fields))
+        strong, weak = (log_uniform(bounds, self.batch, generator) for bounds in (self.couplings, self.fields))
         if self.states == 2:
             fields = weak * torch.randn(self.batch, count, generator=generator)
             return ising(edges, fields.to(self.dtype), (strong * self._normal(generator, len(edges))).to(self.dtype))
@@ -130,6 +127,56 @@ class RandomFields:
     def _normal(self, generator: torch.Generator, count: int) -> Tensor:
         return torch.randn(self.batch, count, generator=generator)
 
-    def _sizes(self, bounds: tuple[float, float], generator: torch.Generator) -> Tensor:
-        low, high = (math.log(bound) for bound in bounds)
-        return (low + (high - low) * torch.rand(self.batch, 1, generator=generator)).exp()
+
+@dataclass(frozen=True)
+class RandomFactors:
+    """Random factor graphs: variables of 2 to ``states`` states, tables of random variables, with exact marginals.
+
+    ``density`` factors for each variable, of 2 to ``arity`` variables each; the entries of a log table are normal, of a
+    size that each sample draws uniformly on a logarithmic scale from ``sizes``. Each factor of a batch has the same
+    share of zeros, drawn from [0, ``zeros``]; one assignment of all variables has none, so that Z is positive.
+    """
+
+    variables: tuple[int, int] = (8, 12)
+    states: int = 3
+    arity: int = 3
+    density: float = 1.2
+    sizes: tuple[float, float] = (0.3, 3.0)
+    zeros: float = 0.5
+    batch: int = 32
+    dtype: torch.dtype = torch.float32
+
+    def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
+        graph = self.draw(torch.Generator().manual_seed(seed))
+        return graph, exact_marginals(graph)[0]
+
+    def draw(self, generator: torch.Generator) -> FactorGraph:
+        """The graph of a sample, without its marginals."""
+        count = _between(self.variables, generator)
+        cards = torch.randint(2, self.states + 1, (count,), generator=generator)
+        planted = (torch.rand(count, generator=generator) * cards).long()
+        zeros = self.zeros * float(torch.rand((), generator=generator))
+        strong = log_uniform(self.sizes, self.batch, generator)
+        groups: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+        for _ in range(round(self.density * count)):
+            scope = torch.randperm(count, generator=generator)[: _between((2, self.arity), generator)]
+            shape = tuple(cards[scope].tolist())
+            size = strong.reshape(-1, *[1] * len(shape))
+            table = size * torch.randn(self.batch, *shape, generator=generator)
+            dead = torch.rand(table.shape, generator=generator) < zeros
+            dead[(slice(None), *planted[scope].tolist())] = False
+            groups.setdefault(shape, []).append((scope, table.masked_fill(dead, -math.inf).to(self.dtype)))
+        unary = (strong * torch.randn(self.batch, int(cards.sum()), generator=generator)).to(self.dtype) / 4
+        factors = [(torch.stack([s for s, _ in g]), torch.stack([t for _, t in g], dim=-1)) for g in groups.values()]
+        return FactorGraph(cards, unary, tuple(TableFactors(*pair) for pair in factors))
+
+
+def _between(bounds: tuple[int, int], generator: torch.Generator) -> int:
+    low, high = bounds
+    return int(torch.randint(low, high + 1, (), generator=generator))
+
+
+def log_uniform(bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+    """(count, 1), uniform on a logarithmic scale."""
+    low, high = (math.log(bound) for bound in bounds)
+    return (low + (high - low) * torch.rand(count, 1, generator=generator)).exp()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +39,34 @@ class LearnedDamping(nn.Module):
         damping = torch.tanh(self.read(self.network(features)))[..., 0]
         step = (1 - damping[:, problem.edge]) * change
         return messages + step, step
+
+
+class LearnedWeights(nn.Module):
+    """A weight rho for every factor, from what the factor is: what a ``weight`` slot of belief propagation may hold.
+
+    rho = exp(network(strength, share of zeros, log of its size, log of its variables' mean degree)), (B, F); the first
+    two as in :func:`metaopt.problems.factors.table_numbers`. Untrained, rho = 1: belief propagation. A trained one does
+    for any graph what weights of spanning trees do for one: it gives up exactness on trees for convergence.
+    """
+
+    def __init__(self, hidden: int = 16):
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(4, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.read = _zero(nn.Linear(hidden, 1))
+
+    def forward(self, problem: FactorGraph) -> Tensor:
+        degrees = torch.bincount(problem.variable[problem.edge_state], minlength=len(problem.cardinalities))
+        degrees = degrees.to(problem.unary) / problem.cardinalities
+        features = []
+        for group in problem.factors:
+            numbers = group.numbers().expand(problem.batch, -1, -1)
+            mean = degrees[group.variables].mean(1).log() if group.shape() else numbers.new_zeros(len(group.variables))
+            size = math.log(max(2, math.prod(group.shape())))
+            fixed = torch.stack([torch.full_like(mean, size), mean], dim=-1) / 2
+            features.append(torch.cat([numbers, fixed.expand_as(numbers)], dim=-1))
+        if not features:
+            return problem.unary.new_zeros(problem.batch, 0)
+        return self.read(self.network(torch.cat(features, dim=1)))[..., 0].exp()
 
 
 class GraphCorrection(nn.Module):
