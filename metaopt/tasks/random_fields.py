@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core import MetaoptError
 from ..problems import FactorGraph, TableFactors
-from .exact_marginals import exact_marginals
+from .batch_marginals import batch_marginals
 
 
 def _nx(name: str) -> Any:
@@ -95,7 +95,7 @@ class RandomFields:
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
         graph = self.draw(torch.Generator().manual_seed(seed))
-        marginals, _ = exact_marginals(graph)
+        marginals, _ = batch_marginals(graph)
         return graph, marginals
 
     def draw(self, generator: torch.Generator) -> FactorGraph:
@@ -148,7 +148,7 @@ class RandomFactors:
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
         graph = self.draw(torch.Generator().manual_seed(seed))
-        return graph, exact_marginals(graph)[0]
+        return graph, batch_marginals(graph)[0]
 
     def draw(self, generator: torch.Generator) -> FactorGraph:
         """The graph of a sample, without its marginals."""

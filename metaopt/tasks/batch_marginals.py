@@ -10,7 +10,7 @@ from ..problems import FactorGraph
 from ..problems.join_graph import log_partition
 
 
-def exact_marginals(graph: FactorGraph) -> tuple[Tensor, Tensor]:
+def batch_marginals(graph: FactorGraph) -> tuple[Tensor, Tensor]:
     """Marginals (B, N) and log Z (B, graphs) in float64, returned in the precision of the graph."""
     tree = junction_tree(graph.cardinalities.tolist(), [s for g in graph.factors for s in g.variables.tolist()])
     order = sorted(range(len(tree.position)), key=lambda v: tree.position[v])
