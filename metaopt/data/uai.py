@@ -50,8 +50,8 @@ def read_uai(path: str | Path) -> UaiModel:
     variables = numbers.whole(0, "the number of variables")
     cardinalities = _cardinalities(numbers, variables)
     starts, arities, at = _walk_scopes(numbers, 1 + variables, variables)
-    scopes, sizes = _scopes(numbers, starts, arities, cardinalities)
-    tables = _tables(numbers, at, scopes, sizes, cardinalities)
+    scopes, shapes, sizes = _scopes(numbers, starts, arities, cardinalities)
+    tables = _tables(numbers, at, scopes, shapes, sizes)
     return UaiModel(cardinalities.astype(int).tolist(), scopes, tables, kind)
 
 
@@ -88,9 +88,10 @@ def _walk_scopes(numbers: Numbers, at: int, variables: int) -> tuple[np.ndarray,
 
 def _scopes(
     numbers: Numbers, starts: np.ndarray, arities: np.ndarray, cardinalities: np.ndarray
-) -> tuple[list[tuple[int, ...]], np.ndarray]:
-    """The scopes, and the sizes of their tables in float64, exact where they can be in a file."""
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], np.ndarray]:
+    """The scopes, and their tables' shapes and sizes; a size is float64, exact where a file can be of it."""
     scopes: list[tuple[int, ...]] = [()] * len(starts)
+    shapes = scopes.copy()
     sizes = np.ones(len(starts))
     for arity in np.unique(arities[arities > 0]).tolist():
         factors = np.flatnonzero(arities == arity)
@@ -98,11 +99,13 @@ def _scopes(
         members = numbers.values[places]
         _check_members(numbers, factors, places, members, len(cardinalities))
         members = members.astype(int)
+        states = cardinalities[members]
         with np.errstate(over="ignore"):
-            sizes[factors] = cardinalities[members].prod(axis=1)
-        for factor, scope in zip(factors.tolist(), members.tolist(), strict=True):
-            scopes[factor] = tuple(scope)
-    return scopes, sizes
+            sizes[factors] = states.prod(axis=1)
+        columns = zip(*members.T.tolist(), strict=True), zip(*states.T.astype(int).tolist(), strict=True)
+        for factor, scope, shape in zip(factors.tolist(), *columns, strict=True):
+            scopes[factor], shapes[factor] = scope, shape
+    return scopes, shapes, sizes
 
 
 def _check_members(
@@ -126,7 +129,7 @@ def _check_members(
 
 
 def _tables(
-    numbers: Numbers, at: int, scopes: list[tuple[int, ...]], sizes: np.ndarray, cardinalities: np.ndarray
+    numbers: Numbers, at: int, scopes: list[tuple[int, ...]], shapes: list[tuple[int, ...]], sizes: np.ndarray
 ) -> list[np.ndarray]:
     _check_sizes(numbers, at, scopes, sizes)
     whole = sizes.astype(int)
@@ -149,7 +152,6 @@ def _tables(
             raise numbers.error(
                 int(starts[factor]), f"factor {factor} {_named(scopes[factor])} is zero everywhere, so nothing can be."
             )
-    shapes = [tuple(int(cardinalities[v]) for v in scope) for scope in scopes]
     bounds = zip(starts.tolist(), (starts[:-1] + whole).tolist(), shapes, strict=False)
     return [entries[first:last].reshape(shape) for first, last, shape in bounds]
 
