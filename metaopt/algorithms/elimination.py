@@ -12,7 +12,7 @@ from ..core import MetaoptError
 
 EASY = 2.0**11  # entries of all cliques for each variable; where the first order makes fewer, it is good enough
 HOPELESS = 64.0  # log2 entries of the largest clique; where the first order makes more, no other is tried
-COMFORTABLE = 26.0  # log2 entries of the largest clique, up to which only the entries of all cliques count
+COMFORTABLE = 26.5  # log2 entries of the largest clique, up to which only the entries of all cliques count
 RESTARTS = 12
 
 Scopes = Sequence[Sequence[int]]

@@ -7,9 +7,9 @@ float64 and in logarithms; a factor may be zero, log 0 = -inf. The cost is expon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, log2
+from math import inf, log2, prod
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ from torch import Tensor
 from ..core import MetaoptError
 from .elimination import JunctionTree, Scopes, junction_tree
 
-LIMIT = 2**26  # entries of the largest table: half a GiB, and with what is computed on the way less than 4 GiB
-MESSAGES = 4  # times the limit, how many entries all messages may have, which are kept at once
+LIMIT = 10**8  # entries of the largest table: 0.8 GB, and with what is computed on the way less than 4 GiB
+MESSAGES = 2  # times the limit, how many entries all messages may have, which are kept at once
+GROUP = 64  # how much smaller than its clique's table a sum of small factors stays
+
+_Part = tuple[tuple[int, ...], Tensor]  # variables in the order of their elimination, and a log table over them
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +35,7 @@ class _Model:
 
     tree: JunctionTree
     states: Sequence[int]
-    factors: list[list[tuple[tuple[int, ...], Tensor]]]
+    factors: list[list[_Part]]
     children: list[list[int]]
     constant: float
 
@@ -48,13 +51,13 @@ def exact_marginals(
         log_tables: The logarithms of each factor's values, arrays or tensors with its variables as axes.
         limit: The most entries that a table may have; of 8 bytes, and about three such tables are held at once.
 
-    Raises: MetaoptError where a table does not fit its scope or has NaN or inf, a clique of the best junction tree found
-        or the messages together are larger than the limit allows, or Z = 0.
+    Raises: MetaoptError where a table does not fit its scope or has NaN or inf, a clique of the best junction tree that
+        was found or the messages together are larger than the limit allows, or Z = 0.
     """
     model = _model(cardinalities, scopes, log_tables, limit)
     up, log_z = _collect(model, _log_sum)
     marginals = [torch.ones(1, dtype=torch.float64)] * len(cardinalities)
-    down: list[tuple[tuple[int, ...], Tensor] | None] = [None] * len(up)
+    down: list[_Part | None] = [None] * len(up)
     for k, clique in enumerate(model.tree.cliques):
         belief = _product(model, clique, [*_incoming(model, up, k), *filter(None, [down[k]])])
         for child in model.children[k]:
@@ -125,11 +128,13 @@ def _model(cardinalities: Sequence[int], scopes: Scopes, log_tables: Sequence[An
         )
     tree = junction_tree(cardinalities, scopes)
     _check_size(tree, cardinalities, limit)
-    factors: list[list[tuple[tuple[int, ...], Tensor]]] = [[] for _ in tree.cliques]
+    factors: list[list[_Part]] = [[] for _ in tree.cliques]
     constant = 0.0
     for factor, (scope, values) in enumerate(zip(scopes, log_tables, strict=True)):
         table = _checked(factor, values, tuple(cardinalities[v] for v in scope))
-        axes = sorted((axis for axis, v in enumerate(scope) if cardinalities[v] > 1), key=lambda a: tree.position[scope[a]])
+        axes = sorted(
+            (axis for axis, v in enumerate(scope) if cardinalities[v] > 1), key=lambda a: tree.position[scope[a]]
+        )
         if axes:
             table = table.permute(*axes, *(a for a in range(len(scope)) if a not in axes))
             order = tuple(scope[axis] for axis in axes)
@@ -148,7 +153,9 @@ def _model(cardinalities: Sequence[int], scopes: Scopes, log_tables: Sequence[An
 def _checked(factor: int, values: Any, shape: tuple[int, ...]) -> Tensor:
     table = torch.as_tensor(values, dtype=torch.float64).detach()
     if tuple(table.shape) != shape:
-        raise MetaoptError(f"Factor {factor} has a table {tuple(table.shape)}, but the states of its scope are {shape}.")
+        raise MetaoptError(
+            f"Factor {factor} has a table {tuple(table.shape)}, but the states of its scope are {shape}."
+        )
     if not bool((table < inf).all()):
         raise MetaoptError(f"The table of factor {factor} has NaN or inf; logarithms of factors are below infinity.")
     return table
@@ -157,27 +164,27 @@ def _checked(factor: int, values: Any, shape: tuple[int, ...]) -> Tensor:
 def _check_size(tree: JunctionTree, states: Sequence[int], limit: int) -> None:
     largest = max(tree.log2_entries, default=0.0)
     separators = (tree.separator(k) for k in range(len(tree.cliques)))
-    messages = largest if largest > log2(limit) else log2(1 + sum(2.0 ** sum(log2(states[v]) for v in s) for s in separators))
+    messages = (
+        largest if largest > log2(limit) else log2(1 + sum(2.0 ** sum(log2(states[v]) for v in s) for s in separators))
+    )
     if largest > log2(limit) + 1e-9 or messages > log2(MESSAGES * limit) + 1e-9:
         raise MetaoptError(
-            f"Exact inference needs a table of 2^{largest:.1f} entries (the junction tree found has width {tree.width}) "
-            f"and messages of 2^{messages:.1f}; limit={limit} allows 2^{log2(limit):.1f} and "
+            f"Exact inference needs a table of 2^{largest:.1f} entries (the junction tree has width {tree.width}) and "
+            f"messages of 2^{messages:.1f}; limit={limit} allows 2^{log2(limit):.1f} and "
             f"2^{log2(MESSAGES * limit):.1f}. Raise it where memory allows (8 bytes an entry), or use an approximation."
         )
 
 
 def _nothing() -> MetaoptError:
     return MetaoptError(
-        "The evidence has probability zero: no assignment has all factors above zero (Z = 0), so there are no marginals; "
-        "look for factors or evidence that contradict each other."
+        "The evidence has probability zero: no assignment has all factors above zero (Z = 0), so there are no "
+        "marginals; look for factors or evidence that contradict each other."
     )
 
 
-def _collect(
-    model: _Model, reduce: Callable[[Tensor, list[int]], Tensor]
-) -> tuple[list[tuple[tuple[int, ...], Tensor]], float]:
+def _collect(model: _Model, reduce: Callable[[Tensor, list[int]], Tensor]) -> tuple[list[_Part], float]:
     """The message of each clique to its parent, of maximum 0, and the logarithm of the whole sum (or maximum)."""
-    up: list[tuple[tuple[int, ...], Tensor]] = [((), torch.empty(0))] * len(model.tree.cliques)
+    up: list[_Part] = [((), torch.empty(0))] * len(model.tree.cliques)
     value = model.constant
     for k in reversed(range(len(up))):
         clique, separator = model.tree.cliques[k], model.tree.separator(k)
@@ -190,20 +197,46 @@ def _collect(
     return up, value
 
 
-def _incoming(
-    model: _Model, up: list[tuple[tuple[int, ...], Tensor]], clique: int
-) -> list[tuple[tuple[int, ...], Tensor]]:
+def _incoming(model: _Model, up: list[_Part], clique: int) -> list[_Part]:
     return model.factors[clique] + [up[child] for child in model.children[clique]]
 
 
-def _product(model: _Model, clique: tuple[int, ...], parts: list[tuple[tuple[int, ...], Tensor]]) -> Tensor:
-    """The sum of log tables over the clique's variables; small ones are added to each other first."""
+def _product(model: _Model, clique: tuple[int, ...], parts: list[_Part]) -> Tensor:
+    """The sum of log tables over the clique's variables."""
+    shape = [model.states[v] for v in clique]
+    groups = _groups(model, parts, prod(shape) // GROUP)
     total = torch.zeros([1] * len(clique), dtype=torch.float64)
-    for scope, table in sorted(parts, key=lambda part: part[1].numel()):
-        placed = table.reshape([model.states[v] if v in scope else 1 for v in clique])
-        fits = all(a >= b for a, b in zip(total.shape, placed.shape, strict=True))
-        total = total.add_(placed) if fits else total + placed
-    return total.expand([model.states[v] for v in clique])
+    for _, tables in sorted(groups, key=lambda group: _entries(model, group[0])):
+        placed = [table.reshape([model.states[v] if v in own else 1 for v in clique]) for own, table in tables]
+        together = sum(placed[1:], placed[0])
+        total = total.add_(together) if _fits(together, total) else total + together
+    return total.expand(shape)
+
+
+def _groups(model: _Model, parts: list[_Part], size: int) -> list[tuple[set[int], list[_Part]]]:
+    """Parts whose scopes together have at most ``size`` entries, to be added to each other before anything larger.
+
+    A clique may hold hundreds of small factors; added to its table one by one, each would cost as much as the table.
+    """
+    groups: list[tuple[set[int], list[_Part]]] = []
+    for part in sorted(parts, key=lambda part: -part[1].numel()):
+        scope = set(part[0])
+        fitting = [group for group in groups if _entries(model, group[0] | scope) <= size]
+        if fitting:
+            union, tables = min(fitting, key=lambda group: len(scope - group[0]))
+            union |= scope
+            tables.append(part)
+        else:
+            groups.append((scope, [part]))
+    return groups
+
+
+def _fits(table: Tensor, into: Tensor) -> bool:
+    return all(a <= b for a, b in zip(table.shape, into.shape, strict=True))
+
+
+def _entries(model: _Model, scope: Iterable[int]) -> int:
+    return prod(model.states[v] for v in scope)
 
 
 def _log_sum(table: Tensor, axes: list[int]) -> Tensor:

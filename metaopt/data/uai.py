@@ -123,9 +123,7 @@ def _check_members(
     if len(twice):
         row, column = twice[0]
         variable = np.sort(members[row])[column]
-        raise numbers.error(
-            int(places[row, 0]), f"factor {factors[row]} has variable {variable:g} twice in its scope."
-        )
+        raise numbers.error(int(places[row, 0]), f"factor {factors[row]} has variable {variable:g} twice in its scope.")
 
 
 def _tables(
@@ -237,8 +235,8 @@ def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) 
     if samples != 1 or len(numbers) != first + 1 + 2 * count:
         raise numbers.error(
             0,
-            f"the file declares {count} observed variables in {samples} samples, but {len(numbers) - first - 1} numbers "
-            "follow; one sample with a variable and a state each can be read.",
+            f"the file declares {count} observed variables in {samples} samples, but {len(numbers) - first - 1} "
+            "numbers follow; one sample with a variable and a state each can be read.",
         )
     evidence: dict[int, int] = {}
     for at in range(first + 1, len(numbers), 2):
