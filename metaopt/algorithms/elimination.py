@@ -10,7 +10,7 @@ from math import log2
 
 from ..core import MetaoptError
 
-EASY = 2.0**11  # entries of all cliques for each variable; where the first order makes fewer, it is good enough
+TRIVIAL, EASY = 2.0**5, 2.0**11  # entries of all cliques for each variable; of fewer, one or two orders are enough
 HOPELESS = 64.0  # log2 entries of the largest clique; where the first order makes more, no other is tried
 COMFORTABLE = 26.5  # log2 entries of the largest clique, up to which only the entries of all cliques count
 RESTARTS = 12
@@ -64,8 +64,9 @@ def junction_tree(cardinalities: Sequence[int], scopes: Scopes) -> JunctionTree:
     graph = _graph(cardinalities, scopes)
     weights = [log2(c) for c in cardinalities]
     best = _eliminate(graph, weights, [0] * len(graph), 0)
-    if best.entries > EASY * len(graph) and best.largest < HOPELESS:
+    if TRIVIAL * len(graph) < best.entries and best.largest < HOPELESS:
         best = min(best, _eliminate(graph, weights, _wave(graph), 0), key=_Run.cost)
+    if EASY * len(graph) < best.entries and best.largest < HOPELESS:
         fill = [_missing(graph, v) for v in range(len(graph))]
         for seed in range(RESTARTS):
             bound = max(best.largest, COMFORTABLE)

@@ -6,8 +6,8 @@ The folder of the (96, 48) code that comes with arXiv:1906.00554 holds (each che
   46, so it has 2^50 codewords.
 - ``A2``: the same with 3 more ones, in its last 48 columns, which makes its rank 48.
 - ``Cn``: the last 48 columns of ``A2``, which are invertible.
-- ``G``: binary, P = Cn^-1 A2[:, :48]; the words [u, P u] are the codewords of ``A2``. Three in four of
-  them break check 46 or 48 of ``A``, whose codewords have to come from its own null space
+- ``G``: binary, P^T for P = Cn^-1 A2[:, :48]; the words [u, P u] are the codewords of ``A2``. Half of
+  them break checks 46 and 48 of ``A``, whose codewords have to come from its own null space
   (:func:`~metaopt.tasks.generator_matrix`).
 """
 
@@ -60,9 +60,9 @@ def read_alist(path: str | Path) -> np.ndarray:
 
 
 def read_generator(path: str | Path) -> np.ndarray:
-    """The generator matrix [I, P^T] (messages, bits), uint8, of MacKay's binary file ``G``: words are m G over GF(2).
+    """The generator matrix G = [I, P^T] (messages, bits), uint8, of MacKay's binary file; codewords are u G over GF(2).
 
-    The file holds P: the numbers of its rows and columns, 4 bytes each, then row by row its bits, 32 to a word of 8
+    The file holds P^T, a row for each message bit: the numbers of its rows and columns, 4 bytes each, then row by row its bits, 32 to a word of 8
     bytes, the least significant first; all little endian.
 
     Raises: MetaoptError where the file has another length than its first 8 bytes say, or other bits set.
@@ -82,7 +82,7 @@ def read_generator(path: str | Path) -> np.ndarray:
         raise MetaoptError(
             f"{path} has bits set beyond its {columns} columns; it is no generator matrix of 32-bit words."
         )
-    return np.concatenate([np.eye(columns, dtype=np.uint8), parity[:, :columns].T], axis=1)
+    return np.concatenate([np.eye(rows, dtype=np.uint8), parity[:, :columns]], axis=1)
 
 
 def _lines(path: str | Path) -> list[_Line]:

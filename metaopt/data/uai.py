@@ -56,14 +56,13 @@ def read_uai(path: str | Path) -> UaiModel:
 
 
 def _cardinalities(numbers: Numbers, variables: int) -> np.ndarray:
+    if variables > len(numbers) - 1:
+        left = len(numbers) - 1
+        raise numbers.error(0, f"the file declares {variables} variables, but holds {left} more numbers.")
     found = numbers.values[1 : 1 + variables]
     bad = np.flatnonzero(~((found >= 1) & (found == np.floor(found)) & (found < 2**53)))
     if len(bad):
         numbers.whole(1 + int(bad[0]), f"the cardinality of variable {bad[0]}", 1)
-    if len(found) < variables:
-        raise numbers.error(
-            len(numbers), f"the file declares {variables} variables, but ends after {len(found)} cardinalities."
-        )
     return found
 
 

@@ -24,7 +24,7 @@ def read_marginals(path: str | Path) -> list[np.ndarray]:
     """
     numbers = read_numbers(path, ("MAR",))[1]
     variables, at = numbers.whole(0, "the number of variables"), 1
-    if variables == 1 and len(numbers) > 1 and len(numbers) != 2 + numbers.whole(1, "the number of states"):
+    if variables == 1 and len(numbers) > 1 and (numbers.values[1] == 0 or len(numbers) != 2 + numbers.values[1]):
         variables, at = numbers.whole(1, "the number of variables"), 2
     marginals = []
     for variable in range(variables):

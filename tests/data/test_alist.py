@@ -65,7 +65,7 @@ GOOD = alist(np.array([[1, 1, 0], [0, 1, 1]]), padded=True)  # line 1 is a comme
             GOOD.replace("\n2 2\n1", "\n1 2\n1", 1),
             "line 7: the list has 2 different numbers, but its degree is 2 of at",
         ),
-        (GOOD.replace("\n1 2\n1 2\n", "\n1 2\n1 1\n"), "line 9: the list has 1 different numbers, but its degree is 2"),
+        (GOOD.replace("\n2 0\n1 2\n", "\n2 0\n1 1\n"), "line 9: the list has 1 different numbers, but its degree is 2"),
         (GOOD.replace("\n2 3\n", "\n2 4\n"), "line 10: 4 is in the list, but there are 3"),
         (GOOD.replace("\n2 3\n", "\n1 3\n"), "line 10: check 2 has other bits here"),
     ],
@@ -83,7 +83,7 @@ def test_a_generator_is_read_from_words_of_32_bits(tmp_path: Path) -> None:
     words = [sum(int(bit) << k for k, bit in enumerate(row[at : at + 32])) for row in parity for at in (0, 32)]
     data = struct.pack(f"<2I{len(words)}Q", 3, 40, *words)
     (tmp_path / "G").write_bytes(data)
-    expected = np.concatenate([np.eye(40), parity.T], axis=1)
+    expected = np.concatenate([np.eye(3), parity], axis=1)
     np.testing.assert_array_equal(read_generator(tmp_path / "G"), expected)
     for broken, message in [
         (data[:-1], "has 55 bytes, but a generator of 3 rows and 40 columns"),

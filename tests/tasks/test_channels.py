@@ -122,12 +122,12 @@ def test_a_seed_is_a_batch() -> None:
 
 
 @pytest.mark.skipif(not CODE.is_dir(), reason=f"no {CODE}: set METAOPT_DATA to the folder with graphs/ldpc")
-def test_the_published_code_has_50_free_bits_and_its_generator_48() -> None:
+def test_the_published_code_has_50_free_bits_and_its_generator_is_another_codes() -> None:
     parity = read_alist(CODE / "96.3.963")
     basis = generator_matrix(parity)
     assert basis.shape == (50, 96)
     assert not (random_codewords(basis, 100, seeded()).numpy() @ parity.T.astype(int) % 2).any()
     published = random_codewords(torch.from_numpy(read_generator(CODE / "G")), 4000, seeded()).numpy().astype(int)
     broken = (published @ parity.T % 2).any(axis=1)
-    assert abs(broken.mean() - 0.75) < 0.05
+    assert abs(broken.mean() - 0.5) < 0.05
     assert not (published @ read_alist(CODE / "A2").T % 2).any()
