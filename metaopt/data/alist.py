@@ -48,10 +48,10 @@ def read_alist(path: str | Path) -> np.ndarray:
             f"the file has {len(lines)} lines, but {bits} bits and {checks} checks need {4 + bits + checks}",
         )
     largest = _row(path, lines, 1, 2, "the largest degrees")
-    degrees = [_row(path, lines, 2 + i, n, f"the degrees of {n} {what}") for i, (n, what) in
-               enumerate([(bits, "bits"), (checks, "checks")])]  # fmt: skip
-    matrix = _matrix(path, lines[4 : 4 + bits], degrees[0], largest[0], checks).T
-    rows = _matrix(path, lines[4 + bits :], degrees[1], largest[1], bits)
+    of_bits = _row(path, lines, 2, bits, f"the degrees of {bits} bits")
+    of_checks = _row(path, lines, 3, checks, f"the degrees of {checks} checks")
+    matrix = _matrix(path, lines[4 : 4 + bits], of_bits, largest[0], checks).T
+    rows = _matrix(path, lines[4 + bits :], of_checks, largest[1], bits)
     wrong = np.flatnonzero((matrix != rows).any(axis=1))
     if len(wrong):
         place = lines[4 + bits + int(wrong[0])][0]
@@ -62,8 +62,8 @@ def read_alist(path: str | Path) -> np.ndarray:
 def read_generator(path: str | Path) -> np.ndarray:
     """The generator matrix G = [I, P^T] (messages, bits), uint8, of MacKay's binary file; codewords are u G over GF(2).
 
-    The file holds P^T, a row for each message bit: the numbers of its rows and columns, 4 bytes each, then row by row its bits, 32 to a word of 8
-    bytes, the least significant first; all little endian.
+    The file holds P^T, a row for each message bit: the numbers of its rows and columns, 4 bytes
+    each, then row by row its bits, 32 to a word of 8 bytes, the least significant first; all little endian.
 
     Raises: MetaoptError where the file has another length than its first 8 bytes say, or other bits set.
     """

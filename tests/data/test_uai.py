@@ -75,7 +75,7 @@ MALFORMED = {
     "underscores": (GOOD.replace("4 5", "4 1_0"), "line 11: '1_0' is not a number"),
     "no variables": ("MARKOV\n", "line 1: the file ends before the number of variables"),
     "half a variable": (GOOD.replace("\n3\n", "\n2.5\n", 1), "line 2: the number of variables is 2.5"),
-    "many variables": ("MARKOV\n1000000000000\n2 2\n0\n", "line 2: the file declares 1000000000000 variables, but holds 3"),
+    "many variables": ("MARKOV\n1000000000000\n2 2\n0\n", "line 2: .* 1000000000000 variables, but holds 3"),
     "too many variables": ("MARKOV\n1e30\n2 2\n0\n", r"line 2: the number of variables is 1e\+30"),
     "negative cardinality": (GOOD.replace("2 3 2", "2 -3 2"), "line 3: the cardinality of variable 1 is -3"),
     "zero cardinality": (GOOD.replace("2 3 2", "2 3 0"), "line 3: the cardinality of variable 2 is 0"),
