@@ -5,6 +5,8 @@ from .belief_propagation import BeliefPropagation, Beliefs
 from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
 from .coupled_ista import CoupledIsta, analytic_weights
 from .descent import Descent, DescentState
+from .elimination import JunctionTree, junction_tree
+from .exact import condition, exact_map, exact_marginals
 from .gibbs import Gibbs
 from .graph_network import GraphNetwork
 from .map_estimation import MapEstimation
@@ -25,6 +27,7 @@ __all__ = [
     "Gibbs",
     "GraphNetwork",
     "Ista",
+    "JunctionTree",
     "MapEstimation",
     "MeanField",
     "ProximalGradient",
@@ -32,7 +35,11 @@ __all__ = [
     "TreeSchedule",
     "analytic_weights",
     "coloring",
+    "condition",
+    "exact_map",
+    "exact_marginals",
     "first_order_objective",
+    "junction_tree",
     "reversible_momentum",
     "step_size_for",
     "tree_weights",

@@ -1,5 +1,6 @@
 """Tasks: distributions of (problem, target)."""
 
+from .channels import ReceivedCodewords, awgn, bursty, generator_matrix, random_codewords
 from .classic import CLASSIC as CLASSIC  # a table, which the reference pages cannot show
 from .classic import Classic, ClassicFunctions
 from .few_shot import FewShot, Sinusoids
@@ -46,6 +47,7 @@ __all__ = [
     "RandomFactors",
     "RandomFields",
     "RandomProjections",
+    "ReceivedCodewords",
     "RobustRegression",
     "Rosenbrock",
     "Sinusoids",
@@ -54,13 +56,17 @@ __all__ = [
     "Task",
     "UndersampledMri",
     "UniformQuadratics",
+    "awgn",
     "block_projection",
+    "bursty",
     "conv_net",
     "gaussian_dictionary",
+    "generator_matrix",
     "held_out",
     "ising",
     "mlp",
     "pool",
+    "random_codewords",
     "shrinking",
     "smooth_phase",
     "structure",

@@ -1,0 +1,220 @@
+"""Junction trees of discrete models, from orders in which their variables are eliminated."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log2
+
+from ..core import MetaoptError
+
+TRIVIAL, EASY = 2.0**5, 2.0**11  # entries of all cliques for each variable; of fewer, one or two orders are enough
+HOPELESS = 64.0  # log2 entries of the largest clique; where the first order makes more, no other is tried
+COMFORTABLE = 26.5  # log2 entries of the largest clique, up to which only the entries of all cliques count
+RESTARTS = 12
+
+Scopes = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class JunctionTree:
+    """Cliques that hold every factor's scope, and in which each variable's cliques are connected.
+
+    Args:
+        cliques: The variables of each clique in the order of their elimination, a parent before its children. Variables
+            of one state are in none.
+        parents: The clique that each hangs on; -1: a root.
+        position: Of each variable, when it is eliminated; -1: never, it has one state.
+        home: Of each variable, the clique in which it is eliminated, which holds every factor whose first variable by
+            position it is; -1: none.
+        log2_entries: Logarithms to base 2 of the sizes of the cliques' tables.
+    """
+
+    cliques: list[tuple[int, ...]]
+    parents: list[int]
+    position: list[int]
+    home: list[int]
+    log2_entries: list[float]
+
+    @property
+    def width(self) -> int:
+        """The number of variables of the largest clique, less one: an upper bound of the treewidth."""
+        return max(map(len, self.cliques), default=1) - 1
+
+    def separator(self, clique: int) -> tuple[int, ...]:
+        """What ``clique`` shares with its parent; the others of the clique are eliminated in it, and come first."""
+        if self.parents[clique] < 0:
+            return ()
+        parent = set(self.cliques[self.parents[clique]])
+        return tuple(v for v in self.cliques[clique] if v in parent)
+
+
+def junction_tree(cardinalities: Sequence[int], scopes: Scopes) -> JunctionTree:
+    """A junction tree of small cliques: the best of some greedy orders, the same at each call.
+
+    Variables are eliminated by the size of the clique that this makes. Unless that is good already or hopeless, also in
+    the order in which a wave passes through the graph, which suits long grids, and by the number of edges that their
+    elimination adds (min-fill), a few times with ties broken at random (Koller and Friedman, Probabilistic Graphical
+    Models, section 9.4.3). Of orders whose cliques fit into memory the one with the fewest entries is taken.
+
+    Raises: MetaoptError where a scope names a variable that is not there or one twice.
+    """
+    graph = _graph(cardinalities, scopes)
+    weights = [log2(c) for c in cardinalities]
+    best = _eliminate(graph, weights, [0] * len(graph), 0)
+    if TRIVIAL * len(graph) < best.entries and best.largest < HOPELESS:
+        best = min(best, _eliminate(graph, weights, _wave(graph), 0), key=_Run.cost)
+    if EASY * len(graph) < best.entries and best.largest < HOPELESS:
+        fill = [_missing(graph, v) for v in range(len(graph))]
+        for seed in range(RESTARTS):
+            bound = max(best.largest, COMFORTABLE)
+            best = min(best, _eliminate(graph, weights, fill, seed, bound, by_fill=True), key=_Run.cost)
+    return _tree(best.buckets, weights)
+
+
+def _graph(cardinalities: Sequence[int], scopes: Scopes) -> list[set[int]]:
+    """Of each variable of several states, those others that share a factor with it."""
+    graph: list[set[int]] = [set() for _ in cardinalities]
+    for factor, scope in enumerate(scopes):
+        if len(set(scope)) < len(scope) or not all(0 <= v < len(cardinalities) for v in scope):
+            raise MetaoptError(
+                f"Factor {factor} has the scope {tuple(scope)}; it has to name different ones of the "
+                f"{len(cardinalities)} variables, from 0."
+            )
+        varying = {v for v in scope if cardinalities[v] > 1}
+        for v in varying:
+            graph[v] |= varying
+    for v, around in enumerate(graph):
+        around.discard(v)
+    return graph
+
+
+def _wave(graph: list[set[int]]) -> list[int]:
+    """The rank of each variable in breadth-first order, started where another such order ended (Cuthill-McKee)."""
+    ranks: dict[int, int] = {}
+    for start in range(len(graph)):
+        if start not in ranks:
+            end = _breadth_first(graph, start)[-1]
+            ranks.update((v, len(ranks) + k) for k, v in enumerate(_breadth_first(graph, end)))
+    return [ranks[v] for v in range(len(graph))]
+
+
+def _breadth_first(graph: list[set[int]], start: int) -> list[int]:
+    order, seen = [start], {start}
+    for v in order:
+        new = sorted(graph[v] - seen, key=lambda u: (len(graph[u]), u))
+        order += new
+        seen.update(new)
+    return order
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """An elimination: each variable with its neighbours then; log2 of the largest clique's entries; entries of all."""
+
+    buckets: list[tuple[int, set[int]]]
+    largest: float
+    entries: float
+
+    def cost(self) -> tuple[float, float]:
+        return max(self.largest, COMFORTABLE), self.entries
+
+
+def _eliminate(
+    graph: list[set[int]],
+    weights: list[float],
+    ranks: list[int],
+    seed: int,
+    bound: float = float("inf"),
+    by_fill: bool = False,
+) -> _Run:
+    """Eliminates by rank, then clique size; gives up on a clique larger than ``bound``.
+
+    With ``by_fill`` the ranks are the numbers of edges that an elimination adds, and follow them as they change.
+    """
+    graph, ranks, rng = [set(around) for around in graph], list(ranks), random.Random(seed)
+    left = {v for v, weight in enumerate(weights) if weight > 0}
+    keys = {v: (ranks[v], _size(graph, weights, v), rng.random()) for v in left}
+    heap = [(key, v) for v, key in keys.items()]
+    heapq.heapify(heap)
+    buckets: list[tuple[int, set[int]]] = []
+    largest = entries = 0.0
+    while left:
+        key, v = heapq.heappop(heap)
+        if keys.get(v) != key:
+            continue
+        around = graph[v]
+        if (size := _size(graph, weights, v)) > bound:
+            return _Run([], float("inf"), float("inf"))
+        largest, entries = max(largest, size), entries + 2.0 ** min(size, 1000.0)
+        buckets.append((v, around))
+        if len(around) == len(left) - 1:  # the rest is complete
+            buckets += _in_any_order(around)
+            break
+        left.remove(v)
+        del keys[v]
+        for u in _remove(graph, v, ranks if by_fill else None):
+            keys[u] = (ranks[u], _size(graph, weights, u), keys[u][2])
+            heapq.heappush(heap, (keys[u], u))
+    return _Run(buckets, largest, entries)
+
+
+def _in_any_order(complete: set[int]) -> Iterator[tuple[int, set[int]]]:
+    rest = set(complete)
+    while rest:
+        v = rest.pop()
+        yield v, set(rest)
+
+
+def _size(graph: list[set[int]], weights: list[float], v: int) -> float:
+    return weights[v] + sum(weights[u] for u in graph[v])
+
+
+def _missing(graph: list[set[int]], v: int) -> int:
+    """How many edges between its neighbours the elimination of ``v`` adds."""
+    around = graph[v]
+    return sum(len(around - graph[u]) - 1 for u in around) // 2
+
+
+def _remove(graph: list[set[int]], v: int, fill: list[int] | None) -> set[int]:
+    """Connects the neighbours of ``v`` with each other, but no more with ``v``; returns whose key changes."""
+    around = graph[v]
+    changed = set(around)
+    for u in around:
+        graph[u].discard(v)
+        new = around - graph[u]
+        new.discard(u)
+        if fill is not None:
+            for w in new:  # the edge u - w is missing no longer where both are neighbours
+                both = graph[u] & graph[w]
+                changed |= both
+                for x in both:
+                    fill[x] -= 1
+                graph[w].add(u)
+        graph[u] |= new
+    if fill is not None:
+        for u in around:
+            fill[u] = _missing(graph, u)
+    return changed
+
+
+def _tree(buckets: list[tuple[int, set[int]]], weights: list[float]) -> JunctionTree:
+    """Hangs each bucket on that of its first neighbour, or makes them one clique where the one holds the other."""
+    position = [-1] * len(weights)
+    for k, (v, _) in enumerate(buckets):
+        position[v] = k
+    cliques: list[tuple[int, ...]] = []
+    parents: list[int] = []
+    home = [-1] * len(weights)
+    for v, around in reversed(buckets):
+        clique = (v, *sorted(around, key=position.__getitem__))
+        parent = home[clique[1]] if around else -1
+        if parent >= 0 and len(cliques[parent]) == len(around):
+            cliques[parent], home[v] = clique, parent
+        else:
+            home[v] = len(cliques)
+            cliques.append(clique)
+            parents.append(parent)
+    return JunctionTree(cliques, parents, position, home, [sum(weights[v] for v in clique) for clique in cliques])

@@ -1,0 +1,128 @@
+"""Parity-check matrices in MacKay's alist format, and his generator matrices.
+
+The folder of the (96, 48) code that comes with arXiv:1906.00554 holds (each checked by multiplication over GF(2)):
+
+- ``96.3.963`` and ``A``, the same file: the parity-check matrix, 48 checks of 6 bits, 96 bits in 3 checks. Its rank is
+  46, so it has 2^50 codewords.
+- ``A2``: the same with 3 more ones, in its last 48 columns, which makes its rank 48.
+- ``Cn``: the last 48 columns of ``A2``, which are invertible.
+- ``G``: binary, P^T for P = Cn^-1 A2[:, :48]; the words [u, P u] are the codewords of ``A2``. Half of
+  them break checks 46 and 48 of ``A``, whose codewords have to come from its own null space
+  (:func:`~metaopt.tasks.generator_matrix`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..core import MetaoptError
+from .numbers import read_text
+
+LARGEST = 2**31  # entries of a matrix, of 1 byte
+
+_Line = tuple[int, list[int]]  # its number in the file, from 1, and the numbers on it
+
+
+def read_alist(path: str | Path) -> np.ndarray:
+    """The parity-check matrix (checks, bits), uint8, of an alist file.
+
+    The file holds, a line each: bits and checks; the largest degree of each; every bit's degree; every check's degree;
+    the checks of each bit; the bits of each check. They are numbered from 1, and zeros that fill up a line are left out
+    (https://www.inference.org.uk/mackay/codes/alist.html). Lines that start with ``#`` are comments.
+
+    Raises: MetaoptError, with the file and line, where it is another format, numbers are missing, left over or out of
+        range, degrees are not those of the lists, or the bits' lists and the checks' contradict each other.
+    """
+    lines = _lines(path)
+    bits, checks = _row(path, lines, 0, 2, "the numbers of bits and checks")
+    if min(bits, checks) < 1 or bits * checks > LARGEST:
+        raise _error(
+            path, lines[0][0], f"{checks} checks of {bits} bits are declared; a matrix has 1 to {LARGEST} entries"
+        )
+    if len(lines) != 4 + bits + checks:
+        raise _error(
+            path,
+            lines[-1][0],
+            f"the file has {len(lines)} lines, but {bits} bits and {checks} checks need {4 + bits + checks}",
+        )
+    largest = _row(path, lines, 1, 2, "the largest degrees")
+    of_bits = _row(path, lines, 2, bits, f"the degrees of {bits} bits")
+    of_checks = _row(path, lines, 3, checks, f"the degrees of {checks} checks")
+    matrix = _matrix(path, lines[4 : 4 + bits], of_bits, largest[0], checks).T
+    rows = _matrix(path, lines[4 + bits :], of_checks, largest[1], bits)
+    wrong = np.flatnonzero((matrix != rows).any(axis=1))
+    if len(wrong):
+        place = lines[4 + bits + int(wrong[0])][0]
+        raise _error(path, place, f"check {wrong[0] + 1} has other bits here than the lists of the bits say")
+    return rows
+
+
+def read_generator(path: str | Path) -> np.ndarray:
+    """The generator matrix G = [I, P^T] (messages, bits), uint8, of MacKay's binary file; codewords are u G over GF(2).
+
+    The file holds P^T, a row for each message bit: the numbers of its rows and columns, 4 bytes
+    each, then row by row its bits, 32 to a word of 8 bytes, the least significant first; all little endian.
+
+    Raises: MetaoptError where the file has another length than its first 8 bytes say, or other bits set.
+    """
+    data = read_text(path)
+    rows, columns = np.frombuffer(data[:8], "<u4").astype(int).tolist() if len(data) >= 8 else (0, 0)
+    words = -(-columns // 32)
+    if not rows or not columns or len(data) != 8 + 8 * rows * words:
+        raise MetaoptError(
+            f"{path} has {len(data)} bytes, but a generator of {rows} rows and {columns} columns, as it starts with, "
+            f"has {8 + 8 * rows * words}; it is something else, or was not copied whole."
+        )
+    packed = np.frombuffer(data, "<u4", offset=8).reshape(rows, words, 2)
+    spread = np.unpackbits(packed.copy().view(np.uint8).reshape(rows, words, 8), axis=2, bitorder="little")
+    parity = spread[:, :, :32].reshape(rows, 32 * words)
+    if spread[:, :, 32:].any() or parity[:, columns:].any():
+        raise MetaoptError(
+            f"{path} has bits set beyond its {columns} columns; it is no generator matrix of 32-bit words."
+        )
+    return np.concatenate([np.eye(rows, dtype=np.uint8), parity[:, :columns]], axis=1)
+
+
+def _lines(path: str | Path) -> list[_Line]:
+    lines = []
+    for number, text in enumerate(read_text(path).splitlines(), 1):
+        words = text.split()
+        if words and not words[0].startswith(b"#"):
+            bad = next((word for word in words if not word.isdigit()), None)
+            if bad is not None:
+                shown = bad[:40].decode("ascii", "replace")
+                raise _error(path, number, f"{shown!r} is not a whole number from 0 on")
+            lines.append((number, [int(word[:30]) for word in words]))
+    return lines
+
+
+def _row(path: str | Path, lines: list[_Line], index: int, count: int, what: str) -> list[int]:
+    if index >= len(lines):
+        raise _error(path, lines[-1][0] if lines else 1, f"the file ends before {what}")
+    number, values = lines[index]
+    if len(values) != count:
+        raise _error(path, number, f"{what} are {count} numbers, but {len(values)} stand here")
+    return values
+
+
+def _matrix(path: str | Path, lines: list[_Line], degrees: list[int], largest: int, columns: int) -> np.ndarray:
+    """The rows whose ones are listed, one row a line."""
+    matrix = np.zeros((len(lines), columns), np.uint8)
+    for row, ((number, values), degree) in enumerate(zip(lines, degrees, strict=True)):
+        ones = [value for value in values if value]
+        if len(ones) != degree or degree > largest or len(set(ones)) < degree:
+            raise _error(
+                path,
+                number,
+                f"the list has {len(set(ones))} different numbers, but its degree is {degree} of at most {largest}",
+            )
+        if ones and max(ones) > columns:
+            raise _error(path, number, f"{max(ones)} is in the list, but there are {columns}, numbered from 1")
+        matrix[row, np.array(ones, int) - 1] = 1
+    return matrix
+
+
+def _error(path: str | Path, line: int, message: str) -> MetaoptError:
+    return MetaoptError(f"{path}, line {line}: {message}; see whether it is an alist file, copied whole.")

@@ -1,0 +1,103 @@
+"""UAI answers: marginals (MAR), log10 of the partition function (PR), and most probable states (MAP).
+
+A line with the number of samples of evidence, which was 1, may stand after the heading, as in 2010.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..core import MetaoptError
+from ..files import replacing
+from .numbers import read_numbers
+
+ROUNDING = 1e-2  # how far from 1 printed probabilities may sum
+
+
+def read_marginals(path: str | Path) -> list[np.ndarray]:
+    """The marginal distribution of each variable: (states,) float64 each.
+
+    Raises: MetaoptError, with the file, line and variable, where the file is not a list of distributions.
+    """
+    numbers = read_numbers(path, ("MAR",))[1]
+    variables, at = numbers.whole(0, "the number of variables"), 1
+    if variables == 1 and len(numbers) > 1 and (numbers.values[1] == 0 or len(numbers) != 2 + numbers.values[1]):
+        variables, at = numbers.whole(1, "the number of variables"), 2
+    marginals = []
+    for variable in range(variables):
+        states = numbers.whole(at, f"the number of states of variable {variable}", 1)
+        if states > len(numbers) - at - 1:
+            raise numbers.error(at, f"variable {variable} has {states} states, but the file ends before the last.")
+        marginal = numbers.values[at + 1 : at + 1 + states]
+        if not (marginal >= 0).all() or not abs(marginal.sum() - 1) <= ROUNDING:
+            raise numbers.error(at, f"the marginal of variable {variable} is not a distribution: {_shown(marginal)}.")
+        marginals.append(marginal)
+        at += 1 + states
+    numbers.end(at)
+    return marginals
+
+
+def write_marginals(path: str | Path, marginals: Iterable[np.ndarray]) -> None:
+    """Writes the marginal distribution of each variable, as `read_marginals` reads them.
+
+    Raises: MetaoptError where one is not a distribution, or the file cannot be written.
+    """
+    words = []
+    for variable, values in enumerate(marginals):
+        marginal = np.asarray(values, dtype=float)
+        if marginal.ndim != 1 or not (marginal >= 0).all() or not abs(marginal.sum() - 1) <= ROUNDING:
+            raise MetaoptError(f"The marginal of variable {variable} is not a distribution: {_shown(marginal)}.")
+        words.append(" ".join([str(len(marginal)), *map(repr, marginal.tolist())]))
+    _write(path, "MAR", [str(len(words)), *words])
+
+
+def read_log10_z(path: str | Path) -> float:
+    """The logarithm to base 10 of the partition function (the probability of the evidence); -inf where it is zero.
+
+    Raises: MetaoptError, with the file and line, where the file holds anything but one number.
+    """
+    numbers = read_numbers(path, ("PR",))[1]
+    at = int(len(numbers) == 2 and numbers.values[0] == 1)
+    if len(numbers) != at + 1 or not numbers.values[at] < np.inf:
+        raise numbers.error(0, f"PR is followed by one number, not by {_shown(numbers.values)}.")
+    return float(numbers.values[at])
+
+
+def write_log10_z(path: str | Path, log10_z: float) -> None:
+    """Writes the logarithm to base 10 of a partition function, as `read_log10_z` reads it."""
+    if not log10_z < np.inf:
+        raise MetaoptError(f"The logarithm of a partition function is a number below infinity, not {log10_z}.")
+    _write(path, "PR", [repr(float(log10_z))])
+
+
+def read_assignment(path: str | Path) -> list[int]:
+    """The state of each variable.
+
+    Raises: MetaoptError, with the file and line, where the file does not hold the declared number of states.
+    """
+    numbers = read_numbers(path, ("MAP", "MPE"))[1]
+    variables = numbers.whole(0, "the number of variables")
+    at = int(variables == 1 and len(numbers) != 2)
+    count = numbers.whole(at, "the number of variables")
+    if len(numbers) != at + 1 + count:
+        raise numbers.error(at, f"the file declares {count} variables, but holds {len(numbers) - at - 1} states.")
+    return [numbers.whole(i, f"the state of variable {i - at - 1}") for i in range(at + 1, len(numbers))]
+
+
+def write_assignment(path: str | Path, states: Sequence[int]) -> None:
+    """Writes the state of each variable, as `read_assignment` reads them."""
+    if any(int(state) != state or state < 0 for state in states):
+        raise MetaoptError("A state is a whole number from 0 on.")
+    _write(path, "MAP", [" ".join(str(int(n)) for n in (len(states), *states))])
+
+
+def _shown(values: np.ndarray) -> str:
+    return f"{np.array2string(values.ravel()[:8], precision=6)}{' and more' if values.size > 8 else ''}"
+
+
+def _write(path: str | Path, heading: str, words: list[str]) -> None:
+    with replacing(Path(path).resolve()) as file:
+        file.write("\n".join([heading, " ".join(words), ""]).encode())

@@ -1,0 +1,200 @@
+"""Exact inference against enumeration, dense linear algebra, and the published answers of real models."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import metaopt as mo
+from metaopt.algorithms import condition, exact_map, exact_marginals, junction_tree
+from metaopt.data import read_evidence, read_log10_z, read_marginals, read_uai
+
+INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
+# Not the relational ones: their published marginals are not those of their evidence.
+QUICK = "Alchemy_11 Pedigree_11 Promedus_13 Promedus_27 Promedus_33 Segmentation_11".split()
+SLOW = "CSP_11 DBN_11 Grids_17 ObjectDetection_11".split()
+
+Model = tuple[list[int], list[tuple[int, ...]], list[np.ndarray]]
+
+
+@st.composite
+def models(draw: st.DrawFn, zeros: float = 0.2) -> Model:
+    """Up to 7 variables of 1 to 3 states; factors of up to 4, of none too; variables without factors; zeros."""
+    cardinalities = draw(st.lists(st.integers(1, 3), max_size=7))
+    orders = st.permutations(range(len(cardinalities)))
+    scopes = draw(st.lists(st.builds(lambda order, arity: tuple(order[:arity]), orders, st.integers(0, 4)), max_size=8))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    spread = draw(st.sampled_from([0.5, 5.0, 200.0]))
+    tables = []
+    for scope in scopes:
+        table = spread * rng.standard_normal([cardinalities[v] for v in scope])
+        tables.append(np.where(rng.random(table.shape) < zeros, -np.inf, table))
+    return cardinalities, scopes, tables
+
+
+def enumerated(model: Model) -> tuple[list[tuple[int, ...]], np.ndarray]:
+    """All assignments, and the log of the product of the factors at each."""
+    cardinalities, scopes, tables = model
+    assignments = list(itertools.product(*map(range, cardinalities)))
+    return assignments, np.array(
+        [sum(float(t[tuple(x[v] for v in s)]) for s, t in zip(scopes, tables, strict=True)) for x in assignments]
+    )
+
+
+@given(models())
+@settings(deadline=None, max_examples=300)
+def test_marginals_z_and_map_are_those_of_enumeration(model: Model) -> None:
+    assignments, values = enumerated(model)
+    if values.max() == -np.inf:
+        for solve in (exact_marginals, exact_map):
+            with pytest.raises(mo.MetaoptError, match="evidence has probability zero"):
+                solve(*model)
+        return
+    weights = np.exp(values - values.max())
+    marginals, log_z = exact_marginals(*model)
+    assert log_z == pytest.approx(values.max() + np.log(weights.sum()), rel=1e-11, abs=1e-11)
+    for v, marginal in enumerate(marginals):
+        expected = np.zeros(model[0][v])
+        np.add.at(expected, [x[v] for x in assignments], weights / weights.sum())
+        np.testing.assert_allclose(marginal.numpy(), expected, rtol=1e-9, atol=1e-12)
+    states, value = exact_map(*model)
+    assert value == pytest.approx(values.max(), rel=1e-11, abs=1e-11)
+    assert values[assignments.index(tuple(states))] == pytest.approx(values.max(), rel=1e-11, abs=1e-11)
+
+
+@given(models(zeros=0.0), st.data())
+@settings(deadline=None, max_examples=100)
+def test_evidence_leaves_the_assignments_that_agree_with_it(model: Model, data: st.DataObject) -> None:
+    evidence = {v: data.draw(st.integers(0, c - 1)) for v, c in enumerate(model[0]) if data.draw(st.booleans())}
+    assignments, values = enumerated(model)
+    agree = np.array([all(x[v] == state for v, state in evidence.items()) for x in assignments])
+    marginals, log_z = exact_marginals(*condition(*model, evidence))
+    kept = np.where(agree, values, -np.inf)
+    assert log_z == pytest.approx(kept.max() + np.log(np.exp(kept - kept.max()).sum()), rel=1e-11, abs=1e-11)
+    assert all(marginals[v].tolist() == [1.0] for v in evidence)
+
+
+@given(models())
+@settings(deadline=None, max_examples=200)
+def test_the_tree_is_a_junction_tree(model: Model) -> None:
+    """Every scope is in the home of its first variable, and a variable's cliques are connected."""
+    cardinalities, scopes, _ = model
+    tree = junction_tree(cardinalities, scopes)
+    assert tree.width == max(map(len, tree.cliques), default=1) - 1
+    for scope in scopes:
+        varying = sorted((v for v in scope if cardinalities[v] > 1), key=tree.position.__getitem__)
+        assert not varying or set(varying) <= set(tree.cliques[tree.home[varying[0]]])
+    for v, states in enumerate(cardinalities):
+        holding = [k for k, clique in enumerate(tree.cliques) if v in clique]
+        tops = [k for k in holding if tree.parents[k] not in holding]
+        assert tops == ([tree.home[v]] if states > 1 else [])
+    assert all(parent < k for k, parent in enumerate(tree.parents))
+    assert all(list(c) == sorted(c, key=tree.position.__getitem__) for c in tree.cliques)
+
+
+def grid(rows: int, columns: int) -> list[tuple[int, ...]]:
+    at = np.arange(rows * columns).reshape(rows, columns)
+    pairs = [np.stack([a.ravel(), b.ravel()], 1) for a, b in ((at[1:], at[:-1]), (at[:, 1:], at[:, :-1]))]
+    return [tuple(pair) for pair in np.concatenate(pairs).tolist()]
+
+
+@pytest.mark.parametrize(
+    ("count", "scopes", "width"),
+    [
+        (200, [(i, i + 1) for i in range(199)], 1),
+        (200, [(i, (i + 1) % 200) for i in range(200)], 2),
+        (100, [(i, i // 2) for i in range(1, 100)], 1),
+        (9, list(itertools.combinations(range(9), 2)), 8),
+        (160, grid(8, 20), 8),
+        (400, grid(20, 20), 20),
+    ],
+)
+def test_orders_reach_the_treewidth_where_it_is_known(count: int, scopes: list, width: int) -> None:
+    assert junction_tree([2] * count, scopes).width == width
+
+
+def test_a_ising_strip_is_that_of_its_transfer_matrix() -> None:
+    """Columns of 6 spins, 12 of them: Z is a product of 64 x 64 matrices; 2^72 assignments are not enumerated."""
+    rows, columns, coupling = 6, 12, 0.4
+    spins = np.array(list(itertools.product([-1, 1], repeat=rows)))
+    inside = np.exp(coupling * (spins[:, 1:] * spins[:, :-1]).sum(1))
+    transfer = np.exp(coupling * spins @ spins.T) * inside
+    vector = inside.copy()
+    for _ in range(columns - 1):
+        vector = transfer.T @ vector
+    scopes = grid(rows, columns)
+    table = coupling * np.array([[1, -1], [-1, 1]])
+    marginals, log_z = exact_marginals([2] * rows * columns, scopes, [table] * len(scopes))
+    assert log_z == pytest.approx(math.log(vector.sum()), rel=1e-12)
+    assert all(abs(float(marginal[0]) - 0.5) < 1e-12 for marginal in marginals)
+    states, value = exact_map([2] * rows * columns, scopes, [table] * len(scopes))
+    assert len(set(states)) == 1
+    assert value == pytest.approx(coupling * len(scopes))
+
+
+def test_a_long_chain_neither_overflows_nor_recurses() -> None:
+    table = torch.tensor([[700.0, -700.0], [-700.0, 700.0]])
+    n = 3000
+    marginals, log_z = exact_marginals([2] * n, [(i, i + 1) for i in range(n - 1)], [table] * (n - 1))
+    assert log_z == pytest.approx(700 * (n - 1) + math.log(2), rel=1e-13)
+    assert marginals[n // 2].tolist() == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (([2, 2], [(0, 1)], []), "1 scopes, 0 tables"),
+        (([2, 0], [], []), "cardinalities from 0"),
+        (([2, 2], [(0, 2)], [np.zeros((2, 2))]), r"Factor 0 has the scope \(0, 2\)"),
+        (([2, 2], [(0, 0)], [np.zeros((2, 2))]), r"Factor 0 has the scope \(0, 0\)"),
+        (([2, 3], [(0, 1)], [np.zeros((3, 2))]), r"Factor 0 has a table \(3, 2\), but the states .* are \(2, 3\)"),
+        (([2], [(0,)], [np.array([0, np.nan])]), "factor 0 has NaN or inf"),
+        (([2], [(0,)], [np.array([0, np.inf])]), "factor 0 has NaN or inf"),
+        (([2], [(0,), ()], [np.zeros(2), np.array(-np.inf)]), "probability zero"),
+    ],
+)
+def test_a_malformed_model_is_refused(model: Model, message: str) -> None:
+    for solve in (exact_marginals, exact_map):
+        with pytest.raises(mo.MetaoptError, match=message):
+            solve(*model)
+
+
+def test_a_model_beyond_the_limit_is_refused_before_anything_is_allocated() -> None:
+    pairs = list(itertools.combinations(range(60), 2))
+    with pytest.raises(
+        mo.MetaoptError, match=r"table of 2\^60\.0 entries .*width 59.* limit=100000000 allows 2\^26\.6"
+    ):
+        exact_marginals([2] * 60, pairs, [np.zeros((2, 2))] * len(pairs))
+    with pytest.raises(mo.MetaoptError, match=r"table of 2\^5\.0 entries .* limit=16 allows 2\^4\.0"):
+        exact_map([2] * 5, [tuple(range(5))], [np.zeros([2] * 5)], limit=16)
+
+
+def test_unknown_evidence_is_refused() -> None:
+    for evidence, message in [({2: 0}, "Variable 2 .* 2 variables, from 0"), ({1: 3}, "in state 3.* one 3 states")]:
+        with pytest.raises(mo.MetaoptError, match=message):
+            condition([2, 3], [], [], evidence)
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_published_answers_are_met_to_their_six_digits(name: str) -> None:
+    path = INSTANCES / "MAR" / f"{name}.uai"
+    if not path.exists():
+        pytest.skip(f"no {path}: set METAOPT_DATA to the folder with graphs/uai2014")
+    model = read_uai(path)
+    evidence = read_evidence(f"{path}.evid", model.cardinalities)
+    logs = [torch.from_numpy(table).log() for table in model.tables]
+    marginals, log_z = exact_marginals(*condition(model.cardinalities, model.scopes, logs, evidence))
+    for v, expected in enumerate(read_marginals(f"{path}.MAR")):
+        if v not in evidence:
+            np.testing.assert_allclose(marginals[v].numpy(), expected, rtol=0, atol=6e-7)
+    published = INSTANCES / "PR" / f"{name}.uai.PR"
+    if published.exists():
+        assert log_z / math.log(10) == pytest.approx(read_log10_z(published), rel=6e-6)
