@@ -1,10 +1,10 @@
-"""The command line: ``metaopt demo``, ``denoise``, ``upscale``, ``inpaint``, ``train``."""
+"""The command line: ``metaopt demo``, ``denoise``, ``upscale``, ``inpaint``, ``infer``, ``train``."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,16 @@ def _parser() -> Any:
     _add_files(inpaint, "input", "mask", "output")
     _add_machine(inpaint, "restore_grey")
     commands.add_subcommand("inpaint", inpaint, help="fill in missing pixels of a picture file")
+
+    infer = ArgumentParser(description="Marginals, log Z or the likeliest assignment of a model in a UAI file.")
+    infer.add_argument("model", type=Path, help="the model, a .uai file (MARKOV or BAYES)")
+    infer.add_argument("--evidence", type=Path, help="observed variables, a .evid file (default: none)")
+    infer.add_argument("--task", type=str, required=True, help="MAR (marginals), PR (log10 Z) or MAP")
+    infer.add_argument("--method", type=str, default="bp", help="bp, trw, mf, learned or exact (default: bp)")
+    infer.add_argument("--out", type=Path, help="where the answer goes (default: standard output)")
+    infer.add_argument("--steps", type=int, default=500, help="the most steps (default: 500)")
+    infer.add_argument("--strict", action="store_true", help="exit with status 3 where the answer is not to be trusted")
+    commands.add_subcommand("infer", infer, help="marginals, log Z or the likeliest assignment of a UAI model")
 
     train = ArgumentParser(description="Train by a recipe; run again after an interruption to go on.")
     train.add_argument("recipe", type=str, help="a YAML file, or the name of a recipe that comes with the package")
@@ -104,7 +114,26 @@ def _train(arguments: Any) -> None:
     print(f"{result['updates']} updates in {result['minutes']:.1f} minutes; weights in {folder}/weights.safetensors")
 
 
-COMMANDS = {"demo": _demo, "denoise": _denoise, "upscale": _upscale, "inpaint": _inpaint, "train": _train}
+def _infer(arguments: Any) -> int:
+    from .applications.inference import infer_file
+
+    answer, text = infer_file(
+        arguments.model, arguments.evidence, arguments.task, arguments.method, arguments.out, arguments.steps
+    )
+    if arguments.out is None:
+        print(text, end="")
+    print(f"metaopt: {answer.verdict(arguments.task, arguments.method)}", file=sys.stderr)
+    return 3 if arguments.strict and not answer.converged else 0
+
+
+COMMANDS: dict[str, Callable[[Any], int | None]] = {
+    "demo": _demo,
+    "denoise": _denoise,
+    "upscale": _upscale,
+    "inpaint": _inpaint,
+    "infer": _infer,
+    "train": _train,
+}
 
 
 def _say(message: Warning | str, *_: Any) -> None:
@@ -117,14 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _say
-            COMMANDS[parsed.subcommand](parsed[parsed.subcommand])
+            return COMMANDS[parsed.subcommand](parsed[parsed.subcommand]) or 0
     except MetaoptError as error:
         print(f"metaopt: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("metaopt: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

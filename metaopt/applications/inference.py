@@ -1,0 +1,200 @@
+"""Inference in a UAI file: marginals, log Z and the likeliest assignment, by classical and by learned methods."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals, tree_weights
+from ..core import MetaoptError, fixed, unroll
+from ..data import check_writable
+from ..data.uai import UaiModel, read_evidence, read_uai
+from ..data.uai_answers import write_assignment, write_log10_z, write_marginals
+from ..models import load
+from ..problems import FactorGraph, log_max, log_sum
+from ..problems.factors import DEAD
+
+TASKS = ("MAR", "PR", "MAP")
+METHODS = ("bp", "trw", "mf", "learned", "exact")
+BOUNDS = {"mf": "a lower bound of log10 Z", "trw": "an upper bound of log10 Z"}
+CONVERGED = 1e-4  # the most that an undamped step may change a message (its logarithm) or a mean-field belief
+TEN = math.log(10)
+CHUNK = 20  # steps between looks at the residual
+
+
+class Answer(NamedTuple):
+    """What inference found.
+
+    ``marginals``: for each variable its states' probabilities. ``log10_z``. ``assignment``: a state for each variable,
+    and ``log10_p``, the logarithm of its unnormalised probability. ``residual`` and ``steps``: how far the last step
+    was from a fixed point, and how many there were; None of exact inference.
+    """
+
+    marginals: list[np.ndarray]
+    log10_z: float
+    assignment: list[int]
+    log10_p: float
+    residual: float | None
+    steps: int | None
+
+    @property
+    def converged(self) -> bool:
+        return self.residual is None or self.residual <= CONVERGED
+
+    def verdict(self, task: str, method: str) -> str:
+        """Whether it can be trusted, in a sentence."""
+        if self.residual is None:
+            return "exact"
+        if self.converged and task == "PR" and method in BOUNDS:
+            return f"converged after {self.steps} steps; {BOUNDS[method]}"
+        said = f"after {self.steps} steps, residual {self.residual:.1e}"
+        if self.converged:
+            return f"converged {said}"
+        return (
+            f"not converged {said} (at most {CONVERGED:g} counts as converged): do not trust this answer; try --method "
+            "trw, learned or exact, or more --steps"
+        )
+
+
+def factor_graph(model: UaiModel, evidence: dict[int, int] | None = None) -> FactorGraph:
+    """The factor graph of a UAI model, with its evidence observed."""
+    with np.errstate(divide="ignore"):
+        tables = [torch.from_numpy(np.log(table)) for table in model.tables]
+    graph = FactorGraph.from_factors(model.cardinalities, list(zip(model.scopes, tables, strict=True)))
+    return graph.observe(evidence or {})
+
+
+@torch.no_grad()
+def infer(
+    model: UaiModel, evidence: dict[int, int] | None = None, task: str = "MAR", method: str = "bp", max_steps: int = 500
+) -> Answer:
+    """Answer a task about a model, all in float64.
+
+    ``method``: "bp" (belief propagation, damping 0.5; max-product for MAP), "trw" (tree-reweighted), "mf" (mean field,
+    one variable of a factor at a time), "learned" (trained weights of damping and reweighting; for MAP its temperature
+    falls) or "exact" (junction tree). Iterations stop where the residual is at most 1e-4, or after ``max_steps``.
+
+    Raises: MetaoptError for a task or method of another name, evidence of probability zero, and what is too large for
+    exact inference.
+    """
+    if task not in TASKS or method not in METHODS:
+        raise MetaoptError(
+            f"There are the tasks {', '.join(TASKS)} and the methods {', '.join(METHODS)}, but not {task} by {method}."
+        )
+    evidence = evidence or {}
+    if method == "exact":
+        return _exact(model, evidence, task)
+    graph = factor_graph(model, evidence)
+    algorithm = BUILD[method](graph, task, max_steps)
+    run, residual = _run(algorithm, graph, max_steps)
+    _check_possible(graph, run.state)
+    log_marginals = run.final.log_marginals[0]
+    assignment = graph.decode(log_marginals[None])
+    return Answer(
+        [p.numpy() for p in log_marginals.exp().split(graph.cardinalities.tolist())],
+        float(run.final.log_z) / TEN,
+        assignment[0].tolist(),
+        float(graph.log_potential(assignment)) / TEN,
+        residual,
+        run.stop,
+    )
+
+
+def _damped(graph: FactorGraph, task: str, steps: int) -> BeliefPropagation:
+    return BeliefPropagation(0.5, marginalize=log_max if task == "MAP" else log_sum)
+
+
+def _reweighted(graph: FactorGraph, task: str, steps: int) -> BeliefPropagation:
+    return BeliefPropagation(0.5, weight=tree_weights(graph), marginalize=log_max if task == "MAP" else log_sum)
+
+
+def _mean_field(graph: FactorGraph, task: str, steps: int) -> MeanField:
+    return MeanField(colors=coloring(graph))
+
+
+def _learned(graph: FactorGraph, task: str, steps: int) -> BeliefPropagation:
+    machine = load("learned_bp").double().algorithm
+    if task != "MAP":
+        return machine
+    falling = [0.05 ** min(1.0, k / (steps * 0.8)) for k in range(steps)]
+    weight, correction = machine.weight(0), machine.correction(0)
+    return BeliefPropagation(0.5, fixed(falling), weight, correction)
+
+
+BUILD: dict[str, Callable[[FactorGraph, str, int], Any]] = {
+    "bp": _damped,
+    "trw": _reweighted,
+    "mf": _mean_field,
+    "learned": _learned,
+}
+
+
+def _run(algorithm: Any, graph: FactorGraph, max_steps: int) -> tuple[Any, float]:
+    """Steps in chunks, with a bar, until the residual is small."""
+    from tqdm import tqdm
+
+    net, state, done, residual = unroll(algorithm, CHUNK, keep="last"), None, 0, math.inf
+    with tqdm(total=max_steps, desc="infer", mininterval=1.0, delay=1.0) as bar:
+        while True:
+            count = min(CHUNK, max_steps - done)
+            run = net(graph, state, start=done, steps=count)
+            state, done = run.state, done + count
+            residual = float(algorithm.residual(graph, state).max()) if graph.factors else 0.0
+            bar.update(count)
+            bar.set_postfix(residual=f"{residual:.1e}", refresh=False)
+            falling = getattr(algorithm, "temperature", None) is not None and algorithm.temperature.steps is not None
+            if done >= max_steps or (residual <= CONVERGED and not falling):
+                return run, residual
+
+
+def _check_possible(graph: FactorGraph, state: Any) -> None:
+    """Raise where the messages exclude every state of a variable: then the evidence has probability zero."""
+    if not hasattr(state, "messages"):
+        return
+    highest = graph.highest(graph.sums(graph.unary, state.messages))[0]
+    if bool((highest < DEAD / 2).any()):
+        variable = int(highest.argmin())
+        raise MetaoptError(
+            f"The evidence has probability zero: factors and evidence exclude every state of variable {variable}."
+        )
+
+
+def _exact(model: UaiModel, evidence: dict[int, int], task: str) -> Answer:
+    cardinalities, scopes, tables = condition(model.cardinalities, model.scopes, model.tables, evidence)
+    with np.errstate(divide="ignore"):
+        logs = [np.log(table) for table in tables]
+    if task == "MAP":
+        states, value = exact_map(cardinalities, scopes, logs)
+        whole = [evidence.get(variable, state) for variable, state in enumerate(states)]
+        return Answer([], math.nan, whole, value / TEN, None, None)
+    found, log_z = exact_marginals(cardinalities, scopes, logs)
+    marginals = [m.numpy() for m in found]
+    for variable, state in evidence.items():
+        marginals[variable] = np.eye(model.cardinalities[variable])[state]
+    return Answer(marginals, log_z / TEN, [], math.nan, None, None)
+
+
+def infer_file(
+    model: Path, evidence: Path | None, task: str, method: str, output: Path | None, max_steps: int
+) -> tuple[Answer, str]:
+    """``metaopt infer``: the answer, and its text in UAI's format, also written to ``output`` if there is one."""
+    if output is not None:
+        check_writable(output)
+    uai = read_uai(model)
+    seen = read_evidence(evidence, uai.cardinalities) if evidence else {}
+    answer = infer(uai, seen, task, method, max_steps)
+    with tempfile.TemporaryDirectory() as folder:
+        path = output or Path(folder) / "answer"
+        if task == "MAR":
+            write_marginals(path, answer.marginals)
+        elif task == "PR":
+            write_log10_z(path, answer.log10_z)
+        else:
+            write_assignment(path, answer.assignment)
+        return answer, path.read_text()

@@ -1,0 +1,111 @@
+"""``metaopt infer``: answers against exact ones, in UAI's formats, and what it says when they cannot be trusted."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metaopt.applications.inference import infer
+from metaopt.cli import main
+from metaopt.core import MetaoptError
+from metaopt.data.uai import UaiModel, read_evidence, read_uai, write_uai
+from metaopt.data.uai_answers import read_assignment, read_log10_z, read_marginals
+
+from ..conftest import needs_data
+
+TREE = UaiModel(
+    [2, 3, 2],
+    [(0, 1), (1, 2), (0,)],
+    [np.array([[1, 2, 0.5], [3, 0, 1]]), np.ones((3, 2)) + np.eye(3, 2), np.array([0.3, 0.7])],
+)
+
+
+def strong_cycle() -> UaiModel:
+    """A frustrated triangle on which belief propagation runs in circles."""
+    same, other = np.array([[9.0, 0.1], [0.1, 9.0]]), np.array([[0.1, 9.0], [9.0, 0.1]])
+    pairs = [(a, b) for a in range(6) for b in range(a)]
+    tables = [other if (a + b) % 2 else same.T for a, b in pairs]
+    generator = np.random.default_rng(1)
+    tables = [np.exp(4 * generator.standard_normal((2, 2))) for _ in pairs]
+    return UaiModel([2] * 6, pairs, tables)
+
+
+@pytest.mark.parametrize("evidence", [{}, {1: 2}])
+def test_belief_propagation_agrees_with_exact_inference_on_a_tree(evidence: dict[int, int]) -> None:
+    for task in ("MAR", "PR", "MAP"):
+        exact, found = (infer(TREE, evidence, task, method) for method in ("exact", "bp"))
+        assert found.converged
+        if task == "MAR":
+            assert all(np.allclose(a, b, atol=1e-10) for a, b in zip(exact.marginals, found.marginals, strict=True))
+        elif task == "PR":
+            assert found.log10_z == pytest.approx(exact.log10_z, abs=1e-10)
+        else:
+            assert found.assignment == exact.assignment
+            assert found.log10_p == pytest.approx(exact.log10_p, abs=1e-9)
+
+
+def test_bounds_are_bounds() -> None:
+    model = strong_cycle()
+    exact = infer(model, task="PR", method="exact").log10_z
+    assert infer(model, task="PR", method="mf").log10_z <= exact <= infer(model, task="PR", method="trw").log10_z
+
+
+def test_the_command_writes_uai_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_uai(tmp_path / "tree.uai", TREE)
+    (tmp_path / "tree.evid").write_text("1 1 2\n")
+    command = ["infer", str(tmp_path / "tree.uai"), "--evidence", str(tmp_path / "tree.evid"), "--task"]
+    exact = infer(TREE, {1: 2}, "MAR", "exact")
+    assert main([*command, "MAR", "--out", str(tmp_path / "a")]) == 0
+    for a, b in zip(read_marginals(tmp_path / "a"), exact.marginals, strict=True):
+        assert np.allclose(a, b, atol=1e-10)
+    assert main([*command, "PR", "--out", str(tmp_path / "b")]) == 0
+    assert read_log10_z(tmp_path / "b") == pytest.approx(exact.log10_z)
+    assert main([*command, "MAP", "--out", str(tmp_path / "c"), "--method", "exact"]) == 0
+    assert read_assignment(tmp_path / "c")[1] == 2
+    capsys.readouterr()
+    assert main([*command, "PR"]) == 0
+    output = capsys.readouterr()
+    assert output.out.startswith("PR\n")
+    assert "converged after" in output.err
+
+
+def test_an_answer_that_did_not_converge_says_so_and_strict_exits_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_uai(tmp_path / "hard.uai", strong_cycle())
+    command = ["infer", str(tmp_path / "hard.uai"), "--task", "PR", "--steps", "3"]
+    assert main(command) == 0
+    assert "do not trust this answer" in capsys.readouterr().err
+    assert main([*command, "--strict"]) == 3
+    assert main([*command, "--method", "exact", "--strict"]) == 0
+
+
+@pytest.mark.parametrize("method", ["bp", "trw", "exact"])
+def test_evidence_of_probability_zero_is_an_error(method: str) -> None:
+    with pytest.raises(MetaoptError, match="probability zero"):
+        infer(TREE, {0: 1, 1: 1}, "MAR", method)
+
+
+def test_wrong_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_uai(tmp_path / "tree.uai", TREE)
+    for extra in (["--task", "MPE"], ["--task", "MAR", "--method", "magic"], ["--task", "MAR", "--steps", "-1"]):
+        assert main(["infer", str(tmp_path / "tree.uai"), *extra]) == 2
+    assert "bp, trw, mf, learned, exact" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["Alchemy_11", "ObjectDetection_11", "DBN_15"])
+def test_real_models_are_near_their_published_answers(name: str) -> None:
+    folder = needs_data("graphs/uai2014/MAR")
+    model = read_uai(folder / f"{name}.uai")
+    evidence = read_evidence(folder / f"{name}.uai.evid", model.cardinalities)
+    found = infer(model, evidence, "PR", "bp")
+    published = read_marginals(folder / f"{name}.uai.MAR")
+    errors = [np.abs(a - b).mean() for a, b in zip(found.marginals, published, strict=True)]
+    assert found.converged
+    assert np.mean(errors) < 0.02
+    published_z = read_log10_z(folder.parent / "PR" / f"{name}.uai.PR")
+    assert found.log10_z == pytest.approx(published_z, abs=0.3)
+    assert math.isfinite(found.log10_p)
