@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import metaopt as mo
 from metaopt.algorithms import condition, exact_map, exact_marginals, junction_tree
+from metaopt.algorithms.elimination import _eliminate, _missing
 from metaopt.data import read_evidence, read_log10_z, read_marginals, read_uai
 
 INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
@@ -98,6 +99,23 @@ def test_the_tree_is_a_junction_tree(model: Model) -> None:
         assert tops == ([tree.home[v]] if states > 1 else [])
     assert all(parent < k for k, parent in enumerate(tree.parents))
     assert all(list(c) == sorted(c, key=tree.position.__getitem__) for c in tree.cliques)
+
+
+@given(st.integers(2, 14), st.floats(0.1, 0.9), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=100)
+def test_min_fill_eliminates_a_variable_that_adds_the_fewest_edges(count: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ones = np.triu(rng.random((count, count)) < share, 1)
+    graph = [set(np.flatnonzero(row).tolist()) for row in ones | ones.T]
+    fill = [_missing(graph, v) for v in range(count)]
+    left, remaining = [set(around) for around in graph], set(range(count))
+    for v, around in _eliminate(graph, [1.0] * count, fill, seed, by_fill=True).buckets:
+        added = {u: sum(b not in left[a] for a, b in itertools.combinations(left[u], 2)) for u in remaining}
+        assert around == left[v]
+        assert added[v] == min(added.values())
+        for u in around:
+            left[u] = (left[u] | around) - {u, v}
+        remaining.remove(v)
 
 
 def grid(rows: int, columns: int) -> list[tuple[int, ...]]:
