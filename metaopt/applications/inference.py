@@ -13,7 +13,6 @@ import torch
 
 from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals, tree_weights
 from ..core import MetaoptError, fixed, unroll
-from ..data import check_writable
 from ..data.uai import UaiModel, read_evidence, read_uai
 from ..data.uai_answers import write_assignment, write_log10_z, write_marginals
 from ..models import load
@@ -184,8 +183,8 @@ def infer_file(
     model: Path, evidence: Path | None, task: str, method: str, output: Path | None, max_steps: int
 ) -> tuple[Answer, str]:
     """``metaopt infer``: the answer, and its text in UAI's format, also written to ``output`` if there is one."""
-    if output is not None:
-        check_writable(output)
+    if output is not None and not output.resolve().parent.is_dir():
+        raise MetaoptError(f"{output} cannot be written: there is no folder {output.parent}.")
     uai = read_uai(model)
     seen = read_evidence(evidence, uai.cardinalities) if evidence else {}
     answer = infer(uai, seen, task, method, max_steps)
