@@ -1,9 +1,10 @@
-"""Train what `benchmarks.graphical_models` compares: `python -m benchmarks.graphical_training [NAME ...]`.
+"""Train what `benchmarks.graphical_models` and `benchmarks.ldpc` compare.
 
-Every learned row is the recipe that `recipe(name)` gives, carried out in runs/graphical/NAME (run it again after an
-interruption and it goes on); the weights and their card come to benchmarks/weights. All are trained on generated models
-alone: Ising models and spin glasses on 17 structures, tables of up to four states on the same, and random factor graphs
-with zeros; no model of a file is used, nor to choose anything.
+`python -m benchmarks.graphical_training [NAME ...]`: every learned row is the recipe that `recipe(name)` gives, carried
+out in runs/graphical/NAME (run it again after an interruption and it goes on); the weights and their card come to
+benchmarks/weights. Inference is trained on generated models alone: Ising models and spin glasses on 17 structures,
+tables of up to four states on the same, and random factor graphs with zeros; no model of a file is used, nor to choose
+anything. Decoders are trained on words of MacKay's (96, 48) code, through both channels at once.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ from .few_shot_training import carry_out
 
 RUNS = Path("runs/graphical")
 BATCH = 24
-MODELS: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keywords, updates, peak rate
+CODE = {"call": "metaopt.data.read_alist", "path": "../shared/data/graphs/ldpc/mackay_96_48/96.3.963"}
+INFERENCE: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keywords, updates, peak rate
     "learned_bp": ({"steps": 30}, 1500, 3e-3),
     "neural_enhanced_bp": ({"steps": 12, "hidden": 16}, 2000, 2e-3),
     "graph_network": ({"steps": 12, "hidden": 32}, 3000, 2e-3),
     "mean_field_net": ({"steps": 12}, 600, 1e-2),
+}
+DECODERS: dict[str, tuple[dict[str, Any], int, float]] = {
+    "weighted_bp": ({"steps": 20, "factors": 48}, 1000, 1e-2),
+    "neural_enhanced_decoder": ({"steps": 20, "hidden": 12}, 1000, 3e-3),
 }
 
 
@@ -37,33 +43,47 @@ def models(low: int, high: int, batch: int) -> dict[str, Any]:
     }
 
 
+def words(batch: int) -> dict[str, Any]:
+    """Words of the code through white noise and through bursts, half of the batches each."""
+    channel = {"call": "metaopt.tasks.Decoding", "checks": CODE, "snr": [1.0, 5.0], "batch": batch}
+    return {"call": "metaopt.tasks.Mixture", "tasks": [channel, {**channel, "snr": [1.0, 12.0], "level": [0.5, 4.0]}]}
+
+
 def recipe(name: str) -> dict[str, Any]:
-    keywords, updates, peak = MODELS[name]
-    steps = keywords["steps"]
+    decoder = name in DECODERS
+    keywords, updates, peak = (DECODERS if decoder else INFERENCE)[name]
+    steps, fixed = keywords["steps"], name in ("mean_field_net", "weighted_bp")
     return {
         "seed": 0,
         "model": {"call": f"metaopt.models.{name}", **keywords},
-        "task": models(9, 25, BATCH),
-        "validation": models(16, 36, BATCH),
-        "loss": "marginal_error",
+        "task": words(64) if decoder else models(9, 25, BATCH),
+        "validation": words(256) if decoder else models(16, 36, BATCH),
+        "loss": "marginal_cross_entropy" if decoder else "marginal_error",
         "settings": {
             "updates": updates,
-            "steps": [steps, steps] if name == "mean_field_net" else [max(4, steps // 2), steps],
+            "steps": [steps, steps] if fixed else [max(4, steps // 2), steps],
             "rate": {"call": "metaopt.training.Rate", "peak": peak, "final": peak / 100, "warmup": 50},
             "clip": 1.0,
             "ema": 0.99,
             "weights": "linear",
         },
-        "card": {
-            "data": "generated models: Ising, spin glasses, tables and factor graphs of 6 to 25 variables; no file",
-            "validation": "total variation distance of marginals on 24 batches of models of 16 to 36 variables",
-        },
+        "card": card(decoder),
         "watch": {"log_every": 25, "validate_every": 250, "checkpoint_every": 100, "batches": 24},
     }
 
 
+def card(decoder: bool) -> dict[str, str]:
+    if decoder:
+        data = "random words of MacKay's (96, 48) code, white noise (E_b / N_0 of 1 to 5 dB) or bursts of level 0.5 to 4 (to 12 dB)"
+        return {"data": data, "validation": "cross-entropy of the bits, in nats, on 24 batches of 256 words"}
+    return {
+        "data": "generated models: Ising, spin glasses, tables and factor graphs of 6 to 25 variables; no file",
+        "validation": "total variation distance of marginals on 24 batches of models of 16 to 36 variables",
+    }
+
+
 def main() -> None:
-    carry_out(__doc__, MODELS, recipe, RUNS)
+    carry_out(__doc__, [*INFERENCE, *DECODERS], recipe, RUNS)
 
 
 if __name__ == "__main__":

@@ -54,10 +54,21 @@ def marginal_error(output: Any, target: Tensor) -> Tensor:
     return (beliefs - target).abs().sum() / (2 * target.sum())
 
 
+def marginal_cross_entropy(output: Any, target: Tensor) -> Tensor:
+    """The mean over variables and samples of -sum_states target log belief, with the target a distribution.
+
+    ``output`` has ``log_marginals`` (B, N), of which the first n are those of ``target`` (B, n); a belief counts as no
+    less than e^-20.
+    """
+    beliefs = output.log_marginals[:, : target.shape[1]].clamp_min(-20)
+    return -(target * beliefs).sum() / target.sum()
+
+
 LOSSES: dict[str, Loss] = {
     "cross_entropy": cross_entropy,
     "energy": energy,
     "log_energy": log_energy,
+    "marginal_cross_entropy": marginal_cross_entropy,
     "marginal_error": marginal_error,
     "mse": mse,
     "negative_psnr": negative_psnr,

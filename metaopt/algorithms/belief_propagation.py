@@ -54,7 +54,7 @@ class NoCorrection(nn.Module):
 class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
     r"""Sum-product belief propagation; tree-reweighted or fractional with other weights, max-product with ``log_max``.
 
-    With total_v = unary_v / t + sum_f rho_f m_fv and cavities n_vf = total_v - m_fv, a step proposes for every edge
+    With total_v = w unary_v / t + sum_f rho_f m_fv and cavities n_vf = total_v - m_fv, a step proposes for every edge
 
     m_fv(x_v) = log sum_{x_f \ x_v} exp(log f(x_f) / (rho_f t) + sum_{u in f, not v} n_uf(x_u)),
 
@@ -63,7 +63,8 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
     at the weights of :func:`tree_weights`. Kschischang et al., doi:10.1109/18.910572; Wainwright et al.,
     doi:10.1109/TIT.2005.850091; Wiegerinck and Heskes, NIPS 2002 (fractional).
 
-    Slots: ``damping`` in [0, 1), ``temperature`` t, ``weight`` rho (a number, one for every factor, or a module from
+    Slots: ``damping`` in [0, 1), ``evidence`` w (a number, or a module from the graph to its unary potentials (B, N)),
+    ``temperature`` t, ``weight`` rho (a number, one for every factor, or a module from
     the graph to these), ``correction`` (a module as :class:`NoCorrection`), ``schedule`` (one as :class:`Flooding`).
 
     Args:
@@ -78,9 +79,11 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         correction: nn.Module | None = None,
         schedule: nn.Module | None = None,
         marginalize: Marginalize = log_sum,
+        evidence: Any = 1.0,
     ):
         super().__init__()
         self.damping, self.temperature, self.weight = slot(damping), slot(temperature), slot(weight)
+        self.evidence = slot(evidence)
         self.correction, self.schedule = slot(correction or NoCorrection()), slot(schedule or Flooding())
         self.marginalize = marginalize
 
@@ -131,7 +134,9 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
 
     def _totals(self, problem: FactorGraph, messages: Tensor, weight: Tensor, k: int) -> Tensor:
         weight = weight[..., problem.edge_factor] if weight.ndim else weight
-        return problem.sums(problem.unary / self.temperature(k), weight * messages)
+        evidence = self.evidence(k)
+        unary = evidence * problem.unary if isinstance(evidence, Tensor) else evidence(problem)
+        return problem.sums(unary / self.temperature(k), weight * messages)
 
     def _scales(self, problem: FactorGraph, weight: Tensor, k: int) -> Sequence[Tensor]:
         scale = 1 / (self.temperature(k) * weight)

@@ -13,7 +13,14 @@ from .few_shot import (
     meta_sgd,
     prototypes,
 )
-from .inference import graph_network, learned_bp, mean_field_net, neural_enhanced_bp
+from .inference import (
+    graph_network,
+    learned_bp,
+    mean_field_net,
+    neural_enhanced_bp,
+    neural_enhanced_decoder,
+    weighted_bp,
+)
 from .irim import irim
 from .learned_map import learned_map
 from .learned_optimizer import learned_optimizer
@@ -45,12 +52,14 @@ __all__ = [
     "meta_sgd",
     "na_alista",
     "neural_enhanced_bp",
+    "neural_enhanced_decoder",
     "prototypes",
     "proximal_net",
     "read_card",
     "rim",
     "shipped",
     "untie",
+    "weighted_bp",
     "without_estimate",
     "without_memory",
 ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from ..algorithms import BeliefPropagation, GraphNetwork, MeanField
 from ..core import Unrolled, per_step, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import FactorGraph
-from ..updates import GraphCorrection, LearnedDamping, LearnedWeights
+from ..updates import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
 
 Inference = Unrolled[FactorGraph, Any, Any]
 BACKPROP = Backprop()
@@ -36,6 +38,27 @@ def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStra
     """Belief propagation whose messages a graph network corrects in every step (arXiv:2003.01998)."""
     damping = shared(0.5, interval=(0.0, 1.0))
     return unroll(BeliefPropagation(damping, correction=GraphCorrection(hidden)), steps, gradient)
+
+
+def weighted_bp(steps: int, factors: int, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+    """Belief propagation with a weight for every factor and step, a damping for every step, and learned evidence.
+
+    For one structure, such as a code of so many checks: the weighted decoder of Nachmani, Be'ery and Burshtein
+    (arXiv:1607.04793), with weights on what a check says instead of on every edge.
+    """
+    algorithm = BeliefPropagation(
+        per_step(steps, 0.0),
+        weight=per_step(steps, torch.ones(factors, dtype=torch.float64), positive=True),
+        evidence=LearnedEvidence(hidden),
+    )
+    return unroll(algorithm, steps, gradient)
+
+
+def neural_enhanced_decoder(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+    """:func:`neural_enhanced_bp`, undamped at first, with learned evidence."""
+    damping = per_step(steps, 0.0)
+    correction = GraphCorrection(hidden)
+    return unroll(BeliefPropagation(damping, correction=correction, evidence=LearnedEvidence(hidden)), steps, gradient)
 
 
 def graph_network(steps: int = 10, hidden: int = 32, gradient: GradientStrategy = BACKPROP) -> Inference:

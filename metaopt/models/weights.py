@@ -16,7 +16,14 @@ from ..core import MetaoptError, Unrolled
 from ..files import make_folder, replacing
 from .ablation import without_estimate, without_memory
 from .few_shot import first_order_maml, maml, meta_lstm, meta_sgd, prototypes
-from .inference import graph_network, learned_bp, mean_field_net, neural_enhanced_bp
+from .inference import (
+    graph_network,
+    learned_bp,
+    mean_field_net,
+    neural_enhanced_bp,
+    neural_enhanced_decoder,
+    weighted_bp,
+)
 from .irim import irim
 from .learned_map import learned_map
 from .learned_optimizer import learned_optimizer
@@ -38,6 +45,8 @@ KINDS = {
     "learned_bp": learned_bp,
     "neural_enhanced_bp": neural_enhanced_bp,
     "graph_network": graph_network,
+    "weighted_bp": weighted_bp,
+    "neural_enhanced_decoder": neural_enhanced_decoder,
     "without_estimate": without_estimate,
     "without_memory": without_memory,
 }

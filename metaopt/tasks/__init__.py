@@ -3,6 +3,7 @@
 from .channels import ReceivedCodewords, awgn, bursty, generator_matrix, random_codewords
 from .classic import CLASSIC as CLASSIC  # a table, which the reference pages cannot show
 from .classic import Classic, ClassicFunctions
+from .decoding import Decoding, code_graph
 from .few_shot import FewShot, Sinusoids
 from .images import (
     Deblurring,
@@ -34,6 +35,7 @@ __all__ = [
     "Classic",
     "ClassicFunctions",
     "Deblurring",
+    "Decoding",
     "Denoising",
     "FewShot",
     "FirstOrderTask",
@@ -59,6 +61,7 @@ __all__ = [
     "awgn",
     "block_projection",
     "bursty",
+    "code_graph",
     "conv_net",
     "gaussian_dictionary",
     "generator_matrix",

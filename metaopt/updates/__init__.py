@@ -5,7 +5,7 @@ from .adam import Adam, AdamW
 from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
 from .learned import CoordinatewiseLstm, LearnedAdam, Perceptron, Recurrent, log_and_sign
-from .messages import GraphCorrection, LearnedDamping, LearnedWeights
+from .messages import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
 from .meta_lstm import MetaLstm
 from .meta_sgd import MetaSgd
 from .momentum import Momentum, Nesterov
@@ -26,6 +26,7 @@ __all__ = [
     "GruCell",
     "LearnedAdam",
     "LearnedDamping",
+    "LearnedEvidence",
     "LearnedWeights",
     "MetaLstm",
     "MetaSgd",

@@ -69,6 +69,26 @@ class LearnedWeights(nn.Module):
         return self.read(self.network(torch.cat(features, dim=1)))[..., 0].exp()
 
 
+class LearnedEvidence(nn.Module):
+    """How far each variable's own potentials are to be trusted: what an ``evidence`` slot may hold.
+
+    unary_v times exp(network(log(1 + spread), its square)), where the spread is the difference of the variable's
+    largest and smallest unary potential: a learned clipping, which knows no name and no order of states. Untrained, the
+    potentials stay as they are.
+    """
+
+    def __init__(self, hidden: int = 16):
+        super().__init__()
+        self.network = nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
+        self.read = _zero(nn.Linear(hidden, 1))
+
+    def forward(self, problem: FactorGraph) -> Tensor:
+        spread = problem.highest(problem.unary) + problem.highest(-problem.unary)
+        size = spread.clamp_max(100).log1p()
+        scale = self.read(self.network(torch.stack([size, size.square() / 4], dim=-1)))[..., 0].exp()
+        return problem.unary * scale[:, problem.variable]
+
+
 class GraphCorrection(nn.Module):
     """A graph network that corrects the messages in every step: neural-enhanced belief propagation.
 

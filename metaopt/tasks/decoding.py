@@ -1,0 +1,58 @@
+"""Decoding linear codes: factor graphs of parity checks whose evidence is what came through a channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError
+from ..problems import FactorGraph, parity
+from .channels import Range, ReceivedCodewords, generator_matrix
+
+
+def code_graph(checks: Tensor, ratios: Tensor) -> FactorGraph:
+    """The factor graph of a word: a bit for each column of the checks, an even parity for each row.
+
+    ``ratios`` (B, bits) are log p(y | 0) / p(y | 1), which become the bits' potentials; ``checks`` is (rows, bits).
+    """
+    if ratios.ndim != 2 or checks.ndim != 2 or ratios.shape[1] != checks.shape[1]:
+        raise MetaoptError(
+            f"Checks (rows, bits) and ratios (B, bits) have equally many bits, but got {tuple(checks.shape)} and "
+            f"{tuple(ratios.shape)}."
+        )
+    degrees = checks.bool().sum(1)
+    groups = []
+    for degree in degrees[degrees > 0].unique().tolist():
+        rows = checks[degrees == degree].bool()
+        groups.append(parity(rows.nonzero()[:, 1].reshape(len(rows), degree), dtype=ratios.dtype))
+    unary = torch.stack([ratios / 2, -ratios / 2], dim=-1).flatten(1)
+    return FactorGraph(torch.full((ratios.shape[1],), 2), unary, tuple(groups))
+
+
+@dataclass(frozen=True, eq=False)
+class Decoding:
+    """Decode random codewords of a code after a channel with bursts (:func:`metaopt.tasks.bursty`).
+
+    ``sample`` gives the :func:`code_graph` of a batch, whose evidence knows nothing of the bursts, and the codewords as
+    probabilities of the bits' states, zeros and ones (B, 2 bits).
+
+    Args:
+        checks: (rows, bits) of zeros and ones, as :func:`metaopt.data.read_alist` reads them.
+        snr, level, share, batch: as in :class:`ReceivedCodewords`.
+    """
+
+    checks: Any
+    snr: Range = (0.0, 4.0)
+    level: Range = 0.0
+    share: float = 0.05
+    batch: int = 128
+
+    def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
+        snr, level = (tuple(r) if isinstance(r, list) else r for r in (self.snr, self.level))
+        words = ReceivedCodewords(generator_matrix(self.checks), snr, level, self.share, self.batch)
+        ratios, codewords = words.sample(seed)
+        graph = code_graph(torch.as_tensor(self.checks), ratios.float())
+        return graph, torch.nn.functional.one_hot(codewords.long(), 2).flatten(1).to(graph.unary)
