@@ -15,12 +15,13 @@ from typing import Any
 from .few_shot_training import carry_out
 
 RUNS = Path("runs/graphical")
-BATCH = 24
+BATCH = 16
+HARD = ["grid", "torus", "regular", "random", "small world"]
 CODE = {"call": "metaopt.data.read_alist", "path": "../shared/data/graphs/ldpc/mackay_96_48/96.3.963"}
 INFERENCE: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keywords, updates, peak rate
-    "learned_bp": ({"steps": 30}, 1500, 3e-3),
+    "learned_bp": ({"steps": 40}, 1500, 3e-3),
     "neural_enhanced_bp": ({"steps": 12, "hidden": 16}, 2000, 2e-3),
-    "graph_network": ({"steps": 12, "hidden": 32}, 3000, 2e-3),
+    "graph_network": ({"steps": 12, "hidden": 32}, 2000, 2e-3),
     "mean_field_net": ({"steps": 12}, 600, 1e-2),
 }
 DECODERS: dict[str, tuple[dict[str, Any], int, float]] = {
@@ -30,13 +31,15 @@ DECODERS: dict[str, tuple[dict[str, Any], int, float]] = {
 
 
 def models(low: int, high: int, batch: int) -> dict[str, Any]:
-    """A mixture of generated models of ``low`` to ``high`` variables."""
-    fields = {"call": "metaopt.tasks.RandomFields", "variables": [low, high], "batch": batch}
+    """A mixture of generated models; its spin glasses have ``low`` to ``high`` variables."""
+    fields = {"call": "metaopt.tasks.RandomFields", "variables": [9, 20], "batch": batch}
+    glasses = {**fields, "structures": HARD, "variables": [low, high], "couplings": [0.5, 10.0], "fields": [0.1, 3.0]}
     return {
         "call": "metaopt.tasks.Mixture",
-        "weights": [3, 1, 2],
+        "weights": [1, 3, 1, 2],
         "tasks": [
             {**fields, "couplings": [0.2, 4.0], "fields": [0.1, 1.5]},
+            glasses,
             {**fields, "states": 4, "couplings": [0.3, 3.0], "fields": [0.1, 2.0], "variables": [6, 12]},
             {"call": "metaopt.tasks.RandomFactors", "variables": [8, 16], "batch": batch},
         ],
@@ -56,8 +59,8 @@ def recipe(name: str) -> dict[str, Any]:
     return {
         "seed": 0,
         "model": {"call": f"metaopt.models.{name}", **keywords},
-        "task": words(64) if decoder else models(9, 25, BATCH),
-        "validation": words(256) if decoder else models(16, 36, BATCH),
+        "task": words(64) if decoder else models(16, 36, BATCH),
+        "validation": words(256) if decoder else models(36, 49, BATCH),
         "loss": "marginal_cross_entropy" if decoder else "marginal_error",
         "settings": {
             "updates": updates,
@@ -74,11 +77,11 @@ def recipe(name: str) -> dict[str, Any]:
 
 def card(decoder: bool) -> dict[str, str]:
     if decoder:
-        data = "random words of MacKay's (96, 48) code, white noise (E_b / N_0 of 1 to 5 dB) or bursts of level 0.5 to 4 (to 12 dB)"
+        data = "random words of MacKay's (96, 48) code; white noise, 1 to 5 dB, or bursts of 0.5 to 4, 1 to 12 dB"
         return {"data": data, "validation": "cross-entropy of the bits, in nats, on 24 batches of 256 words"}
     return {
-        "data": "generated models: Ising, spin glasses, tables and factor graphs of 6 to 25 variables; no file",
-        "validation": "total variation distance of marginals on 24 batches of models of 16 to 36 variables",
+        "data": "generated models: Ising, spin glasses, tables and factor graphs of 6 to 36 variables; no file",
+        "validation": "total variation distance of marginals on 24 batches, spin glasses of 36 to 49 variables",
     }
 
 
