@@ -1,0 +1,108 @@
+"""Inference in graphical models: classical and learned, beside exact answers, PGMax and pgmpy.
+
+(a) Ising models on 17 structures, of the size that was trained on and larger; (b) every UAI 2014 instance of the data;
+(c) the likeliest states of restricted Boltzmann machines (PGMax's own benchmark), and the speed on them. Learned methods
+are trained on generated models alone (`benchmarks.graphical_training`). Errors are means over variables of the mean over
+states of |p - exact|; of families, means over their instances. Converged means that an undamped step changes the
+logarithm of no message by more than 1e-4. PGMax has no log Z; pgmpy's belief propagation is exact, on a junction tree.
+The published marginals of the relational family are not exact: those instances show convergence and time only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+import metaopt as mo
+
+from .imaging import take_data
+from .inference import rbms, structures, uai
+from .inference.methods import CLASSICAL, LEARNED
+from .inference.rivals import have_rivals
+from .report import Rows, parse_options, table, write_results
+
+LEARNED_ROW = "learned BP"
+
+
+def tree_error() -> float:
+    """The largest error of belief propagation on random trees of up to 60 variables, of a marginal or of log Z."""
+    worst = 0.0
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        count = int(torch.randint(10, 61, (), generator=generator))
+        edges = torch.tensor([[int(torch.randint(v, (), generator=generator)), v] for v in range(1, count)])
+        table_ = torch.randn(1, 3, 3, count - 1, dtype=torch.float64, generator=generator)
+        unary = torch.randn(1, 3 * count, dtype=torch.float64, generator=generator)
+        graph = mo.FactorGraph(torch.full((count,), 3), unary, (mo.TableFactors(edges, table_),))
+        found = mo.unroll(mo.BeliefPropagation(), 2 * count, keep="last")(graph).final
+        marginals, log_z = mo.exact_marginals(*mo.graph_formats.list_factors(graph))
+        worst = max(worst, float((found.log_marginals[0].exp() - torch.cat(marginals)).abs().max()))
+        worst = max(worst, abs(float(found.log_z) - log_z))
+    return worst
+
+
+def edges_rows(quick: bool) -> list[dict[str, Any]]:
+    """The time of a step for random graphs of more and more edges, three for each variable; cost is linear in them."""
+    rows = []
+    for edges in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000):
+        generator = torch.Generator().manual_seed(0)
+        pairs = torch.randint(edges // 3, (edges, 2), generator=generator)
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        factors = mo.TableFactors(pairs, torch.randn(1, 2, 2, len(pairs), generator=generator))
+        graph = mo.FactorGraph(torch.full((edges // 3,), 2), torch.zeros(1, 2 * (edges // 3)), (factors,))
+        net = mo.unroll(mo.BeliefPropagation(0.5), 10, keep="last")
+        with torch.inference_mode():
+            net(graph)
+            begin = time.perf_counter()
+            net(graph)
+            rows.append({"edges": 2 * len(pairs), "seconds_per_step": (time.perf_counter() - begin) / 10})
+    return rows
+
+
+def headline(parts: dict[str, list[dict[str, Any]]]) -> dict[str, float | None]:
+    mean = parts["families"][-1]
+    classical = min(mean[name] for name in CLASSICAL)
+    grids = [r for r in parts["uai"] if r["family"] == "Grids" and r["method"] == LEARNED_ROW]
+    found = {(r["set"], r["method"]): r["found"] for r in parts["map"]}
+    speed = {r["samples"]: r["ratio"] for r in parts["speed"]}
+    ours = "annealed, weight 1.3"
+    return {
+        "tree_error": parts["trees"][0]["error"],
+        "learned_to_best": min(mean[name] for name in LEARNED if name in mean) / classical,
+        "grids_converged": sum(bool(r["converged"]) for r in grids),
+        "grids_total": len(grids),
+        "rbm_map_50": found["normal weights", ours],
+        "rbm_map_50_pgmax": found.get(("normal weights", "PGMax")),
+        "rbm_map_50_logistic": found["logistic weights", ours],
+        "rbm_map_50_logistic_pgmax": found.get(("logistic weights", "PGMax")),
+        **{f"pgmax_speed_{n}": speed.get(n) for n in (1, 100, 1000)},
+        "pgmpy_speed": parts["pgmpy"][0]["ratio"] if parts["pgmpy"] else None,
+    }
+
+
+def main() -> None:
+    options = parse_options(__doc__)
+    take_data(options.data)
+    settings = {"steps": 200, "passes": rbms.PASSES, "weight": rbms.WEIGHT, "rivals": have_rivals()}
+    saved = Rows("graphical_models", settings, options.quick)
+    parts: dict[str, list[dict[str, Any]]] = {
+        "trees": [{"error": saved.get("trees", tree_error)}],
+        "structures": structures.rows_of(options.quick, saved),
+        "uai": uai.rows_of(options.data, options.quick, saved),
+        "map": rbms.map_rows(options.quick, saved),
+        "speed": rbms.speed_rows(options.quick, saved) if have_rivals() else [],
+        "pgmpy": [saved.get("pgmpy", rbms.pgmpy_row)] if have_rivals() and not options.quick else [],
+        "edges": saved.get("edges", lambda: edges_rows(options.quick)),
+    }
+    parts["families"] = uai.families(parts["uai"])
+    for name, rows in parts.items():
+        if rows:
+            print(f"\n{name}\n{table(rows)}")
+    rows = [{"part": name, **row} for name, part in parts.items() for row in part]
+    write_results("graphical_models", headline(parts), rows, settings, [0, 1], options.quick)
+
+
+if __name__ == "__main__":
+    main()

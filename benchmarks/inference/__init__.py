@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.graphical_models`: methods, rivals, and what each claim is measured on."""

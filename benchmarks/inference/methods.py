@@ -1,0 +1,91 @@
+"""Every method of inference as a function of a factor graph, classical and learned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+import metaopt as mo
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+STEPS = 200
+CONVERGED = 1e-4  # of the logarithm of any message, by an undamped step
+
+
+class Found(NamedTuple):
+    """Log marginals (B, N), log Z (B, graphs), the residual (B,) (None: it has no fixed point), and the seconds."""
+
+    log_marginals: Tensor
+    log_z: Tensor
+    residual: Tensor | None
+    seconds: float
+
+
+Method = Callable[[mo.FactorGraph], Found]
+
+
+@torch.no_grad()
+def iterated(build: Callable[[mo.FactorGraph], Any], steps: int, graph: mo.FactorGraph) -> Found:
+    """What ``steps`` steps find; the time is that of the steps and of what is computed from the graph before them."""
+    begin = time.perf_counter()
+    algorithm = build(graph)
+    run = mo.unroll(algorithm, steps, keep="last")(graph)
+    seconds = time.perf_counter() - begin
+    residual = algorithm.residual(graph, run.state) if hasattr(algorithm, "residual") else None
+    return Found(*run.final, residual, seconds)
+
+
+def plain(graph: mo.FactorGraph) -> mo.BeliefPropagation:
+    return mo.BeliefPropagation()
+
+
+def damped(graph: mo.FactorGraph) -> mo.BeliefPropagation:
+    return mo.BeliefPropagation(0.5)
+
+
+def reweighted(graph: mo.FactorGraph) -> mo.BeliefPropagation:
+    return mo.BeliefPropagation(0.5, weight=mo.tree_weights(graph))
+
+
+def mean_field(graph: mo.FactorGraph) -> mo.MeanField:
+    return mo.MeanField(colors=mo.coloring(graph))
+
+
+@cache
+def machine(name: str) -> Any:
+    return mo.models.load(WEIGHTS / f"{name}.safetensors")
+
+
+def trained(name: str, graph: mo.FactorGraph) -> Any:
+    """The algorithm of a trained machine, in the precision of the graph."""
+    return machine(name).to(graph.unary.dtype).algorithm
+
+
+CLASSICAL: dict[str, Method] = {
+    "BP": partial(iterated, plain, STEPS),
+    "BP, damped": partial(iterated, damped, STEPS),
+    "TRW": partial(iterated, reweighted, STEPS),
+    "mean field": partial(iterated, mean_field, 50),
+}
+TRAINED = {  # the steps of each: as in training where more are worse
+    "learned BP": ("learned_bp", STEPS),
+    "neural-enhanced BP": ("neural_enhanced_bp", 12),
+    "graph network": ("graph_network", 12),
+    "mean-field network": ("mean_field_net", 12),
+}
+LEARNED: dict[str, Method] = {
+    label: partial(iterated, partial(trained, name), steps) for label, (name, steps) in TRAINED.items()
+}
+
+
+def marginal_error(graph: mo.FactorGraph, found: Tensor, exact: Tensor) -> Tensor:
+    """(B,): the mean over variables of the mean over states of |p - exact|."""
+    difference = (found[:, : exact.shape[1]].exp() - exact).abs()
+    start = difference.new_zeros(len(difference), len(graph.cardinalities))
+    return (start.index_add(1, graph.variable, difference) / graph.cardinalities).mean(1)
