@@ -87,6 +87,28 @@ def draw_losses(
     _save(figure, name)
 
 
+def draw_errors(rows: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Bit errors against E_b / N_0 with their 95 % intervals: one panel a channel, one line a decoder."""
+    channels = list(dict.fromkeys(row["channel"] for row in rows))
+    figure = _figure(3.6 * len(channels), 3.1)
+    for axis, channel in zip(figure.subplots(1, len(channels), sharey=True, squeeze=False)[0], channels, strict=True):
+        for i, decoder in enumerate(dict.fromkeys(row["decoder"] for row in rows)):
+            curve = [r for r in rows if (r["channel"], r["decoder"]) == (channel, decoder) and r["bit_error"] > 0]
+            low, high = ([abs(r["bit_error"] - r["bit_interval"][side]) for r in curve] for side in (0, 1))
+            snrs, errors = [r["snr"] for r in curve], [r["bit_error"] for r in curve]
+            axis.errorbar(snrs, errors, [low, high], label=decoder, color=f"C{i}", linewidth=1.2, capsize=2)
+        axis.axhline(1e-3, color="grey", linestyle=":", linewidth=0.8)
+        axis.set_yscale("log")
+        axis.set_title(channel, fontsize=9)
+        axis.set_xlabel("E_b / N_0 (dB)", fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("bit error", fontsize=9)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    _save(figure, name)
+
+
 def crop_of(picture: Tensor, top: int, left: int, side: int) -> Tensor:
     return picture[..., top : top + side, left : left + side]
 

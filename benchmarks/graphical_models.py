@@ -1,11 +1,11 @@
 """Inference in graphical models: classical and learned, beside exact answers, PGMax and pgmpy.
 
-(a) Ising models on 17 structures, of the size that was trained on and larger; (b) every UAI 2014 instance of the data;
-(c) the likeliest states of restricted Boltzmann machines (PGMax's own benchmark), and the speed on them. Learned methods
-are trained on generated models alone (`benchmarks.graphical_training`). Errors are means over variables of the mean over
-states of |p - exact|; of families, means over their instances. Converged means that an undamped step changes the
-logarithm of no message by more than 1e-4. PGMax has no log Z; pgmpy's belief propagation is exact, on a junction tree.
-The published marginals of the relational family are not exact: those instances show convergence and time only.
+(a) Ising models on 17 structures, of the size that was trained on and larger; (b) every UAI 2014 instance of the
+data; (c) the likeliest states of restricted Boltzmann machines (PGMax's own benchmark), and the speed on them. Learned
+methods are trained on generated models alone (`benchmarks.graphical_training`). Errors are means over variables of the
+mean over states of |p - exact|; of families, means over their instances. Converged means that an undamped step changes
+the logarithm of no message by more than 1e-4. PGMax has no log Z; pgmpy's belief propagation is exact, on a junction
+tree. The published marginals of the relational family are not exact: its instances show convergence and time only.
 """
 
 from __future__ import annotations

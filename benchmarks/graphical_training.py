@@ -17,7 +17,8 @@ from .few_shot_training import carry_out
 RUNS = Path("runs/graphical")
 BATCH = 16
 HARD = ["grid", "torus", "regular", "random", "small world"]
-CODE = {"call": "metaopt.data.read_alist", "path": "../shared/data/graphs/ldpc/mackay_96_48/96.3.963"}
+FILE = {"call": "metaopt.data.data_path", "relative": "graphs/ldpc/mackay_96_48/96.3.963"}
+CODE = {"call": "metaopt.data.read_alist", "path": FILE}
 INFERENCE: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keywords, updates, peak rate
     "learned_bp": ({"steps": 40}, 1500, 3e-3),
     "neural_enhanced_bp": ({"steps": 12, "hidden": 16}, 2000, 2e-3),

@@ -81,7 +81,7 @@ def pgmax_beliefs(
 
 
 def _at(by_group: Any, variable: Any) -> Any:
-    """The value of a variable in what PGMax gives for groups of variables; a variable is (its hash, its cardinality)."""
+    """The value of a variable, which is (hash, cardinality), in what PGMax gives by groups."""
     for group, values in by_group.items():
         for index in np.ndindex(group.shape):
             if group[index] == variable:

@@ -24,7 +24,7 @@ from .rivals import pgmax_beliefs, pgmpy_marginals
 
 QUICK = ("Grids_11", "ObjectDetection_11", "CSP_11")
 NOT_EXACT = ("relational",)  # whose published marginals are not exact
-PGMPY_STATES, PGMPY_VARIABLES = 2**13, 500  # of the largest clique, and in all: what its junction tree does in minutes
+PGMPY_STATES, PGMPY_VARIABLES = 2**13, 120  # of the largest clique, and in all: what its junction tree does in minutes
 PGMAX_FACTORS = 10_000
 GIBBS = {"chains": 20, "steps": 1000, "burn_in": 200}
 GIBBS_STATES = 3000  # of all variables: larger instances would take minutes
@@ -120,9 +120,7 @@ def pgmpy(graph: mo.FactorGraph) -> Found:
     cards, scopes, tables = mo.graph_formats.list_factors(graph)
     tree = mo.junction_tree(cards, scopes)
     if 2 ** max(tree.log2_entries, default=0) > PGMPY_STATES or len(cards) > PGMPY_VARIABLES:
-        raise mo.MetaoptError(
-            "pgmpy's belief propagation is exact, on a junction tree; this one's is too large for it."
-        )
+        raise mo.MetaoptError("pgmpy is exact, on a junction tree; this one is too large for it.")
     marginals, seconds = pgmpy_marginals(cards, scopes, [t.exp().numpy() for t in tables])
     with np.errstate(divide="ignore"):
         log = torch.from_numpy(np.log(np.concatenate(marginals)))[None]
