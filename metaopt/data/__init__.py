@@ -4,6 +4,7 @@ from .digits import read_digits, read_mnist
 from .folders import data_path, read_pictures, read_slices
 from .images import Picture, check_writable, read_image, write_image
 from .omniglot import read_omniglot
+from .planetoid import read_planetoid
 
 __all__ = [
     "Picture",
@@ -14,6 +15,7 @@ __all__ = [
     "read_mnist",
     "read_omniglot",
     "read_pictures",
+    "read_planetoid",
     "read_slices",
     "write_image",
 ]
