@@ -70,13 +70,13 @@ with torch.no_grad():
 
 
 class BiasAndReLU(nn.Module):
-    """In the first step; the second is left to ``decode``."""
+    """In the first step; the second is left to ``decode``. Any ``nn.Module`` may mix; this one must know the step."""
 
     def __init__(self, width):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, h, k):
+    def at_step(self, h, k):
         return torch.relu(h + self.bias) if k == 0 else h
 
 

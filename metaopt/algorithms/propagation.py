@@ -21,13 +21,6 @@ class PropagationState(NamedTuple):
     anchor: Any
 
 
-class Unmixed(nn.Module):
-    """The mix of a propagation that only spreads: h itself."""
-
-    def forward(self, h: Tensor, k: int) -> Tensor:
-        return h
-
-
 class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
     """H <- activation( (1 - teleport) mix(A H) + teleport H_0 + inject(x) ), from H_0 = encode(x); gives decode(H).
 
@@ -44,11 +37,13 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
         encode: x -> (nodes, width); called as ``encode.from_signal(problem)`` if it has that verb.
         decode: what a caller sees of H.
         teleport: share of H_0 in every step; ``None`` (default): none, and no slot.
-        mix: (h, k) -> like h, what a step does to the sum over the neighbours; by default nothing.
+        mix: h -> like h, what a step does to the sum over the neighbours, by default nothing; called as
+            ``mix.at_step(h, k)`` if it has that verb, which a stack of unlike layers needs.
         inject: as ``encode``; ``None`` (default): x enters by ``encode`` alone.
         activation: by default the identity.
         dropout: of H before every step but the first, while training and where the problem has a seed.
-        edge_dropout: of the entries of A, in every step anew, under the same conditions.
+        edge_dropout: of the entries of A, in every step anew, under the same conditions. A step that drops differs from
+            the others, so that neither dropout fits :class:`Implicit`.
 
     Slots: ``encode``, ``decode``, ``mix``, ``activation`` (modules), and ``teleport`` and ``inject`` where given.
 
@@ -73,7 +68,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
                 raise MetaoptError(f"A rate of {name} lies in [0, 1), but got {rate}.")
         self.encode, self.decode = slot(encode), slot(decode)
         self.teleport = None if teleport is None else slot(teleport)
-        self.mix = slot(Unmixed() if mix is None else mix)
+        self.mix = slot(nn.Identity() if mix is None else mix)
         self.inject = None if inject is None else slot(inject)
         self.activation = slot(nn.Identity() if activation is None else activation)
         self.dropout, self.edge_dropout = dropout, edge_dropout
@@ -87,7 +82,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
     def step(self, problem: GraphSignal, state: PropagationState, k: int) -> PropagationState:
         seen = self._seen(problem)
         h = seen.drop(state.h, self.dropout, STATE, k) if k else state.h
-        h = self.mix(k)(seen.drop(seen.adjacency, self.edge_dropout, EDGES, k) @ h, k)
+        h = _mixed(self.mix(k), seen.drop(seen.adjacency, self.edge_dropout, EDGES, k) @ h, k)
         if self.teleport is not None:
             self._check_anchor(problem, state.anchor)
             share = self.teleport(k)
@@ -116,8 +111,21 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
 
 def _read(module: Any, problem: GraphSignal) -> Tensor:
     """What an encoder makes of the features, dense."""
-    h = module.from_signal(problem) if hasattr(module, "from_signal") else module(problem.x)
+    if hasattr(module, "from_signal"):
+        return module.from_signal(problem)
+    try:
+        h = module(problem.x)
+    except TypeError as error:
+        if not isinstance(problem.x, SparseMatrix):
+            raise
+        raise MetaoptError(
+            "These features are sparse, which this encoder cannot read; use models.NodeEncoder, or dense features."
+        ) from error
     return h.to_dense() if isinstance(h, SparseMatrix) else h
+
+
+def _mixed(module: Any, h: Tensor, k: int) -> Tensor:
+    return module.at_step(h, k) if hasattr(module, "at_step") else module(h)
 
 
 def personalized_pagerank(teleport: Any = 0.1) -> Propagation:

@@ -64,8 +64,11 @@ class Layers(nn.Module):
         self.weights = nn.ParameterList([_glorot(width, width) for _ in range(steps - 2)])
         self.biases = nn.ParameterList([torch.zeros(width) for _ in range(steps - 1)])
 
-    def forward(self, h: Tensor, k: int) -> Tensor:
-        if k >= len(self.biases):
+    def at_step(self, h: Tensor, k: int) -> Tensor:
+        """What step k does to the sum over the neighbours."""
+        if k > len(self.biases):
+            raise MetaoptError(f"This GCN has {len(self.biases) + 1} layers, but step {k} was asked for.")
+        if k == len(self.biases):
             return h
         return torch.relu((h @ self.weights[k - 1] if k else h) + self.biases[k])
 
@@ -84,7 +87,7 @@ class Contraction(nn.Module):
         self.bound = bound
         self.weight = nn.Parameter(bound * torch.eye(width))
 
-    def forward(self, h: Tensor, k: int) -> Tensor:
+    def forward(self, h: Tensor) -> Tensor:
         size = self.weight.abs()
         norm = (size.sum(0).max() * size.sum(1).max()).sqrt()
         return h @ (self.weight * (self.bound / norm).clamp_max(1.0))

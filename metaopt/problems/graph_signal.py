@@ -85,16 +85,14 @@ class GraphSignal:
     def from_data(data: Any, normalize: Normalize = symmetric_adjacency) -> GraphSignal:
         """Of a torch_geometric ``Data``, or of a ``Batch`` of them, whose graphs do not see each other.
 
-        Reads ``x``, ``edge_index`` and, where there is one, ``edge_weight``.
+        Reads ``x`` (whole numbers become floating, sparse ones a :class:`SparseMatrix`), ``edge_index`` or ``adj_t``,
+        and, where there is one, ``edge_weight``.
         """
         if getattr(data, "x", None) is None:
             raise MetaoptError(
                 f"This {type(data).__name__} has nodes without features; set x, for example to torch.ones(nodes, 1)."
             )
-        if getattr(data, "edge_index", None) is None:
-            raise MetaoptError(f"This {type(data).__name__} has no edge_index; give one, (2, 0) for no edge at all.")
-        x = data.x if data.x.ndim > 1 else data.x[:, None]
-        return GraphSignal.from_edges(x, data.edge_index, getattr(data, "edge_weight", None), normalize)
+        return GraphSignal.from_edges(_features_of(data.x), *_edges_of(data), normalize)
 
     def to_data(self, x: Tensor | None = None) -> Any:
         """A torch_geometric ``Data`` with ``x`` (by default these features) and the adjacency as weighted edges."""
@@ -161,11 +159,34 @@ class GraphSignal:
         return other
 
 
+def _features_of(x: Tensor) -> Any:
+    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    if x.layout != torch.strided:
+        entries = x.to_sparse_coo().coalesce()
+        return SparseMatrix(*entries.indices(), entries.values(), (x.shape[0], x.shape[1]))
+    return x if x.ndim > 1 else x[:, None]
+
+
+def _edges_of(data: Any) -> tuple[Tensor, Tensor | None]:
+    """edge_index and weights; ``adj_t`` is torch_geometric's transposed adjacency, (target, source)."""
+    if getattr(data, "edge_index", None) is not None:
+        return data.edge_index, getattr(data, "edge_weight", None)
+    adjacency = getattr(data, "adj_t", None)
+    if not isinstance(adjacency, Tensor):
+        raise MetaoptError(f"This {type(data).__name__} has no edge_index; give one, (2, 0) for no edge at all.")
+    entries = adjacency.to_sparse_coo().coalesce()
+    return entries.indices().flip(0), entries.values()
+
+
 def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> Tensor:
     """Labels (nodes,) as one-hot rows (nodes, classes) where ``known`` (a mask or indices), and 0 elsewhere."""
     count = int(labels.max()) + 1 if classes is None else classes
+    of_known = labels[known]
+    outside = of_known[(of_known < 0) | (of_known >= count)]
+    if len(outside):
+        raise MetaoptError(f"A known label is {int(outside[0])}, but the {count} classes are 0 to {count - 1}.")
     rows = torch.zeros(len(labels), count, device=labels.device)
-    rows[known] = torch.eye(count, device=labels.device)[labels[known]]
+    rows[known] = torch.eye(count, device=labels.device)[of_known]
     return rows
 
 

@@ -78,12 +78,33 @@ def test_the_sketch_of_the_design_holds() -> None:
     torch.testing.assert_close(net(problem).final, theirs)
 
 
-def test_propagation_that_is_opened_is_a_gcn_without_its_nonlinearity_before_training() -> None:
-    """One propagation, other slots: the classical one and SGC differ in what is learned."""
-    classical = mo.Propagation(mo.models.NodeEncoder((3, 2), bias=False).double(), nn.Identity())
-    opened = mo.parameterize(classical, {"encode": mo.shared()})
-    problem = graph_problem(2)
-    assert torch.equal(mo.unroll(opened, 2)(problem).final, mo.unroll(classical, 2)(problem).final)
+def test_any_module_mixes_with_one_weight_for_all_steps_or_one_a_step() -> None:
+    """Stacked GCNConv without ReLU, their weights equal before training and then not."""
+    x, edges = random_graph(6, 0, features=3)
+    mix = seeded(lambda: nn.Linear(3, 3))
+    net = mo.unroll(mo.Propagation(nn.Identity(), nn.Identity(), mix=mix), 3)
+    untied = mo.unroll(mo.parameterize(net.algorithm, {"mix": mo.per_step(3)}), 3)
+    assert torch.equal(final(untied, x, edges), final(net, x, edges))
+    with torch.no_grad():
+        untied.algorithm.mix.weight.copy_(normal(1, 3, 3, 3))
+    h, weights = x, dict(untied.algorithm.mix.named_parameters())
+    for k in range(3):
+        spread = mo.GraphSignal.from_edges(x, edges).adjacency.to_dense() @ h
+        h = spread @ weights["weight"][k].T + weights["bias"][k]
+    torch.testing.assert_close(final(untied, x, edges), h)
+
+
+def test_a_gcn_takes_no_more_steps_than_it_has_layers() -> None:
+    net = seeded(lambda: gcn(3, 2, layers=3))
+    assert net(graph_problem(0), steps=2).final.shape == (7, 2)
+    with pytest.raises(mo.MetaoptError, match="has 3 layers, but step 3 was asked for"):
+        net(graph_problem(0), steps=4)
+
+
+def test_an_encoder_that_cannot_read_sparse_features_says_so() -> None:
+    propagation = mo.Propagation(nn.Linear(3, 2).double(), nn.Identity())
+    with pytest.raises(mo.MetaoptError, match=r"use models\.NodeEncoder, or dense features"):
+        propagation.init(graph_problem(0).sparse())
 
 
 @pytest.mark.parametrize("depth", [2, 8, 64])
@@ -101,7 +122,7 @@ def test_implicit_gradients_at_any_depth_take_one_steps_memory(depth: int) -> No
 def test_the_implicit_gnn_solves_its_equation() -> None:
     net, problem = seeded(lambda: implicit_gnn(3, 2, hidden=4, bound=0.8)), graph_problem(0)
     h = net(problem).state.h
-    mixed = net.net.algorithm.mix(0)(problem.adjacency.to_dense() @ h, 0)
+    mixed = net.net.algorithm.mix(0)(problem.adjacency.to_dense() @ h)
     torch.testing.assert_close(h, (mixed + net.encode(problem.x)).relu(), rtol=1e-3, atol=1e-3)
 
 
@@ -120,7 +141,7 @@ def test_implicit_gradients_reach_everything_and_are_those_of_a_long_run() -> No
 def test_a_contraction_contracts_whatever_its_weights_are(width: int, size: float, seed: int) -> None:
     contraction = Contraction(width, 0.9).double()
     contraction.weight.data = size * normal(seed, width, width)
-    matrix = contraction(torch.eye(width, dtype=torch.float64), 0).detach()
+    matrix = contraction(torch.eye(width, dtype=torch.float64)).detach()
     assert float(torch.linalg.matrix_norm(matrix, 2)) <= 0.9 + 1e-12
 
 

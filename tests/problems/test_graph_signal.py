@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -84,6 +85,23 @@ def test_data_goes_in_and_comes_out() -> None:
     assert mo.GraphSignal.from_data(flat).x.shape == (3, 1)
 
 
+def test_whole_numbers_sparse_features_and_a_sparse_adjacency_are_read() -> None:
+    from torch_geometric.transforms import ToSparseTensor
+
+    x, weight = torch.tensor([[1, 0], [0, 2], [0, 0]]), torch.tensor([0.5, 2.0])
+    plain = mo.GraphSignal.from_edges(x.float(), LINE, weight)
+    whole = mo.GraphSignal.from_data(geometric.data.Data(x=x, edge_index=LINE, edge_weight=weight))
+    assert torch.equal(whole.x, plain.x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's CSR is in beta
+        sparse = geometric.data.Data(x=x.float().to_sparse_csr(), edge_index=LINE, edge_weight=weight)
+        as_matrix = ToSparseTensor(attr="edge_weight")(sparse)
+        assert "edge_index" not in as_matrix
+        signal = mo.GraphSignal.from_data(as_matrix)
+    assert torch.equal(signal.x.to_dense(), plain.x)
+    torch.testing.assert_close(signal.adjacency.to_dense(), plain.adjacency.to_dense())
+
+
 def test_a_batch_of_graphs_is_its_graphs_one_by_one() -> None:
     """And an isolated node, and a graph without any edge, are as good as others."""
     singles = [
@@ -104,7 +122,7 @@ def test_an_isolated_node_without_a_self_loop_gets_nothing_and_no_nan(normalize:
     assert torch.isfinite(some.adjacency @ some.x).all()
 
 
-def test_a_python_number_takes_the_place_of_a_seed_only() -> None:
+def test_without_a_seed_nothing_is_dropped() -> None:
     problem = graph_problem(0)
     assert torch.equal(problem.drop(problem.x, 0.5, 0, 0), problem.x)
     assert problem.with_seed(1).seed == 1
@@ -128,6 +146,7 @@ BAD: list[tuple[Any, str]] = [
     (lambda: mo.GraphSignal([1.0], mo.symmetric_adjacency(LINE, 3)), "but got list"),
     (lambda: mo.GraphSignal.from_data(geometric.data.Data(edge_index=LINE, num_nodes=3)), "without features; set x"),
     (lambda: mo.GraphSignal.from_data(geometric.data.Data(x=X)), r"no edge_index; give one, \(2, 0\)"),
+    (lambda: mo.known_labels(torch.tensor([0, 5]), torch.tensor([1]), 3), "label is 5, but the 3 classes are 0 to 2"),
     (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(3), (3, 3)), "one int64 row for each value"),
     (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2), (3, 2)), "has no column 2"),
     (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2).long(), (3, 3)), "must be floating"),
