@@ -5,7 +5,8 @@ divided by their row sum. Every network is trained from 20 seeds by Adam (the im
 Welling's: 2 layers, 16 hidden, rate 0.01, dropout 0.5, L2 5e-4 on the first layer, tested after 200 epochs. The others
 are tested at the epoch with the lowest validation loss. *at the other* is what the other of these two rules gives;
 nothing is chosen by test nodes. Dropout masks come from a seed and the epoch. APPNP has 64 hidden, teleport 0.1, 10
-steps, L2 5e-3 on the first layer, dropout 0.5 of features, hidden values and edges.
+steps, up to 600 epochs, dropout 0.5 of features, hidden values and edges, and L2 5e-4 on all parameters, with which the
+validation loss ends lower than with the paper's 5e-3 on the first layer.
 
 Depth: the same networks with 2 to 64 steps on Cora. The implicit GNN's steps are the most that the search for its fixed
 point takes; training is cut off with it.
@@ -70,7 +71,7 @@ FIRST_LAYER = ("encode.module.weights.0", "encode.module.biases.0", "mix.module.
 RECIPES = {
     "GCN": Recipe(lambda f, c, depth: gcn(f, c, layers=depth), 2, decayed=FIRST_LAYER, chosen=False),
     "SGC": Recipe(lambda f, c, depth: sgc(f, c, depth), 2, epochs=100, rate=0.2, decay=1.3e-5),
-    "APPNP": Recipe(lambda f, c, depth: appnp(f, c, steps=depth), 10, epochs=400, decay=5e-3, decayed=FIRST_LAYER),
+    "APPNP": Recipe(lambda f, c, depth: appnp(f, c, steps=depth), 10, epochs=600),
     "implicit GNN": Recipe(
         lambda f, c, depth: implicit_gnn(f, c, hidden=16, steps=depth, gradient=SOLVER),
         32,
