@@ -74,9 +74,9 @@ class Layers(nn.Module):
 
 
 class Contraction(nn.Module):
-    """h W with |W| <= ``bound`` < 1 in the spectral norm, so that spreading by |A| <= 1 and mixing has a fixed point.
+    """h W with ``|W| <= bound < 1`` in the spectral norm, so that with ``|A| <= 1`` a step has one fixed point.
 
-    W is its parameter, scaled down where sqrt(|W|_1 |W|_inf), which is at least the spectral norm (Schur's test),
+    W is its parameter, scaled down where ``sqrt(|W|_1 |W|_inf)``, which is at least the spectral norm (Schur's test),
     exceeds the bound. It starts as bound times the identity, which is personalised PageRank.
     """
 

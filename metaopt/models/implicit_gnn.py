@@ -47,9 +47,9 @@ def implicit_gnn(
     dropout: float = 0.5,
     gradient: GradientStrategy = IMPLICIT,
 ) -> Encoded:
-    """The H with H = relu(A H W + x B + b), |W| <= ``bound``; it exists and is unique (Gu et al., arXiv:2009.06211).
+    """The H with H = relu(A H W + x B + b), ``|W| <= bound``; it exists and is unique (Gu et al., arXiv:2009.06211).
 
-    ``steps`` is the most that the search for it takes; gradients cost the memory of one step. It needs |A| <= 1, as
+    ``steps`` is the most that the search for it takes; gradients cost the memory of one step. It needs ``|A| <= 1``, as
     :func:`~metaopt.symmetric_adjacency` of an undirected graph has. ``dropout`` is of x.
     """
     propagation = Propagation(
