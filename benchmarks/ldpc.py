@@ -1,7 +1,7 @@
 """Decoding MacKay's (96, 48) code: bit and frame errors of classical and learned belief propagation.
 
-Words of the code, all equally likely, through white Gaussian noise and through a channel with bursts (each bit is
-hit with probability 0.05 by a further normal error of standard deviation 2, of which the ratios know nothing). 20 steps
+Words of the code, all equally likely, through white Gaussian noise and through a channel with bursts (each bit is hit
+with probability 0.05 by a further normal error of standard deviation 2, of which the ratios know nothing). 20 steps
 each. The learned decoders (`benchmarks.graphical_training`) were trained on words of both channels, and are told neither
 which one it is nor the noise level beyond what the ratios say. Errors have 95 % intervals (Wilson's). The headline
 compares, at a bit error of 1e-3 (log-linear interpolation), the best learned decoder with sum-product: `awgn_loss_db`

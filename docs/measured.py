@@ -155,6 +155,16 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
         lambda row: "run" in row,
         ["network", "run", "ms", "ratio", "ratio_low", "ratio_high"],
     ),
+    "citation": (
+        "citation",
+        lambda row: row["table"] == "accuracy",
+        ["data", "method", "accuracy", "sd", "published", "epoch", "at the other", "spread"],
+    ),
+    "citation_time": (
+        "citation",
+        lambda row: row["table"] == "time",
+        ["method", "code", "seconds", "ratio", "ratio_low", "ratio_high"],
+    ),
     "gradient_estimators": (
         "gradient_estimators",
         lambda row: True,
@@ -162,6 +172,14 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     ),
 }
 TABLES: dict[str, dict[str, tuple[Callable[[Row], bool], ...]]] = {
+    "citation": {
+        "citation_depth": (
+            lambda row: row["table"] == "depth",
+            _method,
+            lambda row: f"{row['depth']} steps",
+            lambda row: f"{row['accuracy']:.1f}",
+        ),
+    },
     "denoising": {
         "denoising": (_is("bsd68"), _method, _sigma, _psnr),
         "denoising_colour": (_is("cbsd68"), _method, _sigma, _psnr),

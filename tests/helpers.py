@@ -427,10 +427,71 @@ INFERENCE = [
     ),
 ]
 
+
+def graph_problem(seed: int, dropped_by: int | None = None) -> mo.GraphSignal:
+    """Six nodes on a ring with a chord, and one alone."""
+    ring = torch.tensor([[0, 1, 2, 3, 4, 5, 0], [1, 2, 3, 4, 5, 0, 3]])
+    signal = mo.GraphSignal.from_edges(normal(seed, 7, 3), torch.cat([ring, ring.flip(0)], 1))
+    return signal.with_seed(dropped_by)
+
+
+def equilibrium() -> mo.Propagation:
+    """Smooth, so that a long run's gradients converge as the run itself does."""
+    contraction, inject = mo.models.Contraction(3, 0.6), mo.models.NodeEncoder((3, 3))
+    return mo.Propagation(nn.Identity(), nn.Linear(3, 2), mix=contraction, inject=inject, activation=nn.Tanh())
+
+
+GRAPHS = [
+    Case(
+        "personalised pagerank",
+        lambda: mo.personalized_pagerank(0.2),
+        graph_problem,
+        {"teleport": mo.per_step(5, interval=(0.0, 1.0))},
+        couples=True,
+    ),
+    Case(
+        "label propagation",
+        lambda: mo.label_propagation(0.8),
+        graph_problem,
+        {"teleport": mo.shared()},
+        couples=True,
+    ),
+    Case(
+        "gcn with dropout",
+        lambda: seeded(lambda: mo.models.gcn(3, 2, hidden=4, layers=5).algorithm),
+        lambda seed: graph_problem(seed, dropped_by=seed),
+        {"encode": mo.shared(), "mix": mo.shared(), "decode": mo.shared()},
+        couples=True,
+    ),
+    Case(
+        "appnp with dropout",
+        lambda: seeded(lambda: mo.models.appnp(3, 2, hidden=4).algorithm),
+        lambda seed: graph_problem(seed, dropped_by=seed),
+        {"teleport": mo.per_step(5)},
+        couples=True,
+    ),
+    Case(
+        "implicit gnn",
+        lambda: seeded(equilibrium),
+        graph_problem,
+        {"mix": mo.shared(), "inject": mo.shared()},
+        couples=True,
+        fixed_point=120,
+    ),
+    Case(
+        "chebyshev filter",
+        lambda: mo.heat_kernel(1.5, 5),
+        graph_problem,
+        {"first": mo.shared(), "coefficient": mo.per_step(5)},
+        couples=True,
+    ),
+]
+
 CASES = [
     *OPTIMIZERS,
     *PRIORS,
     *INFERENCE,
+    *GRAPHS,
     Case(
         "rim",
         lambda: seeded(lambda: mo.Descent(rim_cell())),

@@ -73,7 +73,7 @@ def test_implicit_gradients_are_those_of_a_long_run(case: Case) -> None:
 
     def last_only(strategy: GradientStrategy) -> list[torch.Tensor]:
         given, rebuild = tree.partition(case.problem(2), modules=False)
-        inputs = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in given]
+        inputs = [t.detach().clone().requires_grad_(t.is_floating_point() or t.is_complex()) for t in given]
         algorithm.zero_grad()
         final = mo.unroll(algorithm, case.fixed_point, gradient=strategy, keep="last")(rebuild(inputs)).final
         sum((leaf**2).sum() for leaf in tree.leaves(final)).backward()

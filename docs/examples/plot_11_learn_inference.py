@@ -21,7 +21,13 @@ from metaopt.tasks import RandomFields
 
 task = RandomFields(structures=["grid", "torus", "regular"], variables=(9, 12), couplings=(0.5, 3.0), batch=32)
 graph, marginals = task.sample(0)
-print(len(graph.cardinalities), "variables,", len(graph.factors[0].variables), "factors, marginals", tuple(marginals.shape))
+print(
+    len(graph.cardinalities),
+    "variables,",
+    len(graph.factors[0].variables),
+    "factors, marginals",
+    tuple(marginals.shape),
+)
 
 # %%
 # Open the slots

@@ -11,6 +11,7 @@ from .gibbs import Gibbs
 from .graph_network import GraphNetwork
 from .map_estimation import MapEstimation
 from .mean_field import MeanField, coloring
+from .propagation import ChebyshevFilter, Propagation, heat_kernel, label_propagation, personalized_pagerank
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
 from .tree_weights import Residual, TreeSchedule, tree_weights
 
@@ -18,6 +19,7 @@ __all__ = [
     "Adaptation",
     "BeliefPropagation",
     "Beliefs",
+    "ChebyshevFilter",
     "CoupledDescent",
     "CoupledIsta",
     "CoupledState",
@@ -30,6 +32,7 @@ __all__ = [
     "JunctionTree",
     "MapEstimation",
     "MeanField",
+    "Propagation",
     "ProximalGradient",
     "Residual",
     "TreeSchedule",
@@ -39,7 +42,10 @@ __all__ = [
     "exact_map",
     "exact_marginals",
     "first_order_objective",
+    "heat_kernel",
     "junction_tree",
+    "label_propagation",
+    "personalized_pagerank",
     "reversible_momentum",
     "step_size_for",
     "tree_weights",

@@ -5,6 +5,7 @@ from .digits import read_digits, read_mnist
 from .folders import data_path, read_pictures, read_slices
 from .images import Picture, check_writable, read_image, write_image
 from .omniglot import read_omniglot
+from .planetoid import read_planetoid
 from .uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
 from .uai_answers import (
     read_assignment,
@@ -31,6 +32,7 @@ __all__ = [
     "read_mnist",
     "read_omniglot",
     "read_pictures",
+    "read_planetoid",
     "read_slices",
     "read_uai",
     "write_assignment",

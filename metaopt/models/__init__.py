@@ -1,6 +1,7 @@
 """Models: learned instances of the classical algorithms, and their trained weights."""
 
 from .ablation import without_estimate, without_memory
+from .appnp import appnp
 from .few_shot import (
     Frozen,
     PerStep,
@@ -13,6 +14,9 @@ from .few_shot import (
     meta_sgd,
     prototypes,
 )
+from .gcn import gcn, sgc
+from .graph_layers import Contraction, Layers, NodeEncoder
+from .implicit_gnn import implicit_gnn
 from .inference import (
     graph_network,
     learned_bp,
@@ -30,15 +34,21 @@ from .rim import rim, untie
 from .weights import load, read_card, shipped
 
 __all__ = [
+    "Contraction",
     "Frozen",
+    "Layers",
     "LstmSchedule",
+    "NodeEncoder",
     "PerStep",
     "Prototypes",
     "Transductive",
     "alista",
+    "appnp",
     "few_shot_network",
     "first_order_maml",
+    "gcn",
     "graph_network",
+    "implicit_gnn",
     "irim",
     "learned_bp",
     "learned_map",
@@ -57,6 +67,7 @@ __all__ = [
     "proximal_net",
     "read_card",
     "rim",
+    "sgc",
     "shipped",
     "untie",
     "weighted_bp",

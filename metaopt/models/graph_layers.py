@@ -1,0 +1,108 @@
+"""What graph networks put into the slots of a propagation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError
+from ..problems import GraphSignal
+
+FIRST_PLACE = 2  # of dropout; those before it belong to Propagation
+
+
+class NodeEncoder(nn.Module):
+    """A perceptron on every node by itself, with ReLU between its layers and dropout before each.
+
+    The first layer multiplies ``x @ weight``, so that sparse features stay sparse, their dropout too. Masks come from
+    the problem's seed.
+
+    Args:
+        widths: of the features, hidden layers and output.
+        bias: whether layers have one.
+        dropout: rate before each layer, while training and where the problem has a seed.
+    """
+
+    def __init__(self, widths: Sequence[int], bias: bool = True, dropout: float = 0.0):
+        super().__init__()
+        if len(widths) < 2:
+            raise MetaoptError(f"NodeEncoder needs the widths of its input and output, but got {list(widths)}.")
+        pairs = list(itertools.pairwise(widths))
+        self.weights = nn.ParameterList([_glorot(rows, columns) for rows, columns in pairs])
+        self.biases = nn.ParameterList([torch.zeros(columns) for _, columns in pairs if bias])
+        self.dropout = dropout
+
+    def forward(self, x: Any) -> Tensor:
+        return self._layers(x, lambda h, layer: h)
+
+    def from_signal(self, problem: GraphSignal) -> Tensor:
+        """``forward(problem.x)`` with dropout."""
+        rate = self.dropout if self.training else 0.0
+        return self._layers(problem.x, lambda h, layer: problem.drop(h, rate, FIRST_PLACE + layer, 0))
+
+    def _layers(self, h: Any, drop: Any) -> Tensor:
+        for layer, weight in enumerate(self.weights):
+            h = drop(torch.relu(h) if layer else h, layer) @ weight
+            h = h + self.biases[layer] if len(self.biases) else h
+        return h
+
+
+class Layers(nn.Module):
+    """The mix of a GCN of ``steps`` steps: relu(h W_k + b_k) in step k, W in the inner ones only, the last free.
+
+    Together with the weights before the first step and after the last there is one matrix for each step.
+    """
+
+    def __init__(self, width: int, steps: int):
+        super().__init__()
+        if steps < 2:
+            raise MetaoptError(f"A GCN has at least two layers, but got {steps}; for one take sgc(..., steps=1).")
+        self.weights = nn.ParameterList([_glorot(width, width) for _ in range(steps - 2)])
+        self.biases = nn.ParameterList([torch.zeros(width) for _ in range(steps - 1)])
+
+    def at_step(self, h: Tensor, k: int) -> Tensor:
+        """What step k does to the sum over the neighbours."""
+        if k > len(self.biases):
+            raise MetaoptError(f"This GCN has {len(self.biases) + 1} layers, but step {k} was asked for.")
+        if k == len(self.biases):
+            return h
+        return torch.relu((h @ self.weights[k - 1] if k else h) + self.biases[k])
+
+
+class Contraction(nn.Module):
+    """h W with ``|W| <= bound < 1`` in the spectral norm, so that with ``|A| <= 1`` a step has one fixed point.
+
+    W is its parameter, scaled down where ``sqrt(|W|_1 |W|_inf)``, which is at least the spectral norm (Schur's test),
+    exceeds the bound. It starts as bound times the identity, which is personalised PageRank.
+    """
+
+    def __init__(self, width: int, bound: float = 0.9):
+        super().__init__()
+        if not 0 < bound < 1:
+            raise MetaoptError(f"A contraction needs a bound between 0 and 1, but got {bound}.")
+        self.bound = bound
+        self.weight = nn.Parameter(bound * torch.eye(width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        size = self.weight.abs()
+        norm = (size.sum(0).max() * size.sum(1).max()).sqrt()
+        return h @ (self.weight * (self.bound / norm).clamp_max(1.0))
+
+
+class Shift(nn.Module):
+    """h + bias, from 0."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.bias
+
+
+def _glorot(rows: int, columns: int) -> nn.Parameter:
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns)))

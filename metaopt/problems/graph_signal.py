@@ -1,0 +1,241 @@
+"""Signals on the nodes of a graph, and the normalised adjacency that carries them along its edges."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import MetaoptError, tree
+from .sparse_matrix import SparseMatrix
+
+Normalize = Callable[..., SparseMatrix]
+PLACES = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # odd multipliers of splitmix64
+
+
+def symmetric_adjacency(
+    edge_index: Tensor, nodes: int, weight: Tensor | None = None, self_loops: float = 1.0
+) -> SparseMatrix:
+    """D^-1/2 A D^-1/2, whose eigenvalues lie in [-1, 1]; D is the diagonal of A's row sums.
+
+    A[target, source] = weight for each column (source, target) of ``edge_index``. Nodes without a self-loop get one of
+    weight ``self_loops`` (Kipf and Welling, arXiv:1609.02907); with 0 they get none. As torch_geometric's ``gcn_norm``.
+    A node whose row sum is 0 sends and receives nothing. Without ``weight`` all edges weigh 1, in float64, which a
+    :class:`GraphSignal` brings to the precision of its features.
+    """
+    matrix = _adjacency(edge_index, nodes, weight, self_loops)
+    degree = _row_sums(matrix)
+    factor = torch.where(degree > 0, degree, 1).rsqrt() * (degree > 0)
+    return matrix.with_values(factor[matrix.rows] * matrix.values * factor[matrix.columns])
+
+
+def averaging_adjacency(
+    edge_index: Tensor, nodes: int, weight: Tensor | None = None, self_loops: float = 1.0
+) -> SparseMatrix:
+    """D^-1 A: every node gets the weighted mean of its neighbours; arguments as of :func:`symmetric_adjacency`."""
+    matrix = _adjacency(edge_index, nodes, weight, self_loops)
+    degree = _row_sums(matrix)
+    factor = torch.where(degree > 0, degree, 1).reciprocal() * (degree > 0)
+    return matrix.with_values(factor[matrix.rows] * matrix.values)
+
+
+@dataclass(frozen=True, eq=False)
+class GraphSignal:
+    """Features x of every node, and the adjacency A along which they spread.
+
+    Args:
+        x: (nodes, features), floating; or as a :class:`SparseMatrix` where most are 0 (see :meth:`sparse`).
+        adjacency: (nodes, nodes), normalised: :func:`symmetric_adjacency`, :func:`averaging_adjacency` or any other.
+        seed: what dropout draws its masks from, together with the step; ``None`` (default): nothing is dropped.
+
+    Raises: MetaoptError where there is no node, features are not finite, or the adjacency does not fit.
+    """
+
+    x: Any
+    adjacency: SparseMatrix
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_features(self.x)
+        nodes = self.x.shape[0]
+        if tuple(self.adjacency.shape) != (nodes, nodes):
+            raise MetaoptError(
+                f"The features are of {nodes} nodes, but the adjacency is of shape {tuple(self.adjacency.shape)}."
+            )
+        dtype = self.x.values.dtype if isinstance(self.x, SparseMatrix) else self.x.dtype
+        object.__setattr__(self, "adjacency", self.adjacency.with_values(self.adjacency.values.to(dtype)))
+
+    @staticmethod
+    def from_edges(
+        x: Tensor, edge_index: Tensor, weight: Tensor | None = None, normalize: Normalize = symmetric_adjacency
+    ) -> GraphSignal:
+        """Of features (nodes, F) and edges (2, E) from row 0 to row 1.
+
+        ``normalize(edge_index, nodes, weight)`` gives the adjacency; ``partial(symmetric_adjacency, self_loops=0)`` is
+        that without self-loops.
+        """
+        _check_features(x)
+        return GraphSignal(x, normalize(edge_index, x.shape[0], weight))
+
+    @staticmethod
+    def from_data(data: Any, normalize: Normalize = symmetric_adjacency) -> GraphSignal:
+        """Of a torch_geometric ``Data``, or of a ``Batch`` of them, whose graphs do not see each other.
+
+        Reads ``x`` (whole numbers become floating, sparse ones a :class:`SparseMatrix`), ``edge_index`` or ``adj_t``,
+        and, where there is one, ``edge_weight``.
+        """
+        if getattr(data, "x", None) is None:
+            raise MetaoptError(
+                f"This {type(data).__name__} has nodes without features; set x, for example to torch.ones(nodes, 1)."
+            )
+        return GraphSignal.from_edges(_features_of(data.x), *_edges_of(data), normalize)
+
+    def to_data(self, x: Tensor | None = None) -> Any:
+        """A torch_geometric ``Data`` with ``x`` (by default these features) and the adjacency as weighted edges."""
+        from torch_geometric.data import Data
+
+        features = self.x if x is None else x
+        dense = features.to_dense() if isinstance(features, SparseMatrix) else features
+        return Data(x=dense, edge_index=torch.stack([self.source, self.target]), edge_weight=self.weight)
+
+    @property
+    def source(self) -> Tensor:
+        """Of each edge, (E,)."""
+        return self.adjacency.columns
+
+    @property
+    def target(self) -> Tensor:
+        """Of each edge, (E,), sorted."""
+        return self.adjacency.rows
+
+    @property
+    def weight(self) -> Tensor:
+        """Of each edge after normalisation, (E,)."""
+        return self.adjacency.values
+
+    def with_x(self, x: Any) -> GraphSignal:
+        """Another signal on the same graph."""
+        return GraphSignal(x, self.adjacency, self.seed)
+
+    def with_seed(self, seed: int | None) -> GraphSignal:
+        """The same with other masks of dropout, for example one for each epoch. Nothing is checked again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "seed", seed)
+        return other
+
+    def sparse(self) -> GraphSignal:
+        """The same with its features as a :class:`SparseMatrix`, worth it where few of them are not 0.
+
+        What reads them must know ``x @ weight``, as :class:`~metaopt.models.NodeEncoder` does.
+        """
+        return self if isinstance(self.x, SparseMatrix) else self._with("x", SparseMatrix.from_dense(self.x))
+
+    def drop(self, values: Any, rate: float, place: int, k: int) -> Any:
+        """Dropout: 0 with probability ``rate``, else values / (1 - rate). Without a seed nothing is dropped.
+
+        The mask is a function of the seed, ``place`` (a number for each use) and the step k.
+        """
+        if self.seed is None or not rate:
+            return values
+        if isinstance(values, SparseMatrix):
+            return values.with_values(self.drop(values.values, rate, place, k))
+        mixed = sum((number + 1) * prime for number, prime in zip((self.seed, place, k), PLACES, strict=True))
+        mixed = (mixed ^ (mixed >> 29)) % 2**63
+        generator = torch.Generator(values.device).manual_seed(mixed)
+        # Uniform numbers, which a CPU draws several times faster than bernoulli_, in one precision for all.
+        noise = torch.rand(values.shape, generator=generator, device=values.device, dtype=torch.float32)
+        kept = noise.lt_(1 - rate).to(values.dtype)
+        if values.requires_grad:
+            return values * kept.div_(1 - rate)
+        return kept.mul_(values).div_(1 - rate)  # in place: dense features are the largest tensor there is
+
+    def _with(self, name: str, value: Any) -> GraphSignal:
+        other = copy.copy(self)
+        object.__setattr__(other, name, value)
+        return other
+
+
+def _features_of(x: Tensor) -> Any:
+    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    if x.layout != torch.strided:
+        entries = x.to_sparse_coo().coalesce()
+        return SparseMatrix(*entries.indices(), entries.values(), (x.shape[0], x.shape[1]))
+    return x if x.ndim > 1 else x[:, None]
+
+
+def _edges_of(data: Any) -> tuple[Tensor, Tensor | None]:
+    """edge_index and weights; ``adj_t`` is torch_geometric's transposed adjacency, (target, source)."""
+    if getattr(data, "edge_index", None) is not None:
+        return data.edge_index, getattr(data, "edge_weight", None)
+    adjacency = getattr(data, "adj_t", None)
+    if not isinstance(adjacency, Tensor):
+        raise MetaoptError(f"This {type(data).__name__} has no edge_index; give one, (2, 0) for no edge at all.")
+    entries = adjacency.to_sparse_coo().coalesce()
+    return entries.indices().flip(0), entries.values()
+
+
+def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> Tensor:
+    """Labels (nodes,) as one-hot rows (nodes, classes) where ``known`` (a mask or indices), and 0 elsewhere."""
+    count = int(labels.max()) + 1 if classes is None else classes
+    of_known = labels[known]
+    outside = of_known[(of_known < 0) | (of_known >= count)]
+    if len(outside):
+        raise MetaoptError(f"A known label is {int(outside[0])}, but the {count} classes are 0 to {count - 1}.")
+    rows = torch.zeros(len(labels), count, device=labels.device)
+    rows[known] = torch.eye(count, device=labels.device)[of_known]
+    return rows
+
+
+def _check_features(x: Any) -> None:
+    if isinstance(x, SparseMatrix):
+        return
+    if not isinstance(x, Tensor) or x.ndim != 2 or not x.is_floating_point():
+        what = tree.describe(x) if isinstance(x, Tensor) else type(x).__name__
+        raise MetaoptError(f"A graph signal needs floating features (nodes, features), but got {what}.")
+    if not x.shape[0]:
+        raise MetaoptError(f"A graph signal needs at least one node, but its features are {tree.describe(x)}.")
+    if not bool(torch.isfinite(x).all()):
+        raise MetaoptError(
+            f"The features hold {int((~torch.isfinite(x)).sum())} values that are NaN or infinite; they would spread "
+            "to every node that can be reached; replace them first."
+        )
+
+
+def _check_edges(edge_index: Tensor, nodes: int, weight: Tensor | None) -> None:
+    if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
+        raise MetaoptError(f"Edges are given as edge_index (2, E) int64, but got {tree.describe(edge_index)}.")
+    outside = edge_index[(edge_index < 0) | (edge_index >= nodes)]
+    if len(outside):
+        raise MetaoptError(f"edge_index names node {int(outside[0])}, but the nodes are 0 to {nodes - 1}.")
+    if weight is None:
+        return
+    if weight.shape != edge_index.shape[1:] or not weight.is_floating_point():
+        raise MetaoptError(
+            f"There are {edge_index.shape[1]} edges, so their weights must be ({edge_index.shape[1]},) floating, not "
+            f"{tree.describe(weight)}."
+        )
+    if not bool((torch.isfinite(weight) & (weight >= 0)).all()):
+        raise MetaoptError("Edge weights must be finite and at least 0, or row sums cannot normalise them.")
+
+
+def _adjacency(edge_index: Tensor, nodes: int, weight: Tensor | None, self_loops: float) -> SparseMatrix:
+    """A[target, source], every node with one self-loop of its own or of weight ``self_loops`` unless that is 0."""
+    _check_edges(edge_index, nodes, weight)
+    source, target = edge_index
+    given, ones = weight, torch.ones(len(source), dtype=torch.float64, device=source.device)
+    weight = ones if weight is None else weight
+    if self_loops:
+        loop, everyone = source == target, torch.arange(nodes, device=source.device)
+        own = weight.new_full((nodes,), self_loops)
+        own = own if given is None else own.index_put((source[loop],), weight[loop])
+        source, target = torch.cat([source[~loop], everyone]), torch.cat([target[~loop], everyone])
+        weight = torch.cat([weight[~loop], own])
+    return SparseMatrix(target, source, weight, (nodes, nodes))
+
+
+def _row_sums(matrix: SparseMatrix) -> Tensor:
+    return matrix.values.new_zeros(matrix.shape[0]).index_add(0, matrix.rows, matrix.values)

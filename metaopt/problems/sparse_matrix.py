@@ -1,0 +1,130 @@
+"""A sparse matrix as plain tensors, multiplied in time and memory linear in its entries."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core import MetaoptError, tree
+
+
+@dataclass(frozen=True, eq=False)
+class SparseMatrix:
+    """M with M[rows[e], columns[e]] = values[e] (entries at one place add up), for products ``M @ dense``.
+
+    It differentiates by ``values`` and by the dense factor, to every order. Both M and its transpose are kept in
+    compressed order, so that a product and its gradient are each one ``embedding_bag``, which on a CPU is several times
+    faster than a gather and a scatter.
+
+    Args:
+        rows, columns: (E,) int64, in any order; they are kept sorted by row.
+        values: (E,) floating.
+        shape: (n, m).
+
+    Raises: MetaoptError where these do not fit, an entry lies outside of the shape, or a value is not finite.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    values: Tensor
+    shape: tuple[int, int]
+    starts: Tensor = field(init=False, repr=False)
+    column_order: Tensor = field(init=False, repr=False)
+    column_rows: Tensor = field(init=False, repr=False)
+    column_starts: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        order = torch.argsort(self.rows, stable=True)
+        self._set("rows", self.rows[order])
+        self._set("columns", self.columns[order])
+        self._set("values", self.values[order])
+        self._set("starts", _starts(self.rows, self.shape[0]))
+        by_column = torch.argsort(self.columns, stable=True)
+        self._set("column_order", by_column)
+        self._set("column_rows", self.rows[by_column])
+        self._set("column_starts", _starts(self.columns, self.shape[1]))
+
+    def __matmul__(self, dense: Tensor) -> Tensor:
+        """(n, m) @ (m, w) -> (n, w)."""
+        if dense.ndim != 2 or len(dense) != self.shape[1]:
+            raise MetaoptError(f"A sparse {self.shape} times {tree.describe(dense)} does not fit.")
+        return _Product.apply(self.values.to(dense.dtype), dense.contiguous(), self, False)
+
+    def with_values(self, values: Tensor) -> SparseMatrix:
+        """The same places with other values, in the order of ``rows``. Nothing is checked or sorted again."""
+        other = copy.copy(self)
+        other._set("values", values)
+        return other
+
+    def to_dense(self) -> Tensor:
+        """(n, m)."""
+        zeros = self.values.new_zeros(self.shape)
+        return zeros.index_put((self.rows, self.columns), self.values, accumulate=True)
+
+    @staticmethod
+    def from_dense(matrix: Tensor) -> SparseMatrix:
+        """Its entries that are not 0."""
+        rows, columns = matrix.nonzero(as_tuple=True)
+        return SparseMatrix(rows, columns, matrix[rows, columns], (matrix.shape[0], matrix.shape[1]))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _check(matrix: SparseMatrix) -> None:
+    for name, index, size in (("row", matrix.rows, matrix.shape[0]), ("column", matrix.columns, matrix.shape[1])):
+        if index.ndim != 1 or index.dtype != torch.int64 or index.shape != matrix.values.shape:
+            raise MetaoptError(
+                f"A sparse matrix needs one int64 {name} for each value, but has {tree.describe(index)} for "
+                f"{tree.describe(matrix.values)}."
+            )
+        outside = index[(index < 0) | (index >= size)]
+        if len(outside):
+            raise MetaoptError(f"A sparse matrix of shape {matrix.shape} has no {name} {int(outside[0])}.")
+    if not matrix.values.is_floating_point():
+        raise MetaoptError(f"The values of a sparse matrix must be floating, not {tree.describe(matrix.values)}.")
+    if not bool(torch.isfinite(matrix.values).all()):
+        raise MetaoptError("A sparse matrix holds values that are NaN or infinite; set them to 0 or leave them out.")
+
+
+def _starts(sorted_or_not: Tensor, size: int) -> Tensor:
+    """Where each row begins in the order sorted by row, and behind them the number of entries."""
+    return F.pad(torch.bincount(sorted_or_not, minlength=size).cumsum(0), (1, 0))
+
+
+class _Product(torch.autograd.Function):
+    """M h, or M^T h, differentiated by M's values and by h through the same function, hence to every order."""
+
+    @staticmethod
+    def forward(values: Tensor, h: Tensor, matrix: SparseMatrix, transposed: bool) -> Tensor:
+        if transposed:
+            return _bags(matrix.column_rows, h, matrix.column_starts, values[matrix.column_order])
+        return _bags(matrix.columns, h, matrix.starts, values)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        values, h, ctx.matrix, ctx.transposed = inputs
+        ctx.save_for_backward(values, h)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        (values, h), matrix, for_values, for_h = ctx.saved_tensors, ctx.matrix, None, None
+        if ctx.needs_input_grad[0]:
+            left, right = (h, gradient) if ctx.transposed else (gradient, h)
+            for_values = (left[matrix.rows] * right[matrix.columns]).sum(1)
+        if ctx.needs_input_grad[1]:
+            for_h = _Product.apply(values, gradient.contiguous(), matrix, not ctx.transposed)
+        return for_values, for_h, None, None
+
+
+def _bags(index: Tensor, h: Tensor, starts: Tensor, values: Tensor) -> Tensor:
+    """Row i is the sum of values[e] h[index[e]] over starts[i] <= e < starts[i + 1]."""
+    if not len(index):
+        return h.new_zeros(len(starts) - 1, h.shape[1])
+    return F.embedding_bag(index, h, starts, mode="sum", per_sample_weights=values, include_last_offset=True)

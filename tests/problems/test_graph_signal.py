@@ -1,0 +1,161 @@
+"""Graph signals: normalisation beside torch_geometric's, Data and Batch, derivatives, and what is said of bad input."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import metaopt as mo
+
+from ..helpers import graph_problem, normal, tensors_close
+
+geometric = pytest.importorskip("torch_geometric")
+NONE = torch.zeros(2, 0, dtype=torch.int64)
+LINE = torch.tensor([[0, 1], [1, 2]])
+
+
+def random_edges(nodes: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, nodes, (2, count), generator=generator), torch.rand(count, generator=generator)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    nodes=st.integers(1, 8),
+    count=st.integers(0, 20),
+    seed=st.integers(0, 10**6),
+    loops=st.sampled_from([0.0, 1.0, 2.0]),
+    weighted=st.booleans(),
+)
+def test_the_symmetric_adjacency_is_pygs(nodes: int, count: int, seed: int, loops: float, weighted: bool) -> None:
+    edges, weight = random_edges(nodes, count, seed)
+    weighted = weighted or loops == 2.0  # torch_geometric gives all self-loops weight 1 where edges have no weights
+    given_weight = weight if weighted else None
+    ours = mo.symmetric_adjacency(edges, nodes, given_weight, loops).to_dense().float()
+    index, values = geometric.nn.conv.gcn_conv.gcn_norm(
+        edges, given_weight, nodes, improved=loops == 2.0, add_self_loops=loops > 0
+    )
+    theirs = torch.zeros(nodes, nodes).index_put((index[1], index[0]), values, accumulate=True)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(nodes=st.integers(1, 8), count=st.integers(0, 20), seed=st.integers(0, 10**6))
+def test_rows_of_the_averaging_adjacency_sum_to_one_or_are_empty(nodes: int, count: int, seed: int) -> None:
+    edges, _ = random_edges(nodes, count, seed)
+    rows = mo.averaging_adjacency(edges, nodes, self_loops=0).to_dense().sum(1)
+    reached = torch.bincount(edges[1], minlength=nodes) > 0
+    torch.testing.assert_close(rows, reached.double())
+
+
+@settings(deadline=None, max_examples=20)
+@given(rows=st.integers(1, 6), columns=st.integers(1, 6), count=st.integers(0, 12), seed=st.integers(0, 10**6))
+def test_a_sparse_product_is_the_dense_one_to_second_derivatives(
+    rows: int, columns: int, count: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    row = torch.randint(0, rows, (count,), generator=generator)
+    column = torch.randint(0, columns, (count,), generator=generator)
+    matrix = mo.SparseMatrix(row, column, normal(seed, count), (rows, columns))
+    h = normal(seed + 1, columns, 3).requires_grad_()
+    torch.testing.assert_close(matrix @ h, matrix.to_dense() @ h)
+    values = matrix.values.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda v, x: matrix.with_values(v) @ x, (values, h))
+    assert torch.autograd.gradgradcheck(lambda v, x: matrix.with_values(v) @ x, (values, h))
+    tensors_close(mo.SparseMatrix.from_dense(matrix.to_dense()).to_dense(), matrix.to_dense(), 0)
+
+
+def test_data_goes_in_and_comes_out() -> None:
+    data = geometric.data.Data(x=normal(0, 3, 2).float(), edge_index=LINE)
+    signal = mo.GraphSignal.from_data(data)
+    out = signal.to_data()
+    assert torch.equal(out.x, data.x)
+    again = mo.GraphSignal.from_data(out, normalize=lambda edges, n, w: mo.SparseMatrix(*edges.flip(0), w, (n, n)))
+    assert torch.equal(again.adjacency.to_dense(), signal.adjacency.to_dense())
+    weighted = geometric.data.Data(x=data.x, edge_index=LINE, edge_weight=torch.tensor([3.0, 0.0]))
+    assert float(mo.GraphSignal.from_data(weighted).adjacency.to_dense()[2, 1]) == 0.0
+    flat = geometric.data.Data(x=torch.ones(3), edge_index=LINE)
+    assert mo.GraphSignal.from_data(flat).x.shape == (3, 1)
+
+
+def test_whole_numbers_sparse_features_and_a_sparse_adjacency_are_read() -> None:
+    from torch_geometric.transforms import ToSparseTensor
+
+    x, weight = torch.tensor([[1, 0], [0, 2], [0, 0]]), torch.tensor([0.5, 2.0])
+    plain = mo.GraphSignal.from_edges(x.float(), LINE, weight)
+    whole = mo.GraphSignal.from_data(geometric.data.Data(x=x, edge_index=LINE, edge_weight=weight))
+    assert torch.equal(whole.x, plain.x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's CSR is in beta
+        sparse = geometric.data.Data(x=x.float().to_sparse_csr(), edge_index=LINE, edge_weight=weight)
+        as_matrix = ToSparseTensor(attr="edge_weight")(sparse)
+        assert "edge_index" not in as_matrix
+        signal = mo.GraphSignal.from_data(as_matrix)
+    assert torch.equal(signal.x.to_dense(), plain.x)
+    torch.testing.assert_close(signal.adjacency.to_dense(), plain.adjacency.to_dense())
+
+
+def test_a_batch_of_graphs_is_its_graphs_one_by_one() -> None:
+    """And an isolated node, and a graph without any edge, are as good as others."""
+    singles = [
+        geometric.data.Data(x=normal(i, 3 + i, 2).float(), edge_index=edges) for i, edges in enumerate([LINE, NONE])
+    ]
+    batch = geometric.data.Batch.from_data_list(singles)
+    net = mo.unroll(mo.personalized_pagerank(0.3), 6)
+    batch.x = net(mo.GraphSignal.from_data(batch)).final
+    for single, part in zip(singles, batch.to_data_list(), strict=True):
+        torch.testing.assert_close(part.x, net(mo.GraphSignal.from_data(single)).final)
+
+
+@pytest.mark.parametrize("normalize", [mo.symmetric_adjacency, mo.averaging_adjacency])
+def test_an_isolated_node_without_a_self_loop_gets_nothing_and_no_nan(normalize: Any) -> None:
+    signal = mo.GraphSignal.from_edges(torch.ones(3, 1), NONE, normalize=partial(normalize, self_loops=0))
+    assert (signal.adjacency @ signal.x).tolist() == [[0.0]] * 3
+    some = mo.GraphSignal.from_edges(torch.ones(3, 1), LINE[:, :1], normalize=partial(normalize, self_loops=0))
+    assert torch.isfinite(some.adjacency @ some.x).all()
+
+
+def test_without_a_seed_nothing_is_dropped() -> None:
+    problem = graph_problem(0)
+    assert torch.equal(problem.drop(problem.x, 0.5, 0, 0), problem.x)
+    assert problem.with_seed(1).seed == 1
+    assert problem.seed is None
+
+
+X = torch.ones(3, 2)
+BAD: list[tuple[Any, str]] = [
+    (lambda: mo.GraphSignal.from_edges(torch.ones(0, 2), NONE), r"at least one node, but its features are \(0, 2\)"),
+    (lambda: mo.GraphSignal.from_edges(X, torch.tensor([[0], [3]])), "names node 3, but the nodes are 0 to 2"),
+    (lambda: mo.GraphSignal.from_edges(X, torch.tensor([[0], [-1]])), "names node -1, but the nodes are 0 to 2"),
+    (lambda: mo.GraphSignal.from_edges(X, torch.ones(3, 2).long()), r"\(2, E\) int64, but got \(3, 2\) int64"),
+    (lambda: mo.GraphSignal.from_edges(X, LINE.float()), r"\(2, E\) int64, but got \(2, 2\) float32"),
+    (lambda: mo.GraphSignal.from_edges(X.long(), LINE), r"floating features \(nodes, features\).*int64"),
+    (lambda: mo.GraphSignal.from_edges(X[0], LINE), r"floating features \(nodes, features\)"),
+    (lambda: mo.GraphSignal.from_edges(X / 0, LINE), "6 values that are NaN or infinite"),
+    (lambda: mo.GraphSignal.from_edges(X, LINE, torch.ones(3)), r"2 edges, so their weights must be \(2,\)"),
+    (lambda: mo.GraphSignal.from_edges(X, LINE, torch.tensor([1.0, -1.0])), "finite and at least 0"),
+    (lambda: mo.GraphSignal.from_edges(X, LINE, torch.tensor([1.0, float("nan")])), "finite and at least 0"),
+    (lambda: mo.GraphSignal(torch.ones(4, 2), mo.symmetric_adjacency(LINE, 3)), "of 4 nodes, but the adjacency"),
+    (lambda: mo.GraphSignal([1.0], mo.symmetric_adjacency(LINE, 3)), "but got list"),
+    (lambda: mo.GraphSignal.from_data(geometric.data.Data(edge_index=LINE, num_nodes=3)), "without features; set x"),
+    (lambda: mo.GraphSignal.from_data(geometric.data.Data(x=X)), r"no edge_index; give one, \(2, 0\)"),
+    (lambda: mo.known_labels(torch.tensor([0, 5]), torch.tensor([1]), 3), "label is 5, but the 3 classes are 0 to 2"),
+    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(3), (3, 3)), "one int64 row for each value"),
+    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2), (3, 2)), "has no column 2"),
+    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2).long(), (3, 3)), "must be floating"),
+    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2) / 0, (3, 3)), "NaN or infinite"),
+    (lambda: mo.symmetric_adjacency(LINE, 3) @ torch.ones(2, 2), "does not fit"),
+]
+
+
+@pytest.mark.parametrize(("build", "sentence"), BAD, ids=range(len(BAD)))
+def test_bad_input_is_named(build: Any, sentence: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=sentence):
+        build()
