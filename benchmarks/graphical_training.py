@@ -21,13 +21,13 @@ FILE = {"call": "metaopt.data.data_path", "relative": "graphs/ldpc/mackay_96_48/
 CODE = {"call": "metaopt.data.read_alist", "path": FILE}
 INFERENCE: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keywords, updates, peak rate
     "learned_bp": ({"steps": 40}, 1500, 3e-3),
-    "neural_enhanced_bp": ({"steps": 12, "hidden": 16}, 2000, 2e-3),
-    "graph_network": ({"steps": 12, "hidden": 32}, 2000, 2e-3),
-    "mean_field_net": ({"steps": 12}, 600, 1e-2),
+    "neural_enhanced_bp": ({"steps": 12, "hidden": 16}, 1200, 3e-3),
+    "graph_network": ({"steps": 12, "hidden": 32}, 1200, 3e-3),
+    "mean_field_net": ({"steps": 12}, 400, 1e-2),
 }
 DECODERS: dict[str, tuple[dict[str, Any], int, float]] = {
-    "weighted_bp": ({"steps": 20, "factors": 48}, 1000, 1e-2),
-    "neural_enhanced_decoder": ({"steps": 20, "hidden": 12}, 1000, 3e-3),
+    "weighted_bp": ({"steps": 20, "factors": 48}, 600, 1e-2),
+    "neural_enhanced_decoder": ({"steps": 20, "hidden": 12}, 600, 3e-3),
 }
 
 

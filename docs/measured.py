@@ -71,6 +71,7 @@ VALIDATED = {
     "negative_psnr": "PSNR (dB)",
     "energy": "loss after 100 steps",
     "log_energy": "log loss after 100 steps",
+    "marginal_error": "error of marginals",
 }
 
 

@@ -75,13 +75,10 @@ figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 exact = np.array([a.log10_z for a in found["exact"]])
 for name in ("bp", "trw", "mf"):
     values = np.array([a.log10_z for a in found[name]]) - exact
-    axis.plot(strengths, values, label=name)
+    (line,) = axis.plot(strengths, values, label=name)
     for strength, value, answer in zip(strengths, values, found[name], strict=True):
-        axis.plot(
-            strength, value, "o", color=axis.lines[-1].get_color(), fillstyle="full" if answer.converged else "none"
-        )
-    for line in axis.lines[-len(strengths) :]:
-        line.set_color(axis.lines[-len(strengths) - 1].get_color())
+        filled = "full" if answer.converged else "none"
+        axis.plot(strength, value, "o", color=line.get_color(), fillstyle=filled)
 axis.set(xlabel="strength of the couplings", ylabel="log10 Z, minus the exact one")
 axis.legend(frameon=False)
 axis.grid(alpha=0.25)

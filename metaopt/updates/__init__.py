@@ -2,7 +2,7 @@
 
 from .ablation import WithoutEstimate, WithoutMemory
 from .adam import Adam, AdamW
-from .conv_gru import ConvGru, EachPart, GruCell, RealImaginary
+from .conv_gru import ConvGru, ConvGruCell, EachPart, RealImaginary
 from .coupling import Coupling, GradientReader, Writer
 from .learned import CoordinatewiseLstm, LearnedAdam, Perceptron, Recurrent, log_and_sign
 from .messages import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
@@ -18,12 +18,12 @@ __all__ = [
     "Adam",
     "AdamW",
     "ConvGru",
+    "ConvGruCell",
     "CoordinatewiseLstm",
     "Coupling",
     "EachPart",
     "GradientReader",
     "GraphCorrection",
-    "GruCell",
     "LearnedAdam",
     "LearnedDamping",
     "LearnedEvidence",

@@ -28,7 +28,7 @@ def convolution_of(dims: int) -> Callable[..., nn.Module]:
     return CONVOLUTIONS[dims]
 
 
-class GruCell(nn.Module):
+class ConvGruCell(nn.Module):
     """A gated recurrent unit whose matrices are convolutions (with a 1x1 kernel: ``torch.nn.GRUCell`` at every pixel).
 
     r, z = sigmoid(W_r u + U_r s), sigmoid(W_z u + U_z s);  n = tanh(W_n u + r * (U_n s));  s' = (1 - z) n + z s.
@@ -59,7 +59,7 @@ class CoarseMemory(nn.Module):
     def __init__(self, features: int, scale: int, dims: int = 2):
         super().__init__()
         self.scale, self.dims = scale, dims
-        self.cell = GruCell(features, 3, 1, dims)
+        self.cell = ConvGruCell(features, 3, 1, dims)
         self.project = convolution_of(dims)(features, features, 1)
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
@@ -115,7 +115,7 @@ class ConvGru(nn.Module):
         self.between = nn.ModuleList(
             convolution(hidden, hidden, 3, padding=dilation, dilation=dilation) for _ in kernels[1:]
         )
-        self.memories = nn.ModuleList(GruCell(hidden, k, dilation if k > 1 else 1, dims) for k in kernels)
+        self.memories = nn.ModuleList(ConvGruCell(hidden, k, dilation if k > 1 else 1, dims) for k in kernels)
         self.coarse = nn.ModuleList(CoarseMemory(hidden, scale, dims) for scale in scales)
         self.head, self.step_size = (to_image(hidden, channels, stride, dims) for _ in range(2))
         for parameter in self.step_size.parameters():
