@@ -166,6 +166,11 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
         lambda row: row["table"] == "time",
         ["method", "code", "seconds", "ratio", "ratio_low", "ratio_high"],
     ),
+    "from_higher": (
+        "from_higher",
+        lambda row: True,
+        ["rival", "MiB", "of higher", "ms a step", "ratio", "ratio_low", "ratio_high"],
+    ),
     "gradient_estimators": (
         "gradient_estimators",
         lambda row: True,
