@@ -9,11 +9,12 @@ extras-core :=
 extras-test := [test,dev]
 extras-docs := [docs]
 extras-benchmark := [benchmark]
-STAMPS := $(foreach set,core test docs benchmark,$(VENV)/.installed-$(set))
+extras-rivals := [benchmark,rivals]
+STAMPS := $(foreach set,core test docs benchmark rivals,$(VENV)/.installed-$(set))
 
 BENCHMARKS = $(basename $(notdir $(shell grep -ls '__main__' benchmarks/*.py)))
 
-.PHONY: help demo test lint docs benchmarks-quick clean
+.PHONY: help demo test lint docs benchmarks-quick rivals clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,6 +24,7 @@ help:
 	@echo 'make lint              lint and types alone'
 	@echo 'make docs              the documentation, with every example executed, in docs/_build/html'
 	@echo 'make benchmarks-quick  every benchmark on little data; writes nothing'
+	@echo 'make rivals            PGMax and pgmpy, for python -m benchmarks.graphical_models'
 	@echo 'make clean             remove what these made, but for $(VENV)'
 	@echo 'PYTHON=python3.12 make ...  takes another interpreter for $(VENV)'
 
@@ -44,6 +46,9 @@ docs: $(VENV)/.installed-docs
 benchmarks-quick: $(VENV)/.installed-benchmark
 	@set -e; for name in $(BENCHMARKS); do \
 	    echo "== python -m benchmarks.$$name --quick"; $(BIN)/python -m benchmarks.$$name --quick; done
+
+rivals: $(VENV)/.installed-rivals
+	@$(PIP) --no-deps pgmax==0.6.1 pgmpy==1.1.2
 
 clean:
 	rm -rf demo build dist *.egg-info docs/_build docs/gallery docs/generated

@@ -120,6 +120,7 @@ def _sigma(row: Row) -> str:
     return f"sigma {row['sigma']}" + (", 8 bit" if row["noise"] == "8 bit" else "")
 
 
+LEARNED_INFERENCE = ("learned BP", "neural-enhanced BP", "graph network", "mean-field network")
 LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     "learned_optimizers": (
         "learned_optimizers",
@@ -171,6 +172,27 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
         lambda row: True,
         ["rival", "MiB", "of higher", "ms a step", "ratio", "ratio_low", "ratio_high"],
     ),
+    "uai_families": (
+        "graphical_models",
+        lambda row: row["part"] == "families",
+        ["family", "BP", "BP, damped", "TRW", "mean field", *LEARNED_INFERENCE, "Gibbs", "exact", "PGMax", "pgmpy"],
+    ),
+    "uai_instances": (
+        "graphical_models",
+        lambda row: row["part"] == "uai" and row["method"] in ("BP, damped", "learned BP"),
+        ["instance", "method", "error", "log10_z_error", "residual", "converged", "seconds"],
+    ),
+    "rbm_map": ("graphical_models", lambda row: row["part"] == "map", ["set", "method", "found", "of"]),
+    "rbm_speed": (
+        "graphical_models",
+        lambda row: row["part"] == "speed",
+        ["samples", "seconds", "pgmax_seconds", "ratio", "pgmax_compile_seconds"],
+    ),
+    "ldpc": (
+        "ldpc",
+        lambda row: True,
+        ["channel", "snr", "decoder", "bit_error", "frame_error", "words"],
+    ),
     "gradient_estimators": (
         "gradient_estimators",
         lambda row: True,
@@ -178,6 +200,14 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     ),
 }
 TABLES: dict[str, dict[str, tuple[Callable[[Row], bool], ...]]] = {
+    "graphical_models": {
+        "ising": (
+            lambda row: row["part"] == "structures",
+            lambda row: f"{row['structure']}, {row['size']}",
+            _method,
+            lambda row: f"{row['error']:.4f}",
+        ),
+    },
     "citation": {
         "citation_depth": (
             lambda row: row["table"] == "depth",

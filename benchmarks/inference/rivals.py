@@ -1,4 +1,4 @@
-"""PGMax and pgmpy on the models of this library; `make benchmarks` installs them, and nothing else needs them."""
+"""PGMax and pgmpy on the models of this library; `make rivals` installs them, and nothing else needs them."""
 
 from __future__ import annotations
 
