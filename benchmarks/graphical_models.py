@@ -16,11 +16,13 @@ from typing import Any
 import torch
 
 import metaopt as mo
+from metaopt.tasks import ising, structure
 
 from .imaging import take_data
 from .inference import rbms, structures, uai
 from .inference.methods import CLASSICAL, LEARNED
 from .inference.rivals import have_rivals
+from .memory import peak_of
 from .report import Rows, parse_options, table, write_results
 
 LEARNED_ROW = "learned BP"
@@ -61,6 +63,24 @@ def edges_rows(quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def memory_rows(quick: bool) -> list[dict[str, Any]]:
+    """The gradient of 200 learned steps on a torus of 400 spins, ten samples: memory and time of two strategies."""
+    side, steps = (10, 50) if quick else (20, 200)
+    edges = structure("torus", side * side, torch.Generator().manual_seed(0))
+    graph = ising(edges, torch.zeros(10, side * side), torch.randn(10, len(edges)) / 2)
+    rows = []
+    for strategy in (mo.Backprop(), mo.Checkpointed()):
+        net = mo.models.learned_bp(steps=steps, gradient=strategy)
+
+        def run(net: Any = net) -> None:
+            mo.unroll(net.algorithm, steps, net.gradient, keep="last")(graph).final.log_z.sum().backward()
+
+        begin = time.perf_counter()
+        gib = min(peak_of(run)[1] for _ in range(2))
+        rows.append({"strategy": type(strategy).__name__, "GiB": gib, "seconds": (time.perf_counter() - begin) / 2})
+    return rows
+
+
 def headline(parts: dict[str, list[dict[str, Any]]]) -> dict[str, float | None]:
     mean = parts["families"][-1]
     classical = min(mean[name] for name in CLASSICAL)
@@ -77,6 +97,7 @@ def headline(parts: dict[str, list[dict[str, Any]]]) -> dict[str, float | None]:
         "rbm_map_50_pgmax": found.get(("normal weights", "PGMax")),
         "rbm_map_50_logistic": found["logistic weights", ours],
         "rbm_map_50_logistic_pgmax": found.get(("logistic weights", "PGMax")),
+        "checkpointed_memory": parts["memory"][1]["GiB"] / parts["memory"][0]["GiB"],
         **{f"pgmax_speed_{n}": speed.get(n) for n in (1, 100, 1000)},
         "pgmpy_speed": parts["pgmpy"][0]["ratio"] if parts["pgmpy"] else None,
     }
@@ -94,6 +115,7 @@ def main() -> None:
         "map": rbms.map_rows(options.quick, saved),
         "speed": rbms.speed_rows(options.quick, saved) if have_rivals() else [],
         "pgmpy": [saved.get("pgmpy", rbms.pgmpy_row)] if have_rivals() and not options.quick else [],
+        "memory": saved.get("memory", lambda: memory_rows(options.quick)),
         "edges": saved.get("edges", lambda: edges_rows(options.quick)),
     }
     parts["families"] = uai.families(parts["uai"])

@@ -19,10 +19,8 @@ FIELD, COUPLING = 0.25, 1.0  # standard deviations, as in Yoon et al., arXiv:180
 
 
 def cases(quick: bool) -> list[tuple[str, str, int]]:
-    if quick:
-        return [("as in training", "grid", 16), ("larger", "grid", 49)]
-    every = [("as in training", name, 16) for name in STRUCTURES]
-    return every + [("larger", name, 49) for name in LARGE]
+    names = {"as in training": ("grid",) if quick else tuple(STRUCTURES), "larger": ("grid",) if quick else LARGE}
+    return [(size, name, SIZES[size]) for size, chosen in names.items() for name in chosen]
 
 
 def rows_of(quick: bool, saved: Rows) -> list[dict[str, Any]]:

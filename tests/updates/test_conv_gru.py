@@ -27,7 +27,10 @@ def denoise(net: nn.Module, y: Tensor, noise: Any = 0.2, steps: int = 2) -> Tens
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_with_kernel_1_the_cell_is_torchs_gru_cell_at_every_pixel(dims: int) -> None:
     features, size = 5, (3, 4, 2)[:dims]
-    ours, theirs = seeded(lambda: ConvGruCell(features, 1, dims=dims)), seeded(lambda: nn.GRUCell(features, features), 1)
+    ours, theirs = (
+        seeded(lambda: ConvGruCell(features, 1, dims=dims)),
+        seeded(lambda: nn.GRUCell(features, features), 1),
+    )
     with torch.no_grad():
         for convolution, matrix, bias in (
             (ours.input, theirs.weight_ih, theirs.bias_ih),
