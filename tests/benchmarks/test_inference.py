@@ -55,10 +55,8 @@ def test_wilsons_interval_holds_the_rate_and_stays_in_range() -> None:
 
 
 def test_the_target_is_met_between_two_points_on_a_logarithmic_scale() -> None:
-    rows = [
-        {"channel": "c", "decoder": "d", "snr": snr, "bit_error": e}
-        for snr, e in ((1.0, 1e-1), (2.0, 1e-2), (4.0, 1e-4))
-    ]
+    points = ((1.0, 1e-1), (2.0, 1e-2), (4.0, 1e-4))
+    rows = [{"channel": "c", "decoder": "d", "snr": snr, "bit_error": error} for snr, error in points]
     assert ldpc.at_target(rows, "c", "d") == pytest.approx(3.0)
     assert ldpc.at_target(rows[:2], "c", "d") is None
 
