@@ -3,9 +3,9 @@
 Words of the code, all equally likely, through white Gaussian noise and through a channel with bursts (each bit is hit
 with probability 0.05 by a further normal error of standard deviation 2, of which the ratios know nothing). 20 steps
 each. The learned decoders (`benchmarks.graphical_training`) were trained on words of both channels, and are told
-neither which one it is nor the noise level beyond what the ratios say. Errors have 95 % intervals (Wilson's). The headline
-compares, at a bit error of 1e-3 (log-linear interpolation), the best learned decoder with sum-product: `awgn_loss_db`
-is what it loses on white noise, `bursty_gain_db` what it gains on bursts.
+neither which one it is nor the noise level beyond what the ratios say. Errors have 95 % intervals (Wilson's). The
+headline compares, at a bit error of 1e-3 (log-linear interpolation), the best learned decoder with sum-product:
+`awgn_loss_db` is what it loses on white noise, `bursty_gain_db` what it gains on bursts.
 """
 
 from __future__ import annotations
