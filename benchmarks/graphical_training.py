@@ -3,8 +3,8 @@
 `python -m benchmarks.graphical_training [NAME ...]`: every learned row is the recipe that `recipe(name)` gives, carried
 out in runs/graphical/NAME (run it again after an interruption and it goes on); the weights and their card come to
 benchmarks/weights. Inference is trained on generated models alone: Ising models and spin glasses on 17 structures,
-tables of up to four states on the same, and random factor graphs with zeros; no model of a file is used, nor to choose
-anything. Decoders are trained on words of MacKay's (96, 48) code, through both channels at once.
+tables of up to four states on the same, random factor graphs with zeros, and random Bayesian networks with evidence; no
+model of a file is used, nor to choose anything. Decoders are trained on words of MacKay's (96, 48) code, through both channels at once.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ HARD = ["grid", "torus", "regular", "random", "small world"]
 FILE = {"call": "metaopt.data.data_path", "relative": "graphs/ldpc/mackay_96_48/96.3.963"}
 CODE = {"call": "metaopt.data.read_alist", "path": FILE}
 INFERENCE: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keywords, updates, peak rate
-    "learned_bp": ({"steps": 40}, 1500, 3e-3),
+    "learned_bp": ({"steps": 40}, 1200, 3e-3),
     "neural_enhanced_bp": ({"steps": 12, "hidden": 16}, 1200, 3e-3),
     "graph_network": ({"steps": 12, "hidden": 32}, 1200, 3e-3),
     "mean_field_net": ({"steps": 12}, 400, 1e-2),
 }
 DECODERS: dict[str, tuple[dict[str, Any], int, float]] = {
-    "weighted_bp": ({"steps": 20, "factors": 48}, 600, 1e-2),
-    "neural_enhanced_decoder": ({"steps": 20, "hidden": 12}, 600, 3e-3),
+    "weighted_bp": ({"steps": 20, "factors": 48}, 300, 1e-2),
+    "neural_enhanced_decoder": ({"steps": 20, "hidden": 12}, 400, 3e-3),
 }
 
 
@@ -37,12 +37,13 @@ def models(low: int, high: int, batch: int) -> dict[str, Any]:
     glasses = {**fields, "structures": HARD, "variables": [low, high], "couplings": [0.5, 10.0], "fields": [0.1, 3.0]}
     return {
         "call": "metaopt.tasks.Mixture",
-        "weights": [1, 3, 1, 2],
+        "weights": [1, 3, 1, 2, 3],
         "tasks": [
             {**fields, "couplings": [0.2, 4.0], "fields": [0.1, 1.5]},
             glasses,
             {**fields, "states": 4, "couplings": [0.3, 3.0], "fields": [0.1, 2.0], "variables": [6, 12]},
             {"call": "metaopt.tasks.RandomFactors", "variables": [8, 16], "batch": batch},
+            {"call": "metaopt.tasks.RandomNetworks", "variables": [12, 36], "batch": batch},
         ],
     }
 
@@ -81,7 +82,7 @@ def card(decoder: bool) -> dict[str, str]:
         data = "random words of MacKay's (96, 48) code; white noise, 1 to 5 dB, or bursts of 0.5 to 4, 1 to 12 dB"
         return {"data": data, "validation": "cross-entropy of the bits, in nats, on 24 batches of 256 words"}
     return {
-        "data": "generated models: Ising, spin glasses, tables and factor graphs of 6 to 36 variables; no file",
+        "data": "generated models: Ising, spin glasses, tables, factor graphs, Bayesian networks; no file",
         "validation": "total variation distance of marginals on 24 batches, spin glasses of 36 to 49 variables",
     }
 

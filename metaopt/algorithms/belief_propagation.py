@@ -95,12 +95,12 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         proposed = self.propose(problem, state.messages, k)
         proposed, memory = self.correction(k)(proposed, state.messages, state.memory, problem, k)
         proposed = self.schedule(k)(problem, proposed, state.messages, k)
-        return Messages(proposed + self.damping(k) * (state.messages - proposed), memory)
+        return Messages(torch.lerp(proposed, state.messages, self.damping(k).to(proposed)), memory)
 
     def propose(self, problem: FactorGraph, messages: Tensor, k: int) -> Tensor:
         """What a step without damping or correction makes of the messages."""
         weight = self._weight(problem, k)
-        cavities = problem.blocks(self._totals(problem, messages, weight, k)[:, problem.edge_state] - messages)
+        cavities = problem.blocks(problem.at_edges(self._totals(problem, messages, weight, k)) - messages)
         found = []
         for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, weight, k), strict=True):
             out = group.messages(blocks, scale, self.marginalize)
@@ -113,7 +113,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         totals = self._totals(problem, state.messages, weight, LAST)
         normalizers = problem.log_sums(totals)
         by_variable = normalizers if self.marginalize is log_sum else problem.highest(totals)
-        cavities = problem.blocks(totals[:, problem.edge_state] - state.messages)
+        cavities = problem.blocks(problem.at_edges(totals) - state.messages)
         parts = [
             group.log_total(blocks, scale, self.marginalize) - by_variable[:, group.variables].sum(-1)
             for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, weight, LAST), strict=True)

@@ -64,8 +64,7 @@ class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
     def step(self, problem: FactorGraph, state: Features, k: int) -> Features:
         hidden, batch = state.memory, problem.batch
         parts: list[Tensor] = []
-        at = hidden[:, problem.edge_state]
-        for group, blocks in zip(problem.factors, problem.blocks(at), strict=True):
+        for group, blocks in zip(problem.factors, problem.blocks(problem.at_edges(hidden)), strict=True):
             said = self.entries(k)(group.tables(), blocks)
             parts += [block.expand(batch, -1, -1, -1).flatten(1, 2) for block in said]
         heard = torch.zeros_like(hidden)

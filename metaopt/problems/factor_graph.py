@@ -134,6 +134,10 @@ class FactorGraph:
         """B, the number of samples."""
         return max([len(self.unary), *(group.batch for group in self.factors)])
 
+    def at_edges(self, states: Tensor) -> Tensor:
+        """Values (B, N, ...) of the variables' states at each edge state, (B, S, ...)."""
+        return states.index_select(1, self.edge_state)
+
     def edge_sums(self, values: Tensor) -> Tensor:
         """Values (B, S, ...) summed over the states of each edge, (B, E, ...)."""
         count = sum(group.variables.numel() for group in self.factors)
@@ -184,7 +188,7 @@ class FactorGraph:
 
     def mean_log_potential(self, beliefs: Tensor) -> Tensor:
         """(B, graphs): the mean of unary + log f under independent beliefs (B, N); linear in each variable's."""
-        by_factor = [g.expected(b) for g, b in zip(self.factors, self.blocks(beliefs[:, self.edge_state]), strict=True)]
+        by_factor = [g.expected(b) for g, b in zip(self.factors, self.blocks(self.at_edges(beliefs)), strict=True)]
         batch = max(len(beliefs), self.batch)
         by_variable = self.unary.new_zeros(batch, len(self.cardinalities))
         by_variable = by_variable.index_add(1, self.variable, (self.unary * beliefs).expand(batch, -1))

@@ -26,7 +26,7 @@ from .optimizees import (
     Rosenbrock,
     UniformQuadratics,
 )
-from .random_fields import RandomFactors, RandomFields, ising, structure
+from .random_fields import RandomFactors, RandomFields, RandomNetworks, ising, structure
 from .sparse import SparseCodes, gaussian_dictionary
 from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
@@ -48,6 +48,7 @@ __all__ = [
     "Quadratics",
     "RandomFactors",
     "RandomFields",
+    "RandomNetworks",
     "RandomProjections",
     "ReceivedCodewords",
     "RobustRegression",

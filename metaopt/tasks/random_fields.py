@@ -183,3 +183,70 @@ def log_uniform(bounds: tuple[float, float], count: int, generator: torch.Genera
     """(count, 1), uniform on a logarithmic scale."""
     low, high = (math.log(bound) for bound in bounds)
     return (low + (high - low) * torch.rand(count, 1, generator=generator)).exp()
+
+
+@dataclass(frozen=True)
+class RandomNetworks:
+    """Random Bayesian networks given what some of their variables were seen to be, with exact marginals.
+
+    Each variable has up to ``parents`` earlier ones, near it in order. Its table of probabilities is, with equal
+    chance, a noisy OR (each parent that is 1 makes it 1 with a probability of its own; a small leak), a random function
+    of the parents that holds but for an error, or drawn evenly. Errors are 0 in half of the networks. A share of
+    ``seen`` of the variables is observed, in a state that the network itself drew.
+
+    All are binary. ``sample`` gives a factor graph and its marginals (B, N).
+    """
+
+    variables: tuple[int, int] = (12, 24)
+    parents: int = 3
+    seen: float = 0.3
+    batch: int = 32
+    dtype: torch.dtype = torch.float32
+
+    def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
+        graph = self.draw(torch.Generator().manual_seed(seed))
+        return graph, batch_marginals(graph)[0]
+
+    def draw(self, generator: torch.Generator) -> FactorGraph:
+        """The graph of a sample, without its marginals."""
+        count = _between(self.variables, generator)
+        error = 0.1 * torch.rand(self.batch, 1, generator=generator) * (torch.rand((), generator=generator) < 0.5)
+        states, unary = torch.zeros(self.batch, count, dtype=torch.long), torch.zeros(self.batch, count, 2)
+        groups: dict[int, list[tuple[list[int], Tensor]]] = {}
+        for variable in range(count):
+            near = torch.randperm(min(variable, 6), generator=generator)[: _between((0, self.parents), generator)]
+            parents = (variable - 1 - near).tolist()
+            table = self._table(len(parents), error, generator)  # (B, 2, ..., 2), the last axis its own
+            row = table[(torch.arange(self.batch), *(states[:, p] for p in parents))]
+            states[:, variable] = (torch.rand(self.batch, generator=generator) < row[:, 1]).long()
+            if parents:
+                groups.setdefault(len(parents), []).append(([*parents, variable], table.log()))
+            else:
+                unary[:, variable] += table.log()
+        observed = torch.rand(count, generator=generator) < self.seen
+        other = torch.nn.functional.one_hot(1 - states, 2).bool() & observed[:, None]
+        unary = unary.masked_fill(other, -math.inf).flatten(1).to(self.dtype)
+        factors = [
+            TableFactors(torch.tensor([s for s, _ in g]), torch.stack([t for _, t in g], dim=-1).to(self.dtype))
+            for g in groups.values()
+        ]
+        return FactorGraph(torch.full((count,), 2), unary, tuple(factors))
+
+    def _table(self, parents: int, error: Tensor, generator: torch.Generator) -> Tensor:
+        kind = int(torch.randint(3, (), generator=generator))
+        shape = (self.batch, *[2] * parents)
+        if kind == 0:
+            off = 1 - torch.rand(self.batch, generator=generator) * 0.1
+            off = off.reshape(-1, *[1] * parents).expand(shape)
+            for axis in range(parents):
+                keep = torch.rand(self.batch, 2, generator=generator)
+                keep[:, 0] = 1
+                off = off * keep.reshape(-1, *[2 if a == axis else 1 for a in range(parents)])
+            on = 1 - off
+        elif kind == 1:
+            function = (torch.rand(shape, generator=generator) < 0.5).float()
+            wrong = error.reshape(-1, *[1] * parents)
+            on = function * (1 - wrong) + (1 - function) * wrong
+        else:
+            on = torch.rand(shape, generator=generator)
+        return torch.stack([1 - on, on], dim=-1)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ..core import slot
 from ..problems.factor_graph import FactorGraph
 
 
@@ -44,13 +45,16 @@ class LearnedDamping(nn.Module):
 class LearnedWeights(nn.Module):
     """A weight rho for every factor, from what the factor is: what a ``weight`` slot of belief propagation may hold.
 
-    rho = exp(network(strength, share of zeros, log of its size, log of its variables' mean degree)), (B, F); the first
-    two as in :func:`metaopt.problems.factors.table_numbers`. Untrained, rho = 1: belief propagation. A trained one does
-    for any graph what weights of spanning trees do for one: it gives up exactness on trees for convergence.
+    rho = scale exp(network(strength, share of zeros, log of its size, log of its variables' mean degree)), (B, F); the
+    first two as in :func:`metaopt.problems.factors.table_numbers`. Untrained, rho = 1: belief propagation. A trained
+    one does for any graph what weights of spanning trees do for one: it gives up exactness on trees for convergence.
+
+    Slots: ``scale``; what does not converge does so at a larger one.
     """
 
     def __init__(self, hidden: int = 16):
         super().__init__()
+        self.scale = slot(1.0)
         self.network = nn.Sequential(nn.Linear(4, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.read = _zero(nn.Linear(hidden, 1))
 
@@ -66,7 +70,7 @@ class LearnedWeights(nn.Module):
             features.append(torch.cat([numbers, fixed.expand_as(numbers)], dim=-1))
         if not features:
             return problem.unary.new_zeros(problem.batch, 0)
-        return self.read(self.network(torch.cat(features, dim=1)))[..., 0].exp()
+        return self.scale(0) * self.read(self.network(torch.cat(features, dim=1)))[..., 0].exp()
 
 
 class LearnedEvidence(nn.Module):
@@ -113,7 +117,7 @@ class GraphCorrection(nn.Module):
         self, proposed: Tensor, messages: Tensor, memory: Tensor, problem: FactorGraph, k: int
     ) -> tuple[Tensor, Tensor]:
         totals = problem.sums(problem.unary, proposed)
-        belief = (totals - problem.log_sums(totals)[:, problem.variable])[:, problem.edge_state]
+        belief = problem.at_edges(totals - problem.log_sums(totals)[:, problem.variable])
         numbers = [
             proposed.clamp_min(-20) / 5,
             proposed.exp(),

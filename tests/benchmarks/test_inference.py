@@ -50,8 +50,8 @@ def test_wilsons_interval_holds_the_rate_and_stays_in_range() -> None:
         low, high = ldpc.wilson(errors, count)
         assert 0 <= low <= errors / count <= high + 1e-12
         assert high <= 1
-    # Wilson's centre and half width at 1 of 1000, worked out by hand: 0.002914 +- 0.002738.
-    assert ldpc.wilson(1, 1000) == pytest.approx([0.000177, 0.005652], abs=2e-6)
+    # At 1 of 1000, worked out by hand: 0.0029096 +- 0.0027331.
+    assert ldpc.wilson(1, 1000) == pytest.approx([0.0001765, 0.0056427], abs=1e-6)
 
 
 def test_the_target_is_met_between_two_points_on_a_logarithmic_scale() -> None:

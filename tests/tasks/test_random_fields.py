@@ -7,7 +7,7 @@ import torch
 
 import metaopt as mo
 from metaopt.problems import graph_formats
-from metaopt.tasks import RandomFactors, RandomFields, structure
+from metaopt.tasks import RandomFactors, RandomFields, RandomNetworks, structure
 from metaopt.tasks.random_fields import STRUCTURES
 
 from ..factor_graphs import joint, log_z, loopy, marginals
@@ -30,6 +30,7 @@ TASKS = {
     "spins": RandomFields(variables=(5, 6), batch=3, dtype=torch.float64),
     "tables": RandomFields(variables=(5, 6), states=4, batch=3, dtype=torch.float64),
     "factors": RandomFactors(variables=(4, 6), batch=3, dtype=torch.float64),
+    "networks": RandomNetworks(variables=(5, 7), batch=3, dtype=torch.float64),
 }
 
 
