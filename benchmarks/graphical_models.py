@@ -5,7 +5,10 @@ data; (c) the likeliest states of restricted Boltzmann machines (PGMax's own ben
 methods are trained on generated models alone (`benchmarks.graphical_training`). Errors are means over variables of the
 mean over states of |p - exact|; of families, means over their instances. Converged means that an undamped step changes
 the logarithm of no message by more than 1e-4. PGMax has no log Z; pgmpy's belief propagation is exact, on a junction
-tree. The published marginals of the relational family are not exact: its instances show convergence and time only.
+tree. *16 starts* joins the fixed points that as many random starts find, by what each says of Z (`FromManyStarts`), for
+the learned machine with larger weights where nothing converges; beside it stands damped belief propagation from as many
+starts, which is what the starts alone are worth. The published marginals of the relational family are not exact: its
+instances show convergence and time only.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from .inference.rivals import have_rivals
 from .memory import peak_of
 from .report import Rows, parse_options, table, write_results
 
-LEARNED_ROW = "learned BP"
+LEARNED_ROW = "learned BP, 16 starts"
 
 
 def tree_error() -> float:
@@ -90,7 +93,9 @@ def headline(parts: dict[str, list[dict[str, Any]]]) -> dict[str, float | None]:
     ours = "annealed, weight 1.3"
     return {
         "tree_error": parts["trees"][0]["error"],
-        "learned_to_best": min(mean[name] for name in LEARNED if name in mean) / classical,
+        "learned_to_best": min(mean[name] for name in (*LEARNED, LEARNED_ROW)) / classical,
+        "one_start_to_best": min(mean[name] for name in LEARNED) / classical,
+        "damped_starts_to_best": mean["BP, damped, 16 starts"] / classical,
         "grids_converged": sum(bool(r["converged"]) for r in grids),
         "grids_total": len(grids),
         "rbm_map_50": found["normal weights", ours],

@@ -3,8 +3,9 @@
 `python -m benchmarks.graphical_training [NAME ...]`: every learned row is the recipe that `recipe(name)` gives, carried
 out in runs/graphical/NAME (run it again after an interruption and it goes on); the weights and their card come to
 benchmarks/weights. Inference is trained on generated models alone: Ising models and spin glasses on 17 structures,
-tables of up to four states on the same, random factor graphs with zeros, and random Bayesian networks with evidence; no
-model of a file is used, nor to choose anything. Decoders are trained on words of MacKay's (96, 48) code, through both channels at once.
+tables of up to four states on the same, random factor graphs with zeros, and random Bayesian networks with evidence;
+no model of a file is used, nor to choose anything. Decoders are trained on words of MacKay's (96, 48) code, through
+both channels at once.
 """
 
 from __future__ import annotations

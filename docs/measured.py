@@ -120,7 +120,14 @@ def _sigma(row: Row) -> str:
     return f"sigma {row['sigma']}" + (", 8 bit" if row["noise"] == "8 bit" else "")
 
 
-LEARNED_INFERENCE = ("learned BP", "neural-enhanced BP", "graph network", "mean-field network")
+LEARNED_INFERENCE = (
+    "learned BP",
+    "neural-enhanced BP",
+    "graph network",
+    "mean-field network",
+    "BP, damped, 16 starts",
+    "learned BP, 16 starts",
+)
 LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     "learned_optimizers": (
         "learned_optimizers",
@@ -179,7 +186,7 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     ),
     "uai_instances": (
         "graphical_models",
-        lambda row: row["part"] == "uai" and row["method"] in ("BP, damped", "learned BP"),
+        lambda row: row["part"] == "uai" and row["method"] in ("BP, damped", "learned BP, 16 starts"),
         ["instance", "method", "error", "log10_z_error", "residual", "converged", "seconds"],
     ),
     "rbm_map": ("graphical_models", lambda row: row["part"] == "map", ["set", "method", "found", "of"]),

@@ -84,6 +84,30 @@ LEARNED: dict[str, Method] = {
 }
 
 
+@torch.no_grad()
+def started(build: Callable[[mo.FactorGraph], mo.FromManyStarts], graph: mo.FactorGraph) -> Found:
+    """Many starts; the residual is that of the best one."""
+    if graph.batch > 1:
+        raise mo.MetaoptError("Many starts are of one sample.")
+    begin = time.perf_counter()
+    beliefs, residual = build(graph)(graph)
+    return Found(*beliefs, residual.min()[None], time.perf_counter() - begin)
+
+
+def damped_starts(graph: mo.FactorGraph) -> mo.FromManyStarts:
+    return mo.FromManyStarts(damped(graph))
+
+
+def learned_starts(graph: mo.FactorGraph) -> mo.FromManyStarts:
+    return mo.models.many_starts(machine("learned_bp").to(graph.unary.dtype))
+
+
+STARTED: dict[str, Method] = {
+    "BP, damped, 16 starts": partial(started, damped_starts),
+    "learned BP, 16 starts": partial(started, learned_starts),
+}
+
+
 def marginal_error(graph: mo.FactorGraph, found: Tensor, exact: Tensor) -> Tensor:
     """(B,): the mean over variables of the mean over states of |p - exact|."""
     difference = (found[:, : exact.shape[1]].exp() - exact).abs()

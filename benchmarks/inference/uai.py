@@ -19,7 +19,7 @@ from metaopt.applications.inference import factor_graph
 from metaopt.data import read_evidence, read_log10_z, read_marginals, read_uai
 
 from ..report import Rows
-from .methods import CLASSICAL, CONVERGED, LEARNED, Found, iterated, marginal_error
+from .methods import CLASSICAL, CONVERGED, LEARNED, STARTED, Found, iterated, marginal_error
 from .rivals import pgmax_beliefs, pgmpy_marginals
 
 QUICK = ("Grids_11", "ObjectDetection_11", "CSP_11")
@@ -64,7 +64,7 @@ def rows_of(data: Path, quick: bool, saved: Rows) -> list[dict[str, Any]]:
     rows = []
     for name in names:
         instance = functools.cache(lambda name=name: read_instance(folder, name))
-        methods: dict[str, Callable[[mo.FactorGraph], Found]] = {**CLASSICAL, **LEARNED}
+        methods: dict[str, Callable[[mo.FactorGraph], Found]] = {**CLASSICAL, **LEARNED, **STARTED}
         if not quick:
             methods |= {"Gibbs": gibbs, "exact": exact, "PGMax": pgmax, "pgmpy": pgmpy}
         for label, method in methods.items():

@@ -13,6 +13,7 @@ from .map_estimation import MapEstimation
 from .mean_field import MeanField, coloring
 from .propagation import ChebyshevFilter, Propagation, heat_kernel, label_propagation, personalized_pagerank
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
+from .restarts import FromManyStarts
 from .tree_weights import Residual, TreeSchedule, tree_weights
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Descent",
     "DescentState",
     "Fista",
+    "FromManyStarts",
     "Gibbs",
     "GraphNetwork",
     "Ista",

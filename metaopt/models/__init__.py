@@ -20,6 +20,7 @@ from .implicit_gnn import implicit_gnn
 from .inference import (
     graph_network,
     learned_bp,
+    many_starts,
     mean_field_net,
     neural_enhanced_bp,
     neural_enhanced_decoder,
@@ -57,6 +58,7 @@ __all__ = [
     "lista_cp",
     "load",
     "maml",
+    "many_starts",
     "mean_field_net",
     "meta_lstm",
     "meta_sgd",

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ..algorithms import BeliefPropagation, GraphNetwork, MeanField
-from ..core import Unrolled, per_step, shared, unroll
+from ..algorithms import BeliefPropagation, FromManyStarts, GraphNetwork, MeanField
+from ..core import Unrolled, fixed, parameterize, per_step, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import FactorGraph
 from ..updates import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
@@ -32,6 +32,16 @@ def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = B
     """
     algorithm = BeliefPropagation(0.5, weight=LearnedWeights(hidden), correction=LearnedDamping(hidden))
     return unroll(algorithm, steps, gradient)
+
+
+SCALES = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # of learned weights; the first at which a start converges is taken
+
+
+def many_starts(machine: Inference, steps: int = 300, starts: int = 16, seed: int = 0) -> FromManyStarts:
+    """:func:`learned_bp` from many starts, with larger weights where it does not converge."""
+    algorithm = machine.algorithm
+    scaled = [parameterize(algorithm, {"weight.scale": fixed(scale)}) for scale in SCALES]
+    return FromManyStarts(scaled, steps, starts, seed=seed)
 
 
 def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
