@@ -1,0 +1,68 @@
+"""Learned inference: untrained, every machine is the classical scheme that it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import metaopt as mo
+from metaopt import models
+
+from ..factor_graphs import loopy
+
+SCHEMES: dict[str, tuple[Callable[[], mo.Unrolled], Callable[[], mo.Algorithm]]] = {
+    "learned bp": (lambda: models.learned_bp(6), lambda: mo.BeliefPropagation(0.5)),
+    "neural-enhanced bp": (lambda: models.neural_enhanced_bp(6), lambda: mo.BeliefPropagation(0.5)),
+    "weighted bp": (lambda: models.weighted_bp(6, factors=7), mo.BeliefPropagation),
+    "neural-enhanced decoder": (lambda: models.neural_enhanced_decoder(6), mo.BeliefPropagation),
+    "mean-field network": (lambda: models.mean_field_net(6), lambda: mo.MeanField(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_an_untrained_machine_is_its_classical_scheme(name: str) -> None:
+    learned, classical = (build() for build in SCHEMES[name])
+    graph = loopy(0, batch=2)
+    ours, plain = learned.double()(graph).outputs, mo.unroll(classical, 6)(graph).outputs
+    for a, b in zip(ours, plain, strict=True):
+        torch.testing.assert_close(a.log_marginals, b.log_marginals, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(a.log_z, b.log_z, rtol=1e-12, atol=1e-12)
+    assert any(p.requires_grad for p in learned.parameters())
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_training_reaches_every_parameter(name: str) -> None:
+    torch.manual_seed(0)
+    machine = SCHEMES[name][0]().double()
+    for parameter in machine.parameters():  # last layers are zero at first, and hide those before them
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    graph = loopy(0, batch=2)
+    final = machine(graph).final
+    (final.log_z.sum() + (final.log_marginals * torch.arange(16.0)).sum()).backward()
+    idle = [n for n, p in machine.named_parameters() if p.grad is None or not bool(p.grad.abs().max() > 0)]
+    assert not idle
+
+
+def test_evidence_is_learned_without_regard_to_the_order_of_states() -> None:
+    evidence = mo.updates.LearnedEvidence().double()
+    graph = loopy(0)
+    assert torch.equal(evidence(graph), graph.unary)
+    for parameter in evidence.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    flipped = torch.cat([part.flip(1) for part in graph.unary.split(graph.cardinalities.tolist(), dim=1)], dim=1)
+    expected = torch.cat([part.flip(1) for part in evidence(graph).split(graph.cardinalities.tolist(), dim=1)], dim=1)
+    assert not torch.allclose(evidence(graph), graph.unary)
+    torch.testing.assert_close(evidence(graph.with_unary(flipped)), expected)
+
+
+def test_many_starts_take_larger_weights_where_nothing_converges() -> None:
+    graph = loopy(3, scale=6.0)
+    machine = models.learned_bp().double().requires_grad_(False)
+    starts = models.many_starts(machine, steps=150, starts=4)
+    assert float(starts.algorithms[0].weight(0)(graph).max()) == 1
+    assert float(starts.algorithms[-1].weight(0)(graph).min()) == 4
+    _, residual = starts(graph)
+    assert float(residual.min()) <= 1e-4
