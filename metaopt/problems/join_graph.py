@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..core import MetaoptError
 from .factor_graph import FactorGraph
-from .factors import Marginalize, checked_log, scaled, table_numbers
+from .factors import Marginalize, checked_log, same_batch, scaled, table_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,7 @@ class ClusterFactors:
 
     @staticmethod
     def joined(groups: Sequence[ClusterFactors]) -> ClusterFactors:
-        batch = max(group.batch for group in groups)
-        tables = [g.log_table.expand(batch, *g.log_table.shape[1:]) for g in groups]
+        tables = same_batch([group.log_table for group in groups])
         return ClusterFactors(torch.cat([g.variables for g in groups]), torch.cat(tables, dim=-1), groups[0].ports)
 
     def _joint(self, cavities: Sequence[Tensor], scale: Any) -> Tensor:
@@ -116,7 +115,7 @@ def join_graph(graph: FactorGraph, order: Sequence[int], limit: int = 1024) -> F
         torch.cat([graph.cardinalities, sizes]),
         torch.cat([graph.unary, nothing], dim=1),
         tuple(
-            ClusterFactors(torch.tensor([v for v, _ in g]), torch.stack([t for _, t in g], dim=-1), key[1])
+            ClusterFactors(torch.tensor([v for v, _ in g]), torch.stack(same_batch([t for _, t in g]), dim=-1), key[1])
             for key, g in groups.items()
         ),
         torch.cat([graph.graph, owner]),  # type: ignore[list-item]
