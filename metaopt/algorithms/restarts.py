@@ -27,9 +27,9 @@ class FromManyStarts:
     ``__call__`` gives the joined :class:`Beliefs` of a graph of one sample, and the residual of each start.
 
     Args:
-        algorithms: one, classical or learned, or several that are tried one after the other until a start converges,
-            such as ever larger weights.
-        steps: of every start.
+        algorithms: one, classical or learned, or several that are tried one after the other until a start comes near a
+            fixed point, such as ever larger weights.
+        steps: of every start; up to four times as many where one is near a fixed point, but further than 1e-4.
         starts: the first is the algorithm's own; the others start from normal messages of deviation ``spread``.
     """
 
@@ -51,12 +51,26 @@ class FromManyStarts:
         if problem.batch != 1:
             raise MetaoptError(f"Many starts are of a graph of one sample, but this has {problem.batch}.")
         many = problem.with_unary(problem.unary.expand(self.starts, -1))
+        first: tuple[Beliefs, Tensor] | None = None
         for algorithm in self.algorithms:
-            run = unroll(algorithm, self.steps, keep="last")(many, state=self._start(algorithm, many))
-            residual = algorithm.residual(many, run.state)
-            if float(residual.min()) <= CONVERGED:
+            found = self._run(algorithm, many)
+            if float(found[1].min()) <= NEAR:
                 break
-        return self._joined(problem, run.final, residual), residual
+            first = first or found
+        else:  # nothing comes near a fixed point: as the first algorithm has it
+            found = first or found
+        return self._joined(problem, *found), found[1]
+
+    def _run(self, algorithm: BeliefPropagation, many: FactorGraph) -> tuple[Beliefs, Tensor]:
+        """Beliefs and residuals after ``steps``, and after four times as many where a start is near and no more."""
+        net, state, done = unroll(algorithm, self.steps, keep="last"), self._start(algorithm, many), 0
+        for _ in range(4):
+            run = net(many, state=state, start=done)
+            state, done = run.state, run.stop
+            residual = algorithm.residual(many, state)
+            if not CONVERGED < float(residual.min()) <= NEAR:
+                break
+        return run.final, residual
 
     def _start(self, algorithm: BeliefPropagation, many: FactorGraph) -> Any:
         state = algorithm.init(many)
