@@ -30,7 +30,7 @@ POLICIES = {"per_step": "PerStep", "frozen": "Frozen"}  # of BatchNorm; all else
 UPDATES = {  # by name: updates, tasks in a batch, peak rate
     FIRST: (4000, 4, 2e-3),
     "maml_5": (2000, 16, 1e-3),
-    "maml_20": (1200, 6, 1e-3),
+    "maml_20": (600, 6, 1e-3),
     "first_order_maml_5": (600, 16, 1e-3),
     "first_order_maml_20": (300, 6, 1e-3),
     "meta_sgd_5": (500, 16, 1e-3),

@@ -95,7 +95,7 @@ def started(build: Callable[[mo.FactorGraph], mo.FromManyStarts], graph: mo.Fact
 
 
 def damped_starts(graph: mo.FactorGraph) -> mo.FromManyStarts:
-    return mo.FromManyStarts(damped(graph))
+    return mo.FromManyStarts(mo.BeliefPropagation(0.3), 400)
 
 
 def learned_starts(graph: mo.FactorGraph) -> mo.FromManyStarts:

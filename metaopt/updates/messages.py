@@ -46,8 +46,9 @@ class LearnedWeights(nn.Module):
     """A weight rho for every factor, from what the factor is: what a ``weight`` slot of belief propagation may hold.
 
     rho = scale exp(network(strength, share of zeros, log of its size, log of its variables' mean degree)), (B, F); the
-    first two as in :func:`metaopt.problems.factors.table_numbers`. Untrained, rho = 1: belief propagation. A trained
-    one does for any graph what weights of spanning trees do for one: it gives up exactness on trees for convergence.
+    first two as in :func:`metaopt.problems.factors.table_numbers`. A factor with a zero keeps rho = 1: what must not be
+    is not to be softened. Untrained, rho = 1: belief propagation. A trained one does for any graph what weights of
+    spanning trees do for one: it gives up exactness on trees for convergence.
 
     Slots: ``scale``; what does not converge does so at a larger one.
     """
@@ -70,7 +71,8 @@ class LearnedWeights(nn.Module):
             features.append(torch.cat([numbers, fixed.expand_as(numbers)], dim=-1))
         if not features:
             return problem.unary.new_zeros(problem.batch, 0)
-        return self.scale(0) * self.read(self.network(torch.cat(features, dim=1)))[..., 0].exp()
+        seen = torch.cat(features, dim=1)
+        return torch.where(seen[..., 1] > 0, 1.0, self.scale(0) * self.read(self.network(seen))[..., 0].exp())
 
 
 class LearnedEvidence(nn.Module):

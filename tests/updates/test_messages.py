@@ -78,3 +78,12 @@ def test_graphs_of_a_union_do_not_see_each_other(name: str) -> None:
     graphs, machine = [loopy(0), loopy(1)], machines()[name]
     together = machine(mo.FactorGraph.union(graphs)).final.log_marginals
     torch.testing.assert_close(together, torch.cat([machine(g).final.log_marginals for g in graphs], dim=1))
+
+
+def test_learned_weights_spare_factors_with_zeros() -> None:
+    cards, scopes = [2, 2, 2], [(0, 1), (1, 2)]
+    factors = random_factors(0, cards, scopes)
+    factors[0][1][0, 1] = -torch.inf
+    weights = trained(mo.updates.LearnedWeights())(mo.FactorGraph.from_factors(cards, factors))
+    assert weights[0, 0] == 1
+    assert weights[0, 1] != 1
