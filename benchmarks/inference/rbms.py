@@ -144,8 +144,8 @@ def timed(samples: int) -> dict[str, Any]:
     def ours() -> Tensor:
         return decoded_in_chunks(graph, hidden.float(), visible.float())
 
-    rounds = 7 if samples == 1 else 3
-    taken = paired({"metaopt": ours, "PGMax": lambda: runner(every, *biases)}, rounds, warmup=1)
+    rounds = {1: 7, 100: 3}.get(samples, 1)
+    taken = paired({"metaopt": ours, "PGMax": lambda: runner(every, *biases)}, rounds, warmup=int(samples < 1000))
     return {
         "seconds": taken["metaopt"]["seconds"],
         "pgmax_seconds": taken["PGMax"]["seconds"],

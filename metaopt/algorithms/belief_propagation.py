@@ -130,7 +130,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
     def _weight(self, problem: FactorGraph, k: int) -> Tensor:
         """A number, or one for every factor: (F,), or (B, F)."""
         weight = self.weight(k)
-        return weight if isinstance(weight, Tensor) else weight(problem)
+        return (weight if isinstance(weight, Tensor) else weight(problem)).to(problem.unary)
 
     def _totals(self, problem: FactorGraph, messages: Tensor, weight: Tensor, k: int) -> Tensor:
         weight = weight[..., problem.edge_factor] if weight.ndim else weight

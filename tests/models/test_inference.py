@@ -34,6 +34,13 @@ def test_an_untrained_machine_is_its_classical_scheme(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMES)
+def test_single_precision_stays_single(name: str) -> None:
+    graph = mo.tree.to(loopy(0, batch=2), dtype=torch.float32)
+    assert SCHEMES[name][0]().float()(graph).final.log_marginals.dtype == torch.float32
+    assert SCHEMES[name][0]()(graph).final.log_marginals.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", SCHEMES)
 def test_training_reaches_every_parameter(name: str) -> None:
     torch.manual_seed(0)
     machine = SCHEMES[name][0]().double()
