@@ -25,9 +25,9 @@ from .rivals import pgmax_beliefs, pgmpy_marginals
 QUICK = ("Grids_11", "ObjectDetection_11", "CSP_11")
 NOT_EXACT = ("relational",)  # whose published marginals are not exact
 PGMPY_STATES, PGMPY_VARIABLES = 2**13, 120  # of the largest clique, and in all: what its junction tree does in minutes
-PGMAX_FACTORS = 10_000
-GIBBS = {"chains": 10, "steps": 400, "burn_in": 100}
-GIBBS_STATES = 3000  # of all variables: larger instances would take minutes
+PGMAX_FACTORS = 1_100
+GIBBS = {"chains": 20, "steps": 200, "burn_in": 50}
+GIBBS_STATES = 1000  # of all variables: larger instances would take minutes
 
 
 class Instance(NamedTuple):

@@ -34,14 +34,14 @@ def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = B
     return unroll(algorithm, steps, gradient)
 
 
-SCALES = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0)  # of learned weights
+SCALES = (1.25, 1.5, 2.0, 4.0)  # of learned weights
 
 
 def many_starts(machine: Inference, steps: int = 400, starts: int = 16, seed: int = 0) -> FromManyStarts:
     """The learned weights of :func:`learned_bp` from many starts: its damping is made for few steps, not for these.
 
-    Tried are belief propagation, a little damped, the learned weights, and these ever larger, until a start comes near
-    a fixed point.
+    Tried are belief propagation, a little damped, and the learned weights ever larger, until a start comes near a fixed
+    point.
     """
     weights = machine.algorithm.weight(0)
     scaled = [parameterize(BeliefPropagation(0.5, weight=weights), {"weight.scale": fixed(s)}) for s in SCALES]
