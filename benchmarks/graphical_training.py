@@ -27,7 +27,7 @@ INFERENCE: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keyword
     "mean_field_net": ({"steps": 12}, 400, 1e-2),
 }
 DECODERS: dict[str, tuple[dict[str, Any], int, float]] = {
-    "weighted_bp": ({"steps": 20, "factors": 48}, 300, 1e-2),
+    "weighted_bp": ({"steps": 20, "factors": 48}, 150, 2e-2),
     "neural_enhanced_decoder": ({"steps": 20, "hidden": 12}, 400, 3e-3),
 }
 
