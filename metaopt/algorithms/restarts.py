@@ -87,7 +87,7 @@ class FromManyStarts:
             return self._mixed(problem, beliefs, weights, found.log_z.mean(0, keepdim=True))
         distinct: list[int] = []
         for r in near.nonzero()[:, 0].tolist():
-            if not any(bool((beliefs[r] - beliefs[d]).abs().max() < 10 * NEAR) for d in distinct):
+            if all(bool(((beliefs[r] - beliefs[d]).abs() > 10 * NEAR).any()) for d in distinct):
                 distinct.append(r)
         chosen = torch.tensor(distinct, device=log_z.device)
         weights = log_z[chosen].softmax(0)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals, tree_weights
 from ..core import MetaoptError, fixed, unroll
@@ -91,6 +92,8 @@ def infer(
     if method == "exact":
         return _exact(model, evidence, task)
     graph = factor_graph(model, evidence)
+    if method in ("learned", "mf"):  # neither would notice
+        _check_possible(graph, unroll(BeliefPropagation(), CHUNK, keep="last")(graph).state)
     if method == "learned" and task != "MAP":
         beliefs, residuals = many_starts(load("learned_bp").double(), max_steps)(graph)
         residual, stop = float(residuals.min()), max_steps
@@ -98,6 +101,8 @@ def infer(
         run, residual = _run(BUILD[method](graph, task, max_steps), graph, max_steps)
         _check_possible(graph, run.state)
         beliefs, stop = run.final, run.stop
+        if method == "mf" and _on_impossible(graph, beliefs.log_marginals):
+            residual = math.inf
     log_marginals = beliefs.log_marginals[0]
     assignment = graph.decode(log_marginals[None])
     return Answer(
@@ -165,6 +170,15 @@ def _check_possible(graph: FactorGraph, state: Any) -> None:
         raise MetaoptError(
             f"The evidence has probability zero: factors and evidence exclude every state of variable {variable}."
         )
+
+
+def _on_impossible(graph: FactorGraph, log_marginals: Tensor) -> bool:
+    """Whether independent beliefs (of mean field) put probability on what a factor excludes: their ELBO is -inf."""
+    blocks = graph.blocks(graph.at_edges(log_marginals.exp()))
+    return any(
+        bool((group.expected(b) - group.tables().flatten(1, -2).amax(1) < DEAD / 100).any())
+        for group, b in zip(graph.factors, blocks, strict=True)
+    )
 
 
 def _exact(model: UaiModel, evidence: dict[int, int], task: str) -> Answer:

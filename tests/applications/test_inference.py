@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metaopt.applications.inference import infer
+from metaopt.applications.inference import METHODS, infer
 from metaopt.cli import main
 from metaopt.core import MetaoptError
 from metaopt.data.uai import UaiModel, read_evidence, read_uai, write_uai
@@ -81,10 +81,26 @@ def test_an_answer_that_did_not_converge_says_so_and_strict_exits_with_3(
     assert main([*command, "--method", "exact", "--strict"]) == 0
 
 
-@pytest.mark.parametrize("method", ["bp", "trw", "exact"])
+@pytest.mark.parametrize("method", METHODS)
 def test_evidence_of_probability_zero_is_an_error(method: str) -> None:
     with pytest.raises(MetaoptError, match="probability zero"):
         infer(TREE, {0: 1, 1: 1}, "MAR", method)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_without_variables_has_z_of_one(method: str) -> None:
+    answer = infer(UaiModel([], [], []), task="PR", method=method)
+    assert answer.log10_z == 0
+    assert answer.converged
+
+
+def test_mean_field_on_what_is_impossible_is_not_to_be_trusted() -> None:
+    """Two variables that must be equal, with opposed fields: independent beliefs are on one state, or on both."""
+    equal = np.eye(2)
+    fields = [np.array([0.9, 0.1]), np.array([0.1, 0.9])]
+    model = UaiModel([2, 2], [(0, 1), (0,), (1,)], [equal, *fields])
+    answer = infer(model, task="PR", method="mf")
+    assert answer.converged is (abs(answer.log10_z - math.log10(0.09)) < 0.1)
 
 
 def test_wrong_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
