@@ -29,7 +29,7 @@ from .report import Rows, parse_options, table, write_results
 STEPS, TARGET, LEVEL = 20, 1e-3, 2.0
 CHANNELS = {"white noise": 0.0, "bursts": LEVEL}
 FULL: dict[str, Any] = {
-    "words": 20_000,
+    "words": 2_000,
     "batch": 500,
     "white noise": [1.0, 2.0, 2.5, 3.0, 3.5, 4.0],
     "bursts": [2.0, 4.0, 6.0, 8.0, 10.0, 12.0],
