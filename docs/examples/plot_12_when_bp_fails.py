@@ -5,7 +5,7 @@ When belief propagation fails, and what learning repairs
 On a tree belief propagation is exact. On a graph with cycles a message comes back to where it started, and is counted
 as if it were news. While couplings are weak that matters little; as they grow, beliefs become too sure, then there are
 several fixed points, then none that the iteration finds. This page looks at all three, and at a machine that was
-trained on ten thousands of generated models to do better.
+trained on some twenty thousand generated models to do better.
 """
 
 import matplotlib.pyplot as plt
