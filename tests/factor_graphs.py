@@ -38,6 +38,15 @@ def joint(cardinalities: list[int], factors: list[Factor]) -> Tensor:
     return table
 
 
+def joint_of(graph: mo.FactorGraph, sample: int = 0) -> Tensor:
+    """:func:`joint` of one sample of a graph of tables."""
+    at = slice(sample, sample + 1)
+    groups = tuple(mo.TableFactors(g.variables, g.log_table[at] if g.batch > 1 else g.log_table) for g in graph.factors)
+    one = mo.FactorGraph(graph.cardinalities, graph.unary[at] if len(graph.unary) > 1 else graph.unary, groups)
+    cards, scopes, tables = mo.graph_formats.list_factors(one)
+    return joint(cards, list(zip(scopes, tables, strict=True)))
+
+
 def marginals(table: Tensor) -> Tensor:
     """Of a joint table: the probabilities of every variable's states, (1, N)."""
     p = (table - table.flatten().logsumexp(0)).exp()

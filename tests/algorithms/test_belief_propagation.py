@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import metaopt as mo
 
-from ..factor_graphs import joint, log_z, loopy, marginals, random_factors, trees
+from ..factor_graphs import joint, joint_of, log_z, loopy, marginals, random_factors, trees
 
 STEPS = 14  # more than any of the trees is deep
 SQUARE = [(0, 1), (1, 2), (2, 3), (3, 0)]
@@ -53,8 +53,7 @@ def test_max_product_finds_the_best_of_a_tree(case: Any) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_tree_weights_bound_log_z_from_above_and_mean_field_from_below(seed: int) -> None:
     graph = loopy(seed, scale=1.0)
-    cards, scopes, tables = mo.problems.graph_formats.list_factors(graph)
-    exact = log_z(joint(cards, list(zip(scopes, tables, strict=True))))
+    exact = log_z(joint_of(graph))
     reweighted = mo.BeliefPropagation(damping=0.5, weight=mo.tree_weights(graph))
     upper = mo.unroll(reweighted, 400, keep="last")(graph)
     assert float(reweighted.residual(graph, upper.state)) < 1e-6
@@ -131,8 +130,7 @@ def test_a_coloring_is_proper() -> None:
 
 def test_gibbs_samples_the_model() -> None:
     graph = loopy(0)
-    cards, scopes, tables = mo.problems.graph_formats.list_factors(graph)
-    exact = marginals(joint(cards, list(zip(scopes, tables, strict=True))))
+    exact = marginals(joint_of(graph))
     chains = graph.with_unary(graph.unary.expand(100, -1))
     run = mo.unroll(mo.Gibbs(mo.coloring(graph), burn_in=20), 120, keep="last")
     got = run(chains).final.log_marginals.exp().mean(0, keepdim=True)

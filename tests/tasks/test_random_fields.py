@@ -6,11 +6,10 @@ import pytest
 import torch
 
 import metaopt as mo
-from metaopt.problems import graph_formats
 from metaopt.tasks import RandomFactors, RandomFields, RandomNetworks, structure
 from metaopt.tasks.random_fields import STRUCTURES
 
-from ..factor_graphs import joint, log_z, loopy, marginals
+from ..factor_graphs import joint_of, log_z, loopy, marginals
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -39,13 +38,7 @@ TASKS = {
 def test_the_marginals_are_exact(task: str, seed: int) -> None:
     graph, got = TASKS[task].sample(seed)
     for i in range(3):
-        one = mo.FactorGraph(
-            graph.cardinalities,
-            graph.unary[i : i + 1],
-            tuple(mo.TableFactors(g.variables, g.log_table[i : i + 1]) for g in graph.factors),
-        )
-        cards, scopes, tables = graph_formats.list_factors(one)
-        expected = marginals(joint(cards, list(zip(scopes, tables, strict=True))))
+        expected = marginals(joint_of(graph, i))
         torch.testing.assert_close(got[i : i + 1], expected, rtol=0, atol=1e-10)
 
 
@@ -63,19 +56,13 @@ def test_a_join_graph_is_its_graph_and_exact_with_whole_buckets(seed: int, limit
     order = [6, 5, 0, 2, 3, 1, 4]
     joined = mo.join_graph(graph, order, limit)
     final = mo.unroll(mo.BeliefPropagation(0.3), 100, keep="last")(joined).final
+    close = {"rtol": 0, "atol": 1e-10 if limit == 10_000 else 0.1}
+    exact = mo.log_partition(graph, order)
     for i in range(2):
-        one = mo.FactorGraph(
-            graph.cardinalities,
-            graph.unary[i : i + 1],
-            tuple(mo.TableFactors(g.variables, g.log_table[i : i + 1]) for g in graph.factors),
-        )
-        cards, scopes, tables = graph_formats.list_factors(one)
-        table = joint(cards, list(zip(scopes, tables, strict=True)))
-        exact = limit == 10_000
-        close = {"rtol": 0, "atol": 1e-10 if exact else 0.1}
+        table = joint_of(graph, i)
         torch.testing.assert_close(final.log_z[i, 0], log_z(table), **close)
         torch.testing.assert_close(final.log_marginals[i, : graph.unary.shape[1]].exp(), marginals(table)[0], **close)
-        torch.testing.assert_close(mo.log_partition(one, order)[0, 0], log_z(table))
+        torch.testing.assert_close(exact[i, 0], log_z(table))
 
 
 def test_what_no_join_graph_can_be_made_of_is_refused() -> None:
