@@ -25,12 +25,13 @@ FIRST = "prototypes_20"
 BACKGROUND = {"call": "metaopt.data.read_omniglot", "folder": "fewshot/omniglot", "part": "background"}
 TRAINED_ON, VALIDATED_ON = 900, 64  # characters of the background set; each counts four times, turned
 DISTORTION = 0.15  # of every image that is trained on; without it training errors were a quarter of validation's
+UNDISTORTED = ("maml_20",)  # which validates better so: 86.0 +- 1.2 % of 64 tasks, with distortion 84.0 +- 1.2
 METHODS = ("maml", "first_order_maml", "meta_sgd", "meta_lstm")
 POLICIES = {"per_step": "PerStep", "frozen": "Frozen"}  # of BatchNorm; all else is transductive
 UPDATES = {  # by name: updates, tasks in a batch, peak rate
     FIRST: (4000, 4, 2e-3),
     "maml_5": (2000, 16, 1e-3),
-    "maml_20": (600, 6, 1e-3),
+    "maml_20": (700, 6, 1e-3),
     "first_order_maml_5": (600, 16, 1e-3),
     "first_order_maml_20": (300, 6, 1e-3),
     "meta_sgd_5": (500, 16, 1e-3),
@@ -64,7 +65,7 @@ def recipe(name: str) -> dict[str, Any]:
             "images": {**BACKGROUND, "last": TRAINED_ON},
             "queries": 5,
             "tasks": tasks,
-            "distortion": DISTORTION,
+            "distortion": 0.0 if name in UNDISTORTED else DISTORTION,
         },
         "validation": {**task, "images": {**BACKGROUND, "first": TRAINED_ON}, "queries": 15, "tasks": 100 // ways},
         "loss": "cross_entropy",
