@@ -19,7 +19,7 @@ from metaopt.applications.inference import factor_graph
 from metaopt.data import read_evidence, read_log10_z, read_marginals, read_uai
 
 from ..report import Rows
-from .methods import CLASSICAL, CONVERGED, LEARNED, STARTED, Found, iterated, marginal_error
+from .methods import CLASSICAL, CONVERGED, LEARNED, MOST_STATES, STARTED, Found, iterated, marginal_error
 from .rivals import pgmax_beliefs, pgmpy_marginals
 
 QUICK = ("Grids_11", "ObjectDetection_11", "CSP_11")
@@ -100,8 +100,8 @@ def exact(graph: mo.FactorGraph) -> Found:
 
 
 def gibbs(graph: mo.FactorGraph) -> Found:
-    if len(graph.variable) > GIBBS_STATES:
-        raise mo.MetaoptError(f"More than {GIBBS_STATES} states: not run.")
+    if len(graph.variable) > GIBBS_STATES or len(graph.edge_state) > MOST_STATES:
+        raise mo.MetaoptError(f"More than {GIBBS_STATES} states, or {MOST_STATES} of edges: not run.")
     chains = graph.with_unary(graph.unary.expand(GIBBS["chains"], -1))
     found = iterated(lambda g: mo.Gibbs(mo.coloring(graph), burn_in=GIBBS["burn_in"]), GIBBS["steps"], chains)
     mean = found.log_marginals.exp().mean(0, keepdim=True).log()
