@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.applications.inference import factor_graph
-from metaopt.data import read_evidence, read_log10_z, read_marginals, read_uai
+from metaopt.data import factor_graph, read_evidence, read_log10_z, read_marginals, read_uai
 
 from ..report import Rows
 from .methods import CLASSICAL, CONVERGED, LEARNED, MOST_STATES, STARTED, Found, iterated, marginal_error

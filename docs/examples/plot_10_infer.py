@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 import metaopt as mo
-from metaopt.applications.inference import factor_graph, infer
-from metaopt.data import UaiModel, read_uai, write_uai
+from metaopt.applications.inference import infer
+from metaopt.data import UaiModel, factor_graph, read_uai, uai_model, write_uai
 
 # %%
 # A model
@@ -66,8 +66,7 @@ strengths = [0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0]
 found = {name: [] for name in ("exact", "bp", "trw", "mf")}
 for strength in strengths:
     graph = mo.tasks.ising(edges, 0.5 * fields, strength * couplings)
-    listed = mo.graph_formats.list_factors(graph)
-    spins = UaiModel(listed.cardinalities, listed.scopes, [t.exp().numpy() for t in listed.log_tables])
+    spins = uai_model(graph)
     for name in found:
         found[name].append(infer(spins, task="PR", method=name))
 

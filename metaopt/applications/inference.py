@@ -16,6 +16,7 @@ from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exac
 from ..core import MetaoptError, fixed, unroll
 from ..data.uai import UaiModel, read_evidence, read_uai
 from ..data.uai_answers import write_assignment, write_log10_z, write_marginals
+from ..data.uai_graphs import factor_graph
 from ..models import load, many_starts
 from ..problems import FactorGraph, log_max, log_sum
 from ..problems.factors import DEAD
@@ -60,14 +61,6 @@ class Answer(NamedTuple):
             f"not converged {said} (at most {CONVERGED:g} counts as converged): do not trust this answer; try --method "
             "trw, learned or exact, or more --steps"
         )
-
-
-def factor_graph(model: UaiModel, evidence: dict[int, int] | None = None) -> FactorGraph:
-    """The factor graph of a UAI model, with its evidence observed."""
-    with np.errstate(divide="ignore"):
-        tables = [torch.from_numpy(np.log(table)) for table in model.tables]
-    graph = FactorGraph.from_factors(model.cardinalities, list(zip(model.scopes, tables, strict=True)))
-    return graph.observe(evidence or {})
 
 
 @torch.no_grad()

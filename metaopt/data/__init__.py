@@ -15,12 +15,14 @@ from .uai_answers import (
     write_log10_z,
     write_marginals,
 )
+from .uai_graphs import factor_graph, uai_model
 
 __all__ = [
     "Picture",
     "UaiModel",
     "check_writable",
     "data_path",
+    "factor_graph",
     "read_alist",
     "read_assignment",
     "read_digits",
@@ -35,6 +37,7 @@ __all__ = [
     "read_planetoid",
     "read_slices",
     "read_uai",
+    "uai_model",
     "write_assignment",
     "write_evidence",
     "write_image",

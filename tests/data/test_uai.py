@@ -8,23 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import metaopt as mo
 from metaopt.data import (
     UaiModel,
+    factor_graph,
     read_assignment,
     read_evidence,
     read_log10_z,
     read_marginals,
     read_uai,
+    uai_model,
     write_assignment,
     write_evidence,
     write_log10_z,
     write_marginals,
     write_uai,
 )
+
+from ..factor_graphs import loopy
 
 INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
@@ -284,3 +289,11 @@ def test_every_real_instance_is_read(part: str) -> None:
         assert [len(marginal) for marginal in marginals] == model.cardinalities
         if path.stem != "relational_5":  # whose published marginals overlook the second of its two observations
             assert all(marginals[variable][state] == 1 for variable, state in evidence.items())
+
+
+def test_a_factor_graph_is_written_and_read_as_it_was(tmp_path: Path) -> None:
+    graph = loopy(0)
+    write_uai(tmp_path / "graph.uai", uai_model(graph))
+    back = factor_graph(read_uai(tmp_path / "graph.uai"))
+    states = torch.stack([torch.randint(int(c), (20,)) for c in graph.cardinalities], dim=1)
+    torch.testing.assert_close(back.log_potential(states), graph.log_potential(states))
