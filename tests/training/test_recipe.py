@@ -106,7 +106,7 @@ def test_nested_entries_are_built_with_their_keywords() -> None:
         ("system", "public names of metaopt only, not 'system'"),
         ("metaopt.training.loop._Run", "public names of metaopt only"),
         ("metaopt.nowhere.x", r"no module metaopt\.nowhere"),
-        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has Frozen, .*load"),
+        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has .*Frozen, .*load"),
         ("metaopt.files.os", "nothing public to call named 'os'"),
         ("metaopt.models", "nothing public to call named 'models'"),
         ("metaopt..models.rim", "no module"),
@@ -222,7 +222,7 @@ def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": "l1"}))
     with pytest.raises(
         mo.MetaoptError,
-        match="loss of a recipe is one of cross_entropy, energy, log_energy, mse, negative_psnr, not 'l1'",
+        match="loss of a recipe is one of cross_entropy, .*mse, negative_psnr, not 'l1'",
     ):
         read_recipe(tmp_path / "r.yaml")
 
