@@ -46,7 +46,7 @@ def log_energy(output: Any, problem: Any) -> Tensor:
 
 
 def marginal_error(output: Any, target: Tensor) -> Tensor:
-    """The mean over variables and samples of sum_states |belief - marginal| / 2, the total variation distance.
+    """The mean over variables and samples of ``sum_states |belief - marginal| / 2``, the total variation distance.
 
     ``output`` has ``log_marginals`` (B, N), of which the first n are those of ``target`` (B, n).
     """
