@@ -222,7 +222,7 @@ def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": "l1"}))
     with pytest.raises(
         mo.MetaoptError,
-        match="loss of a recipe is one of cross_entropy, .*mse, negative_psnr, not 'l1'",
+        match=r"loss of a recipe is one of cross_entropy, .*mse, negative_psnr, not 'l1'",
     ):
         read_recipe(tmp_path / "r.yaml")
 
