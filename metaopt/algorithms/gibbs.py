@@ -53,7 +53,7 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
             fields = local_fields(problem, problem.one_hot(states)) / self.temperature(k)
             drawn = self._draw(problem, fields, generator)
             states = torch.where(self.colors == color, drawn, states)
-            given = (fields - problem.log_sums(fields)[:, problem.variable]).exp()
+            given = problem.normalized(fields).exp()
             conditionals = conditionals + (given if mask is None else torch.where(mask, given, 0))
         counts = 1.0 if k >= self.burn_in else 0.0
         return Samples(states, state.total + counts * conditionals, state.count + counts)
@@ -62,7 +62,7 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
         mean = state.total / state.count.clamp_min(1)[:, None]
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
         nothing = log.new_full((len(log), problem.constant.shape[1]), torch.nan)
-        return Beliefs(log - problem.log_sums(log)[:, problem.variable], nothing)
+        return Beliefs(problem.normalized(log), nothing)
 
     def _generator(self, k: int, problem: FactorGraph) -> torch.Generator:
         return torch.Generator(problem.unary.device).manual_seed(1_000_003 * self.seed + k + 1)

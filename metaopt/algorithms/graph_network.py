@@ -76,5 +76,5 @@ class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
 
     def readout(self, problem: FactorGraph, state: Features) -> Beliefs:
         logits = self.decide(-1)(state.memory)[..., 0]
-        logits = logits - problem.log_sums(logits)[:, problem.variable]
+        logits = problem.normalized(logits)
         return Beliefs(logits, problem.elbo(logits))

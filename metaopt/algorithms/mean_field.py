@@ -40,14 +40,14 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
 
     def init(self, problem: FactorGraph) -> Logits:
         start = problem.unary.expand(problem.batch, -1)
-        return Logits(start - problem.log_sums(start)[:, problem.variable])
+        return Logits(problem.normalized(start))
 
     def step(self, problem: FactorGraph, state: Logits, k: int) -> Logits:
         logits = state.logits
         for mask in color_masks(problem, self.colors):
             fields = local_fields(problem, logits.exp()) / self.temperature(k)
             proposed = fields + self.damping(k) * (logits - fields)
-            proposed = proposed - problem.log_sums(proposed)[:, problem.variable]
+            proposed = problem.normalized(proposed)
             logits = proposed if mask is None else torch.where(mask, proposed, logits)
         return Logits(logits)
 
@@ -58,7 +58,7 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         """(B,): the most that an undamped parallel step changes any belief (a probability)."""
         q = state.logits.exp()
         fields = local_fields(problem, q)
-        return ((fields - problem.log_sums(fields)[:, problem.variable]).exp() - q).abs().amax(1)
+        return (problem.normalized(fields).exp() - q).abs().amax(1)
 
 
 def local_fields(problem: FactorGraph, beliefs: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ..core import MetaoptError, unroll
 from ..problems.factor_graph import FactorGraph
 from .belief_propagation import BeliefPropagation, Beliefs
 
-NEAR, CONVERGED = 1e-2, 1e-4  # the residual up to which a run is near a fixed point, and has converged
+NEAR, CONVERGED = 1e-2, 1e-4  # the most that an undamped step changes, near a fixed point and where it converged
 
 
 class FromManyStarts:
@@ -97,4 +97,4 @@ class FromManyStarts:
     def _mixed(self, problem: FactorGraph, beliefs: Tensor, weights: Tensor, log_z: Tensor) -> Beliefs:
         mean = (weights[:, None] * beliefs).sum(0, keepdim=True)
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
-        return Beliefs(log - problem.log_sums(log)[:, problem.variable], log_z)
+        return Beliefs(problem.normalized(log), log_z)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals, tree_weights
+from ..algorithms.restarts import CONVERGED
 from ..core import MetaoptError, fixed, unroll
 from ..data.uai import UaiModel, read_evidence, read_uai
 from ..data.uai_answers import write_assignment, write_log10_z, write_marginals
@@ -24,7 +25,6 @@ from ..problems.factors import DEAD
 TASKS = ("MAR", "PR", "MAP")
 METHODS = ("bp", "trw", "mf", "learned", "exact")
 BOUNDS = {"mf": "a lower bound of log10 Z", "trw": "an upper bound of log10 Z"}
-CONVERGED = 1e-4  # the most that an undamped step may change a message (its logarithm) or a mean-field belief
 TEN = math.log(10)
 CHUNK = 20  # steps between looks at the residual
 
@@ -70,7 +70,7 @@ def infer(
     """Answer a task about a model, all in float64.
 
     ``method``: "bp" (belief propagation, damping 0.5; max-product for MAP), "trw" (tree-reweighted), "mf" (mean field,
-    one variable of a factor at a time), "learned" (trained damping and weights, 16 starts joined by what each says of
+    one variable of a factor at a time), "learned" (trained weights, 16 starts joined by what each says of
     Z; for MAP one start whose temperature falls) or "exact" (junction tree). Iterations stop where the residual is at
     most 1e-4, or after ``max_steps``; the learned ones take them all.
 

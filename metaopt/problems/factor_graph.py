@@ -171,6 +171,10 @@ class FactorGraph:
         shifted = (states - highest[:, self.variable]).exp()
         return highest + torch.zeros_like(highest).index_add(1, self.variable, shifted).log()
 
+    def normalized(self, states: Tensor) -> Tensor:
+        """(B, N) log beliefs, shifted so that those of each variable add up to probability 1."""
+        return states - self.log_sums(states)[:, self.variable]
+
     def decode(self, log_beliefs: Tensor) -> Tensor:
         """The likeliest state of each variable, the first of equals: (B, N) to (B, V), int64."""
         at_top = log_beliefs >= self.highest(log_beliefs)[:, self.variable]

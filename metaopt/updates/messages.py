@@ -119,7 +119,7 @@ class GraphCorrection(nn.Module):
         self, proposed: Tensor, messages: Tensor, memory: Tensor, problem: FactorGraph, k: int
     ) -> tuple[Tensor, Tensor]:
         totals = problem.sums(problem.unary, proposed)
-        belief = problem.at_edges(totals - problem.log_sums(totals)[:, problem.variable])
+        belief = problem.at_edges(problem.normalized(totals))
         numbers = [
             proposed.clamp_min(-20) / 5,
             proposed.exp(),
