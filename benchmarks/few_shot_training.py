@@ -3,18 +3,19 @@
 Every row is the recipe that `recipe(name)` gives, carried out in runs/few_shot/NAME (run it again after an interruption
 and it goes on); the weights and their card come to benchmarks/weights. All rows have the same network. The prototypical
 network is trained first, on 20 ways from random weights, and the others start from its convolutions: on two cores that
-takes minutes where MAML from random weights takes hours.
+takes minutes where MAML from random weights takes hours. MAML itself was trained on a GPU (--device cuda --workers 3).
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+from torch import Tensor
 
 from metaopt.models.weights import load_tensors, save_tensors
 from metaopt.training import run_recipe
@@ -25,37 +26,51 @@ FIRST = "prototypes_20"
 BACKGROUND = {"call": "metaopt.data.read_omniglot", "folder": "fewshot/omniglot", "part": "background"}
 TRAINED_ON, VALIDATED_ON = 900, 64  # characters of the background set; each counts four times, turned
 DISTORTION = 0.15  # of every image that is trained on; without it training errors were a quarter of validation's
-UNDISTORTED = ("maml_20",)  # which validates better so: 86.0 +- 1.2 % of 64 tasks, with distortion 84.0 +- 1.2
 METHODS = ("maml", "first_order_maml", "meta_sgd", "meta_lstm")
 POLICIES = {"per_step": "PerStep", "frozen": "Frozen"}  # of BatchNorm; all else is transductive
-UPDATES = {  # by name: updates, tasks in a batch, peak rate
-    FIRST: (4000, 4, 2e-3),
-    "maml_5": (2000, 16, 1e-3),
-    "maml_20": (700, 6, 1e-3),
-    "first_order_maml_5": (600, 16, 1e-3),
-    "first_order_maml_20": (300, 6, 1e-3),
-    "meta_sgd_5": (500, 16, 1e-3),
-    "meta_sgd_20": (250, 6, 1e-3),
-    "meta_lstm_5": (250, 4, 1e-3),
-    "meta_lstm_20": (120, 2, 1e-3),
-    "maml_5_per_step": (300, 16, 1e-3),
-    "maml_5_frozen": (300, 16, 1e-3),
+TRAININGS = {  # by name: updates, tasks in a batch, peak rate, most steps
+    FIRST: (4000, 4, 2e-3, 1),
+    "maml_5": (5000, 32, 1e-3, 3),
+    "maml_5_5": (5000, 32, 1e-3, 3),
+    "maml_20": (5000, 16, 1e-3, 3),
+    "first_order_maml_5": (600, 16, 1e-3, 2),
+    "first_order_maml_20": (300, 6, 1e-3, 2),
+    "meta_sgd_5": (500, 16, 1e-3, 2),
+    "meta_sgd_20": (250, 6, 1e-3, 2),
+    "meta_lstm_5": (250, 4, 1e-3, 2),
+    "meta_lstm_20": (120, 2, 1e-3, 2),
+    "maml_5_per_step": (300, 16, 1e-3, 2),
+    "maml_5_frozen": (300, 16, 1e-3, 2),
 }
 
 
+class Row(NamedTuple):
+    """What a name says: "method_ways", and after it the shots, where they are not 1, or BatchNorm's policy."""
+
+    method: str
+    ways: int
+    shots: int
+    policy: str
+
+
+def row_of(name: str) -> Row:
+    method = next(m for m in (*METHODS, "prototypes") if name.startswith(f"{m}_"))
+    ways, _, rest = name.removeprefix(f"{method}_").partition("_")
+    return Row(method, int(ways), int(rest), "") if rest.isdigit() else Row(method, int(ways), 1, rest)
+
+
 def recipe(name: str) -> dict[str, Any]:
-    """Of "method_ways" or "method_ways_policy"."""
-    method, ways, policy = parts(name)
-    updates, tasks, peak = UPDATES[name]
-    network: dict[str, Any] = {"call": "metaopt.models.few_shot_network", "outputs": ways}
+    row = row_of(name)
+    updates, tasks, peak, steps = TRAININGS[name]
+    network: dict[str, Any] = {"call": "metaopt.models.few_shot_network", "outputs": row.ways}
     if name == FIRST:
         network["outputs"] = None
-    if policy:
-        network["normalization"] = {"take": f"metaopt.models.{POLICIES[policy]}"}
-    model: dict[str, Any] = {"call": f"metaopt.models.{method}", "network": network}
+    if row.policy:
+        network["normalization"] = {"take": f"metaopt.models.{POLICIES[row.policy]}"}
+    model: dict[str, Any] = {"call": f"metaopt.models.{row.method}", "network": network}
     if name != FIRST:
-        model["steps"] = 2
-    task = {"call": "metaopt.tasks.FewShot", "ways": ways}
+        model["steps"] = steps
+    task = {"call": "metaopt.tasks.FewShot", "ways": row.ways, "shots": row.shots}
     return {
         "seed": 0,
         **({} if name == FIRST else {"start": f"benchmarks/weights/{FIRST}.safetensors"}),
@@ -65,13 +80,18 @@ def recipe(name: str) -> dict[str, Any]:
             "images": {**BACKGROUND, "last": TRAINED_ON},
             "queries": 5,
             "tasks": tasks,
-            "distortion": 0.0 if name in UNDISTORTED else DISTORTION,
+            "distortion": DISTORTION,
         },
-        "validation": {**task, "images": {**BACKGROUND, "first": TRAINED_ON}, "queries": 15, "tasks": 100 // ways},
+        "validation": {
+            **task,
+            "images": {**BACKGROUND, "first": TRAINED_ON},
+            "queries": 15,
+            "tasks": 100 // row.ways,
+        },
         "loss": "cross_entropy",
         "settings": {
             "updates": updates,
-            "steps": [1, 1] if name == FIRST else [1, 2],
+            "steps": [1, steps],
             "rate": {"call": "metaopt.training.Rate", "peak": peak, "final": peak / 100, "warmup": 50},
             "clip": 1.0,
             "ema": 0.99,
@@ -79,23 +99,33 @@ def recipe(name: str) -> dict[str, Any]:
         },
         "card": {
             "data": f"Omniglot's background set, {TRAINED_ON} of its 964 characters and their rotations (Lake et al.)",
-            "validation": f"cross-entropy on {ways}-way 1-shot tasks of the other {VALIDATED_ON} characters",
+            "validation": f"cross-entropy on {row.ways}-way {row.shots}-shot tasks of the other {VALIDATED_ON} "
+            "characters",
         },
         "watch": {"log_every": 25, "validate_every": 250, "checkpoint_every": 100, "batches": 4},
     }
 
 
-def parts(name: str) -> tuple[str, int, str]:
-    method = next(m for m in (*METHODS, "prototypes") if name.startswith(f"{m}_"))
-    ways, _, policy = name.removeprefix(f"{method}_").partition("_")
-    return method, int(ways), policy
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.half() for name, tensor in tensors.items()}
 
 
-def carry_out(description: str | None, known: Iterable[str], recipe: Callable[[str], Any], runs: Path) -> None:
+def carry_out(
+    description: str | None,
+    known: Iterable[str],
+    recipe: Callable[[str], Any],
+    runs: Path,
+    shipped: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = halved,
+) -> None:
     """A command that trains the rows that it is given, by default all: weights and cards come to benchmarks/weights."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help=f"which rows (default all): {', '.join(known)}")
-    names = parser.parse_args().names or list(known)
+    parser.add_argument("--device", default="cpu", help="what torch calls it, such as cuda (default %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that draw batches ahead (default %(default)s)"
+    )
+    options = parser.parse_args()
+    names = options.names or list(known)
     if unknown := [name for name in names if name not in known]:
         parser.error(f"there is no row {unknown[0]}; there are {', '.join(known)}")
     for name in names:
@@ -103,14 +133,13 @@ def carry_out(description: str | None, known: Iterable[str], recipe: Callable[[s
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe(name), sort_keys=False))
-        run_recipe(path, folder)
-        half = {n: t.half() for n, t in load_tensors(folder / "weights.safetensors")[0].items()}
-        save_tensors(WEIGHTS / f"{name}.safetensors", half, {})
+        run_recipe(path, folder, options.device, options.workers)
+        save_tensors(WEIGHTS / f"{name}.safetensors", shipped(load_tensors(folder / "weights.safetensors")[0]), {})
         shutil.copy(folder / "weights.json", WEIGHTS / f"{name}.json")
 
 
 def main() -> None:
-    carry_out(__doc__, UPDATES, recipe, RUNS)
+    carry_out(__doc__, TRAININGS, recipe, RUNS)
 
 
 if __name__ == "__main__":

@@ -142,12 +142,12 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     "sparse_coding": (
         "sparse_coding",
         lambda row: True,
-        ["setup", "method", "nmse", "published", "penalty", "learned", "training_seconds"],
+        ["setup", "method", "nmse", "published", "penalty", "learned", "updates", "minutes"],
     ),
     "omniglot": (
         "few_shot",
         lambda row: "ways" in row,
-        ["method", "normalization", "ways", "shots", "accuracy", "+-", "steps", "published MAML"],
+        ["method", "normalization", "ways", "shots", "trained on", "accuracy", "+-", "steps", "published MAML"],
     ),
     "few_shot_digits": (
         "few_shot",

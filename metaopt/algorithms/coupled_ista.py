@@ -33,9 +33,9 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
         penalty: in the units of y squared.
         support: of step k, the share of the largest entries that pass without a threshold (support selection); the
             last one holds for all later steps. Empty: none do.
-        schedule: a module with ``init(z) -> memory`` and ``forward(residual, correlation, memory)`` of the sizes
-            ``|A z - y|_1`` and ``|W^T (A z - y)|_1``, (B, 1) each, which returns (factors, memory); the factors,
-            (B, 2), multiply step size and threshold.
+        schedule: a module with ``init(z) -> memory`` and ``forward(residual, correlation, memory)`` of the mean
+            ``|A z - y|`` and ``|W^T (A z - y)|`` of every sample, (B, 1) each, which returns (factors, memory); the
+            factors, (B, 2), multiply step size and threshold.
 
     The problem is the measurement y, (B, m). Slots: ``weights`` (W), ``step_size``, ``threshold``, ``schedule``.
 
@@ -65,7 +65,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
         correlation = residual @ self.weights(k)
         step_size, threshold, memory = self.step_size(k), self.threshold(k), state.memory
         if self.scheduled:
-            sizes = (t.abs().sum(1, keepdim=True) for t in (residual, correlation))
+            sizes = (t.abs().mean(1, keepdim=True) for t in (residual, correlation))
             factors, memory = self.schedule(k)(*sizes, memory)
             step_size, threshold = step_size * factors[:, :1], threshold * factors[:, 1:]
         moved = state.z - step_size * correlation

@@ -26,51 +26,66 @@ def lista_cp(dictionary: Tensor, penalty: float, steps: int = 16, support: Seque
     return unroll(parameterize(CoupledIsta(dictionary, penalty, support), openings), steps)
 
 
-def alista(dictionary: Tensor, penalty: float, steps: int = 16, support: Sequence[float] = ()) -> Net:
-    """Analytic weights; a step size and a threshold a step are all that is learned (Liu et al., ICLR 2019)."""
-    openings = {
-        "weights": fixed(analytic_weights(dictionary)),
-        "step_size": per_step(steps, 1.0),
-        "threshold": per_step(steps, positive=True),
-    }
-    return unroll(parameterize(CoupledIsta(dictionary, penalty, support), openings), steps)
+def alista(
+    dictionary: Tensor,
+    penalty: float,
+    steps: int = 16,
+    support: Sequence[float] = (),
+    step_size: float = 1.0,
+    decay: float = 1.0,
+) -> Net:
+    """Analytic weights; a step size and a threshold a step are all that is learned (Liu et al., ICLR 2019).
+
+    Training starts from equal step sizes and from thresholds ``penalty / |A|^2 * decay^k``. From constant ones (decay
+    1) it gets stuck where n is several times m; from 0.8 it does not.
+    """
+    algorithm = CoupledIsta(dictionary, penalty, support)
+    return unroll(parameterize(algorithm, _analytic(algorithm, steps, step_size, decay)), steps)
 
 
 def na_alista(
-    dictionary: Tensor, penalty: float, steps: int = 16, support: Sequence[float] = (), hidden: int = 128
+    dictionary: Tensor,
+    penalty: float,
+    steps: int = 16,
+    support: Sequence[float] = (),
+    step_size: float = 1.0,
+    decay: float = 1.0,
+    hidden: int = 128,
 ) -> Net:
-    """Analytic weights; an LSTM gives every sample its step size and threshold at every step (arXiv:2102.00714)."""
+    """:func:`alista` whose numbers an LSTM multiplies, for every sample by its own factors (arXiv:2102.00714)."""
     schedule = LstmSchedule(hidden).to(dictionary.dtype)
     algorithm = CoupledIsta(dictionary, penalty, support, schedule)
-    openings = {
-        "weights": fixed(analytic_weights(dictionary)),
-        "step_size": fixed(1.0),
-        "threshold": shared(positive=True),
+    return unroll(parameterize(algorithm, _analytic(algorithm, steps, step_size, decay)), steps)
+
+
+def _analytic(algorithm: CoupledIsta, steps: int, step_size: float, decay: float) -> dict[str, Any]:
+    first = float(algorithm.threshold(0).detach())
+    return {
+        "weights": fixed(analytic_weights(algorithm.dictionary)),
+        "step_size": per_step(steps, step_size),
+        "threshold": per_step(steps, [first * decay**k for k in range(steps)], positive=True),
     }
-    return unroll(parameterize(algorithm, openings), steps)
 
 
 class LstmSchedule(nn.Module):
-    """(``|A z - y|_1``, ``|W^T (A z - y)|_1``) -> LSTM -> two positive factors, of step size and threshold.
+    """log of the mean ``|A z - y|`` and ``|W^T (A z - y)|`` -> LSTM -> two factors, of step size and threshold.
 
-    Both norms are seen as logarithms of their share in the first step's, which makes the schedule the same for
-    measurements in other units. Before training both factors are 1.
+    The logarithms reach the read-out beside the LSTM's state too, so that a threshold can be proportional to a power of
+    what is left to explain. Both sizes are seen in the units of y. Before training both factors are 1.
     """
 
     def __init__(self, hidden: int = 128):
         super().__init__()
         self.cell = nn.LSTMCell(2, hidden)
-        self.read = nn.Linear(hidden, 2)
+        self.read = nn.Linear(hidden + 2, 2)
         nn.init.zeros_(self.read.weight)
         nn.init.zeros_(self.read.bias)
 
-    def init(self, z: Tensor) -> tuple[Tensor, ...]:
+    def init(self, z: Tensor) -> tuple[Tensor, Tensor]:
         state = z.new_zeros(len(z), self.cell.hidden_size)
-        return state, state, z.new_zeros(len(z), 2)
+        return state, state
 
-    def forward(self, residual: Tensor, correlation: Tensor, memory: tuple[Tensor, ...]) -> Any:
-        hidden, cell, first = memory
+    def forward(self, residual: Tensor, correlation: Tensor, memory: tuple[Tensor, Tensor]) -> Any:
         sizes = torch.cat([residual, correlation], 1).clamp_min(1e-30).log()
-        first = torch.where(first == 0, sizes, first)
-        hidden, cell = self.cell(sizes - first, (hidden, cell))
-        return self.read(hidden).exp(), (hidden, cell, first)
+        hidden, cell = self.cell(sizes, memory)
+        return self.read(torch.cat([hidden, sizes], 1)).exp(), (hidden, cell)

@@ -69,20 +69,15 @@ def test_only_two_numbers_a_step_are_learned_with_analytic_weights() -> None:
     assert sum(p.numel() for p in alista(DICTIONARY, 0.1, steps=7).parameters() if p.requires_grad) == 14
 
 
-def test_a_schedule_knows_no_units() -> None:
-    """With thresholds in proportion, codes are in proportion to measurements."""
-    torch.manual_seed(0)
+def test_a_schedule_can_make_the_threshold_what_is_left_to_explain() -> None:
     net = na_alista(DICTIONARY, 0.1, steps=4, hidden=5)
+    schedule, y = net.algorithm.schedule.module, normal(3, 2, 12)
+    torch.testing.assert_close(net(y).final, alista(DICTIONARY, 0.1, steps=4)(y).final)
     with torch.no_grad():
-        net.algorithm.schedule.module.read.weight.normal_()
-    y, larger = normal(3, 2, 12), parametrized(net, 1000.0)
-    with torch.no_grad():
-        torch.testing.assert_close(larger(1000 * y).final, 1000 * net(y).final)
-
-
-def parametrized(net: Any, factor: float) -> Any:
-    threshold = factor * net.algorithm.threshold(0).detach()
-    return mo.unroll(mo.parameterize(net.algorithm, {"threshold": mo.fixed(threshold)}), net.steps)
+        schedule.read.weight[1, -1] = 1.0
+    residual, correlation = torch.tensor([[0.3], [2.0]], dtype=DOUBLE), torch.tensor([[0.1], [5.0]], dtype=DOUBLE)
+    factors, _ = schedule(residual, correlation, schedule.init(y))
+    torch.testing.assert_close(factors, torch.cat([torch.ones(2, 1, dtype=DOUBLE), correlation], 1))
 
 
 @pytest.mark.parametrize("kind", [mo.Ista, mo.CoupledIsta])

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks import few_shot_training, sparse_training
 from benchmarks.few_shot import accuracies, meta_gradients
-from benchmarks.few_shot_training import UPDATES, parts, recipe
+from benchmarks.few_shot_training import TRAININGS, row_of
 from benchmarks.learned_optimizers import ahead_from
+from benchmarks.sparse_coding import nmse
 from metaopt.models import few_shot_network, maml, prototypes
 from metaopt.models.weights import KINDS
 from metaopt.tasks import FewShot, Sinusoids
@@ -37,18 +39,30 @@ def test_accuracy_counts_right_answers_by_task() -> None:
     assert accuracies(blind, FewShot(images, 4, 1, rotations=False), 12, 0).mean() == pytest.approx(25)
 
 
-@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("name", TRAININGS)
 def test_a_recipe_says_what_its_name_does(name: str) -> None:
-    method, ways, policy = parts(name)
-    entries = recipe(name)
+    of = row_of(name)
+    entries = few_shot_training.recipe(name)
     net = build(entries["model"])
-    assert method in KINDS
-    assert entries["task"]["ways"] == ways
+    assert of.method in KINDS
+    assert (entries["task"]["ways"], entries["task"]["shots"]) == (of.ways, of.shots)
     network = net.algorithm.network
-    assert type(network[1]).__name__ == {"per_step": "PerStep", "frozen": "Frozen", "": "Transductive"}[policy]
-    if method != "prototypes":
-        assert network[-1].out_features == ways
+    assert type(network[1]).__name__ == {"per_step": "PerStep", "frozen": "Frozen", "": "Transductive"}[of.policy]
+    if of.method != "prototypes":
+        assert network[-1].out_features == of.ways
         assert set(dict(few_shot_network(None).named_parameters())) <= set(dict(network.named_parameters()))
+
+
+@pytest.mark.parametrize("name", sparse_training.TRAININGS)
+def test_the_shipped_numbers_of_sparse_coding_are_trained_ones(name: str) -> None:
+    """They complete what the dictionary gives, and find codes that the untrained network does not."""
+    net, card = sparse_training.trained(name)
+    task = build({**card["recipe"]["validation"], "batch": 100})
+    torch.testing.assert_close(net.algorithm.dictionary, task.dictionary)
+    y, x = task.sample(1)
+    with torch.no_grad():
+        reached, before = (nmse(n(y).final, x) for n in (net, build(sparse_training.recipe(name)["model"])))
+    assert reached < min(before, -30)
 
 
 @pytest.mark.parametrize(
