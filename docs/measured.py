@@ -147,7 +147,7 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     "omniglot": (
         "few_shot",
         lambda row: "ways" in row,
-        ["method", "normalization", "ways", "shots", "trained on", "accuracy", "+-", "steps", "published MAML"],
+        ["method", "normalization", "ways", "shots", "accuracy", "+-", "steps", "published MAML"],
     ),
     "few_shot_digits": (
         "few_shot",

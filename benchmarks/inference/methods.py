@@ -16,7 +16,6 @@ import metaopt as mo
 WEIGHTS = Path(__file__).parent.parent / "weights"
 STEPS = 200
 MOST_STATES = 50_000  # of edges, of what many starts are made for
-CONVERGED = 1e-4  # of the logarithm of any message, by an undamped step
 
 
 class Found(NamedTuple):

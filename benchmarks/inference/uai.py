@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
+from metaopt.algorithms.restarts import CONVERGED
 from metaopt.data import factor_graph, read_evidence, read_log10_z, read_marginals, read_uai
 
 from ..report import Rows
-from .methods import CLASSICAL, CONVERGED, LEARNED, MOST_STATES, STARTED, Found, iterated, marginal_error
+from .methods import CLASSICAL, LEARNED, MOST_STATES, STARTED, Found, iterated, marginal_error
 from .rivals import pgmax_beliefs, pgmpy_marginals
 
 QUICK = ("Grids_11", "ObjectDetection_11", "CSP_11")

@@ -45,7 +45,7 @@ def test_a_recipe_says_what_its_name_does(name: str) -> None:
     entries = few_shot_training.recipe(name)
     net = build(entries["model"])
     assert of.method in KINDS
-    assert (entries["task"]["ways"], entries["task"]["shots"]) == (of.ways, of.shots)
+    assert entries["task"]["ways"] == of.ways
     network = net.algorithm.network
     assert type(network[1]).__name__ == {"per_step": "PerStep", "frozen": "Frozen", "": "Transductive"}[of.policy]
     if of.method != "prototypes":
