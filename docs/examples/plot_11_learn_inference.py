@@ -86,7 +86,7 @@ for name, curve in curves.items():
     left.plot(range(1, 13), curve, label=name)
 left.set(xlabel="step", ylabel="error of the marginals")
 left.set_ylim(bottom=0)
-left.legend(frameon=False, fontsize=8)
+left.legend(frameon=False, fontsize=8, loc=(0.6, 0.56))
 steps = range(12)
 right.plot(steps, [float(net.algorithm.damping(k).detach()) for k in steps], label="damping")
 right.plot(steps, [float(net.algorithm.temperature(k).detach()) for k in steps], label="temperature")

@@ -176,8 +176,8 @@ print(f"start {psnr(problem.start(), x).item():.1f} dB, Fista {curve(by_fista)[-
 
 # %%
 # The prior's weight and the step size are slots: ``mo.parameterize(ascent, {"prior.weight": mo.shared(positive=True),
-# "step_size": mo.per_step(20)})`` learns them from pairs (problem, target), as :doc:`plot_1_recipe` does. The
-# :doc:`Recurrent Inference Machine <plot_4_rim>` goes one further and learns the whole step.
+# "step_size": mo.per_step(20)})`` learns them from pairs (problem, target), as :doc:`plot_01_recipe` does. The
+# :doc:`Recurrent Inference Machine <plot_04_rim>` goes one further and learns the whole step.
 #
 # Counts: a Poisson likelihood
 # ----------------------------

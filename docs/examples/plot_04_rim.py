@@ -109,7 +109,7 @@ bar.set_label("grey value, 1 = white", fontsize=8)
 
 # %%
 # PSNR, 10 log10(1 / mean squared error), against the step. The classical rival is total variation with its weight tuned
-# on this very picture; see :doc:`plot_5_operators`. This machine has about 15 thousand parameters and saw two pictures
+# on this very picture; see :doc:`plot_05_operators`. This machine has about 15 thousand parameters and saw two pictures
 # for some seconds: read the curve for its shape, not for its height.
 
 tv_step = mo.step_size_for(problem)

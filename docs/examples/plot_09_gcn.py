@@ -115,7 +115,7 @@ for axis, (name, belief) in zip(axes, panels.items(), strict=True):
     axis.scatter(x[wrong], y[wrong], marker="x", color="black", s=50, zorder=4)
     axis.set_title(f"{name}: {right(belief):.0%} right")
     axis.set_axis_off()
-figure.colorbar(dots, ax=axes, label="belief in the officer's side", shrink=0.8)
+_ = figure.colorbar(dots, ax=axes, label="belief in the officer's side", shrink=0.8)
 
 # %%
 # A torch_geometric ``Data`` or ``Batch`` becomes a problem by :meth:`metaopt.GraphSignal.from_data`, and so any of its

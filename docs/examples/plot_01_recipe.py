@@ -160,6 +160,6 @@ axes.grid(alpha=0.3)
 # %%
 # Where to go from here
 # ---------------------
-# The same six steps make the :doc:`Recurrent Inference Machine <plot_4_rim>` from gradient descent. To do them with an
-# algorithm of your own, go on with :doc:`plot_2_your_algorithm`. How ``backward`` is done, and what it costs in memory,
-# is a choice of its own: :doc:`plot_3_gradient_strategies`.
+# The same six steps make the :doc:`Recurrent Inference Machine <plot_04_rim>` from gradient descent. To do them with an
+# algorithm of your own, go on with :doc:`plot_02_your_algorithm`. How ``backward`` is done, and what it costs in
+# memory, is a choice of its own: :doc:`plot_03_gradient_strategies`.
