@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import os
+import resource
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -89,24 +93,70 @@ def _at(by_group: Any, variable: Any) -> Any:
     raise KeyError(variable)
 
 
+def within(seconds: float, gib: float, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns, computed by a process of its own.
+
+    Raises: MetaoptError where it takes longer, or needs more memory; the seconds are without starting the process.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(theirs, gib, function, arguments), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()  # it is there
+        if not ours.poll(seconds):
+            raise mo.MetaoptError(f"Stopped after {seconds:g} seconds.")
+        done, result = ours.recv()
+    except EOFError:
+        raise mo.MetaoptError(f"It ended without an answer; {gib:g} GiB of memory were allowed.") from None
+    finally:
+        process.kill()
+        process.join()
+    if not done:
+        raise mo.MetaoptError(result)
+    return result
+
+
+def _report(pipe: Any, gib: float, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (int(gib * 2**30),) * 2)
+    pipe.send("started")
+    try:
+        pipe.send((True, function(*arguments)))
+    except MemoryError:
+        pipe.send((False, f"It needs more than {gib:g} GiB of memory."))
+    except Exception as error:  # of a library that is not ours
+        pipe.send((False, f"{type(error).__name__}: {str(error)[:200]}"))
+
+
 def pgmpy_marginals(
     cards: list[int], scopes: list[tuple[int, ...]], tables: list[np.ndarray]
 ) -> tuple[list[np.ndarray], float]:
-    """Marginals by pgmpy's belief propagation, calibrated on a junction tree, and the seconds that it took."""
+    """Marginals by pgmpy's belief propagation, calibrated on a junction tree, and the seconds that it took.
+
+    The tree is that of our order of elimination: to find one of its own takes it minutes where there are hundreds of
+    variables. Tables of one scope are multiplied before, because it keeps one of those that are equal; parts of the
+    graph that are not connected are, by edges without a table, because it fails where they are not.
+    """
+    merged: dict[tuple[int, ...], np.ndarray] = {}
+    for scope, values in zip(scopes, tables, strict=True):
+        if scope:
+            merged[scope] = merged[scope] * values if scope in merged else values
+    merged |= {(v,): np.ones(c) for v, c in enumerate(cards) if not any(v in scope for scope in merged)}
+    cliques = mo.junction_tree(cards, scopes).cliques
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import networkx as nx
         from pgmpy.factors.discrete import DiscreteFactor
         from pgmpy.inference import BeliefPropagation
         from pgmpy.models import DiscreteMarkovNetwork
 
         model = DiscreteMarkovNetwork()
         model.add_nodes_from(range(len(cards)))
-        for scope in scopes:
-            model.add_edges_from((a, b) for i, a in enumerate(scope) for b in scope[:i])
-        present = {v for scope in scopes for v in scope}
-        given = [(s, t) for s, t in zip(scopes, tables, strict=True) if s]
-        given += [((v,), np.ones(c)) for v, c in enumerate(cards) if v not in present]
-        model.add_factors(*[DiscreteFactor(list(s), [cards[v] for v in s], t) for s, t in given])
+        for scope in (*merged, *cliques):
+            model.add_edges_from(itertools.combinations(scope, 2))
+        model.add_edges_from(itertools.pairwise([min(part) for part in nx.connected_components(model)]))
+        model.add_factors(*[DiscreteFactor(list(s), [cards[v] for v in s], t) for s, t in merged.items()])
         begin = time.perf_counter()
         inference = BeliefPropagation(model)
         inference.calibrate()
