@@ -7,7 +7,8 @@ ALISTA, ICLR 2019). NMSE is 10 log10 sum |z - x|^2 / sum |x|^2 over 10,000 sampl
 draw than theirs.
 
 ISTA and FISTA stand there with the penalty that gives their published figures, and with the best one for 16 steps,
-which is chosen on other samples. ALISTA and NA-ALISTA were trained by `benchmarks.sparse_training`; LISTA and LISTA-CP,
+which is chosen on other samples. ALISTA and NA-ALISTA were trained by `benchmarks.sparse_training`; the thresholds that
+both start from fall geometrically, by hand, and what they find untrained has a row, too. LISTA and LISTA-CP,
 which have up to four million numbers to learn, are trained here for a few minutes, from ISTA's own numbers for a larger
 penalty. Support selection lets a share of the largest entries pass without a threshold, more of them with every step.
 """
@@ -27,10 +28,10 @@ import metaopt as mo
 from metaopt.algorithms.proximal import FistaState
 from metaopt.models import lista, lista_cp
 from metaopt.tasks import SparseCodes, gaussian_dictionary
-from metaopt.training import Rate, Settings, train
+from metaopt.training import Rate, Settings, build, train
 
 from .report import Rows, parse_options, table, write_results
-from .sparse_training import NAMES, SETUPS, STEPS, trained
+from .sparse_training import NAMES, SETUPS, STEPS, recipe, trained
 
 TESTED, CHOSEN_ON = 10_000, 1_000
 PENALTIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -82,6 +83,11 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
     task = SparseCodes(dictionary, of.share, of.snr, size["batch"])
     y, x = dataclasses.replace(task, batch=TESTED).sample(2**31 - 1)
 
+    def untrained() -> dict[str, Any]:
+        net = build(recipe(NAMES[setup, "alista"])["model"])
+        with torch.no_grad():
+            return {"nmse_at": [nmse(z, x) for z in net(y).outputs]}
+
     def learned(name: str) -> dict[str, Any]:
         if name in SHIPPED:
             net, card = trained(NAMES[setup, SHIPPED[name]])
@@ -105,6 +111,7 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
         methods[name] = lambda n=name: fixed(n, OTHER.get((setup, n), PENALTY))
         methods[f"{name}, best penalty"] = lambda n=name: tuned(n)
     methods |= {name: lambda n=name: learned(n) for name in (*TRAINED_HERE, *SHIPPED)}
+    methods["ALISTA, untrained"] = untrained
     found = []
     for name, compute in methods.items():
         row = {"setup": setup, "method": name, **saved.get(f"{setup} {name}", compute)}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 
 import pytest
 import torch
 
 import metaopt as mo
 from benchmarks import ldpc
-from benchmarks.inference import rbms, structures, uai
+from benchmarks.inference import rbms, rivals, structures, uai
 from benchmarks.inference.methods import CLASSICAL, marginal_error
 
 
@@ -43,6 +44,17 @@ def test_families_weigh_alike_and_skip_what_has_no_answer() -> None:
     assert [row["family"] for row in table] == ["a", "b", "mean of families"]
     assert table[-1]["x"] == pytest.approx(0.4)
     assert "y" not in table[-1]
+
+
+def test_a_rival_has_its_own_process_with_a_time_and_a_memory() -> None:
+    assert rivals.within(60, 8, math.sqrt, 4.0) == 2.0
+    for function, argument, said in (
+        (math.sqrt, -1.0, "ValueError"),
+        (time.sleep, 60, "Stopped after 0.2 seconds"),
+        (bytearray, 2**35, "more than 8 GiB"),
+    ):
+        with pytest.raises(mo.MetaoptError, match=said):
+            rivals.within(0.2 if function is time.sleep else 60, 8, function, argument)
 
 
 def test_wilsons_interval_holds_the_rate_and_stays_in_range() -> None:
