@@ -118,9 +118,9 @@ def pgmax(graph: mo.FactorGraph) -> Found:
 
 def pgmpy(graph: mo.FactorGraph) -> Found:
     cards, scopes, tables = mo.graph_formats.list_factors(graph)
-    needed = 8 * 2 ** max(mo.junction_tree(cards, scopes).log2_entries, default=0) / 2**30
-    if needed > PGMPY_GIB:
-        raise mo.MetaoptError(f"The largest table of the junction tree that pgmpy works on has {needed:.0f} GiB.")
+    log2_entries = max(mo.junction_tree(cards, scopes).log2_entries, default=0)
+    if 2**log2_entries > PGMPY_GIB * 2**27:
+        raise mo.MetaoptError(f"The largest table of pgmpy's junction tree would have 2^{log2_entries:.0f} entries.")
     # It stops where messages differ by less than 1e-8, whatever their size: about exp(200) they are in the sum.
     surplus = (200 - float(iterated(damped, 50, graph).log_z.sum())) / len(tables)
     given = (cards, scopes, [(t + surplus).exp().numpy() for t in tables])
