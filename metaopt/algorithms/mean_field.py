@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..core import Algorithm, MetaoptError, autodiff, slot
 from ..problems.factor_graph import FactorGraph
-from .belief_propagation import Beliefs
+from .belief_propagation import LAST, Beliefs
 
 
 class Logits(NamedTuple):
@@ -57,7 +57,7 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
     def residual(self, problem: FactorGraph, state: Logits) -> Tensor:
         """(B,): the most that an undamped parallel step changes any belief (a probability)."""
         q = state.logits.exp()
-        fields = local_fields(problem, q)
+        fields = local_fields(problem, q) / self.temperature(LAST)
         return (problem.normalized(fields).exp() - q).abs().amax(1)
 
 

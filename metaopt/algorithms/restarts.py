@@ -50,6 +50,8 @@ class FromManyStarts:
     def __call__(self, problem: FactorGraph) -> tuple[Beliefs, Tensor]:
         if problem.batch != 1:
             raise MetaoptError(f"Many starts are of a graph of one sample, but this has {problem.batch}.")
+        if problem.constant.shape[1] != 1:  # type: ignore[union-attr]
+            raise MetaoptError("Many starts are of one graph, but this is a union; take its graphs one by one.")
         many = problem.with_unary(problem.unary.expand(self.starts, -1))
         first: tuple[Beliefs, Tensor] | None = None
         for algorithm in self.algorithms:

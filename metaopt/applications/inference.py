@@ -19,7 +19,7 @@ from ..data.uai import UaiModel, read_evidence, read_uai
 from ..data.uai_answers import write_assignment, write_log10_z, write_marginals
 from ..data.uai_graphs import factor_graph
 from ..models import load, many_starts
-from ..problems import FactorGraph, log_max, log_sum
+from ..problems import FactorGraph, TableFactors, log_max, log_sum
 from ..problems.factors import DEAD
 
 TASKS = ("MAR", "PR", "MAP")
@@ -27,6 +27,8 @@ METHODS = ("bp", "trw", "mf", "learned", "exact")
 BOUNDS = {"mf": "a lower bound of log10 Z", "trw": "an upper bound of log10 Z"}
 TEN = math.log(10)
 CHUNK = 20  # steps between looks at the residual
+TIE = 1e-3  # log max-marginals that are nearer than this are equal
+ROUNDS = 1000  # of excluding states
 
 
 class Answer(NamedTuple):
@@ -72,10 +74,13 @@ def infer(
     ``method``: "bp" (belief propagation, damping 0.5; max-product for MAP), "trw" (tree-reweighted), "mf" (mean field,
     one variable of a factor at a time), "learned" (trained weights, 16 starts joined by what each says of
     Z; for MAP one start whose temperature falls) or "exact" (junction tree). Iterations stop where the residual is at
-    most 1e-4, or after ``max_steps``; the learned ones take them all.
+    most 1e-4, or after ``max_steps``; the learned ones take them all. An assignment of probability zero, and a mean
+    field that rests on one, never count as converged. Where the best states of a variable are within 1e-3, MAP is done
+    again with unary potentials that differ by as much, so that the states of different variables go together.
 
-    Raises: MetaoptError for a task or method of another name, evidence of probability zero, and what is too large for
-    exact inference.
+    Raises: MetaoptError for a task or method of another name, what is too large for exact inference, and evidence of
+    probability zero, as far as excluding states factor by factor shows it (arc consistency, over 1,000 factors in a
+    row); exact inference always does.
     """
     if task not in TASKS or method not in METHODS:
         raise MetaoptError(
@@ -85,24 +90,30 @@ def infer(
     if method == "exact":
         return _exact(model, evidence, task)
     graph = factor_graph(model, evidence)
-    if method in ("learned", "mf"):  # neither would notice
-        _check_possible(graph, unroll(BeliefPropagation(), CHUNK, keep="last")(graph).state)
+    _check_possible(graph)
     if method == "learned" and task != "MAP":
         beliefs, residuals = many_starts(load("learned_bp").double(), max_steps)(graph)
         residual, stop = float(residuals.min()), max_steps
     else:
-        run, residual = _run(BUILD[method](graph, task, max_steps), graph, max_steps)
-        _check_possible(graph, run.state)
+        algorithm = BUILD[method](graph, task, max_steps)
+        run, residual = _run(algorithm, graph, max_steps)
+        if task == "MAP" and _tied(graph, run.final.log_marginals):
+            noise = torch.rand(graph.unary.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            run, residual = _run(algorithm, graph.with_unary(graph.unary + TIE * noise), max_steps)
         beliefs, stop = run.final, run.stop
-        if method == "mf" and _on_impossible(graph, beliefs.log_marginals):
+        if method == "mf" and _on_impossible(graph, beliefs.log_marginals.exp(), DEAD / 100):
             residual = math.inf
     log_marginals = beliefs.log_marginals[0]
     assignment = graph.decode(log_marginals[None])
+    log10_p = float(graph.log_potential(assignment)) / TEN
+    if _on_impossible(graph, graph.one_hot(assignment), DEAD / 2):
+        log10_p = -math.inf
+        residual = math.inf if task == "MAP" else residual
     return Answer(
         [p.numpy() for p in log_marginals.exp().split(graph.cardinalities.tolist())],
         float(beliefs.log_z) / TEN,
         assignment[0].tolist(),
-        float(graph.log_potential(assignment)) / TEN,
+        log10_p,
         residual,
         stop,
     )
@@ -122,7 +133,7 @@ def _mean_field(graph: FactorGraph, task: str, steps: int) -> MeanField:
 
 def _learned(graph: FactorGraph, task: str, steps: int) -> BeliefPropagation:
     machine = load("learned_bp").double().algorithm
-    falling = [0.05 ** min(1.0, k / (steps * 0.8)) for k in range(steps)]
+    falling = [0.05 ** min(1.0, k / (steps * 0.8)) for k in range(steps)] or [1.0]
     weight, correction = machine.weight(0), machine.correction(0)
     return BeliefPropagation(0.5, fixed(falling), weight, correction)
 
@@ -153,23 +164,45 @@ def _run(algorithm: Any, graph: FactorGraph, max_steps: int) -> tuple[Any, float
                 return run, residual
 
 
-def _check_possible(graph: FactorGraph, state: Any) -> None:
-    """Raise where the messages exclude every state of a variable: then the evidence has probability zero."""
-    if not hasattr(state, "messages"):
-        return
-    highest = graph.highest(graph.sums(graph.unary, state.messages))[0]
-    if bool((highest < DEAD / 2).any()):
-        variable = int(highest.argmin())
-        raise MetaoptError(
-            f"The evidence has probability zero: factors and evidence exclude every state of variable {variable}."
-        )
+def _check_possible(graph: FactorGraph) -> None:
+    """Raise where factors and evidence exclude every state of a variable: then the evidence has probability zero.
+
+    Arc consistency: a state goes where a factor has no entry left for it, round by round.
+    """
+    hard = []
+    for group in graph.factors:
+        table = group.tables()
+        highest = table.amax(tuple(range(1, table.ndim - 1)), keepdim=True)
+        hard.append(TableFactors(group.variables, torch.where(table > highest + DEAD / 2, 0.0, DEAD).to(table)))
+    highest = graph.highest(graph.unary)[:, graph.variable]
+    left = torch.where(graph.unary > highest + DEAD / 2, 0.0, DEAD).to(graph.unary)
+    for _ in range(ROUNDS):
+        cavities = graph.blocks(graph.at_edges(left))
+        heard = graph.flat([g.messages(c, 1.0, log_max) for g, c in zip(hard, cavities, strict=True)], 1)
+        excluded = graph.sums(torch.zeros_like(left), (heard < DEAD / 2).to(left)) > 0
+        now = torch.where(excluded, DEAD, left)
+        if bool((gone := graph.highest(now)[0] < 0).any()):
+            variable = int(gone.nonzero()[0])
+            raise MetaoptError(
+                f"The evidence has probability zero: factors and evidence exclude every state of variable {variable}."
+            )
+        if torch.equal(now, left):
+            return
+        left = now
 
 
-def _on_impossible(graph: FactorGraph, log_marginals: Tensor) -> bool:
-    """Whether independent beliefs (of mean field) put probability on what a factor excludes: their ELBO is -inf."""
-    blocks = graph.blocks(graph.at_edges(log_marginals.exp()))
-    return any(
-        bool((group.expected(b) - group.tables().flatten(1, -2).amax(1) < DEAD / 100).any())
+def _tied(graph: FactorGraph, log_marginals: Tensor) -> bool:
+    """Whether a variable has two states that are about as likely: the best of two variables may not go together."""
+    near = log_marginals > graph.highest(log_marginals)[:, graph.variable] - TIE
+    return int(near.sum()) > len(graph.cardinalities)
+
+
+def _on_impossible(graph: FactorGraph, beliefs: Tensor, least: float) -> bool:
+    """Whether independent beliefs put so much probability on what a factor or a unary potential excludes."""
+    blocks = graph.blocks(graph.at_edges(beliefs))
+    below = graph.unary - graph.highest(graph.unary)[:, graph.variable]
+    return bool((below * beliefs < least).any()) or any(
+        bool((group.expected(b) - group.tables().flatten(1, -2).amax(1) < least).any())
         for group, b in zip(graph.factors, blocks, strict=True)
     )
 
@@ -185,7 +218,8 @@ def _exact(model: UaiModel, evidence: dict[int, int], task: str) -> Answer:
     found, log_z = exact_marginals(cardinalities, scopes, logs)
     marginals = [m.numpy() for m in found]
     for variable, state in evidence.items():
-        marginals[variable] = np.eye(model.cardinalities[variable])[state]
+        marginals[variable] = np.zeros(model.cardinalities[variable])
+        marginals[variable][state] = 1
     return Answer(marginals, log_z / TEN, [], math.nan, None, None)
 
 

@@ -19,6 +19,7 @@ from ..files import replacing
 from .numbers import Numbers, read_numbers
 
 KINDS = ("MARKOV", "BAYES")
+MOST_VARIABLES = 60  # of one factor; arrays of torch and NumPy have at most 64 axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +76,10 @@ def _walk_scopes(numbers: Numbers, at: int, variables: int) -> tuple[np.ndarray,
     values, at = numbers.values, at + 1
     for factor in range(factors):
         arity = values[at] if at < len(values) else -1
-        if not (0 <= arity <= variables and arity == int(arity)):
+        if not (0 <= arity <= min(variables, MOST_VARIABLES) and arity == int(arity)):
             arity = numbers.whole(at, f"the number of variables of factor {factor}")
+            if arity <= variables:
+                raise numbers.error(at, f"factor {factor} has {arity} variables; at most {MOST_VARIABLES} are taken.")
             raise numbers.error(at, f"factor {factor} has {arity} variables, but the model has {variables}.")
         starts[factor], arities[factor] = at + 1, arity
         at += 1 + int(arity)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 
 from ..problems import FactorGraph, graph_formats
@@ -13,8 +12,7 @@ from .uai import UaiModel
 
 def factor_graph(model: UaiModel, evidence: Mapping[int, int] | None = None) -> FactorGraph:
     """The factor graph of a UAI model, float64, with its evidence ``{variable: state}`` observed."""
-    with np.errstate(divide="ignore"):
-        tables = [torch.from_numpy(np.log(table)) for table in model.tables]
+    tables = [torch.as_tensor(table, dtype=torch.float64).log() for table in model.tables]
     graph = FactorGraph.from_factors(model.cardinalities, list(zip(model.scopes, tables, strict=True)))
     return graph.observe(evidence or {})
 

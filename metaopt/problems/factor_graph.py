@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core import MetaoptError, tree
 from .factors import DEAD, Factors, TableFactors
 
-LARGEST = 2**27  # entries of one table
+LARGEST = 2**27  # entries of one table, and states of all variables
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,7 @@ class FactorGraph:
         if cards.ndim != 1 or cards.dtype != torch.long or bool((cards < 1).any()):
             raise MetaoptError("Cardinalities are int64, (V,), and at least 1.")
         total = int(cards.sum())
+        _check_states(total)
         if self.unary.ndim != 2 or self.unary.shape[1] != total:
             raise MetaoptError(
                 f"Variables with {total} states in all need unary (B, {total}), but got {tree.describe(self.unary)}."
@@ -68,6 +69,7 @@ class FactorGraph:
         graphs = int(given["graph"].max()) + 1 if len(cards) else 1
         given["constant"] = self.unary.new_zeros(1, graphs) if self.constant is None else self.constant
         self._set(given)
+        self._check_graphs()
         object.__setattr__(self, "unary", self._checked_unary())
         for number, group in enumerate(self.factors):
             self._check_group(number, group)
@@ -76,6 +78,15 @@ class FactorGraph:
     def _set(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _check_graphs(self) -> None:
+        graph, constant, count = self.graph, self.constant, len(self.cardinalities)
+        assert graph is not None and constant is not None
+        if graph.dtype != torch.long or graph.shape != (count,) or bool((graph < 0).any()):
+            raise MetaoptError(f"graph is int64, ({count},), from 0, but got {tree.describe(graph)}.")
+        graphs = int(graph.max()) + 1 if count else 0
+        if constant.ndim != 2 or constant.shape[1] < graphs or bool((constant.isnan() | (constant == math.inf)).any()):
+            raise MetaoptError(f"constant is (B, {graphs}), without NaN or +inf, but got {tree.describe(constant)}.")
 
     def _checked_unary(self) -> Tensor:
         if not self.unary.is_floating_point() or bool((self.unary.isnan() | (self.unary == math.inf)).any()):
@@ -168,12 +179,16 @@ class FactorGraph:
     def log_sums(self, states: Tensor) -> Tensor:
         """(B, N) to log sum exp over each variable's states, (B, V)."""
         highest = self.highest(states.detach())
-        shifted = (states - highest[:, self.variable]).exp()
-        return highest + torch.zeros_like(highest).index_add(1, self.variable, shifted).log()
+        return highest + self._log_total(states - highest[:, self.variable])
+
+    def _log_total(self, states: Tensor) -> Tensor:
+        start = states.new_zeros(len(states), len(self.cardinalities))
+        return start.index_add(1, self.variable, states.exp()).log()
 
     def normalized(self, states: Tensor) -> Tensor:
         """(B, N) log beliefs, shifted so that those of each variable add up to probability 1."""
-        return states - self.log_sums(states)[:, self.variable]
+        shifted = states - self.highest(states.detach())[:, self.variable]  # before the sum, which may be far from zero
+        return shifted - self._log_total(shifted)[:, self.variable]
 
     def decode(self, log_beliefs: Tensor) -> Tensor:
         """The likeliest state of each variable, the first of equals: (B, N) to (B, V), int64."""
@@ -206,7 +221,18 @@ class FactorGraph:
         return self.mean_log_potential(beliefs) + self.by_graph(entropy, self.graph) + self.constant
 
     def log_potential(self, states: Tensor) -> Tensor:
-        """(B, graphs): unary + sum of log f of the states (B, V); no higher than about ``DEAD`` if that is zero."""
+        """(B, graphs): unary + sum of log f of the states (B, V); no higher than about ``DEAD`` if that is zero.
+
+        Raises: MetaoptError where ``states`` are not of that shape, or a variable has no such state.
+        """
+        if states.ndim != 2 or states.shape[1] != len(self.cardinalities):
+            raise MetaoptError(f"States are (B, {len(self.cardinalities)}), but got {tree.describe(states)}.")
+        if bool((wrong := (states < 0) | (states >= self.cardinalities)).any()):
+            variable = int(wrong.nonzero()[0, 1])
+            raise MetaoptError(
+                f"Variable {variable} has states 0 to {int(self.cardinalities[variable]) - 1}, and not "
+                f"{int(states[:, variable][wrong[:, variable]][0])}."
+            )
         return self.mean_log_potential(self.one_hot(states)) + self.constant
 
     def joined(self, by_factor: Sequence[Tensor], batch: int) -> Tensor:
@@ -221,7 +247,10 @@ class FactorGraph:
     # What users make of it.
 
     def observe(self, evidence: Mapping[int, int]) -> FactorGraph:
-        """The same graph where variables are known: ``{variable: state}``. Log Z becomes that of x and the evidence."""
+        """The same graph where variables are known: ``{variable: state}``. Log Z becomes that of x and the evidence.
+
+        Raises: MetaoptError for a variable or state that is not there, or a state that its unary potentials exclude.
+        """
         mask = torch.zeros_like(self.unary[:1])
         for variable, state in evidence.items():
             if not 0 <= variable < len(self.cardinalities):
@@ -229,6 +258,9 @@ class FactorGraph:
             size, at = int(self.cardinalities[variable]), int(self.offset[variable])
             if not 0 <= state < size:
                 raise MetaoptError(f"Evidence puts variable {variable} in state {state}, but it has {size} states.")
+            own = self.unary[:, at : at + size]
+            if bool((own[:, state] <= own.amax(1) + DEAD).any()):
+                raise MetaoptError(f"Evidence of probability zero: variable {variable} cannot be in state {state}.")
             mask[:, at : at + size] = DEAD
             mask[:, at + state] = 0
         return self.with_unary(self.unary + mask)
@@ -251,6 +283,7 @@ class FactorGraph:
         Raises: MetaoptError, also where a table would have more than 2^27 entries.
         """
         cards = torch.tensor(list(cardinalities), dtype=torch.long)
+        _check_states(int(cards.sum()))
         dtype = factors[0][1].dtype if factors else torch.float64
         offset = (cards.cumsum(0) - cards).tolist()
         unary, total = torch.zeros(1, int(cards.sum()), dtype=dtype), torch.full((1, 1), constant, dtype=dtype)
@@ -292,6 +325,11 @@ class FactorGraph:
             torch.cat([g.graph + n for g, n in zip(graphs, numbers, strict=True)]),  # type: ignore[operator]
             torch.cat([g.constant.expand(batch, -1) for g in graphs], dim=1),  # type: ignore[union-attr]
         )
+
+
+def _check_states(total: int) -> None:
+    if total > LARGEST:
+        raise MetaoptError(f"The variables have {total} states in all; at most {LARGEST} are taken.")
 
 
 def _check_table(number: int, scope: tuple[int, ...], table: Tensor, cardinalities: Sequence[int]) -> None:

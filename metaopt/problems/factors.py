@@ -94,9 +94,9 @@ class TableFactors:
     log_table: Tensor
 
     def __post_init__(self) -> None:
-        if self.variables.ndim != 2 or self.log_table.ndim != self.variables.shape[1] + 2:
+        if self.variables.ndim != 2 or not 0 < self.variables.shape[1] == self.log_table.ndim - 2:
             raise MetaoptError(
-                "Table factors need variables (F, a) and tables (B, c_1, ..., c_a, F), but got "
+                "Table factors need variables (F, a), a > 0, and tables (B, c_1, ..., c_a, F), but got "
                 f"{tree.describe(self.variables)} and {tree.describe(self.log_table)}."
             )
         if self.log_table.shape[-1] != len(self.variables):

@@ -58,7 +58,9 @@ def to_data(graph: FactorGraph) -> Any:
     from torch_geometric.data import Data
 
     cardinalities, scopes, tables = list_factors(graph)
-    joined = [(s, t) for s, t in zip(scopes, tables, strict=True) if len(s) > 1]
+    listed = list(zip(scopes, tables, strict=True))
+    alone = FactorGraph.from_factors(cardinalities, [(s, t) for s, t in listed if len(s) < 2])
+    joined = [(s, t) for s, t in listed if len(s) > 1]
     count = len(cardinalities)
     edges = [[v, count + i] for i, (scope, _) in enumerate(joined) for v in scope]
     empty = graph.unary.new_zeros(0)
@@ -66,10 +68,10 @@ def to_data(graph: FactorGraph) -> Any:
         num_nodes=count + len(joined),
         cardinality=torch.tensor(cardinalities + [0] * len(joined)),
         edge_index=torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T.contiguous(),
-        unary=graph.unary[0],
+        unary=alone.unary[0].to(graph.unary),
         log_table=torch.cat([t.flatten() for _, t in joined]) if joined else empty,
         table_size=torch.tensor([t.numel() for _, t in joined], dtype=torch.long),
-        constant=graph.constant.sum().reshape(1),  # type: ignore[union-attr]
+        constant=alone.constant[0].to(graph.unary),  # type: ignore[index]
     )
 
 

@@ -110,7 +110,7 @@ class GraphCorrection(nn.Module):
         super().__init__()
         self.hidden = hidden
         self.see = nn.Linear(5 + 4 * hidden, 2 * hidden)
-        self.keep, self.add = nn.Linear(2 * hidden, hidden), _zero(nn.Linear(2 * hidden, 1))
+        self.keep, self.add = nn.Linear(2 * hidden, hidden), _zero(nn.Linear(2 * hidden, 1, bias=False))
 
     def init(self, problem: FactorGraph, messages: Tensor) -> Tensor:
         return messages.new_zeros(*messages.shape, self.hidden)
@@ -146,5 +146,6 @@ def _mean(values: Tensor, place: Tensor, count: int) -> Tensor:
 
 def _zero(linear: nn.Linear) -> nn.Linear:
     nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
     return linear

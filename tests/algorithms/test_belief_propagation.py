@@ -146,3 +146,20 @@ def test_a_schedule_of_another_graph_is_refused() -> None:
         mo.unroll(mo.MeanField(colors=torch.zeros(3, dtype=torch.long)), 1)(loopy(0))
     with pytest.raises(mo.MetaoptError, match="above 0"):
         mo.Residual(0.0)
+
+
+def test_a_schedule_leaves_the_other_messages_as_they_were() -> None:
+    graph = loopy(0)
+    flooding = mo.unroll(mo.BeliefPropagation(), 1)(graph).state.messages
+    for schedule, most in ((mo.Residual(0.3), 0.45), (mo.TreeSchedule(graph), 0.5)):
+        messages = mo.unroll(mo.BeliefPropagation(schedule=schedule), 1)(graph).state.messages
+        changed = messages != mo.BeliefPropagation().init(graph).messages
+        assert 0 < float(changed.double().mean()) < most
+        torch.testing.assert_close(messages[changed], flooding[changed])
+
+
+def test_a_warm_mean_field_knows_its_fixed_point() -> None:
+    graph = loopy(0)
+    algorithm = mo.MeanField(temperature=2.0, colors=mo.coloring(graph))
+    state = mo.unroll(algorithm, 400, keep="last")(graph).state
+    assert float(algorithm.residual(graph, state).max()) < 1e-6

@@ -58,3 +58,9 @@ def test_what_many_starts_refuse() -> None:
         mo.FromManyStarts(mo.BeliefPropagation(), starts=0)
     with pytest.raises(mo.MetaoptError, match="this has 2"):
         mo.FromManyStarts(mo.BeliefPropagation())(loopy(0, batch=2))
+
+
+def test_a_union_is_refused() -> None:
+    union = mo.FactorGraph.union([loopy(0), loopy(1)])
+    with pytest.raises(mo.MetaoptError, match="union"):
+        mo.FromManyStarts(mo.BeliefPropagation(0.5))(union)

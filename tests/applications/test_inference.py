@@ -110,6 +110,73 @@ def test_wrong_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "bp, trw, mf, learned, exact" in capsys.readouterr().err
 
 
+NOT = np.array([[0.0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_counts(method: str) -> None:
+    model = UaiModel([2], [(), (0,)], [np.array(3.0), np.array([1.0, 3])])
+    assert infer(model, task="PR", method=method).log10_z == pytest.approx(math.log10(12))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equally_likely_states_of_two_variables_go_together(method: str) -> None:
+    for table in (NOT, np.array([[1.0, 2], [2, 1]])):
+        answer = infer(UaiModel([2, 2], [(0, 1)], [table]), task="MAP", method=method)
+        assert sum(answer.assignment) == 1
+        assert answer.log10_p == pytest.approx(math.log10(table.max()))
+        assert answer.converged
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "exact"])
+def test_an_assignment_of_probability_zero_is_not_an_answer(method: str) -> None:
+    """Three that must all differ, of two states each: no one variable shows that it cannot be."""
+    answer = infer(UaiModel([2] * 3, [(0, 1), (1, 2), (0, 2)], [NOT] * 3), task="MAP", method=method)
+    assert answer.log10_p == -math.inf
+    assert not answer.converged
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_impossible_is_told_from_what_is_unlikely(method: str) -> None:
+    chain = UaiModel([2] * 100, [(i, i + 1) for i in range(99)], [np.eye(2)] * 99)
+    with pytest.raises(MetaoptError, match="probability zero"):
+        infer(chain, {0: 0, 99: 1}, "PR", method)
+    unlikely = UaiModel([2], [(0,)] * 20, [np.array([1e-300, 2e-300])] * 20)
+    assert infer(unlikely, task="PR", method=method).log10_z == pytest.approx(20 * math.log10(2e-300), abs=1e-3)
+    far = math.exp(-12)
+    hub = UaiModel([2] * 1201, [(0, i) for i in range(1, 1201)], [np.array([[1, far], [far, 1]])] * 1200)
+    found = infer(hub, {i: i % 2 for i in range(1, 1201)}, "MAR", method)
+    assert found.marginals[0] == pytest.approx([0.5, 0.5], abs=1e-6)
+
+
+def test_learned_inference_repairs_belief_propagation() -> None:
+    """A grid of strong couplings on which it does not converge."""
+    random, place = np.random.default_rng(0), np.arange(16).reshape(4, 4)
+    ends = (place[:, :-1], place[:, 1:]), (place[:-1], place[1:])
+    pairs = [(int(a), int(b)) for first, second in ends for a, b in zip(first.flat, second.flat, strict=True)]
+    couplings = [2 * random.standard_normal() for _ in pairs]
+    fields = [0.3 * random.standard_normal() for _ in range(16)]
+    tables = [np.exp(np.array([[j, -j], [-j, j]])) for j in couplings] + [np.exp(np.array([h, -h])) for h in fields]
+    model = UaiModel([2] * 16, [*pairs, *((v,) for v in range(16))], tables)
+    exact, plain, learned = (infer(model, method=method) for method in ("exact", "bp", "learned"))
+
+    def error(answer: object) -> float:
+        pairs = zip(answer.marginals, exact.marginals, strict=True)  # type: ignore[attr-defined]
+        return float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
+
+    assert not plain.converged
+    assert learned.converged
+    assert error(learned) < 0.7 * error(plain)
+    best = infer(model, task="MAP", method="exact").log10_p
+    assert infer(model, task="MAP", method="learned").log10_p == pytest.approx(best)
+
+
+def test_large_cardinalities_are_no_matter_or_a_sentence() -> None:
+    assert infer(UaiModel([10**6], [], []), {0: 5}, method="exact").marginals[0][5] == 1
+    with pytest.raises(MetaoptError, match="1000000000000 states in all"):
+        infer(UaiModel([10**12], [], []))
+
+
 @pytest.mark.skipif(not INSTANCES.is_dir(), reason=f"no {INSTANCES}: set METAOPT_DATA to the folder of graphs/uai2014")
 @pytest.mark.parametrize("name", ["Alchemy_11", "ObjectDetection_11", "DBN_15"])
 def test_real_models_are_near_their_published_answers(name: str) -> None:

@@ -197,3 +197,48 @@ def test_a_graph_without_factors_or_variables_is_fine() -> None:
     for graph, states in ((mo.FactorGraph(torch.tensor([2, 3]), torch.zeros(1, 5)), 6.0), (EMPTY, 1.0)):
         beliefs = mo.unroll(mo.BeliefPropagation(), 2)(graph).final
         assert float(beliefs.log_z.exp()) == pytest.approx(states)
+
+
+def test_states_that_are_not_there_have_no_potential() -> None:
+    graph = mo.FactorGraph(torch.tensor([2, 2]), torch.tensor([[1.0, 2, 10, 20]]))
+    assert float(graph.log_potential(torch.tensor([[1, 0]]))) == 12
+    for states, said in (([[2, 0]], "Variable 0"), ([[0, -1]], "Variable 1"), ([[0]], r"\(B, 2\)")):
+        with pytest.raises(mo.MetaoptError, match=said):
+            graph.log_potential(torch.tensor(states))
+
+
+def test_an_impossible_state_cannot_be_observed() -> None:
+    graph = mo.FactorGraph.from_factors([2], [((0,), torch.tensor([0.0, -math.inf]))])
+    with pytest.raises(mo.MetaoptError, match="probability zero"):
+        graph.observe({0: 1})
+    with pytest.raises(mo.MetaoptError, match="probability zero"):
+        mo.FactorGraph.from_factors([2], []).observe({0: 0}).observe({0: 1})
+
+
+def test_beliefs_add_up_to_one_far_from_zero() -> None:
+    graph = mo.FactorGraph(torch.tensor([3]), torch.tensor([[-9000.3, -9000.9, -9001.7]]))
+    assert float(graph.normalized(graph.unary).exp().sum()) == pytest.approx(1, abs=1e-6)
+
+
+def test_factors_of_one_variable_survive_pyg() -> None:
+    table = torch.tensor([[[0.0], [3.0]]])
+    graph = mo.FactorGraph(torch.tensor([2]), torch.zeros(1, 2), (mo.TableFactors(torch.tensor([[0]]), table),))
+    back = graph_formats.from_data(graph_formats.to_data(graph))
+    for state in ([[0]], [[1]]):
+        torch.testing.assert_close(
+            back.log_potential(torch.tensor(state)), graph.log_potential(torch.tensor(state)), check_dtype=False
+        )
+
+
+def test_graph_and_constant_must_fit() -> None:
+    cards, unary = torch.tensor([2, 2]), torch.zeros(1, 4)
+    for graph, constant in (
+        (torch.tensor([0]), None),
+        (torch.tensor([0, -1]), None),
+        (torch.tensor([0, 1]), torch.zeros(1, 1)),
+        (None, torch.tensor([[math.nan]])),
+    ):
+        with pytest.raises(mo.MetaoptError, match=r"graph is|constant is"):
+            mo.FactorGraph(cards, unary, (), graph, constant)
+    with pytest.raises(mo.MetaoptError, match="a > 0"):
+        mo.TableFactors(torch.zeros(2, 0, dtype=torch.long), torch.zeros(1, 2))
