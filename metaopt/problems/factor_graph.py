@@ -69,7 +69,7 @@ class FactorGraph:
         graphs = int(given["graph"].max()) + 1 if len(cards) else 1
         given["constant"] = self.unary.new_zeros(1, graphs) if self.constant is None else self.constant
         self._set(given)
-        self._check_graphs()
+        self._check_graphs(given["graph"], given["constant"])
         object.__setattr__(self, "unary", self._checked_unary())
         for number, group in enumerate(self.factors):
             self._check_group(number, group)
@@ -79,9 +79,8 @@ class FactorGraph:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def _check_graphs(self) -> None:
-        graph, constant, count = self.graph, self.constant, len(self.cardinalities)
-        assert graph is not None and constant is not None
+    def _check_graphs(self, graph: Tensor, constant: Tensor) -> None:
+        count = len(self.cardinalities)
         if graph.dtype != torch.long or graph.shape != (count,) or bool((graph < 0).any()):
             raise MetaoptError(f"graph is int64, ({count},), from 0, but got {tree.describe(graph)}.")
         graphs = int(graph.max()) + 1 if count else 0
@@ -120,6 +119,9 @@ class FactorGraph:
         ordered = variables.sort(1).values
         if bool((twice := (ordered[:, 1:] == ordered[:, :-1]).any(1)).any()):
             raise MetaoptError(f"Factor {int(twice.nonzero()[0, 0])} of group {number} names a variable twice.")
+        for held in vars(group).values():
+            if isinstance(held, Tensor) and held.is_floating_point() and held.dtype != self.unary.dtype:
+                raise MetaoptError(f"Group {number} is {held.dtype}, but unary is {self.unary.dtype}; they must agree.")
 
     def _edges(self) -> dict[str, Tensor]:
         states, edges, factors, graphs, factor, edge = [], [], [], [], 0, 0
@@ -229,10 +231,7 @@ class FactorGraph:
             raise MetaoptError(f"States are (B, {len(self.cardinalities)}), but got {tree.describe(states)}.")
         if bool((wrong := (states < 0) | (states >= self.cardinalities)).any()):
             variable = int(wrong.nonzero()[0, 1])
-            raise MetaoptError(
-                f"Variable {variable} has states 0 to {int(self.cardinalities[variable]) - 1}, and not "
-                f"{int(states[:, variable][wrong[:, variable]][0])}."
-            )
+            raise MetaoptError(f"Variable {variable} has {int(self.cardinalities[variable])} states, numbered from 0.")
         return self.mean_log_potential(self.one_hot(states)) + self.constant
 
     def joined(self, by_factor: Sequence[Tensor], batch: int) -> Tensor:

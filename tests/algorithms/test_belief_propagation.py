@@ -137,6 +137,17 @@ def test_gibbs_samples_the_model() -> None:
     torch.testing.assert_close(got, exact, rtol=0, atol=0.01)
 
 
+def test_gibbs_forgets_its_burn_in_and_knows_a_temperature() -> None:
+    """With one variable every conditional is the answer, so what counts can be seen exactly."""
+    graph = mo.FactorGraph(torch.tensor([2]), torch.tensor([[0.0, 1.0]]))
+    for temperature in (1.0, 2.0):
+        state = mo.unroll(mo.Gibbs(torch.zeros(1, dtype=torch.long), burn_in=3, temperature=temperature), 8)(
+            graph
+        ).state
+        assert float(state.count) == 5
+        torch.testing.assert_close(state.total / 5, (graph.unary / temperature).softmax(1))
+
+
 def test_a_schedule_of_another_graph_is_refused() -> None:
     schedule = mo.TreeSchedule(loopy(0))
     other = mo.FactorGraph.from_factors([2, 2], random_factors(0, [2, 2], [(0, 1)]))

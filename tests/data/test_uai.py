@@ -109,8 +109,12 @@ MALFORMED = {
         "line 6: factor 0 .* has 1073741824 entries, but the file ends 2 numbers later",
     ),
     "a table beyond float64": (
-        f"MARKOV\n2000\n{'2 ' * 2000}\n1\n2000 {' '.join(map(str, range(2000)))}\n7\n1 1",
+        f"MARKOV\n60\n{'1000000 ' * 60}\n1\n60 {' '.join(map(str, range(60)))}\n7\n1 1",
         "line 6: factor 0 .* declares 7 entries, but its scope asks for inf",
+    ),
+    "more variables than an array has axes": (
+        f"MARKOV\n70\n{'1 ' * 70}\n1\n70 {' '.join(map(str, range(70)))}\n1\n1",
+        "line 5: factor 0 has 70 variables; at most 60 are taken",
     ),
 }
 

@@ -242,3 +242,8 @@ def test_graph_and_constant_must_fit() -> None:
             mo.FactorGraph(cards, unary, (), graph, constant)
     with pytest.raises(mo.MetaoptError, match="a > 0"):
         mo.TableFactors(torch.zeros(2, 0, dtype=torch.long), torch.zeros(1, 2))
+
+
+def test_a_graph_has_one_precision() -> None:
+    with pytest.raises(mo.MetaoptError, match="they must agree"):
+        mo.FactorGraph(torch.tensor([2, 2]), torch.zeros(1, 4), (mo.parity(torch.tensor([[0, 1]])),))

@@ -70,3 +70,10 @@ def test_what_no_join_graph_can_be_made_of_is_refused() -> None:
         mo.join_graph(loopy(0), [0, 1, 2])
     with pytest.raises(mo.MetaoptError, match="no structure 'moon'"):
         structure("moon", 5, torch.Generator())
+
+
+def test_networks_have_evidence_and_random_factors_have_zeros() -> None:
+    network, _ = RandomNetworks(variables=(12, 12), batch=8).sample(0)
+    factors, _ = RandomFactors(variables=(8, 8), batch=8).sample(0)
+    assert bool((network.unary < -1000).any())
+    assert any(bool((group.log_table < -1000).any()) for group in factors.factors)

@@ -87,3 +87,16 @@ def test_learned_weights_spare_factors_with_zeros() -> None:
     weights = trained(mo.updates.LearnedWeights())(mo.FactorGraph.from_factors(cards, factors))
     assert weights[0, 0] == 1
     assert weights[0, 1] != 1
+
+
+def test_learned_damping_remembers_the_change_before() -> None:
+    graph = loopy(0)
+    damping = mo.updates.LearnedDamping().double()
+    for parameter in damping.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    messages = mo.BeliefPropagation().init(graph).messages
+    proposed = messages + torch.randn(messages.shape, generator=torch.Generator().manual_seed(0), dtype=messages.dtype)
+    moved, step = damping(proposed, messages, damping.init(graph, messages), graph, 0)
+    torch.testing.assert_close(step, moved - messages)
+    again, _ = damping(proposed, messages, step, graph, 1)
+    assert not torch.allclose(moved, again)
