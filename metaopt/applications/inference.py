@@ -56,6 +56,8 @@ class Answer(NamedTuple):
             return "exact"
         if self.converged and task == "PR" and method in BOUNDS:
             return f"converged after {self.steps} steps; {BOUNDS[method]}"
+        if task == "MAP" and self.log10_p == -math.inf:
+            return f"after {self.steps} steps the assignment has probability zero: do not trust it; try --method exact"
         said = f"after {self.steps} steps, residual {self.residual:.1e}"
         if self.converged:
             return f"converged {said}"

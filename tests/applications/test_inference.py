@@ -134,6 +134,7 @@ def test_an_assignment_of_probability_zero_is_not_an_answer(method: str) -> None
     answer = infer(UaiModel([2] * 3, [(0, 1), (1, 2), (0, 2)], [NOT] * 3), task="MAP", method=method)
     assert answer.log10_p == -math.inf
     assert not answer.converged
+    assert "probability zero" in answer.verdict("MAP", method)
 
 
 @pytest.mark.parametrize("method", METHODS)
