@@ -3,9 +3,9 @@
 Every row is the recipe that `recipe(name)` gives, carried out in runs/few_shot/NAME (run it again after an interruption
 and it goes on); the weights and their card come to benchmarks/weights. All rows have the same network. The prototypical
 network is trained first, on 20 ways from random weights, and the others start from its convolutions: on two cores that
-takes minutes where MAML from random weights takes hours. MAML was
-trained on a GPU (--device cuda --workers 3) with up to three steps, and then for some hundred updates on a processor
-with smaller and more steps, as the recipes now say: what their cards say is what was done.
+takes minutes where MAML from random weights takes hours. MAML was trained on a GPU (--device cuda --workers 3) with up
+to three steps, and then for some hundred updates on a processor with smaller and more steps, as the recipes now say:
+what their cards say is what was done.
 """
 
 from __future__ import annotations

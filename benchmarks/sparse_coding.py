@@ -67,9 +67,9 @@ def classical(name: str, dictionary: Tensor, y: Tensor, penalty: float) -> list[
 
 def trained_here(name: str, task: SparseCodes, setup: str, scale: float) -> tuple[Any, dict[str, float]]:
     """The network, and the updates and minutes that its training took."""
-    build, updates, peak, selects = TRAINED_HERE[name]
+    builder, updates, peak, selects = TRAINED_HERE[name]
     torch.manual_seed(0)
-    net = build(task.dictionary, STARTS[setup], STEPS, **({"support": SETUPS[setup].support} if selects else {}))
+    net = builder(task.dictionary, STARTS[setup], STEPS, **({"support": SETUPS[setup].support} if selects else {}))
     rate = Rate(peak, peak / 100, warmup=20)
     settings = Settings(max(20, round(scale * updates)), (STEPS, STEPS), rate, clip=1.0, ema=0.98, weights="last")
     with tempfile.TemporaryDirectory() as folder:
@@ -83,10 +83,9 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
     task = SparseCodes(dictionary, of.share, of.snr, size["batch"])
     y, x = dataclasses.replace(task, batch=TESTED).sample(2**31 - 1)
 
-    def untrained() -> dict[str, Any]:
-        net = build(recipe(NAMES[setup, "alista"])["model"])
-        with torch.no_grad():
-            return {"nmse_at": [nmse(z, x) for z in net(y).outputs]}
+    @torch.no_grad()
+    def reached_by(net: Any) -> dict[str, Any]:
+        return {"nmse_at": [nmse(z, x) for z in net(y).outputs]}
 
     def learned(name: str) -> dict[str, Any]:
         if name in SHIPPED:
@@ -94,9 +93,8 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
             training = {"updates": card["updates"], "minutes": card["minutes"]}
         else:
             net, training = trained_here(name, task, setup, size["scale"])
-        with torch.no_grad():
-            at = [nmse(z, x) for z in net(y).outputs]
-        return {"nmse_at": at, "learned": sum(p.numel() for p in net.parameters() if p.requires_grad), **training}
+        count = sum(p.numel() for p in net.parameters() if p.requires_grad)
+        return {**reached_by(net), "learned": count, **training}
 
     def fixed(name: str, penalty: float) -> dict[str, Any]:
         return {"nmse_at": [nmse(z, x) for z in classical(name, dictionary, y, penalty)], "penalty": penalty}
@@ -111,7 +109,7 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
         methods[name] = lambda n=name: fixed(n, OTHER.get((setup, n), PENALTY))
         methods[f"{name}, best penalty"] = lambda n=name: tuned(n)
     methods |= {name: lambda n=name: learned(n) for name in (*TRAINED_HERE, *SHIPPED)}
-    methods["ALISTA, untrained"] = untrained
+    methods["ALISTA, untrained"] = lambda: reached_by(build(recipe(NAMES[setup, "alista"])["model"]))
     found = []
     for name, compute in methods.items():
         row = {"setup": setup, "method": name, **saved.get(f"{setup} {name}", compute)}

@@ -130,11 +130,11 @@ def _report(pipe: Any, gib: float, function: Callable[..., Any], arguments: tupl
 
 
 def pgmpy_marginals(
-    cards: list[int], scopes: list[tuple[int, ...]], tables: list[np.ndarray]
+    cards: list[int], scopes: list[tuple[int, ...]], tables: list[np.ndarray], cliques: list[tuple[int, ...]]
 ) -> tuple[list[np.ndarray], float]:
     """Marginals by pgmpy's belief propagation, calibrated on a junction tree, and the seconds that it took.
 
-    The tree is that of our order of elimination: to find one of its own takes it minutes where there are hundreds of
+    ``cliques`` are those of a junction tree: to find one of its own takes it minutes where there are hundreds of
     variables. Tables of one scope are multiplied before, because it keeps one of those that are equal; parts of the
     graph that are not connected are, by edges without a table, because it fails where they are not.
     """
@@ -142,8 +142,8 @@ def pgmpy_marginals(
     for scope, values in zip(scopes, tables, strict=True):
         if scope:
             merged[scope] = merged[scope] * values if scope in merged else values
-    merged |= {(v,): np.ones(c) for v, c in enumerate(cards) if not any(v in scope for scope in merged)}
-    cliques = mo.junction_tree(cards, scopes).cliques
+    present = set(itertools.chain.from_iterable(merged))
+    merged |= {(v,): np.ones(c) for v, c in enumerate(cards) if v not in present}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import networkx as nx

@@ -118,12 +118,13 @@ def pgmax(graph: mo.FactorGraph) -> Found:
 
 def pgmpy(graph: mo.FactorGraph) -> Found:
     cards, scopes, tables = mo.graph_formats.list_factors(graph)
-    log2_entries = max(mo.junction_tree(cards, scopes).log2_entries, default=0)
+    tree = mo.junction_tree(cards, scopes)
+    log2_entries = max(tree.log2_entries, default=0)
     if 2**log2_entries > PGMPY_GIB * 2**27:
         raise mo.MetaoptError(f"The largest table of pgmpy's junction tree would have 2^{log2_entries:.0f} entries.")
     # It stops where messages differ by less than 1e-8, whatever their size: about exp(200) they are in the sum.
     surplus = (200 - float(iterated(damped, 50, graph).log_z.sum())) / len(tables)
-    given = (cards, scopes, [(t + surplus).exp().numpy() for t in tables])
+    given = (cards, scopes, [(t + surplus).exp().numpy() for t in tables], tree.cliques)
     marginals, seconds = within(PGMPY_SECONDS, PGMPY_GIB, pgmpy_marginals, *given)
     with np.errstate(divide="ignore"):
         log = torch.from_numpy(np.log(np.concatenate(marginals)))[None]

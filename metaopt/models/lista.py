@@ -40,7 +40,7 @@ def alista(
     1) it gets stuck where n is several times m; from 0.8 it does not.
     """
     algorithm = CoupledIsta(dictionary, penalty, support)
-    return unroll(parameterize(algorithm, _analytic(algorithm, steps, step_size, decay)), steps)
+    return _analytic(algorithm, steps, step_size, decay)
 
 
 def na_alista(
@@ -55,16 +55,17 @@ def na_alista(
     """:func:`alista` whose numbers an LSTM multiplies, for every sample by its own factors (arXiv:2102.00714)."""
     schedule = LstmSchedule(hidden).to(dictionary.dtype)
     algorithm = CoupledIsta(dictionary, penalty, support, schedule)
-    return unroll(parameterize(algorithm, _analytic(algorithm, steps, step_size, decay)), steps)
+    return _analytic(algorithm, steps, step_size, decay)
 
 
-def _analytic(algorithm: CoupledIsta, steps: int, step_size: float, decay: float) -> dict[str, Any]:
+def _analytic(algorithm: CoupledIsta, steps: int, step_size: float, decay: float) -> Net:
     first = float(algorithm.threshold(0).detach())
-    return {
+    openings = {
         "weights": fixed(analytic_weights(algorithm.dictionary)),
         "step_size": per_step(steps, step_size),
         "threshold": per_step(steps, [first * decay**k for k in range(steps)], positive=True),
     }
+    return unroll(parameterize(algorithm, openings), steps)
 
 
 class LstmSchedule(nn.Module):
