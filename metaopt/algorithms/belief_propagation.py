@@ -111,8 +111,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         """Of a state, with the weights and the temperature of the last step where there is one a step."""
         weight = self._weight(problem, LAST)
         totals = self._totals(problem, state.messages, weight, LAST)
-        normalizers = problem.log_sums(totals)
-        by_variable = normalizers if self.marginalize is log_sum else problem.highest(totals)
+        by_variable = (problem.log_sums if self.marginalize is log_sum else problem.highest)(totals)
         cavities = problem.blocks(problem.at_edges(totals) - state.messages)
         parts = [
             group.log_total(blocks, scale, self.marginalize) - by_variable[:, group.variables].sum(-1)
@@ -120,7 +119,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         ]
         log_z = problem.by_graph(by_variable, problem.graph)
         log_z = log_z + problem.by_graph(weight * problem.joined(parts, len(totals)), problem.factor_graph)
-        return Beliefs(totals - normalizers[:, problem.variable], self.temperature(LAST) * log_z + problem.constant)
+        return Beliefs(problem.normalized(totals), self.temperature(LAST) * log_z + problem.constant)
 
     def residual(self, problem: FactorGraph, state: Messages, k: int = LAST) -> Tensor:
         """(B,): the most that an undamped, uncorrected step changes any message: 0 at a fixed point."""

@@ -218,6 +218,8 @@ def test_an_impossible_state_cannot_be_observed() -> None:
 def test_beliefs_add_up_to_one_far_from_zero() -> None:
     graph = mo.FactorGraph(torch.tensor([3]), torch.tensor([[-9000.3, -9000.9, -9001.7]]))
     assert float(graph.normalized(graph.unary).exp().sum()) == pytest.approx(1, abs=1e-6)
+    beliefs = mo.unroll(mo.BeliefPropagation(), 1)(graph).final
+    assert float(beliefs.log_marginals.exp().sum()) == pytest.approx(1, abs=1e-6)
 
 
 def test_factors_of_one_variable_survive_pyg() -> None:
