@@ -13,7 +13,7 @@ from .losses import mse, trajectory_loss
 from .problems import *  # noqa: F403
 
 if TYPE_CHECKING:
-    from . import compat, data, estimators, metrics, optim, report, tasks, training
+    from . import compat, data, estimators, metrics, optim, tasks, training, viewer
 
 __version__ = "0.1.0"
 
@@ -38,17 +38,17 @@ __all__ = [
     "operators",
     "optim",
     "problems",
-    "report",
     "tasks",
     "training",
     "trajectory_loss",
     "updates",
+    "viewer",
     "vmap",
 ]
 
 
 def __getattr__(name: str) -> _Any:
     """Import the packages that not everyone needs when they are first asked for."""
-    if name in ("compat", "data", "estimators", "metrics", "optim", "report", "tasks", "training"):
+    if name in ("compat", "data", "estimators", "metrics", "optim", "tasks", "training", "viewer"):
         return _importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,7 +29,8 @@ def _up_to(layer: str, *beside: str) -> set[str]:
 # What each folder or file of the package may import, itself apart.
 MAY_IMPORT = {
     **{layer: set(CHAIN[:i]) for i, layer in enumerate(CHAIN)},
-    **dict.fromkeys(("losses", "metrics", "data", "report"), _up_to("problems")),
+    **dict.fromkeys(("losses", "metrics", "data"), _up_to("problems")),
+    "viewer": {"core"},
     "weights": _up_to("models"),
     "optim": _up_to("models", "weights"),
     "compat": _up_to("models", "weights"),
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     "training": _up_to("tasks", "losses", "metrics", "data", "weights"),
     "estimators": _up_to("tasks", "losses", "metrics", "data", "weights"),
 }
-for _writer in ("data", "report", "models", "tasks", "training", "estimators", "weights"):
+for _writer in ("data", "viewer", "models", "tasks", "training", "estimators", "weights"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["files"] = {"core"}
 for _reader in ("models", "training"):

@@ -85,7 +85,7 @@ CASES = [
     ),
     (architecture.import_arrows, "tasks/a.py", "from ..data import b", "from metaopt import training", "see training"),
     (architecture.import_arrows, "models/a.py", "from ..updates import b", "from metaopt import Descent", "the top"),
-    (architecture.import_arrows, "cli.py", "from .report import page", "from . import nowhere", "nowhere"),
+    (architecture.import_arrows, "cli.py", "from .viewer import page", "from . import nowhere", "nowhere"),
     (architecture.import_arrows, "__init__.py", "from .core import unroll", "from .cli import main", "see cli"),
     (architecture.import_arrows, "models/a.py", "", "from .. import optim", "models may not see optim"),
     (architecture.import_arrows, "core/a.py", "", "from ..new_folder import x", "new_folder"),

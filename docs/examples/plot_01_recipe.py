@@ -14,7 +14,7 @@ result is known as LISTA (Gregor and LeCun, ICML 2010).
                              v
        unroll(algorithm, steps, gradient=strategy)      the strategy owns the loop
                              v
-       Trajectory(outputs, state) -> losses -> backward -> training -> report
+       Trajectory(outputs, state) -> losses -> backward -> training -> viewer
 """
 
 import matplotlib.pyplot as plt

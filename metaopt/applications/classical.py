@@ -1,4 +1,4 @@
-"""The classical rival of a learned machine, given its best chance: its weight is tuned on the picture itself."""
+"""The classical baseline of a trained network, given its best chance: its weight is tuned on the picture itself."""
 
 from __future__ import annotations
 

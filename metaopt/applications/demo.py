@@ -1,4 +1,4 @@
-"""The demonstration: three inverse problems on real pictures, a trained machine beside the classical algorithm."""
+"""The demonstration: three inverse problems on real pictures, a trained network beside the classical algorithm."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..metrics import magnitude, psnr, ssim
 from ..models import load, read_card
 from ..operators import Fourier, Identity, gaussian_mask, gaussian_projection
 from ..problems import InverseProblem, TotalVariation, Wavelet
-from ..report import Rival, Row, Section, Walk, save_strips, write_page
 from ..tasks import block_projection, smooth_phase
+from ..viewer import Baseline, Iterates, Row, Section, save_strips, write_page
 from .classical import Tuned, tuned_map
 
 SIGMA = 25 / 255  # of the noise on the camera picture, not clipped
@@ -30,15 +30,15 @@ SEED = 2026  # of noise, phase, mask and projection; no training used it
 INTRO = (
     "A Recurrent Inference Machine is gradient descent whose update is a small recurrent network: at every step it "
     "sees its estimate, the gradient of the log-likelihood and its own memory, and proposes a change. Move the slider "
-    "to walk through its time-steps; the vertical mark is how far it was unrolled in training.\n\n"
+    "to go through its time-steps; the vertical mark is how far it was unrolled in training.\n\n"
     "Beside it stands maximum a posteriori estimation, the usual approach, with this library's total variation and "
-    "wavelet priors. Their weight was tuned on the very picture that is shown, the machine's was not."
+    "wavelet priors. Their weight was tuned on the very picture that is shown, the network's was not."
 )
 
 
 @dataclass(frozen=True)
-class Exhibit:
-    """One problem with its answer. ``rivals``: name -> (prior of a weight, FISTA steps, weight to start from)."""
+class Example:
+    """One problem with its answer. ``baselines``: name -> (prior of a weight, FISTA steps, weight to start from)."""
 
     title: str
     text: str
@@ -46,7 +46,7 @@ class Exhibit:
     problem: InverseProblem
     target: Tensor
     given: Mapping[str, Tensor]
-    rivals: Mapping[str, tuple[Callable[[float], nn.Module], int, float]]
+    baselines: Mapping[str, tuple[Callable[[float], nn.Module], int, float]]
 
 
 def run_demo(folder: Path, say: Callable[[str], None] = print) -> Path:
@@ -61,28 +61,28 @@ def run_demo(folder: Path, say: Callable[[str], None] = print) -> Path:
     return page
 
 
-def camera_denoised() -> Exhibit:
+def camera_denoised() -> Example:
     """(a) scikit-image's camera with Gaussian noise of 25 grey levels."""
     from skimage import data
 
     target = torch.as_tensor(data.camera()).float()[None, None] / 255
     y = target + SIGMA * torch.randn(target.shape, generator=torch.Generator().manual_seed(SEED))
-    rivals = {
+    baselines = {
         "total variation": (lambda w: TotalVariation(w, inner=60), 1, 8.0),
         "wavelets": (lambda w: Wavelet(w, shifts=8), 1, 16.0),
     }
-    return Exhibit(
+    return Example(
         "Denoising",
         "scikit-image's camera, 512 x 512, with Gaussian noise of standard deviation 25 (of 255), not clipped.",
         "denoise_grey",
         InverseProblem(Identity(), y, SIGMA),
         target,
         {"noisy": y},
-        rivals,
+        baselines,
     )
 
 
-def head_from_kspace() -> Exhibit:
+def head_from_kspace() -> Example:
     """(b) matplotlib's head MRI slice from every fourth sample of its k-space."""
     from matplotlib import cbook
 
@@ -94,25 +94,25 @@ def head_from_kspace() -> Exhibit:
     operator = Fourier(mask)
     noise = torch.view_as_complex(torch.randn(1, 1, 256, 256, 2, generator=generator))
     problem = InverseProblem(operator, operator(target + MRI_NOISE * noise), MRI_NOISE)
-    rivals = {
+    baselines = {
         "total variation": (lambda w: TotalVariation(w, inner=10), 60, 22.6),
         "wavelets": (lambda w: Wavelet(w, shifts=4), 40, 21.2),
     }
-    return Exhibit(
+    return Example(
         "Magnetic resonance imaging",
         "matplotlib's head slice, 256 x 256, given a smooth random phase, from a quarter of its k-space (a Gaussian "
         "density around the centre, which is fully sampled) with complex noise of 0.02 a component. Magnitudes are "
-        "shown and measured. The machine was trained on other heads and on natural pictures, with random phases, masks "
+        "shown and measured. The network was trained on other heads and on natural pictures, with random phases, masks "
         "and noise.",
         "mri",
         problem,
         target,
         {"zero-filled": problem.start(), "sampled k-space": torch.fft.fftshift(mask)[None, None]},
-        rivals,
+        baselines,
     )
 
 
-def astronaut_from_projections() -> Exhibit:
+def astronaut_from_projections() -> Example:
     """(c) scikit-image's astronaut from random Gaussian projections of 32 x 32 squares."""
     from skimage import color, data
 
@@ -121,11 +121,11 @@ def astronaut_from_projections() -> Exhibit:
     clean = operator(target)
     y = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(SEED)) / 255
     problem = InverseProblem(operator, y, 1 / 255, guess=0.5).normalized()
-    rivals = {
+    baselines = {
         "total variation": (lambda w: TotalVariation(w, inner=10), 240, 240.0),
         "wavelets": (lambda w: Wavelet(w, shifts=4), 80, 1840.0),
     }
-    return Exhibit(
+    return Example(
         "Random projections",
         "scikit-image's astronaut, 256 x 256: every 32 x 32 square is measured by 256 random Gaussian projections of "
         "its 1024 pixels, with noise of one grey level. All methods start from the same guess, a middle grey that the "
@@ -134,46 +134,46 @@ def astronaut_from_projections() -> Exhibit:
         problem,
         target,
         {"first guess": problem.start()},
-        rivals,
+        baselines,
     )
 
 
-def show(exhibit: Exhibit, say: Callable[[str], None]) -> Section:
-    """Run the machine for twice its trained steps, and its rivals; print the table; make the page's section."""
-    target = magnitude(exhibit.target)
-    trained = read_card(exhibit.weights)["trained_steps"]
+def show(example: Example, say: Callable[[str], None]) -> Section:
+    """Run the network for twice its trained steps, and the baselines; print the table; make the page's section."""
+    target = magnitude(example.target)
+    trained = read_card(example.weights)["trained_steps"]
     shown = 2 * trained
-    estimates, seconds = _walk(exhibit, shown)
+    estimates, seconds = _run(example, shown)
     curve = [float(psnr(e, target)) for e in estimates]
-    say(f"\n{exhibit.title}: {exhibit.text}\n")
+    say(f"\n{example.title}: {example.text}\n")
     say(f"{'':24}{'step':>5}{'PSNR (dB)':>11}{'SSIM':>8}{'s/step':>9}")
     for t, (estimate, value) in enumerate(zip(estimates, curve, strict=True)):
         name = "start" if t == 0 else f"RIM{' (trained to here)' if t == trained else ''}"
         pace = "" if t == 0 else f"{seconds:9.3f}"
         say(f"{name:24}{t:5d}{value:11.2f}{float(ssim(estimate, target)):8.3f}{pace}")
     rows = [_row("RIM", estimates[t], curve[t], target, t, seconds) for t in (trained, shown)]
-    rivals = []
-    for name, (prior, steps, start) in exhibit.rivals.items():
-        tuned = tuned_map(exhibit.problem, exhibit.target, prior, steps, start)
+    baselines = []
+    for name, (prior, steps, start) in example.baselines.items():
+        tuned = tuned_map(example.problem, example.target, prior, steps, start)
         estimate = magnitude(tuned.estimate)
         row = _row(f"MAP, {name}", estimate, tuned.psnr, target, tuned.steps, tuned.seconds / tuned.steps)
         say(f"{row.method:24}{row.steps:5d}{row.psnr:11.2f}{row.ssim:8.3f}{row.seconds_per_step:9.3f}   {_grid(tuned)}")
         rows.append(row)
-        rivals.append(Rival(row.method, _shown(estimate), row.psnr))
-    walk = Walk([_shown(e) for e in estimates], curve, trained)
-    given = {name: _shown(magnitude(picture)) for name, picture in exhibit.given.items()}
-    return Section(exhibit.title, exhibit.text, _shown(target), walk, rivals, rows, given)
+        baselines.append(Baseline(row.method, _shown(estimate), row.psnr))
+    iterates = Iterates([_shown(e) for e in estimates], curve, trained)
+    given = {name: _shown(magnitude(picture)) for name, picture in example.given.items()}
+    return Section(example.title, example.text, _shown(target), iterates, baselines, rows, given)
 
 
-def _walk(exhibit: Exhibit, steps: int) -> tuple[list[Tensor], float]:
+def _run(example: Example, steps: int) -> tuple[list[Tensor], float]:
     """Every estimate from the start on, and the seconds a step takes (after one step to warm up)."""
-    net = load(exhibit.weights)
+    net = load(example.weights)
     with torch.inference_mode():
-        net(exhibit.problem, steps=1)
+        net(example.problem, steps=1)
         begun = time.perf_counter()
-        outputs = net(exhibit.problem, steps=steps).outputs
+        outputs = net(example.problem, steps=steps).outputs
         seconds = (time.perf_counter() - begun) / steps
-    return [magnitude(x) for x in (exhibit.problem.start(), *outputs)], seconds
+    return [magnitude(x) for x in (example.problem.start(), *outputs)], seconds
 
 
 def _row(method: str, estimate: Tensor, value: float, target: Tensor, steps: int, seconds: float) -> Row:

@@ -1,4 +1,4 @@
-"""A figure of several sections: what was measured, a few time-steps, the rival, the target, and the error."""
+"""A figure of several sections: what was measured, a few time-steps, the best baseline, the target, and the error."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from metaopt.files import replacing
-from metaopt.report.viewer import Section
+from ..files import replacing
+from .section import Section
 
 ERROR = 0.2  # grey value at which the error panel is white
 
@@ -41,17 +41,18 @@ def save_strips(path: Path, sections: Sequence[Section]) -> Path:
 
 def _panels(section: Section) -> list[tuple[str, Tensor, float]]:
     """(caption, picture, white) from left to right."""
-    walk, best = section.walk, max(section.rivals, key=lambda rival: rival.psnr)
-    shown = sorted({0, 1, 2, walk.trained_steps})
+    iterates, best = section.iterates, max(section.baselines, key=lambda baseline: baseline.psnr)
+    shown = sorted({0, 1, 2, iterates.trained_steps})
     steps = [
-        ("start" if t == 0 else f"{walk.method}, step {t}", walk.estimates[t], f"{walk.psnr[t]:.2f} dB") for t in shown
+        ("start" if t == 0 else f"{iterates.method}, step {t}", iterates.estimates[t], f"{iterates.psnr[t]:.2f} dB")
+        for t in shown
     ]
-    final = walk.estimates[walk.trained_steps]
+    final = iterates.estimates[iterates.trained_steps]
     return [
         *((f"{name}\n{score}", picture, 1.0) for name, picture, score in steps),
         (f"{best.name}\n{best.psnr:.2f} dB", best.picture, 1.0),
         ("target\n", section.target, 1.0),
-        (f"|error| of {walk.method}\nwhite = {ERROR}", (final - section.target).abs(), ERROR),
+        (f"|error| of {iterates.method}\nwhite = {ERROR}", (final - section.target).abs(), ERROR),
     ]
 
 

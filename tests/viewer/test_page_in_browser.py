@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metaopt.report import Rival, Row, Section, write_page
+from metaopt.viewer import Baseline, Row, Section, write_page
 
 from ..conftest import Browser
 
@@ -27,11 +27,11 @@ return {estimate: find(".estimate img").src, error: find(".error img").src, targ
 
 @pytest.fixture
 def page(tmp_path: Path, make_section: Callable[..., Section]) -> Path:
-    """Grey and colour, without, with one and with many rivals."""
-    sections = [make_section(), make_section("In colour", channels=3), make_section("Alone", rivals=(), rows=())]
-    rivals = [Rival(f"A rival with a long name, number {i}", sections[0].target, 25.0 + i) for i in range(4)]
-    rows = [Row(rival.name, rival.psnr, 0.9, 1000, 1.234e-5) for rival in rivals]
-    sections.append(make_section("Among many", rivals=rivals, rows=rows))
+    """Grey and colour, without, with one and with many baselines."""
+    sections = [make_section(), make_section("In colour", channels=3), make_section("Alone", baselines=(), rows=())]
+    baselines = [Baseline(f"A baseline with a long name, number {i}", sections[0].target, 25.0 + i) for i in range(4)]
+    rows = [Row(baseline.name, baseline.psnr, 0.9, 1000, 1.234e-5) for baseline in baselines]
+    sections.append(make_section("Among many", baselines=baselines, rows=rows))
     return write_page(tmp_path, sections, "Four <problems> & one page", "What is shown.\n\nHow to use it.")
 
 
@@ -71,10 +71,10 @@ def test_the_classical_result_takes_the_left_panel_until_the_slider_moves(browse
     browser.open(page)
     before = browser.run(SEEN)
     browser.driver.find_element("css selector", "#section-1 .choice label:last-of-type").click()
-    rival = browser.run(SEEN)
-    assert rival["caption"] == "Estimate: Total variation, 30.46 dB"
-    assert rival["estimate"] != before["estimate"]
-    assert rival["error"] != before["error"]
+    baseline = browser.run(SEEN)
+    assert baseline["caption"] == "Estimate: Total variation, 30.46 dB"
+    assert baseline["estimate"] != before["estimate"]
+    assert baseline["error"] != before["error"]
     browser.run(MOVE, 3)
     assert browser.run(SEEN) == before
 

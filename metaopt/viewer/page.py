@@ -1,4 +1,4 @@
-"""One self-contained page that walks through the time-steps of a reconstruction."""
+"""One self-contained page that shows the time-steps of a reconstruction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from html import escape
 from pathlib import Path
@@ -15,100 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
-from metaopt.core.errors import MetaoptError
-from metaopt.files import make_folder, replacing
-from metaopt.report import chart, pictures
-
-
-@dataclass(frozen=True)
-class Walk:
-    """The way of an iterative algorithm to its estimate. For every sequence, number 0 is before the first step.
-
-    Args:
-        estimates: (H, W) or (3, H, W) in [0, 1] each, real.
-        psnr: In dB, one for every estimate.
-        trained_steps: How many steps it was trained for; the page opens there.
-        method: The algorithm's name.
-    """
-
-    estimates: Sequence[Tensor]
-    psnr: Sequence[float]
-    trained_steps: int
-    method: str = "RIM"
-
-
-@dataclass(frozen=True)
-class Rival:
-    """What another algorithm makes of the same measurement.
-
-    Args:
-        name: The algorithm's name.
-        picture: Its estimate, of the target's shape.
-        psnr: In dB, drawn as a level line.
-        path: Its PSNR after each step, before the first one first, drawn as far as the walk goes. May be empty.
-    """
-
-    name: str
-    picture: Tensor
-    psnr: float
-    path: Sequence[float] = ()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: how good a method is after so many steps, and how many seconds each of them takes."""
-
-    method: str
-    psnr: float
-    ssim: float
-    steps: int
-    seconds_per_step: float
-
-
-@dataclass(frozen=True)
-class Section:
-    """An inverse problem and what came of it.
-
-    Args:
-        title: Its name.
-        text: What is shown: data, operator, noise; plain sentences.
-        target: (H, W) or (3, H, W) in [0, 1], real.
-        walk: The estimates that the slider walks through.
-        rivals: The algorithms to compare with.
-        rows: The table.
-        given: The measurement, to look at: pictures (the noisy picture, the mask of k-space, A^T y) by their names.
-    """
-
-    title: str
-    text: str
-    target: Tensor
-    walk: Walk
-    rivals: Sequence[Rival] = ()
-    rows: Sequence[Row] = ()
-    given: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check that the parts fit each other."""
-        _check_walk(self.title, self.walk)
-        shape = tuple(self.target.shape)
-        shown = {f"estimate {t}": picture for t, picture in enumerate(self.walk.estimates)}
-        for name, picture in {"target": self.target, **shown, **{r.name: r.picture for r in self.rivals}}.items():
-            if tuple(picture.shape) != shape:
-                raise MetaoptError(f"{self.title}: {name} is {tuple(picture.shape)}, but the target is {shape}.")
-            pictures.check(f"{self.title}: {name}", picture)
-        for name, picture in self.given.items():
-            pictures.check(f"{self.title}: {name}", picture)
-
-
-def _check_walk(title: str, walk: Walk) -> None:
-    if len(walk.psnr) != len(walk.estimates) or len(walk.estimates) < 2:
-        raise MetaoptError(
-            f"{title}: a walk has one PSNR for each of its estimates and at least two of them (before and after a "
-            f"step), but here are {len(walk.estimates)} estimates and {len(walk.psnr)} PSNRs."
-        )
-    if not 1 <= walk.trained_steps < len(walk.estimates):
-        steps = len(walk.estimates) - 1
-        raise MetaoptError(f"{title}: the walk has {steps} steps, so trained_steps is not {walk.trained_steps}.")
+from ..core.errors import MetaoptError
+from ..files import make_folder, replacing
+from . import chart, pictures
+from .section import Section
 
 
 def write_page(folder: str | os.PathLike[str], sections: Sequence[Section], title: str, intro: str) -> Path:
@@ -132,7 +41,7 @@ def write_page(folder: str | os.PathLike[str], sections: Sequence[Section], titl
 
 
 def _page(sections: Sequence[Section], title: str, intro: str) -> str:
-    style, script = (_beside(name).strip() for name in ("viewer.css", "viewer.js"))
+    style, script = (_beside(name).strip() for name in ("page.css", "page.js"))
     links = [f'<a href="#section-{i}">{escape(section.title)}</a>' for i, section in enumerate(sections, 1)]
     parts = {
         "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
@@ -144,7 +53,7 @@ def _page(sections: Sequence[Section], title: str, intro: str) -> str:
         "sections": "\n".join(_section(i, section) for i, section in enumerate(sections, 1)),
         "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _beside("viewer.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _beside("page.html"))
 
 
 def _beside(name: str) -> str:
@@ -160,17 +69,17 @@ def _paragraphs(text: str) -> str:
 
 
 def _section(number: int, section: Section) -> str:
-    walk, steps = section.walk, len(section.walk.estimates) - 1
-    white = pictures.error_scale(walk.estimates[walk.trained_steps], section.target)
-    drawing = chart.draw(walk, section.rivals)
-    names = [walk.method, *(rival.name for rival in section.rivals)]
+    iterates, steps = section.iterates, len(section.iterates.estimates) - 1
+    white = pictures.error_scale(iterates.estimates[iterates.trained_steps], section.target)
+    drawing = chart.draw(iterates, section.baselines)
+    names = [iterates.method, *(baseline.name for baseline in section.baselines)]
     return f"""<section class="problem" id="section-{number}" aria-labelledby="title-{number}">
 <h2 id="title-{number}">{escape(section.title)}</h2>
 <div class="about"><div>{_paragraphs(section.text)}</div>{_given(section.given)}</div>
 <div class="controls">
 <button type="button" class="play">Play</button>
 <label for="step-{number}">step t</label>
-<input type="range" id="step-{number}" class="step" min="0" max="{steps}" step="1" value="{walk.trained_steps}">
+<input type="range" id="step-{number}" class="step" min="0" max="{steps}" step="1" value="{iterates.trained_steps}">
 <output class="where" for="step-{number}"></output>
 {_choice(number, names)}
 </div>
@@ -197,7 +106,7 @@ def _given(given: Mapping[str, Tensor]) -> str:
 
 
 def _choice(number: int, names: Sequence[str]) -> str:
-    """The switch that puts a rival's picture into the left panel."""
+    """The switch that puts a baseline's picture into the left panel."""
     if len(names) < 2:
         return ""
     options = [
@@ -245,17 +154,19 @@ def _seconds(value: float) -> str:
 
 
 def _data(section: Section, white: float, drawing: chart.Chart) -> dict[str, Any]:
-    """What the script needs: the frames of the walk, then those of the rivals."""
-    walk = section.walk
+    """What the script needs: the frames of the iterates, then those of the baselines."""
+    iterates = section.iterates
 
     def frame(picture: Tensor, psnr: float) -> dict[str, Any]:
         error = pictures.data_uri(pictures.error(picture, section.target, white))
         return {"picture": pictures.data_uri(picture), "error": error, "psnr": f"{psnr:.2f} dB"}
 
     return {
-        "method": walk.method,
-        "frames": [frame(*pair) for pair in zip(walk.estimates, walk.psnr, strict=True)],
-        "rivals": [frame(rival.picture, rival.psnr) | {"name": rival.name} for rival in section.rivals],
+        "method": iterates.method,
+        "frames": [frame(*pair) for pair in zip(iterates.estimates, iterates.psnr, strict=True)],
+        "baselines": [
+            frame(baseline.picture, baseline.psnr) | {"name": baseline.name} for baseline in section.baselines
+        ],
         "points": drawing.points,
     }
 

@@ -6,12 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
-from metaopt.core.errors import MetaoptError
-
-if TYPE_CHECKING:
-    from metaopt.report.viewer import Rival, Walk
+from ..core.errors import MetaoptError
+from .section import Baseline, Iterates
 
 WIDTH, HEIGHT = 480, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 242
@@ -19,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 242
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, its legend, and where the points of the walk lie in it."""
+    """A drawing, its legend, and where the iterates lie in it."""
 
     svg: str
     legend: str
@@ -44,23 +41,25 @@ class _Axes:
         return " ".join(f"{self.x(t)},{self.y(value)}" for t, value in enumerate(values))
 
 
-def draw(walk: Walk, rivals: Sequence[Rival]) -> Chart:
-    """Draw the walk as a curve with a marker, each rival as a level line, and where training ended."""
-    paths = [list(rival.path)[: len(walk.psnr)] for rival in rivals]
-    values = [*walk.psnr, *(rival.psnr for rival in rivals), *(value for path in paths for value in path)]
+def draw(iterates: Iterates, baselines: Sequence[Baseline]) -> Chart:
+    """Draw the iterates as a curve with a marker, each baseline as a level line, and where training ended."""
+    paths = [list(baseline.path)[: len(iterates.psnr)] for baseline in baselines]
+    values = [*iterates.psnr, *(baseline.psnr for baseline in baselines), *(value for path in paths for value in path)]
     if not all(math.isfinite(value) for value in values):
         raise MetaoptError("A PSNR to be drawn is not finite; leave out estimates that equal their target.")
     ticks = round_ticks(min(values), max(values), 5)
-    axes = _Axes(len(walk.psnr) - 1, ticks[0], ticks[-1])
-    points = [(axes.x(t), axes.y(value)) for t, value in enumerate(walk.psnr)]
-    marks = [_grid(axes, ticks), _trained(axes, walk.trained_steps)]
-    marks += [_rival(axes, i, rival.psnr, path) for i, (rival, path) in enumerate(zip(rivals, paths, strict=True))]
+    axes = _Axes(len(iterates.psnr) - 1, ticks[0], ticks[-1])
+    points = [(axes.x(t), axes.y(value)) for t, value in enumerate(iterates.psnr)]
+    marks = [_grid(axes, ticks), _trained(axes, iterates.trained_steps)]
+    marks += [
+        _baseline(axes, i, baseline.psnr, path) for i, (baseline, path) in enumerate(zip(baselines, paths, strict=True))
+    ]
     dots = "".join(f'<circle class="dot" cx="{x}" cy="{y}" r="2.5"/>' for x, y in points)
-    x, y = points[walk.trained_steps]
-    marks += [f'<polyline class="walk" points="{axes.line(walk.psnr)}"/>', dots]
+    x, y = points[iterates.trained_steps]
+    marks += [f'<polyline class="iterates" points="{axes.line(iterates.psnr)}"/>', dots]
     marks += [f'<circle class="marker" cx="{x}" cy="{y}" r="6.5"/>']
-    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_summary(walk, rivals)}">{"".join(marks)}</svg>'
-    return Chart(svg, _legend(walk, rivals), points)
+    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{_summary(iterates, baselines)}">'
+    return Chart(f"{head}{''.join(marks)}</svg>", _legend(iterates, baselines), points)
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:
@@ -101,22 +100,24 @@ def _trained(axes: _Axes, step: int) -> str:
     )
 
 
-def _rival(axes: _Axes, number: int, psnr: float, path: Sequence[float]) -> str:
+def _baseline(axes: _Axes, number: int, psnr: float, path: Sequence[float]) -> str:
     y = axes.y(psnr)
-    level = f'<line class="rival rival-{number % 3}" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>'
-    curve = f'<polyline class="path rival-{number % 3}" points="{axes.line(path)}"/>' if len(path) > 1 else ""
+    level = f'<line class="baseline baseline-{number % 3}" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>'
+    curve = f'<polyline class="path baseline-{number % 3}" points="{axes.line(path)}"/>' if len(path) > 1 else ""
     return level + curve
 
 
-def _summary(walk: Walk, rivals: Sequence[Rival]) -> str:
-    end = len(walk.psnr) - 1
-    ways = [f"{walk.method} goes from {walk.psnr[0]:.1f} dB at step 0 to {walk.psnr[end]:.1f} dB at step {end}"]
-    ways += [f"{rival.name} reaches {rival.psnr:.1f} dB" for rival in rivals]
+def _summary(iterates: Iterates, baselines: Sequence[Baseline]) -> str:
+    end = len(iterates.psnr) - 1
+    ways = [
+        f"{iterates.method} goes from {iterates.psnr[0]:.1f} dB at step 0 to {iterates.psnr[end]:.1f} dB at step {end}"
+    ]
+    ways += [f"{baseline.name} reaches {baseline.psnr:.1f} dB" for baseline in baselines]
     return escape(f"PSNR against step: {'; '.join(ways)}.")
 
 
-def _legend(walk: Walk, rivals: Sequence[Rival]) -> str:
-    kinds = [("walk", f"{walk.method}, each step"), *_rival_kinds(rivals)]
+def _legend(iterates: Iterates, baselines: Sequence[Baseline]) -> str:
+    kinds = [("iterates", f"{iterates.method}, each step"), *_baseline_kinds(baselines)]
     items = [
         f'<li><svg viewBox="0 0 30 10" aria-hidden="true"><line class="{kind}" x1="0" x2="30" y1="5" y2="5"/></svg>'
         f"{escape(name)}</li>"
@@ -125,10 +126,10 @@ def _legend(walk: Walk, rivals: Sequence[Rival]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def _rival_kinds(rivals: Sequence[Rival]) -> list[tuple[str, str]]:
+def _baseline_kinds(baselines: Sequence[Baseline]) -> list[tuple[str, str]]:
     kinds = []
-    for i, rival in enumerate(rivals):
-        kinds.append((f"rival rival-{i % 3}", f"{rival.name}, its result"))
-        if len(rival.path) > 1:
-            kinds.append((f"path rival-{i % 3}", f"{rival.name}, each step"))
+    for i, baseline in enumerate(baselines):
+        kinds.append((f"baseline baseline-{i % 3}", f"{baseline.name}, its result"))
+        if len(baseline.path) > 1:
+            kinds.append((f"path baseline-{i % 3}", f"{baseline.name}, each step"))
     return kinds

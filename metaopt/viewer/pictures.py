@@ -9,7 +9,7 @@ from base64 import b64encode
 import torch
 from torch import Tensor
 
-from metaopt.core.errors import MetaoptError
+from ..core.errors import MetaoptError
 
 ERROR_LEVELS = 32
 _SMALL = 200

@@ -18,9 +18,9 @@ function view(section) {
   function show() {
     const step = Number(slider.value);
     const picked = section.querySelector(".choice input:checked");
-    const rival = picked && Number(picked.value) > 0 ? data.rivals[Number(picked.value) - 1] : null;
-    const frame = rival || data.frames[step];
-    const method = rival ? rival.name : `${data.method}, step ${step}`;
+    const baseline = picked && Number(picked.value) > 0 ? data.baselines[Number(picked.value) - 1] : null;
+    const frame = baseline || data.frames[step];
+    const method = baseline ? baseline.name : `${data.method}, step ${step}`;
     put(".estimate", `Estimate: ${method}, ${frame.psnr}`, frame.picture, `Estimate: ${method}`);
     put(".error", null, frame.error, `Absolute error of the estimate: ${method}`);
     const words = `step ${step} of ${last}: ${data.frames[step].psnr}`;
@@ -30,7 +30,7 @@ function view(section) {
     marker.setAttribute("cy", data.points[step][1]);
   }
 
-  function walkAgain() {
+  function showIterates() {
     const own = find(".choice input");
     if (own) own.checked = true;
   }
@@ -49,14 +49,14 @@ function view(section) {
 
   function play() {
     if (Number(slider.value) >= last) slider.value = 0;
-    walkAgain();
+    showIterates();
     show();
     button.textContent = "Pause";
     timer = setInterval(advance, PACE);
   }
 
   button.addEventListener("click", () => (timer === null ? play() : pause()));
-  slider.addEventListener("input", () => { pause(); walkAgain(); show(); });
+  slider.addEventListener("input", () => { pause(); showIterates(); show(); });
   for (const option of section.querySelectorAll(".choice input")) {
     option.addEventListener("change", () => { pause(); show(); });
   }

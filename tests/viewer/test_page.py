@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from metaopt.core.errors import MetaoptError
-from metaopt.report import Section, Walk, pictures, write_page
-from metaopt.report.chart import draw, round_ticks
+from metaopt.viewer import Iterates, Section, pictures, write_page
+from metaopt.viewer.chart import draw, round_ticks
 
 Make = Callable[..., Section]
 
@@ -58,7 +58,7 @@ def test_ticks_are_even_and_enclose_the_values(low: float, span: float, most: in
 
 def test_the_chart_stays_within_its_drawing(make_section: Make) -> None:
     section = make_section()
-    drawing = draw(section.walk, section.rivals)
+    drawing = draw(section.iterates, section.baselines)
     assert len(drawing.points) == 7
     for name in ("x1", "x2", "cx"):
         assert all(0 <= float(v) <= 480 for v in re.findall(rf' {name}="([-\d.]+)"', drawing.svg))
@@ -90,19 +90,19 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path, make_section: Mak
 
 def test_what_does_not_fit_is_said(tmp_path: Path, make_section: Make) -> None:
     fine = make_section()
-    estimates, psnr = fine.walk.estimates, fine.walk.psnr
+    estimates, psnr = fine.iterates.estimates, fine.iterates.psnr
     for parts, cause in (
-        ({"walk": Walk(estimates, psnr[1:], 3)}, "7 estimates and 6 PSNRs"),
-        ({"walk": Walk(estimates, psnr, 7)}, "has 6 steps, so trained_steps is not 7"),
+        ({"iterates": Iterates(estimates, psnr[1:], 3)}, "7 estimates and 6 PSNRs"),
+        ({"iterates": Iterates(estimates, psnr, 7)}, "of 6 steps, so trained_steps cannot be 7"),
         ({"target": torch.zeros(40, 48)}, r"estimate 0 is \(48, 48\), but the target is \(40, 48\)"),
-        ({"walk": Walk([e * torch.nan for e in estimates], psnr, 3)}, "NaN"),
+        ({"iterates": Iterates([e * torch.nan for e in estimates], psnr, 3)}, "NaN"),
         ({"given": {"mask": torch.zeros(2, 4, 4)}}, r"mask is \(2, 4, 4\)"),
         ({"given": {"mask": torch.zeros(4, 4, dtype=torch.complex64)}}, r"complex64.*\.abs\(\)"),
     ):
         with pytest.raises(MetaoptError, match=cause):
             make_section(**parts)
     with pytest.raises(MetaoptError, match="not finite"):
-        write_page(tmp_path, [make_section(walk=Walk(estimates, [*psnr[1:], torch.inf], 3))], "A title", "")
+        write_page(tmp_path, [make_section(iterates=Iterates(estimates, [*psnr[1:], torch.inf], 3))], "A title", "")
     with pytest.raises(MetaoptError, match="at least one section"):
         write_page(tmp_path, [], "A title", "")
     assert not os.listdir(tmp_path)
