@@ -143,7 +143,7 @@ WHOLE_CASES = [
         "class Base: ...\nclass B(metaopt.core.Base[int]): ...",
         "B inherits from Base",
     ),
-    (architecture.core_size, '"""a\nb"""\n' + "x = 1  # one\n\n" * 900, "f(\n1,\n)\n" * 300 + "g", "901 lines"),
+    (architecture.core_size, '"""a\nb"""\n' + "x = 1  # one\n\n" * 1000, "f(\n1,\n)\n" * 333 + "g\nh", "1001 lines"),
 ]
 
 

@@ -33,6 +33,11 @@ class Trajectory(Generic[State, Output]):
         """The readout after the last step (of the initial state, if no step was taken)."""
         return self.outputs[-1]
 
+    @property
+    def counted(self) -> list[Output]:
+        """The outputs that a loss is taken of: of the steps that are differentiated, or of all without a gradient."""
+        return self.outputs if self.report.counted is None else self.outputs[-self.report.counted :]
+
 
 class Unrolled(nn.Module, Generic[Problem, State, Output]):
     """An algorithm cut off after ``steps`` steps: a module from a problem to a :class:`Trajectory`."""

@@ -493,6 +493,28 @@ def test_implicit_solves_for_the_gradient_whether_or_not_the_step_contracts(n, d
     assert run.report.backward_residual <= 1e-7
 
 
+@pytest.mark.parametrize(("steps", "counted"), [(5, 2), (2, 2), (1, 1)])
+@pytest.mark.parametrize("keep", ["all", "last"])
+def test_a_truncated_run_counts_the_readouts_that_it_differentiates_or_all_of_them_without_a_gradient(
+    steps, counted, keep
+):
+    net = mo.unroll(Relax(mo.shared(0.1)), steps, mo.Truncated(2), keep=keep)
+    run = net(normal(0, 3).abs())
+    assert [o.requires_grad for o in run.counted] == [True] * (counted if keep == "all" else 1)
+    with torch.no_grad():
+        unrecorded = net(normal(0, 3).abs())
+    frozen = mo.unroll(Relax(0.1), steps, mo.Truncated(2), keep=keep)(normal(0, 3).abs())
+    for other in (unrecorded, frozen):
+        assert other.counted == other.outputs
+
+    def under_a_transform(x):
+        run = net(x)
+        assert len(run.counted) == (counted if keep == "all" else 1)
+        return run.final.sum()
+
+    torch.func.grad(under_a_transform)(normal(0, 3).abs())
+
+
 def test_implicit_runs_a_complex_contraction_to_its_fixed_point():
     m = normal(0, 4, 4, dtype=torch.complex128)
     problem = Linear(0.5 * m / torch.linalg.matrix_norm(m, 2), normal(1, 4, dtype=torch.complex128).requires_grad_())

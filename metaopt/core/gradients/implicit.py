@@ -138,7 +138,7 @@ def fixed_point(
     algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], until: Callable[[Any, Any, Any], bool]
 ) -> tuple[Any, Report]:
     """Step without a graph until ``until(problem, before, after)``; returns (detached state, report)."""
-    report, before = Report(0, converged=False), state
+    report, before = Report(0, converged=False, counted=1), state  # a fixed point is one readout, not a path
     with torch.no_grad():
         for k in ks:
             before, state = state, algorithm.step(problem, state, k)

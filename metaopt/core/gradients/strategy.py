@@ -18,12 +18,14 @@ class Report:
     - ``converged``: whether the stopping rule was met; ``None`` where there was none.
     - ``backward_residual``: relative residual of the linear system of :class:`Implicit`, or the relative drift of
       :class:`Reversible`; filled in by the backward pass.
+    - ``counted``: the readouts of so many last steps are those that a loss is taken of; ``None`` where every step's is.
     """
 
     steps: int
     residual: float | None = None
     converged: bool | None = None
     backward_residual: float | None = None
+    counted: int | None = None
 
 
 class GradientStrategy(Protocol):

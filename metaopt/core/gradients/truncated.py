@@ -18,7 +18,9 @@ from .strategy import Report
 class Truncated:
     """Differentiate through the last ``last`` steps; the steps before them run without a graph. Memory O(last).
 
-    The gradient is biased: what an early step does to a late one is not seen. Outputs of early steps carry no graph.
+    The gradient is biased: what an early step does to a late one is not seen. Outputs of early steps carry no graph,
+    and so a loss over the trajectory leaves them out: it counts the last ``last`` steps, or, where no gradient is
+    recorded at all (under ``torch.no_grad()``), every step.
     """
 
     last: int
@@ -36,4 +38,6 @@ class Truncated:
             with torch.no_grad():
                 early, state = tree.detach(iterate(algorithm, problem, state, ks[:split], keep))
         late, state = iterate(algorithm, problem, state, ks[split:], keep)
-        return (early + late if keep == "all" else late), state, Report(len(ks))
+        recorded = any(t.requires_grad for t in tree.leaves(late))
+        report = Report(len(ks), counted=self.last if split and recorded else None)
+        return (early + late if keep == "all" else late), state, report
