@@ -51,7 +51,7 @@ MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"__main__", "cli"}
 
 HEAVY = set(
     "matplotlib h5py nibabel nrrd dask astropy finufft torchmetrics torch_geometric higher torchopt skimage scipy yaml "
-    "PIL tifffile jsonargparse tensorboard torch.utils.tensorboard torch._dynamo torch._inductor".split()
+    "PIL tifffile tensorboard torch.utils.tensorboard torch._dynamo torch._inductor".split()
 )
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # The one file that reads pickles, by an unpickler that refuses every name but those it lists.
@@ -227,7 +227,7 @@ def import_arrows(source: Source) -> list[str]:
     found = []
     for node, name in imports(source):
         parts = name.split(".")
-        if parts[0] != "metaopt":
+        if parts[0] != "metaopt" or name == "metaopt.__version__":
             continue
         target = parts[1] if len(parts) > 1 else ""
         if target not in MAY_IMPORT:
@@ -239,19 +239,9 @@ def import_arrows(source: Source) -> list[str]:
 
 def heavy_imports(source: Source) -> list[str]:
     eager = [(node, name) for node, name in imports(source, inside_functions=False) if _is_in(name, HEAVY)]
-    parsers = [(node, name) for node, name in imports(source) if _is_in(name, {"jsonargparse"})]
-    in_cli = source.layer in {"cli", "__main__"}
     return [
-        *(
-            source.at(node, f"imports {name} when the module is imported; do it in the function that uses it")
-            for node, name in eager
-            if not (in_cli and _is_in(name, {"jsonargparse"}))
-        ),
-        *(
-            source.at(node, f"imports {name}, which is for the command line only")
-            for node, name in parsers
-            if not in_cli
-        ),
+        source.at(node, f"imports {name} when the module is imported; do it in the function that uses it")
+        for node, name in eager
     ]
 
 

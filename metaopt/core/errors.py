@@ -1,6 +1,9 @@
-"""The one exception this library raises on purpose."""
+"""The one exception this library raises on purpose, its warning, and what says that an optional package is missing."""
 
 from __future__ import annotations
+
+import importlib
+from types import ModuleType
 
 
 class MetaoptError(ValueError):
@@ -9,3 +12,26 @@ class MetaoptError(ValueError):
 
 class MetaoptWarning(UserWarning):
     """A result that is returned, but that its user should look at twice."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import a module of an optional package.
+
+    Every optional package is imported by this function, where it is used, so that a missing one is one sentence.
+
+    Args:
+        module: its full name, such as ``PIL.Image``.
+        extra: the extra of this library that installs it, such as ``pictures``.
+
+    Raises:
+        MetaoptError: the package is not installed, or it is and cannot be imported.
+    """
+    package, remedy = module.partition(".")[0], f"pip install 'metaopt-torch[{extra}]'"
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise MetaoptError(f"This needs {package}, which cannot be imported ({error}): {remedy}.") from error
+        raise MetaoptError(f"This needs {package}, which is not installed: {remedy}.") from error
+    except (ImportError, OSError) as error:  # OSError where a shared library of it is missing
+        raise MetaoptError(f"This needs {package}, which cannot be imported ({error}): {remedy}.") from error

@@ -1,0 +1,62 @@
+"""``metaopt infer``: marginals, log Z or the likeliest assignment of a model in a UAI file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .arguments import say_written, whole_number
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "infer",
+        help="marginals, log Z or the likeliest assignment of a UAI model",
+        description="Marginals, log Z or the likeliest assignment of a discrete model in a UAI file. The answer is in "
+        "UAI's format; whether it can be trusted stands on stderr.",
+        epilog="examples:\n"
+        "  metaopt infer grass.uai --task MAR\n"
+        "  metaopt infer grass.uai --evidence grass.evid --task MAP --method exact --out grass.MAP\n"
+        "  metaopt infer grass.uai --task PR --method trw --strict",
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the model, a .uai file (MARKOV or BAYES)")
+    parser.add_argument(
+        "--evidence", metavar="FILE", type=Path, help="observed variables, a .evid file (default: none)"
+    )
+    parser.add_argument(
+        "--task",
+        metavar="{MAR,PR,MAP}",
+        required=True,
+        help="marginals, log10 Z or the likeliest assignment (required)",
+    )
+    parser.add_argument(
+        "--method",
+        metavar="{bp,trw,mf,learned,exact}",
+        default="bp",
+        help="belief propagation, tree-reweighted, mean field, trained belief propagation, or the junction tree "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--out", metavar="FILE", type=Path, help="where the answer goes (default: standard output)")
+    parser.add_argument(
+        "--steps", metavar="COUNT", type=whole_number, default=500, help="the most steps (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with status 3 where the answer is not to be trusted (default: 0)"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ..applications.inference import infer_file
+
+    answer, text = infer_file(
+        arguments.model, arguments.evidence, arguments.task, arguments.method, arguments.out, arguments.steps
+    )
+    if arguments.out is None:
+        print(text, end="")
+    else:
+        say_written(arguments.out)
+    print(f"metaopt: {answer.verdict(arguments.task, arguments.method)}", file=sys.stderr)
+    return 3 if arguments.strict and not answer.converged else 0

@@ -1,0 +1,89 @@
+"""The program ``metaopt``: it collects the commands, runs one, and turns what goes wrong into a sentence."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import torch
+
+from .. import __version__
+from ..core import MetaoptError
+from . import demo, denoise, doctor, infer, inpaint, train, upscale
+
+COMMANDS = (demo, denoise, upscale, inpaint, infer, train, doctor)
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Wraps descriptions, and keeps the lines of examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that complains in one sentence. The parsers of the commands, which it makes, do so too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, formatter_class=_Formatter, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"metaopt: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    A request that cannot be met is one sentence on stderr and status 2; an interruption is status 130.
+    """
+    parser = _Parser(prog="metaopt", description="Unrolled algorithms that learn.")
+    parser.add_argument("--version", action="version", version=f"metaopt {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    parsed = parser.parse_args(arguments)
+    if parsed.run is None:
+        parser.print_help(sys.stderr)
+        return 2
+    return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            status = parsed.run(parsed) or 0
+        sys.stdout.flush()  # here, so that a reader who has gone is noticed inside this `try`
+        return status
+    except MetaoptError as error:
+        _say(error)
+        return 2
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
+        return 1
+    except OSError as error:
+        _say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error})")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _say("there is not enough memory for this; close other programs, or ask for less")
+        return 2
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; on the CPU, torch says so by a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _say(message: object, *_: object) -> None:
+    """One line on stderr; also takes the place of ``warnings.showwarning``."""
+    print(f"metaopt: {message}", file=sys.stderr)
