@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaopt.core.errors import MetaoptError
+from metaopt.core.errors import MetaoptError, require
 
 WINDOW = 11
 """The side in pixels of SSIM's Gaussian window."""
@@ -67,9 +67,7 @@ def ssim(estimate: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
 
 
 def _similarity(estimate: Tensor, target: Tensor, peak: float) -> float:
-    from skimage.metrics import structural_similarity
-
-    return structural_similarity(
+    return require("skimage.metrics", "pictures").structural_similarity(
         estimate.numpy(),
         target.numpy(),
         data_range=peak,

@@ -49,10 +49,12 @@ for _top in ("applications", "cli"):
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)
 MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"__main__", "cli"}
 
-HEAVY = set(
-    "matplotlib h5py nibabel nrrd dask astropy finufft torchmetrics torch_geometric higher torchopt skimage scipy yaml "
-    "PIL tifffile tensorboard torch.utils.tensorboard torch._dynamo torch._inductor".split()
+# What no one needs to have: imported by ``require`` in the function that uses it. tests/test_extras.py has the extras.
+OPTIONAL = set(
+    "PIL tifffile skimage matplotlib torch_geometric networkx scipy higher onnx onnxscript onnxruntime h5py nibabel "
+    "nrrd astropy finufft dask zarr pooch sklearn torchmetrics torchopt".split()
 )
+HEAVY = OPTIONAL | {"yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # The one file that reads pickles, by an unpickler that refuses every name but those it lists.
 RESTRICTED = {"metaopt/data/planetoid.py": {"pickle.Unpickler", "pickle.UnpicklingError"}}
@@ -242,6 +244,16 @@ def heavy_imports(source: Source) -> list[str]:
     return [
         source.at(node, f"imports {name} when the module is imported; do it in the function that uses it")
         for node, name in eager
+    ]
+
+
+def optional_imports(source: Source) -> list[str]:
+    blocks = [node for node in ast.walk(source.tree) if _is_type_checking(node)]
+    for_types = {id(node) for block in blocks for node in ast.walk(block)}
+    return [
+        source.at(node, f"imports {name}, which not everyone has: use require(MODULE, EXTRA)")
+        for node, name in imports(source)
+        if _is_in(name, OPTIONAL) and id(node) not in for_types
     ]
 
 

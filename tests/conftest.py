@@ -1,15 +1,18 @@
-"""A real browser."""
+"""A real browser, and packages that seem not to be installed."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .blocked import Blocked
 
 FLAGS = (
     "--headless=new",
@@ -70,3 +73,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     driver = webdriver.Chrome(options=options, service=service)
     yield Browser(driver)
     driver.quit()
+
+
+@pytest.fixture
+def block(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function after whose call the package of that name cannot be imported, as if it were not installed."""
+
+    def block_package(package: str) -> None:
+        for name in list(sys.modules):
+            if name.partition(".")[0] == package:
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setattr(sys, "meta_path", [Blocked({package}, sys.meta_path)])
+
+    return block_package

@@ -100,6 +100,13 @@ CASES = [
     (architecture.heavy_imports, "data/a.py", "import higherness", "class A:\n    from higher import b", "higher.b"),
     (architecture.heavy_imports, "cli/a.py", "import argparse", "from PIL import Image", "PIL"),
     (
+        architecture.optional_imports,
+        "data/a.py",
+        'import yaml\nif TYPE_CHECKING:\n    import h5py\nPIL = require("PIL", "pictures")',
+        "def f():\n    from PIL import Image",
+        "use require",
+    ),
+    (
         architecture.unpickling,
         "data/a.py",
         "import nibabel\nnibabel.load(f)",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Algorithm, MetaoptError, slot
+from ..core.errors import require
 from ..problems import GraphSignal, SparseMatrix
 
 EDGES, STATE = 0, 1  # the places of dropout; encoders count theirs from 2
@@ -187,7 +188,7 @@ def heat_kernel(time: float, steps: int) -> ChebyshevFilter:
     c_k = (2 - [k = 0]) exp(-time) I_k(time) with I_k the modified Bessel functions; the error falls faster than
     geometrically once ``steps`` exceeds ``time``.
     """
-    from scipy.special import ive
+    ive = require("scipy.special", "graphs").ive
 
     if not time >= 0 or steps < 1:
         raise MetaoptError(f"Heat flows for a time of at least 0, in at least one step, not for {time} in {steps}.")

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..core.errors import require
 from ..files import make_folder
 from ..metrics import magnitude, psnr, ssim
 from ..models import load, read_card
@@ -57,14 +58,13 @@ def run_demo(folder: Path, say: Callable[[str], None] = print) -> Path:
         sections.append(show(make(), say))
     save_strips(folder / "strips.png", sections)
     page = write_page(folder, sections, "The Recurrent Inference Machine, step by step", INTRO)
-    say(f"\nOpen {page} in a browser and move the slider.")
+    say(f"\nWrote {page}; open it in a browser and move the slider.")
     return page
 
 
 def camera_denoised() -> Example:
     """(a) scikit-image's camera with Gaussian noise of 25 grey levels."""
-    from skimage import data
-
+    data = require("skimage.data", "pictures")
     target = torch.as_tensor(data.camera()).float()[None, None] / 255
     y = target + SIGMA * torch.randn(target.shape, generator=torch.Generator().manual_seed(SEED))
     baselines = {
@@ -84,8 +84,7 @@ def camera_denoised() -> Example:
 
 def head_from_kspace() -> Example:
     """(b) matplotlib's head MRI slice from every fourth sample of its k-space."""
-    from matplotlib import cbook
-
+    cbook = require("matplotlib.cbook", "pictures")
     with cbook.get_sample_data("s1045.ima.gz") as file:
         slice_ = torch.frombuffer(bytearray(file.read()), dtype=torch.uint16).reshape(1, 1, 256, 256).float()
     generator = torch.Generator().manual_seed(SEED)
@@ -114,8 +113,7 @@ def head_from_kspace() -> Example:
 
 def astronaut_from_projections() -> Example:
     """(c) scikit-image's astronaut from random Gaussian projections of 32 x 32 squares."""
-    from skimage import color, data
-
+    color, data = require("skimage.color", "pictures"), require("skimage.data", "pictures")
     target = torch.as_tensor(color.rgb2gray(data.astronaut())[:256, 96:352]).float()[None, None].contiguous()
     operator = block_projection(gaussian_projection, RATIO, (1, 256, 256), BLOCK, SEED)
     clean = operator(target)

@@ -40,17 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A request that cannot be met is one sentence on stderr and status 2; an interruption is status 130.
     """
-    parser = _Parser(prog="metaopt", description="Unrolled algorithms that learn.")
-    parser.add_argument("--version", action="version", version=f"metaopt {__version__}")
-    parser.set_defaults(run=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    parser = make_parser()
     parsed = parser.parse_args(arguments)
     if parsed.run is None:
         parser.print_help(sys.stderr)
         return 2
     return _run(parsed)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the program, with those of all commands."""
+    parser = _Parser(prog="metaopt", description="Unrolled algorithms that learn.")
+    parser.add_argument(
+        "--version", action="version", version=f"metaopt {__version__}", help="show the version and exit"
+    )
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", help="what to do; COMMAND --help says how")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser
 
 
 def _run(parsed: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
+from ..core.errors import require
 from .folders import data_path
 
 IMAGES, LABELS = 0x00000803, 0x00000801  # the first four bytes: unsigned bytes of 3 axes, and of 1
@@ -21,11 +22,7 @@ def read_digits(first: int = 0, last: int | None = None) -> tuple[Tensor, Tensor
 
     Number ``first`` to ``last`` (without it) of 1,797.
     """
-    try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MetaoptError("The digits come with scikit-learn: pip install scikit-learn.") from error
-    images, labels = load_digits(return_X_y=True)
+    images, labels = require("sklearn.datasets", "data").load_digits(return_X_y=True)
     pixels = torch.from_numpy(images[first:last] / 16).float()
     return pixels.reshape(-1, 1, 8, 8), torch.from_numpy(labels[first:last]).long()
 

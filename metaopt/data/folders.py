@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
+from ..core.errors import require
 from .images import read_image
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
@@ -64,12 +65,9 @@ def _files(folder: str | Path) -> list[Path]:
 
 
 def _read_volume(file: Path) -> Tensor:
+    nibabel = require("nibabel", "mri")
     try:
-        import nibabel
-    except ImportError as error:
-        raise MetaoptError("Reading NIfTI needs nibabel: pip install 'metaopt-torch[mri]'.") from error
-    try:
-        volume = torch.as_tensor(nibabel.load(file).get_fdata(dtype="float32"))  # type: ignore[attr-defined]
+        volume = torch.as_tensor(nibabel.load(file).get_fdata(dtype="float32"))
     except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
         raise MetaoptError(f"{file} is not a NIfTI volume that can be read, or not all of it: {error}.") from error
     if volume.ndim != 3 or not volume.numel():

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metaopt.core.errors import MetaoptError
+from metaopt.core.errors import MetaoptError, require
 from metaopt.files import replacing
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused
@@ -56,10 +56,9 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
         MetaoptError: The file is missing, empty, cut short, no image, of several frames, of samples that are neither
             8 nor 16 bit whole numbers, or of more than ``LARGEST`` pixels.
     """
-    path = Path(path)
+    path, Image = Path(path), require("PIL.Image", "pictures")
+    require("tifffile", "pictures")  # here, and not only for a TIFF, so that it is known before long work
     with _opened(path) as file, _named(path), warnings.catch_warnings():
-        from PIL import Image
-
         Image.init()
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -133,7 +132,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Turns what decoders raise into a sentence about ``path``. On a broken file that may be any exception."""
-    from PIL import Image, UnidentifiedImageError
+    PIL, Image = require("PIL", "pictures"), require("PIL.Image", "pictures")
 
     try:
         yield
@@ -141,7 +140,7 @@ def _named(path: Path) -> Iterator[None]:
         raise MetaoptError(f"{path} {error}") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise MetaoptError(f"{path} {_TOO_LARGE}") from None
-    except UnidentifiedImageError:
+    except PIL.UnidentifiedImageError:
         raise MetaoptError(
             f"{path} is not an image that can be read, or not all of it; PNG, JPEG and TIFF are."
         ) from None
@@ -165,12 +164,13 @@ def _refuse_samples(kind: str) -> MetaoptError:
 
 
 def _read_other(file: BinaryIO, head: bytes) -> tuple[np.ndarray, bytes | None]:
-    from PIL import Image
+    Image = require("PIL.Image", "pictures")
 
     deep_png = head.startswith(_PNG_SIGNATURE) and head[24:25] == b"\x10"
     with Image.open(file, formats=_READ) as image:
         # A camera's JPEG may carry its own preview as a second frame: that is MPO, and its first frame is the picture.
-        _check_frame(*image.size, 1 if image.format == "MPO" else getattr(image, "n_frames", 1))
+        width, height = image.size
+        _check_frame(width, height, 1 if image.format == "MPO" else getattr(image, "n_frames", 1))
         if not deep_png:
             return _samples(image), None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
     file.seek(0)
@@ -179,7 +179,7 @@ def _read_other(file: BinaryIO, head: bytes) -> tuple[np.ndarray, bytes | None]:
 
 def _samples(image: Any) -> np.ndarray:
     """The samples of a picture that Pillow holds in full, turned upright."""
-    from PIL import ImageOps
+    ImageOps = require("PIL.ImageOps", "pictures")
 
     if image.mode in ("I", "F"):
         raise _refuse_samples("32-bit")
@@ -194,7 +194,7 @@ def _read_halves(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
 
     Decoded once more in the other byte order, it keeps the low one.
     """
-    from PIL import Image
+    Image = require("PIL.Image", "pictures")
 
     with Image.open(file, formats=_READ) as image:
         profile, high = image.info.get("icc_profile"), _samples(image)
@@ -224,7 +224,7 @@ def _read_deep_grey_alpha_png(file: BinaryIO) -> tuple[np.ndarray, bytes | None]
 
 
 def _read_tiff(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
-    import tifffile
+    tifffile = require("tifffile", "pictures")
 
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages[0]
@@ -243,7 +243,7 @@ def _read_tiff(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
 
 def _deep_samples(page: Any) -> np.ndarray | None:
     """A TIFF page's 16-bit samples, or None where tifffile lacks the codec (LZW, which Pillow has)."""
-    import tifffile
+    tifffile = require("tifffile", "pictures")
 
     if page.photometric.name not in ("MINISBLACK", "MINISWHITE", "RGB") or page.samplesperpixel > 4:
         raise _refuse_samples(f"16-bit {page.photometric.name} of {page.samplesperpixel} channels as")
@@ -289,7 +289,7 @@ def _encode_jpeg(picture: Picture) -> bytes:
 
 
 def _encoded(picture: Picture, kind: str, **options: Any) -> bytes:
-    from PIL import Image
+    Image = require("PIL.Image", "pictures")
 
     buffer = io.BytesIO()
     Image.fromarray(_whole_numbers(picture, 8)).save(buffer, kind, icc_profile=picture.profile, **options)
@@ -297,7 +297,7 @@ def _encoded(picture: Picture, kind: str, **options: Any) -> bytes:
 
 
 def _encode_tiff(picture: Picture) -> bytes:
-    import tifffile
+    tifffile = require("tifffile", "pictures")
 
     samples, buffer = _whole_numbers(picture, picture.bits), io.BytesIO()
     layout = {"photometric": "rgb" if len(picture.pixels) == 3 else "minisblack"}

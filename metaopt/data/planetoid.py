@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
+from ..core.errors import require
 from .folders import data_path
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
@@ -30,7 +31,7 @@ def read_planetoid(folder: str | Path, name: str) -> Any:
 
     Raises: MetaoptError where a file is missing, is no such file, or holds anything but arrays.
     """
-    from torch_geometric.data import Data
+    Data = require("torch_geometric.data", "graphs").Data
 
     path = data_path(folder)
     parts = {part: _read(path / f"ind.{name.lower()}.{part}") for part in PARTS}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
+from ..core.errors import require
 from .factor_graph import FactorGraph
 from .factors import DEAD
 
@@ -55,7 +56,7 @@ def to_data(graph: FactorGraph) -> Any:
     edges in the order of its table's axes; ``unary`` (N,); ``log_table``, all tables one after the other, row-major,
     and ``table_size`` (F,) their lengths; ``constant`` (1,).
     """
-    from torch_geometric.data import Data
+    Data = require("torch_geometric.data", "graphs").Data
 
     cardinalities, scopes, tables = list_factors(graph)
     listed = list(zip(scopes, tables, strict=True))
@@ -100,7 +101,7 @@ def to_networkx(graph: FactorGraph) -> Any:
     Variables are 0, 1, ... with their ``cardinality``, factors ``("factor", i)`` with ``variables``, in the order of
     the axes, and ``log_potential``, a NumPy array.
     """
-    import networkx
+    networkx = require("networkx", "graphs")
 
     cardinalities, scopes, tables = list_factors(graph)
     result = networkx.Graph()

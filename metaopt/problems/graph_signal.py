@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
+from ..core.errors import require
 from .sparse_matrix import SparseMatrix
 
 Normalize = Callable[..., SparseMatrix]
@@ -96,7 +97,7 @@ class GraphSignal:
 
     def to_data(self, x: Tensor | None = None) -> Any:
         """A torch_geometric ``Data`` with ``x`` (by default these features) and the adjacency as weighted edges."""
-        from torch_geometric.data import Data
+        Data = require("torch_geometric.data", "graphs").Data
 
         features = self.x if x is None else x
         dense = features.to_dense() if isinstance(features, SparseMatrix) else features

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
+from ..core.errors import require
 from ..problems import FactorGraph, TableFactors
 from .batch_marginals import batch_marginals
 
 
 def _nx(name: str) -> Any:
-    import networkx
-
-    return getattr(networkx, name)
+    return getattr(require("networkx", "graphs"), name)
 
 
 def _number(generator: torch.Generator) -> int:

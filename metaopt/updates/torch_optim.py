@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, autodiff, slot, tree
+from ..core.errors import require
 from .update import check_real
 from .weight_decay import add_weight_decay
 
@@ -76,7 +77,7 @@ def _update(
     cls: type, options: dict[str, Any], gradients: list[Tensor], memory: dict[str, Any], k: int
 ) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
     """The change of each tensor and its next state, by ``higher``'s rule applied to x = 0."""
-    from higher import optim
+    optim = require("higher.optim", "higher")
 
     columns = zip(*(tree.leaves(part) for part in memory.values()), strict=True)
     states = [{**dict(zip(memory, column, strict=True)), "step": k} for column in columns]

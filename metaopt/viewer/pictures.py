@@ -9,7 +9,7 @@ from base64 import b64encode
 import torch
 from torch import Tensor
 
-from ..core.errors import MetaoptError
+from ..core.errors import MetaoptError, require
 
 ERROR_LEVELS = 32
 _SMALL = 200
@@ -28,7 +28,7 @@ def check(name: str, picture: Tensor) -> None:
 
 def data_uri(picture: Tensor) -> str:
     """The picture as an 8-bit PNG, values outside [0, 1] clipped."""
-    from PIL import Image
+    Image = require("PIL.Image", "viewer")
 
     samples = picture.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
     samples = samples.permute(1, 2, 0) if samples.ndim == 3 else samples

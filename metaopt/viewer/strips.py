@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..core.errors import require
 from ..files import replacing
 from .section import Section
 
@@ -17,8 +18,8 @@ ERROR = 0.2  # grey value at which the error panel is white
 
 def save_strips(path: Path, sections: Sequence[Section]) -> Path:
     """One row for each section, on one grey scale from 0 to 1 (the error from 0 to ``ERROR``), as a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    FigureCanvasAgg = require("matplotlib.backends.backend_agg", "viewer").FigureCanvasAgg
+    Figure = require("matplotlib.figure", "viewer").Figure
 
     rows = [_panels(section) for section in sections]
     columns = max(len(row) for row in rows)

@@ -63,7 +63,7 @@ def test_the_command_writes_uai_answers(tmp_path: Path, capsys: pytest.CaptureFi
     assert read_log10_z(tmp_path / "b") == pytest.approx(exact.log10_z)
     assert main([*command, "MAP", "--out", str(tmp_path / "c"), "--method", "exact"]) == 0
     assert read_assignment(tmp_path / "c")[1] == 2
-    capsys.readouterr()
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"Wrote {tmp_path / 'c'} (")
     assert main([*command, "PR"]) == 0
     output = capsys.readouterr()
     assert output.out.startswith("PR\n")

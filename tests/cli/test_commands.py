@@ -262,6 +262,7 @@ def test_a_noise_level_of_no_training_is_served_with_a_sentence_that_says_the_ra
     assert done.returncode == 0
     assert (tmp_path / "b.png").exists()
     assert done.stderr.startswith(words) if warned else done.stderr == ""
+    assert done.stdout == f"Wrote b.png ({(tmp_path / 'b.png').stat().st_size} bytes).\n"
 
 
 @pytest.mark.parametrize(("scale", "warned"), [("5", True), ("4", False)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +53,3 @@ def test_digits_are_scikit_learns() -> None:
     some, of_them = read_digits(first=3, last=9)
     assert torch.equal(some, images[3:9])
     assert torch.equal(of_them, labels[3:9])
-
-
-def test_without_scikit_learn_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(mo.MetaoptError, match="pip install scikit-learn"):
-        read_digits()

@@ -106,10 +106,3 @@ def test_broken_volumes_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\xffgarbage")
     with pytest.raises(mo.MetaoptError, match=r"a\.nii\.gz is not a NIfTI volume"):
         read_slices(tmp_path)
-
-
-def test_without_nibabel_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.nii").write_bytes(b"")
-    monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
-    with pytest.raises(mo.MetaoptError, match=r"pip install 'metaopt-torch\[mri\]'"):
-        read_slices(tmp_path)

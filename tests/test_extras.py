@@ -1,0 +1,158 @@
+"""Without an optional package the library works, and what needs the package says which extra installs it."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+from packaging.requirements import Requirement
+
+import metaopt as mo
+from metaopt.core.errors import require
+from metaopt.problems.graph_formats import to_data, to_networkx
+
+ROOT = Path(__file__).parent.parent
+
+# What a process does first whose Python has none of the optional packages. torch itself needs networkx.
+PROGRAM = """
+import sys
+from tests.architecture import OPTIONAL
+from tests.blocked import Blocked
+sys.meta_path = [Blocked(OPTIONAL - {"networkx"}, sys.meta_path)]
+"""
+
+
+def _picture(folder: Path) -> None:
+    mo.data.read_image(folder / "a.png")
+
+
+def _demo(make: str) -> Callable[[Path], object]:
+    def run(folder: Path) -> object:
+        from metaopt.applications import demo
+
+        return getattr(demo, make)()
+
+    return run
+
+
+def _torch_optim(folder: Path) -> object:
+    descent = mo.Descent(mo.updates.TorchOptim(torch.optim.Adagrad, {"lr": 0.1}))
+    problem = mo.InverseProblem(mo.operators.Identity(), torch.ones(1, 1, 4, 4), 1.0)
+    return mo.unroll(descent, 2)(problem)
+
+
+def _volumes(folder: Path) -> object:
+    (folder / "a.nii").write_bytes(b"")
+    return mo.data.read_slices(folder)
+
+
+def _graph() -> mo.FactorGraph:
+    return mo.FactorGraph.from_factors([2, 2], [((0, 1), torch.zeros(2, 2))])
+
+
+def _signal() -> mo.GraphSignal:
+    return mo.GraphSignal.from_edges(torch.ones(2, 1), torch.tensor([[0, 1], [1, 0]]))
+
+
+# (package, extra): what needs it, given an empty folder. Every pair that the package requires has a row.
+ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
+    ("PIL", "pictures"): [_picture],
+    ("tifffile", "pictures"): [_picture],
+    ("skimage", "pictures"): [
+        lambda _: mo.metrics.ssim(torch.rand(1, 16, 16), torch.rand(1, 16, 16)),
+        _demo("camera_denoised"),
+        _demo("astronaut_from_projections"),
+    ],
+    ("matplotlib", "pictures"): [_demo("head_from_kspace")],
+    ("PIL", "viewer"): [lambda folder: mo.viewer.pictures.data_uri(torch.rand(4, 4))],
+    ("matplotlib", "viewer"): [lambda folder: mo.viewer.save_strips(folder / "a.png", [])],
+    ("torch_geometric", "graphs"): [
+        lambda _: to_data(_graph()),
+        lambda _: _signal().to_data(),
+        lambda folder: mo.data.read_planetoid(folder, "cora"),
+    ],
+    ("networkx", "graphs"): [lambda _: to_networkx(_graph()), lambda _: mo.tasks.RandomFields(batch=2).sample(0)],
+    ("scipy", "graphs"): [lambda _: mo.algorithms.heat_kernel(1.0, 5)],
+    ("higher", "higher"): [_torch_optim],
+    ("sklearn", "data"): [lambda _: mo.data.read_digits()],
+    ("nibabel", "mri"): [_volumes],
+}
+
+
+def _required() -> Iterator[tuple[str, str]]:
+    """(package, extra) of every call of ``require`` in the library."""
+    for path in sorted((ROOT / "metaopt").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "require":
+                module, extra = (ast.literal_eval(argument) for argument in node.args)
+                yield module.partition(".")[0], extra
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "entry"), [(*pair, entry) for pair, entries in ENTRIES.items() for entry in entries]
+)
+def test_a_missing_package_is_a_sentence_that_names_its_extra(
+    package: str, extra: str, entry: Callable[[Path], object], tmp_path: Path, block: Callable[[str], None]
+) -> None:
+    block(package)
+    with pytest.raises(mo.MetaoptError) as caught:
+        entry(tmp_path)
+    assert str(caught.value) == (f"This needs {package}, which is not installed: pip install 'metaopt-torch[{extra}]'.")
+
+
+def test_every_package_that_is_required_has_an_entry_here() -> None:
+    assert set(_required()) == set(ENTRIES)
+
+
+def test_each_extra_installs_what_is_asked_of_it() -> None:
+    distributions = metadata.packages_distributions()
+    asked: dict[str, set[str]] = {}
+    for requirement in map(Requirement, metadata.requires("metaopt-torch") or ()):
+        for extra in metadata.metadata("metaopt-torch").get_all("Provides-Extra") or ():
+            if requirement.marker and requirement.marker.evaluate({"extra": extra}):
+                asked.setdefault(extra, set()).add(requirement.name.lower())
+    missing = [(p, e) for p, e in _required() if not {d.lower() for d in distributions[p]} & asked[e]]
+    assert missing == []
+
+
+def test_a_package_that_is_there_but_broken_is_a_sentence_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_a.py").write_text("import nothing_of_that_name")
+    (tmp_path / "broken_b.py").write_text("raise OSError('libgl.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(mo.MetaoptError, match=r"needs broken_a, which cannot be imported \(No module"):
+        require("broken_a", "pictures")
+    with pytest.raises(mo.MetaoptError, match=r"needs broken_b, which cannot be imported \(libgl"):
+        require("broken_b", "pictures")
+    assert require("json.decoder", "pictures").JSONDecoder
+
+
+def _run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM + program]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_the_core_and_the_examples_of_the_readme_need_no_extra(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    done = _run("\n".join(blocks) + "\nmo.models.load('denoise_grey')(problem)\nprint(float(loss.detach()))", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 0 < float(done.stdout) < 1
+
+
+def test_doctor_needs_no_extra(tmp_path: Path) -> None:
+    done = _run("from metaopt.cli import main\nsys.exit(main(['doctor']))", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"torch {torch.__version__}" in done.stdout
+
+
+def test_a_command_whose_extra_is_missing_is_a_sentence(tmp_path: Path) -> None:
+    done = _run("from metaopt.cli import main\nsys.exit(main('denoise a.png b.png --sigma 5'.split()))", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "metaopt: This needs PIL, which is not installed: pip install 'metaopt-torch[pictures]'.\n"
