@@ -87,7 +87,7 @@ def wavelet_fista(weight: float, problem: mo.InverseProblem) -> mo.Unrolled:
 def learned_map(weight: float, problem: mo.InverseProblem) -> mo.Unrolled:
     """The weight multiplies the prior; |A| = 1 allows steps five times those it was trained with, which it gains by."""
     prior = load("learned_map").algorithm.prior.module
-    net = mo.unroll(mo.MapEstimation(_Weighted(prior, weight), step_size=1.0, relative=True), 1)
+    net = mo.unroll(mo.MapEstimation(_Weighted(prior, weight), step_size=1.0, unit=mo.problems.noise_variance), 1)
     net.forward = in_bfloat16(net.forward)
     return net
 

@@ -99,6 +99,12 @@ def kspace_problem(seed: int) -> mo.InverseProblem:
     return mo.InverseProblem(mo.operators.Fourier(mask), y, noise=0.2)
 
 
+def uneven_noise(problem: mo.InverseProblem, *shape: int) -> mo.InverseProblem:
+    """The same measurement with noise that differs within a sample."""
+    noise = 0.2 + torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    return mo.InverseProblem(problem.operator, problem.y, noise)
+
+
 def tensors_close(a: Any, b: Any, tolerance: float) -> None:
     """Every tensor of two trees, relative to its largest entry."""
     for (name, x), (_, y) in zip(tree.named_leaves(a), tree.named_leaves(b), strict=True):
@@ -317,7 +323,7 @@ PRIORS = [
     ),
     Case(
         "proximal gradient, network, relative step",
-        lambda: seeded(lambda: mo.ProximalGradient(learned_prox(), 0.3, relative=True)),
+        lambda: seeded(lambda: mo.ProximalGradient(learned_prox(), 0.3, unit=mo.problems.noise_variance)),
         lambda seed: picture_problem(seed, 6, 7),
         {"prior": mo.per_step(3), "step_size": positive(3)},
         steps=3,
@@ -338,7 +344,7 @@ PRIORS = [
     ),
     Case(
         "map estimation, relative step",
-        lambda: mo.MapEstimation(experts(), 0.05, relative=True),
+        lambda: mo.MapEstimation(experts(), 0.05, unit=mo.problems.noise_variance),
         lambda seed: picture_problem(seed, 6, 7),
         {"prior.weight": mo.shared(positive=True), "step_size": mo.per_step(3, positive=True)},
         steps=3,
@@ -497,6 +503,22 @@ CASES = [
         lambda: seeded(lambda: mo.Descent(rim_cell())),
         lambda seed: picture_problem(seed, 6, 5),
         {"update": mo.per_step(5)},
+        memory=lambda state: state.memory,
+    ),
+    Case(
+        "rim, noise of every pixel",
+        lambda: seeded(lambda: mo.Descent(rim_cell())),
+        lambda seed: uneven_noise(picture_problem(seed, 6, 5), 3, 1, 6, 5),
+        {"update": mo.shared()},
+        steps=3,
+        memory=lambda state: state.memory,
+    ),
+    Case(
+        "rim, noise of every frequency",
+        lambda: seeded(lambda: mo.Descent(mo.updates.EachPart(rim_cell(stride=2)))),
+        lambda seed: uneven_noise(kspace_problem(seed), 1, 1, 6, 8),
+        {"update": mo.shared()},
+        steps=3,
         memory=lambda state: state.memory,
     ),
     Case(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from ..core import Algorithm, slot
 from ..problems import verbs
-from ..problems.noise import noise_variance
 from ..problems.prior import prior_slot
 
 
@@ -26,16 +26,21 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
     and noise level. :class:`~metaopt.algorithms.Descent` with ``Sgd`` takes the same step along the problem's gradient
     alone; there whatever is learned of x is in the update, which is how the Recurrent Inference Machine does it.
 
-    The step size must stay below 2/L, L the Lipschitz constant of both gradients together; with ``relative`` it is in
-    units of the problem's noise^2, which one number fits for every noise level. Where the prior has a prox,
+    The step size must stay below 2/L, L the Lipschitz constant of both gradients together. Where the prior has a prox,
     :class:`~metaopt.algorithms.Fista` finds the same estimate without smoothing and in far fewer steps.
+
+    Args:
+        prior: what has the gradient.
+        step_size: a number, a tensor or an opening of a slot.
+        unit: (problem, x) -> what the step is multiplied by, a positive tensor that broadcasts to x. With
+            :func:`~metaopt.problems.noise_variance` one step size fits every noise level. ``None``: 1.
 
     Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
     """
 
-    def __init__(self, prior: nn.Module, step_size: Any, relative: bool = False):
+    def __init__(self, prior: nn.Module, step_size: Any, unit: Callable[[Any, Tensor], Tensor] | None = None):
         super().__init__()
-        self.relative = relative
+        self.unit = unit
         self.prior, self.step_size = prior_slot(prior, "gradient", "MapEstimation"), slot(step_size)
 
     def init(self, problem: Any) -> MapEstimationState:
@@ -43,8 +48,8 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
 
     def step(self, problem: Any, state: MapEstimationState, k: int) -> MapEstimationState:
         downhill = -verbs.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)
-        if self.relative:
-            downhill = noise_variance(problem, state.x) * downhill
+        if self.unit is not None:
+            downhill = self.unit(problem, state.x) * downhill
         return MapEstimationState(state.x + self.step_size(k) * downhill)
 
     def readout(self, problem: Any, state: MapEstimationState) -> Tensor:

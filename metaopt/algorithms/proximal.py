@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
+from ..operators import Mask
 from ..operators.spectral import spectral_norm
 from ..problems import Gaussian, InverseProblem, verbs
-from ..problems.noise import noise_variance, per_sample
+from ..problems.noise import per_sample
 from ..problems.prior import prior_slot, soft_threshold
 
 
@@ -81,17 +83,23 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
     """x <- prox(x - step_size * gradient(x), step_size): minimises energy(x) of the problem + energy(x) of the prior.
 
     It descends for step_size <= 1/L, L the Lipschitz constant of the problem's gradient (:func:`step_size_for`).
-    Known as ISTA; the excess energy falls like 1/k (Beck and Teboulle, doi:10.1137/080716542, theorem 3.1). With
-    ``relative`` the step size is in units of the problem's noise^2, which one number fits for every noise level.
+    Known as ISTA; the excess energy falls like 1/k (Beck and Teboulle, doi:10.1137/080716542, theorem 3.1).
 
     The problem has ``start()`` and ``gradient(x)``, such as an ``InverseProblem``; the prior has ``prox(x, step)``.
+
+    Args:
+        prior: what has the prox.
+        step_size: a number, a tensor or an opening of a slot.
+        unit: (problem, x) -> what the step size is multiplied by, a tensor that broadcasts to x. With
+            :func:`~metaopt.problems.noise_variance` one number fits every noise level. A prox has one step a sample, so
+            of a unit that differs within one the smallest value counts. ``None``: 1.
 
     Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
     """
 
-    def __init__(self, prior: nn.Module, step_size: Any, relative: bool = False):
+    def __init__(self, prior: nn.Module, step_size: Any, unit: Callable[[Any, Tensor], Tensor] | None = None):
         super().__init__()
-        self.relative = relative
+        self.unit = unit
         self.prior, self.step_size = prior_slot(prior, "prox", "ProximalGradient"), slot(step_size)
 
     def init(self, problem: Any) -> ProximalGradientState:
@@ -99,8 +107,9 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
 
     def step(self, problem: Any, state: ProximalGradientState, k: int) -> ProximalGradientState:
         step = self.step_size(k)
-        if self.relative:
-            step = noise_variance(problem, state.x) * step
+        if self.unit is not None:
+            unit = self.unit(problem, state.x)
+            step = (per_sample(unit.flatten(1).amin(1), state.x) if unit.ndim > 1 else unit) * step
         return ProximalGradientState(_forward_backward(self.prior(k), problem, state.x, step, k))
 
     def readout(self, problem: Any, state: ProximalGradientState) -> Tensor:
@@ -150,7 +159,8 @@ def _forward_backward(prior: Any, problem: Any, x: Tensor, step: Tensor, k: int)
 def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
     """``1/L = noise^2 / |A|^2`` by power iteration: a number, or (B, 1, ...) where every sample has its noise.
 
-    It holds for a Gaussian likelihood; a smooth prior adds its own curvature to L.
+    Where the noise differs within a sample it is ``1 / |A / noise|^2``, one number for all samples. It holds for a
+    Gaussian likelihood; a smooth prior adds its own curvature to L.
 
     Raises: MetaoptError for another likelihood, whose gradient has no Lipschitz constant that holds everywhere.
     """
@@ -161,6 +171,9 @@ def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
         )
     x = problem.start()
     noise = torch.ones((), dtype=x.dtype.to_real(), device=x.device) if problem.noise is None else problem.noise
+    if noise.ndim > 1:
+        steepest = spectral_norm(Mask(noise.reciprocal()) @ problem.operator, x, iterations=iterations)
+        return noise.new_tensor(steepest).square().reciprocal()
     norm = spectral_norm(problem.operator, x, iterations=iterations)
     return per_sample(noise, x).div(norm).square()
 

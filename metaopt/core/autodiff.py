@@ -17,6 +17,11 @@ def inside_transform() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None  # type: ignore[attr-defined]
 
 
+def values_known() -> bool:
+    """Whether tensors have values to look at: not while ``torch.compile`` or ``torch.export`` traces the code."""
+    return not torch.compiler.is_compiling()
+
+
 def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False) -> Any:
     """The gradient of the scalar ``function(x)`` with respect to every tensor of the tree ``x``.
 

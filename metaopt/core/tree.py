@@ -51,6 +51,28 @@ def _map(function: Callable[..., Any], tree: Any, others: Sequence[Any], shadow:
     return tree
 
 
+def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
+    """A copy of a dataclass with other values of the named fields. Its constructor, and so its checks, do not run.
+
+    Fields that the constructor derives from others stay as they are: name them too, or call the constructor.
+
+    Raises: MetaoptError where it is no dataclass, or has no field of such a name.
+
+    Example: ``tree.replace(problem, {"y": y})``.
+    """
+    if not _is_dataclass(dataclass):
+        raise MetaoptError(f"tree.replace changes fields of a dataclass, not of a {type(dataclass).__name__}.")
+    names = [field.name for field in dataclasses.fields(dataclass)]  # type: ignore[arg-type]
+    if unknown := [name for name in changes if name not in names]:
+        raise MetaoptError(
+            f"{type(dataclass).__name__} has no field {unknown[0]!r}; its fields are {', '.join(names) or 'none'}."
+        )
+    new = object.__new__(type(dataclass))
+    for name in names:
+        object.__setattr__(new, name, changes[name] if name in changes else getattr(dataclass, name))
+    return new
+
+
 def _is_dataclass(tree: Any) -> bool:
     return dataclasses.is_dataclass(tree) and not isinstance(tree, type)
 

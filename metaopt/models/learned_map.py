@@ -7,7 +7,7 @@ from typing import Any
 from ..algorithms import MapEstimation
 from ..core import Unrolled, parameterize, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
-from ..problems import FieldOfExperts, dct_filters
+from ..problems import FieldOfExperts, dct_filters, noise_variance
 
 
 def learned_map(
@@ -21,6 +21,6 @@ def learned_map(
     ascent, one for all steps. The step size is in units of noise^2, so one prior serves every operator and noise level.
     """
     prior = FieldOfExperts(dct_filters(size), weight=0.02, scale=0.03)
-    ascent = MapEstimation(prior, step_size=0.2, relative=True)
+    ascent = MapEstimation(prior, step_size=0.2, unit=noise_variance)
     learned = {"prior.scale": shared(positive=True), "step_size": shared(positive=True)}
     return unroll(parameterize(ascent, learned), steps, gradient)

@@ -7,7 +7,7 @@ from typing import Any
 from ..algorithms import ProximalGradient
 from ..core import Unrolled, parameterize, per_step, unroll
 from ..core.gradients import Backprop, GradientStrategy
-from ..problems import ResidualProx
+from ..problems import ResidualProx, noise_variance
 
 
 def proximal_net(
@@ -22,7 +22,7 @@ def proximal_net(
     The networks and step sizes are untied; the latter are in units of noise^2. x <- prox_k(x - step_k gradient(x)).
     Meinhardt et al., arXiv:1704.03488.
     """
-    descent = ProximalGradient(ResidualProx(channels, hidden, layers), step_size=0.5, relative=True)
+    descent = ProximalGradient(ResidualProx(channels, hidden, layers), step_size=0.5, unit=noise_variance)
     return unroll(
         parameterize(descent, {"prior": per_step(steps), "step_size": per_step(steps, positive=True)}), steps, gradient
     )

@@ -22,6 +22,10 @@ class Identity(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         return y
 
+    @property
+    def is_diagonal(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, eq=False)
 class RealToComplex(Operator):

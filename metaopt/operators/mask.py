@@ -34,6 +34,10 @@ class Mask(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         return self.apply(y)
 
+    @property
+    def is_diagonal(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, eq=False)
 class Select(Operator):

@@ -38,6 +38,11 @@ class Operator(abc.ABC):
         """The adjoint A^H as an operator."""
         return Adjoint(self)
 
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether every entry of A x is a multiple of the same entry of x, so that y lives on the places of x."""
+        return False
+
     def __call__(self, x: Tensor) -> Tensor:
         return self.apply(x)
 
@@ -61,6 +66,10 @@ class Adjoint(Operator):
     def H(self) -> Operator:
         return self.operator
 
+    @property
+    def is_diagonal(self) -> bool:
+        return self.operator.is_diagonal
+
 
 @dataclass(frozen=True, eq=False)
 class Compose(Operator):
@@ -77,6 +86,10 @@ class Compose(Operator):
 
     def normal(self, x: Tensor) -> Tensor:
         return self.inner.adjoint(self.outer.normal(self.inner.apply(x)))
+
+    @property
+    def is_diagonal(self) -> bool:
+        return self.outer.is_diagonal and self.inner.is_diagonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +115,10 @@ class Scaled(Operator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.operator.adjoint(self.factor * y)
+
+    @property
+    def is_diagonal(self) -> bool:
+        return self.operator.is_diagonal
 
 
 def same_kind(tensor: Tensor, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from .graph_signal import GraphSignal, averaging_adjacency, known_labels, symmet
 from .inverse import InverseProblem
 from .join_graph import ClusterFactors, join_graph, log_partition
 from .likelihood import Gaussian, Likelihood, Poisson
+from .noise import noise_variance
 from .objective import FunctionObjective, Objective
 from .prior import Prior, Sparsity
 from .residual_prox import ResidualProx
@@ -52,6 +53,7 @@ __all__ = [
     "log_sum",
     "logical_and",
     "logical_or",
+    "noise_variance",
     "parity",
     "pool",
     "symmetric_adjacency",

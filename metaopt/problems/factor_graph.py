@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -268,10 +267,8 @@ class FactorGraph:
         """The same structure and factors with other unary potentials (B, N), one row a sample."""
         if unary.ndim != 2 or unary.shape[1] != self.unary.shape[1]:
             raise MetaoptError(f"unary is (B, {self.unary.shape[1]}), but got {tree.describe(unary)}.")
-        new = copy.copy(self)  # not through the constructor: the structure is checked
-        object.__setattr__(new, "unary", unary)
-        object.__setattr__(new, "unary", new._checked_unary())
-        return new
+        new = tree.replace(self, {"unary": unary})  # the structure is checked already
+        return tree.replace(new, {"unary": new._checked_unary()})
 
     @staticmethod
     def from_factors(
@@ -314,8 +311,7 @@ class FactorGraph:
         parts: dict[Any, list[Factors]] = {}
         for graph, shift in zip(graphs, shifts, strict=True):
             for group in graph.factors:
-                moved = copy.copy(group)
-                object.__setattr__(moved, "variables", group.variables + shift)
+                moved = tree.replace(group, {"variables": group.variables + shift})
                 parts.setdefault(moved.key(), []).append(moved)
         return FactorGraph(
             torch.cat([g.cardinalities for g in graphs]),

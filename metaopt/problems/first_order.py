@@ -33,6 +33,9 @@ class FirstOrder:
     def context(self) -> tuple[Any, ...]:
         return verbs.context(self.problem)
 
+    def variance(self) -> Any:
+        return verbs.variance(self.problem)
+
     def at(self, k: int) -> FirstOrder:
         return FirstOrder(verbs.at(self.problem, k))
 

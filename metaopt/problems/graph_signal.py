@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -124,16 +123,14 @@ class GraphSignal:
 
     def with_seed(self, seed: int | None) -> GraphSignal:
         """The same with other masks of dropout, for example one for each epoch. Nothing is checked again."""
-        other = copy.copy(self)
-        object.__setattr__(other, "seed", seed)
-        return other
+        return tree.replace(self, {"seed": seed})
 
     def sparse(self) -> GraphSignal:
         """The same with its features as a :class:`SparseMatrix`, worth it where few of them are not 0.
 
         What reads them must know ``x @ weight``, as :class:`~metaopt.models.NodeEncoder` does.
         """
-        return self if isinstance(self.x, SparseMatrix) else self._with("x", SparseMatrix.from_dense(self.x))
+        return self if isinstance(self.x, SparseMatrix) else tree.replace(self, {"x": SparseMatrix.from_dense(self.x)})
 
     def drop(self, values: Any, rate: float, place: int, k: int) -> Any:
         """Dropout: 0 with probability ``rate``, else values / (1 - rate). Without a seed nothing is dropped.
@@ -153,11 +150,6 @@ class GraphSignal:
         if values.requires_grad:
             return values * kept.div_(1 - rate)
         return kept.mul_(values).div_(1 - rate)  # in place: dense features are the largest tensor there is
-
-    def _with(self, name: str, value: Any) -> GraphSignal:
-        other = copy.copy(self)
-        object.__setattr__(other, name, value)
-        return other
 
 
 def _features_of(x: Tensor) -> Any:

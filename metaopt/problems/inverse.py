@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError, tree
+from ..core import MetaoptError, autodiff, tree
 from ..operators import Operator, Scaled, as_operator
 from ..operators.spectral import spectral_norm
 from .likelihood import Gaussian, Likelihood
-from .noise import per_sample
+from .noise import check_noise, effective_level, per_sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +22,17 @@ class InverseProblem:
     Args:
         operator: A, an :class:`~metaopt.operators.Operator` or anything :func:`~metaopt.operators.as_operator` takes.
         y: the measurement, batch first, (B, ...), real or complex.
-        noise: standard deviation of a real component of y; a number, or (B,) for one a sample. ``None``: unknown, and
-            the energy is that of noise = 1.
+        noise: standard deviation of a real component of y, in the units of y: a number, (B,) for one a sample, or a
+            tensor with as many axes as y, each of size 1 or y's (one a coil, a visibility, a pixel). Of a y with a
+            single axis every entry is a sample. ``None``: unknown, and the energy is that of noise = 1.
         likelihood: :class:`Gaussian` (default; real or complex) or :class:`Poisson`.
         guess: what x is thought to be before y is seen, a number or a tensor that broadcasts to x. The first estimate
             is then guess + A^H (y - A guess), which is nearer than A^H y where A leaves much of x unmeasured.
 
+    ``level`` is derived: what networks are told where the noise differs within a sample, :func:`effective_level`.
+
     Raises:
-        MetaoptError: a measurement that is not finite, a noise level that is not positive, a batch that does not fit.
+        MetaoptError: a measurement that is not finite, noise that is not positive or of a shape that does not fit y.
     """
 
     operator: Operator
@@ -37,19 +40,24 @@ class InverseProblem:
     noise: Any = None
     likelihood: Likelihood = Gaussian()  # noqa: RUF009
     guess: Any = None
+    level: Tensor | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", as_operator(self.operator))
         if not isinstance(self.y, Tensor) or not (self.y.is_floating_point() or self.y.is_complex()):
             what = str(self.y.dtype) if isinstance(self.y, Tensor) else type(self.y).__name__
             raise MetaoptError(f"The measurement y must be a floating or complex tensor, batch first, not {what}.")
-        if not bool(torch.isfinite(self.y).all()):
+        if autodiff.values_known() and not bool(torch.isfinite(self.y).all()):
             raise MetaoptError(
                 f"The measurement holds {int((~torch.isfinite(self.y)).sum())} values that are NaN or infinite; "
                 "mask them out of the operator and set them to 0."
             )
         if self.noise is not None:
-            object.__setattr__(self, "noise", _check_noise(self.noise, self.y))
+            object.__setattr__(self, "noise", check_noise(self.noise, self.y))
+            if self.noise.ndim > 1:
+                with self._full_precision():
+                    level = effective_level(self.operator, self.noise, self.operator.adjoint(self.y))
+                object.__setattr__(self, "level", level)
         if self.guess is not None:
             with self._full_precision():
                 object.__setattr__(self, "guess", _check_guess(self.guess, self.operator.adjoint(self.y)))
@@ -82,7 +90,8 @@ class InverseProblem:
 
     def energy(self, x: Tensor) -> Tensor:
         """-log p(y | x) of each sample, up to a constant; shape (B,)."""
-        return self.likelihood.energy(self.operator(x), self.y, self._noise()).flatten(1).sum(1)
+        energies = self.likelihood.energy(self.operator(x), self.y, self._noise())
+        return energies.unsqueeze(-1).flatten(1).sum(1)  # a sample of y with one axis is one entry
 
     def gradient(self, x: Tensor) -> Tensor:
         """The gradient of the energy, analytic: A^H applied to the likelihood's gradient at A x."""
@@ -90,8 +99,29 @@ class InverseProblem:
             return self.operator.adjoint(self.likelihood.gradient(self.operator(x), self.y, self._noise()))
 
     def context(self) -> tuple[Tensor, ...]:
-        """What an update may look at besides the gradient: (log noise,), of shape (B,) or (1,), if it is known."""
-        return () if self.noise is None else (self.noise.log().reshape(-1),)
+        """What an update may look at besides the gradient: (log level,), if the noise is known.
+
+        The level is the noise itself, (B,) or (1,); where it differs within a sample it is :func:`effective_level`,
+        (B,), or a map (B, 1, ...) over the places of x where the operator is diagonal. An update that multiplies the
+        gradient by level^2 sees A^H W (A x - y) with weights W = level^2 / noise^2, of mean 1 in each sample.
+        """
+        level = self.noise if self.level is None else self.level
+        return () if level is None else (level.log().reshape(-1) if level.ndim < 2 else level.log(),)
+
+    def variance(self) -> Tensor | None:
+        """noise^2 as the unit of step sizes: what one step size times it gives is as stable for all noise.
+
+        It is (B,) or (1,). Where the noise differs within a sample it is the smallest of the sample, which is where
+        the energy is steepest; for a diagonal operator every entry of x has its own, in the shape of the noise.
+        """
+        if self.noise is None:
+            return None
+        logs = self.noise.log()
+        if logs.ndim < 2:
+            logs = logs.reshape(-1)
+        elif not self.operator.is_diagonal:
+            logs = logs.flatten(1).amin(1)
+        return torch.exp(2 * logs)
 
     def _full_precision(self) -> torch.autocast:
         """Networks may compute in bfloat16 under ``torch.autocast``; the model of the measurement never does."""
@@ -109,21 +139,6 @@ def _check_guess(guess: Any, adjoint: Tensor) -> Tensor:
         raise MetaoptError(
             f"The guess {tree.describe(tensor)} does not broadcast to x, {tree.describe(adjoint)}."
         ) from None
-    if not bool(torch.isfinite(tensor).all()):
+    if autodiff.values_known() and not bool(torch.isfinite(tensor).all()):
         raise MetaoptError("The guess holds values that are NaN or infinite; leave it out where nothing is known.")
     return guess
-
-
-def _check_noise(noise: Any, y: Tensor) -> Tensor:
-    dtype = y.real.dtype if y.is_complex() else y.dtype
-    tensor = torch.as_tensor(noise, dtype=dtype, device=y.device)
-    if not bool((tensor > 0).all()) or not bool(torch.isfinite(tensor).all()):
-        raise MetaoptError(
-            f"The noise level must be a positive standard deviation, but got {tensor.tolist()}; leave it out (None) "
-            "if it is unknown."
-        )
-    if tensor.ndim > 1 or (tensor.ndim == 1 and len(tensor) not in (1, len(y))):
-        raise MetaoptError(
-            f"The noise level has shape {tuple(tensor.shape)}; give one number, or one for each of {len(y)} samples."
-        )
-    return tensor

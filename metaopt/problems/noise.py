@@ -1,13 +1,15 @@
-"""Noise levels, one for all samples or one for each, as factors of a batch."""
+"""Noise levels: one number, one a sample, or one for every part of a measurement."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, autodiff
+from ..operators import Operator
 from . import verbs
 
 
@@ -22,8 +24,83 @@ def variance(log_noise: Tensor, x: Tensor) -> Tensor:
 
 
 def noise_variance(problem: Any, x: Tensor) -> Tensor:
-    """noise^2 of a problem, to multiply x: the unit of step sizes that one number is to fit for every level."""
-    context = verbs.context(problem)
-    if not context:
-        raise MetaoptError("A step size relative to the noise needs a problem that knows its level; give it noise=...")
-    return variance(context[0], x)
+    """noise^2 of a problem, to multiply x: the unit of step sizes that one number is to fit for every level.
+
+    It is ``problem.variance()`` where the problem has that verb, and else that of the log levels in its context.
+
+    Returns: a tensor that broadcasts to x without enlarging it.
+
+    Raises: MetaoptError where the problem does not know its noise.
+    """
+    if (own := verbs.variance(problem)) is not None:
+        return per_sample(own, x)
+    if context := verbs.context(problem):
+        return variance(context[0], x)
+    raise MetaoptError("A step size relative to the noise needs a problem that knows its level; give it noise=...")
+
+
+def check_noise(noise: Any, y: Tensor) -> Tensor:
+    """``noise`` as a real tensor: without axes, (B,) or (1,) a sample, or with as many axes as y.
+
+    Raises: MetaoptError where it is not positive and finite, or has a shape that y gives no meaning.
+    """
+    tensor = torch.as_tensor(noise, dtype=y.real.dtype if y.is_complex() else y.dtype, device=y.device)
+    if tensor.ndim != 1 and tensor.ndim == y.ndim and tensor[:1].numel() == 1:
+        tensor = tensor.reshape(-1)  # (B, 1, ...) is one level a sample, however it is written
+    if tensor.ndim == 1:
+        fits = len(tensor) in (1, len(y))
+    else:
+        fits = tensor.ndim in (0, y.ndim) and all(n in (1, m) for n, m in zip(tensor.shape, y.shape, strict=False))
+    if not fits:
+        raise MetaoptError(
+            f"The noise level has shape {tuple(tensor.shape)}, which does not fit y of shape {tuple(y.shape)}; give "
+            f"one number, ({len(y)},) for one a sample, or as many axes as y has, each of size 1 or y's."
+        )
+    if autodiff.values_known() and not (bool((tensor > 0).all()) and bool(torch.isfinite(tensor).all())):
+        some = tensor.tolist() if tensor.ndim < 2 else f"values from {float(tensor.min())} to {float(tensor.max())}"
+        raise MetaoptError(
+            f"The noise level must be a positive standard deviation, but got {some}; leave it out (None) "
+            "if it is unknown."
+        )
+    return tensor
+
+
+def effective_level(operator: Operator, noise: Tensor, x: Tensor) -> Tensor:
+    """The level that a network which sees x is told where the noise differs within a sample.
+
+    ``level^-2 = sum_i |a_i|^2 noise_i^-2 / sum_i |a_i|^2``, where a_i is row i of A and i runs over the measurements of
+    a sample: the trace of A^H N^-2 A over that of A^H A. With this level, and with no other, level^2 times the gradient
+    A^H N^-2 (A x - y) has weights level^2 noise_i^-2 of mean 1, and the part of it that noise makes has the mean
+    variance of A^H n for noise n of standard deviation ``level``. Entries that A does not measure do not count.
+
+    The squared norms of the rows are estimated by |A v|^2 for one fixed v of entries +1 and -1, which is exact for
+    diagonal operators. For those, whose y lives on the places of x, the sum runs over the channels (axis 1) only.
+
+    Args:
+        operator: A.
+        noise: with as many axes as y.
+        x: an example input, (B, ...); only its shape, dtype and device are used.
+
+    Returns: (B,); for diagonal operators and x (B, C, ...) with at least three axes a map (B, 1, ...).
+    """
+    row = operator(_signs(x[:1]).expand_as(x)).abs().square()
+    precision = torch.ones_like(row) / noise.square()
+    if operator.is_diagonal and x.ndim > 2:
+        weights, values = row.sum(1, keepdim=True), (row * precision).sum(1, keepdim=True)
+        plain = precision.mean(1, keepdim=True)
+    else:
+        weights, values, plain = (
+            row.flatten(1).sum(1),
+            (row * precision).flatten(1).sum(1),
+            precision.flatten(1).mean(1),
+        )
+    nothing = weights == 0  # nothing is measured there: the gradient is zero, whatever the level
+    return torch.where(nothing, plain, values / torch.where(nothing, 1, weights)).rsqrt()
+
+
+def _signs(x: Tensor) -> Tensor:
+    """+1 and -1 in the shape of x, without a pattern: bits of a hash of the place, as vmap and export draw nothing."""
+    bits = torch.arange(math.prod(x.shape), device=x.device)
+    for _ in range(2):
+        bits = ((bits ^ (bits >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+    return (1 - 2 * ((bits ^ (bits >> 16)) & 1)).to(x.dtype).reshape(x.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,9 +56,7 @@ class Objective:
         """The problem of step ``k``: the one minibatch number ``k`` modulo how many there are."""
         if len(self.batches) == 1:
             return self
-        now = copy.copy(self)  # not through the constructor: its checks have run
-        object.__setattr__(now, "batches", (self.batches[k % len(self.batches)],))
-        return now
+        return tree.replace(self, {"batches": (self.batches[k % len(self.batches)],)})
 
     def network(self, x: Parameters, buffers: Buffers | None = None) -> nn.Module:
         """The module with parameters ``x`` and copies of ``buffers`` (default: its own), to predict with."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,9 +57,7 @@ class SparseMatrix:
 
     def with_values(self, values: Tensor) -> SparseMatrix:
         """The same places with other values, in the order of ``rows``. Nothing is checked or sorted again."""
-        other = copy.copy(self)
-        other._set("values", values)
-        return other
+        return tree.replace(self, {"values": values})
 
     def to_dense(self) -> Tensor:
         """(n, m)."""

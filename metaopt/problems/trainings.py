@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,9 +54,7 @@ class Trainings:
 
     def at(self, k: int) -> Trainings:
         """The problem of step ``k``."""
-        now = copy.copy(self)  # not through the constructor: its checks have run
-        object.__setattr__(now, "held", self.minibatches[:, k % self.minibatches.shape[1]])
-        return now
+        return tree.replace(self, {"held": self.minibatches[:, k % self.minibatches.shape[1]]})
 
     def energy(self, x: Parameters) -> Tensor:
         return self.energies(x).sum()

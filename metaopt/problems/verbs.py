@@ -1,7 +1,8 @@
 """The verbs a problem may leave out, and what then holds.
 
 Every problem has ``start()`` and ``gradient(x)``. It may add ``context()`` (tensors an update may look at),
-``at(k)`` (the problem of step k: a minibatch, an ordered subset) and, where computing the gradient changes buffers
+``at(k)`` (the problem of step k: a minibatch, an ordered subset), ``variance()`` (noise^2, the unit of step sizes,
+where it is not that of the context) and, where computing the gradient changes buffers
 such as BatchNorm's, ``buffers()`` and ``gradient_and_buffers(x, buffers)``.
 """
 
@@ -13,6 +14,11 @@ from typing import Any
 def context(problem: Any) -> tuple[Any, ...]:
     """Tensors that an update may look at besides the gradient; by default none."""
     return problem.context() if hasattr(problem, "context") else ()
+
+
+def variance(problem: Any) -> Any:
+    """noise^2 as the unit of step sizes; by default unknown, ``None``."""
+    return problem.variance() if hasattr(problem, "variance") else None
 
 
 def at(problem: Any, k: int) -> Any:

@@ -195,6 +195,15 @@ def check_fits(x: Tensor, context: tuple[Any, ...], channels: int, maps: int, co
             f"This network reads {maps} context tensors (1: the log noise level), but the problem gives "
             f"{len(context)}; give the problem noise=..., or build the network with context={len(context)}."
         )
+    for tensor in context:
+        shape, fits = tuple(tensor.shape), (len(x), 1, *x.shape[2:])
+        if shape not in ((), (1,), (len(x),)) and (
+            len(shape) != x.ndim or any(n not in (1, m) for n, m in zip(shape, fits, strict=True))
+        ):
+            raise MetaoptError(
+                f"A network reads context tensors as maps of one channel, but one is {shape} and x {tuple(x.shape)}: "
+                f"it must be ({len(x)},), (1,) or broadcast to {fits} with as many axes."
+            )
 
 
 def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
@@ -275,7 +284,7 @@ class EachPart(nn.Module):
 
     def _level(self, log_noise: Tensor) -> Tensor:
         level = torch.logaddexp(2 * log_noise, 2 * self.log_extra.to(log_noise)) / 2
-        return level if len(level) == 1 else level.repeat_interleave(2)
+        return level if len(level) == 1 else level.repeat_interleave(2, dim=0)
 
 
 def _parts(x: Tensor) -> Tensor:

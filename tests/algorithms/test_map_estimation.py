@@ -15,7 +15,7 @@ from metaopt import operators as ops
 from metaopt.algorithms.map_estimation import MapEstimation
 from metaopt.algorithms.proximal import Fista
 from metaopt.core import MetaoptError, parameterize, per_step, unroll
-from metaopt.problems import InverseProblem
+from metaopt.problems import InverseProblem, noise_variance
 from metaopt.problems.field_of_experts import FieldOfExperts, dct_filters
 from metaopt.problems.prior import Sparsity
 from metaopt.problems.total_variation import TotalVariation
@@ -55,7 +55,7 @@ def test_normal_prior_gives_the_regularised_least_squares_solution(dtype: torch.
 def test_a_relative_step_is_in_units_of_each_samples_variance() -> None:
     noise = torch.tensor([0.5, 2.0], dtype=DOUBLE)
     problem = InverseProblem(ops.Identity(), drawn(2, 5), noise)
-    plain, relative = (MapEstimation(Normal(2.0), 0.1, relative) for relative in (False, True))
+    plain, relative = (MapEstimation(Normal(2.0), 0.1, unit) for unit in (None, noise_variance))
     start = MapEstimation(Normal(2.0), 0.1).init(problem)._replace(x=drawn(2, 5, seed=1))
     moved, expected = (a.step(problem, start, 0).x - start.x for a in (relative, plain))
     close(moved, expected * noise.square()[:, None])

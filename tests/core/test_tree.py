@@ -322,3 +322,31 @@ def test_a_changed_state_is_described():
         tree.check_unchanged(before, before._replace(second={"w": torch.zeros(2)}), "A", 3)
     with pytest.raises(mo.MetaoptError, match="now no tensor"):
         tree.check_unchanged(before, (), "A", 3)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Checked:
+    number: float
+    half: float = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.number < 0:
+            raise ValueError("negative")
+        object.__setattr__(self, "half", self.number / 2)
+
+
+def test_replace_copies_a_dataclass_without_its_checks_and_derives_nothing():
+    given = Checked(4.0)
+    other = tree.replace(given, {"number": -1.0})
+    assert (other.number, other.half, type(other)) == (-1.0, 2.0, Checked)
+    assert (given.number, given.half) == (4.0, 2.0)
+    assert tree.replace(given, {"number": 6.0, "half": 3.0}).half == 3.0
+    assert dataclasses.asdict(tree.replace(given, {})) == dataclasses.asdict(given)
+
+
+def test_replace_refuses_what_has_no_such_field():
+    with pytest.raises(mo.MetaoptError, match="Checked has no field 'numbr'; its fields are number, half"):
+        tree.replace(Checked(1.0), {"numbr": 2.0})
+    for thing in ({"a": 1}, Pair(1, 2), Checked):
+        with pytest.raises(mo.MetaoptError, match="changes fields of a dataclass, not of a"):
+            tree.replace(thing, {"a": 2})

@@ -234,9 +234,9 @@ OPERATOR, Y = ops.Identity(), torch.ones(3, 5)
         ((OPERATOR, Y, float("inf")), "must be a positive standard deviation, but got inf"),
         (
             (OPERATOR, Y, torch.ones(2)),
-            r"noise level has shape \(2,\); give one number, or one for each of 3 samples",
+            r"noise level has shape \(2,\), which does not fit y of shape \(3, 5\); give one number, \(3,\) for one a",
         ),
-        ((OPERATOR, Y, torch.ones(3, 5)), r"noise level has shape \(3, 5\)"),
+        ((OPERATOR, Y, torch.ones(3, 4)), r"noise level has shape \(3, 4\)"),
         ((OPERATOR, Y, 0.1, Poisson()), "Poisson likelihood has no noise level"),
         ((OPERATOR, -Y, None, Poisson()), "Poisson measurement is a count: real and at least 0"),
         ((OPERATOR, Y + 0j, None, Poisson()), "Poisson measurement is a count: real and at least 0"),
