@@ -52,6 +52,9 @@ class Case:
         first = trajectory.stop - len(trajectory.outputs)
         return torch.stack([self.loss(x, first + i + 1) for i, x in enumerate(trajectory.outputs)]).sum()
 
+    def of_run(self, net: Any, trajectory: mo.Trajectory, problem: Any, target: None) -> Tensor:
+        return self.summed(trajectory)
+
     def backpropagated(self, strategy: GradientStrategy) -> float:
         net = mo.unroll(self.algorithm, self.steps, strategy)
         return float(torch.autograd.grad(self.summed(net(self.problem)), self.parameter)[0])
@@ -75,10 +78,10 @@ class Case:
         for start in range(0, self.steps, length):
             options: dict[str, Any] = {"pairs": pairs, "sigma": self.sigma, "seed": 100_000 * seed + start}
             if persistent:
-                estimate = pes(net, self.problem, self.summed, particles=particles, **options)
+                estimate = pes(net, self.problem, self.of_run, particles=particles, **options)
                 particles = estimate.particles
             else:
-                estimate = es(net, self.problem, self.summed, state=state, start=start, **options)
+                estimate = es(net, self.problem, self.of_run, state=state, start=start, **options)
                 with torch.no_grad():
                     state = net(self.problem, state=state, start=start).state
             total += float(sum(estimate.gradients.values()))

@@ -57,11 +57,11 @@ class Problem:
 
     def losses(self, update: nn.Module, number: int) -> Tensor:
         """After every step, of held-out instances ``number``: a mean over them, (steps,)."""
-        problem, target = held_out(self.task, number)
-        count = len(target.held) if hasattr(target, "held") else len(target.start())
+        problem, _ = held_out(self.task, number)
+        count = len(problem.held) if hasattr(problem, "held") else len(problem.start())
         with torch.no_grad():
             outputs = mo.unroll(mo.Descent(update), self.steps)(problem).outputs
-            return torch.stack([target.energy(x) / count for x in outputs])
+            return torch.stack([problem.energy(x) / count for x in outputs])
 
 
 def problems(size: Mapping[str, Any], mnist: bool) -> dict[str, Problem]:

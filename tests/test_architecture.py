@@ -78,8 +78,8 @@ CASES = [
     (architecture.import_arrows, "core/gradients/a.py", "from ..errors import E", "from ...data import b", "see data"),
     (
         architecture.import_arrows,
-        "losses.py",
-        "from .core.tree import leaves",
+        "losses/a.py",
+        "from ..core.tree import leaves",
         "def f():\n    import metaopt.models.rim",
         "losses may not see models",
     ),

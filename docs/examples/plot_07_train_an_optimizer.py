@@ -32,8 +32,8 @@ net = mo.unroll(mo.Descent(update), steps=60)
 meta_optimizer = torch.optim.Adam(update.parameters(), lr=5e-3)
 history = []
 for seed in range(60):
-    problem, target = trainings.sample(seed)
-    loss = torch.stack([target.energy(x) for x in net(problem).outputs]).log().mean()
+    problem, _ = trainings.sample(seed)
+    loss = torch.stack([problem.energy(x) for x in net(problem).outputs]).log().mean()
     meta_optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(update.parameters(), 1.0)
@@ -61,9 +61,9 @@ new_digits = NetworkTrainings(mlp([64, 20, 10]), read_digits(first=1000), traini
 
 @torch.no_grad()
 def curve(update, number, steps=100):
-    problem, target = held_out(new_digits, number)
+    problem, _ = held_out(new_digits, number)
     outputs = mo.unroll(mo.Descent(update), steps)(problem).outputs
-    return [target.energy(x).item() / 8 for x in (problem.start(), *outputs)]
+    return [problem.energy(x).item() / 8 for x in (problem.start(), *outputs)]
 
 
 rates = [0.01 * 1.6**i for i in range(9)]

@@ -6,16 +6,16 @@ useful derivative. All pairs of runs are computed at once, by ``vmap``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..core import MetaoptError, Trajectory, Unrolled, tree
+from ..core import MetaoptError, Unrolled, tree
+from ..losses import TrainingLoss
+from ..losses.training_loss import check_training_loss, evaluate
 
-Loss = Callable[[Trajectory[Any, Any]], Tensor]
 Tensors = dict[str, Tensor]
 
 
@@ -57,11 +57,12 @@ class Estimate:
 def es(
     net: Unrolled[Any, Any, Any],
     problem: Any,
-    loss: Loss,
+    loss: TrainingLoss,
     *,
     pairs: int,
     sigma: float,
     seed: int,
+    target: Any = None,
     state: Any = None,
     start: int = 0,
 ) -> Estimate:
@@ -72,8 +73,9 @@ def es(
     backpropagation, only what a piece does to itself; :func:`pes` sees all.
 
     Args:
-        loss: of the trajectory of one run, a scalar; summed over the pieces it is what is minimised.
+        loss: of one run, ``loss(net, trajectory, problem, target)``; summed over the pieces it is what is minimised.
         seed: of the perturbations.
+        target: what the loss gets beside the problem.
 
     Raises:
         MetaoptError: fewer than two pairs, a sigma that is not positive, a network with nothing to learn, a loss that
@@ -82,18 +84,19 @@ def es(
     Reference: Salimans et al., arXiv:1703.03864.
     """
     particles = _begin(net, problem, pairs, sigma, state, start)
-    return pes(net, problem, loss, pairs=pairs, sigma=sigma, seed=seed, particles=particles)
+    return pes(net, problem, loss, pairs=pairs, sigma=sigma, seed=seed, target=target, particles=particles)
 
 
 @torch.no_grad()
 def pes(
     net: Unrolled[Any, Any, Any],
     problem: Any,
-    loss: Loss,
+    loss: TrainingLoss,
     *,
     pairs: int,
     sigma: float,
     seed: int,
+    target: Any = None,
     particles: Particles | None = None,
 ) -> Estimate:
     """Persistent evolution strategies: :func:`es` for runs in pieces, without the bias of cutting them.
@@ -110,6 +113,7 @@ def pes(
     if particles is None:
         particles = _begin(net, problem, pairs, sigma)
     _check(pairs, sigma)
+    check_training_loss(loss)
     parameters = _learned(net)
     generator = torch.Generator().manual_seed(seed)
     change = {
@@ -119,13 +123,9 @@ def pes(
     both = {name: torch.cat([parameters[name] + c, parameters[name] - c]) for name, c in change.items()}
 
     def run(values: Tensors, state: Any) -> tuple[Tensor, Any]:
-        trajectory = tree.substitute(net, values)(problem, state=state, start=particles.k)
-        value = loss(trajectory)
-        if value.ndim:
-            raise MetaoptError(
-                f"The loss of a run must be a scalar, but is {tree.describe(value)}; take a mean or sum."
-            )
-        return value, trajectory.state
+        perturbed = tree.substitute(net, values)
+        trajectory = perturbed(problem, state=state, start=particles.k)
+        return evaluate(loss, perturbed, trajectory, problem, target), trajectory.state
 
     losses, states = tree.vmap(run)(both, particles.states)
     if not bool(torch.isfinite(losses).all()):

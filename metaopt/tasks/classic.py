@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core import MetaoptError
 from ..problems import FunctionObjective
 
-Sample = tuple[FunctionObjective, FunctionObjective]
+Sample = tuple[FunctionObjective, None]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ CLASSIC = {
 
 @dataclass(frozen=True, eq=False)
 class ClassicFunctions:
-    """One of :data:`CLASSIC`, from ``batch`` starts that are uniform where it is searched."""
+    """One of :data:`CLASSIC`, from ``batch`` starts that are uniform where it is searched. There is no target."""
 
     classic: Classic
     dimension: int = 2
@@ -113,8 +113,7 @@ class ClassicFunctions:
     def sample(self, seed: int) -> Sample:
         generator, of = torch.Generator().manual_seed(seed), self.classic
         start = of.low + (of.high - of.low) * torch.rand(self.batch, self.dimension, generator=generator)
-        problem = FunctionObjective(_Total(of.function), start)
-        return problem, problem
+        return FunctionObjective(_Total(of.function), start), None
 
 
 @dataclass(frozen=True)

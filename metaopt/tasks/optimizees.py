@@ -1,8 +1,8 @@
 """Functions to minimise, drawn at random: what an optimizer learns from.
 
 A batch holds ``batch`` functions of one family with a point to start from each, as one :class:`FunctionObjective` of x,
-(batch, dimension), whose energy is the sum over the batch, so that every gradient is that of its own function. The
-target is the problem itself: ``metaopt.losses.energy`` is what to train by.
+(batch, dimension), whose energy is the sum over the batch, so that every gradient is that of its own function. There
+is no target: train by ``metaopt.losses.Unsupervised(energy)``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..problems import FunctionObjective
 from .classic import rosenbrock
 
-Sample = tuple[FunctionObjective, FunctionObjective]
+Sample = tuple[FunctionObjective, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,5 +161,4 @@ def _geman_mcclure(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
 
 
 def _sample(function: object, start: Tensor, data: tuple[Tensor, ...]) -> Sample:
-    problem = FunctionObjective(function, start, data)  # type: ignore[arg-type]
-    return problem, problem
+    return FunctionObjective(function, start, data), None  # type: ignore[arg-type]

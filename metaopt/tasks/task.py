@@ -11,7 +11,10 @@ HELD_OUT = 2**62  # far from any seed that a training uses
 
 
 class Task(Protocol):
-    """``sample(seed)`` draws a batch: (problem, target). The same seed gives the same batch, on every machine."""
+    """``sample(seed)`` draws a batch: (problem, target). The same seed gives the same batch, on every machine.
+
+    The target is ``None`` where the problem alone says what a good answer is.
+    """
 
     def sample(self, seed: int) -> tuple[Any, Any]: ...
 

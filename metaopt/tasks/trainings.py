@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from ..core import MetaoptError
 from ..problems import Trainings
 
-Sample = tuple[Trainings, Trainings]
+Sample = tuple[Trainings, None]
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkTrainings:
     """``network`` on minibatches of ``data``, from weights drawn anew; ``trainings`` of them side by side.
 
-    A sample is (problem, target), both the :class:`~metaopt.problems.Trainings`; train by ``metaopt.losses.energy``.
+    A sample is (:class:`~metaopt.problems.Trainings`, None): there is no target, so train by
+    ``metaopt.losses.Unsupervised(energy)``.
 
     Args:
         network: of modules that have ``reset_parameters``, as all of torch's do.
@@ -56,8 +57,7 @@ class NetworkTrainings:
         initial = {name: torch.stack([weights[name] for weights in drawn]) for name in drawn[0]}
         shapes = (self.trainings, self.steps, self.batch), (self.trainings, self.held)
         minibatches, held = (torch.randint(len(self.data[0]), shape, generator=generator) for shape in shapes)
-        problem = Trainings(self.network, self.loss, initial, self.data, minibatches, held)
-        return problem, problem
+        return Trainings(self.network, self.loss, initial, self.data, minibatches, held), None
 
     def _drawn(self) -> dict[str, Tensor]:
         network = copy.deepcopy(self.network)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..core import tree
@@ -21,7 +20,7 @@ class _Samples(Dataset):
         return self.task.sample(seed)
 
 
-def feed(task: Task, seeds: Sequence[int], num_workers: int, device: torch.device) -> Iterator[tuple[Any, Tensor]]:
+def feed(task: Task, seeds: Sequence[int], num_workers: int, device: torch.device) -> Iterator[tuple[Any, Any]]:
     """(problem, target) of every seed in turn, on ``device``, drawn by so many processes (0: by this one)."""
     generator = torch.Generator()  # the loader draws from one, and the global one is not its to draw from
     loader = DataLoader(

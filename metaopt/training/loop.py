@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,9 @@ from torch import Tensor, nn
 from ..core import MetaoptError, Unrolled, tree
 from ..core.tree import describe
 from ..files import make_folder
-from ..losses import Loss, mse, trajectory_loss
+from ..losses import Supervised, TrainingLoss
+from ..losses.adapters import of_last_step, with_default_weights
+from ..losses.training_loss import check_training_loss, evaluate, name_of
 from ..models.weights import load_tensors, save_tensors
 from ..tasks import Task
 from .checkpoint import pack_optimizer, unpack_optimizer
@@ -32,7 +33,7 @@ def train(
     folder: Path | str,
     settings: Settings = Settings(),  # noqa: B008
     validation: Task | None = None,
-    loss: Loss = mse,
+    loss: TrainingLoss = Supervised(),  # noqa: B008
     watch: Watch = Watch(),  # noqa: B008
     seed: int = 0,
     num_workers: int = 0,
@@ -44,11 +45,18 @@ def train(
     ahead (0: this one draws them when they are needed), which keeps an accelerator busy and changes no number. Returns
     {"loss", "validation", "minutes", "updates"}; the loss is that of the last update, None where the run was complete.
 
+    Args:
+        loss: ``loss(net, trajectory, problem, target)``, one real number: :class:`~metaopt.losses.Supervised` or
+            :class:`~metaopt.losses.Unsupervised`, whose steps ``settings.weights`` weighs unless they have weights of
+            their own, or any other :class:`~metaopt.losses.TrainingLoss`.
+
     Raises:
         MetaoptError: a loss that is not finite (names update, batch seed and the largest gradient; the last checkpoint
-            is kept), a folder that cannot be written, a checkpoint of another network or seed.
+            is kept), that is no such function or not one real number, or that no parameter changes; a folder that
+            cannot be written, a checkpoint of another network or seed.
     """
     check_unrolled(net)
+    check_training_loss(loss)
     with workers() as team:
         run = _Run(net, settings, Path(folder), team, loss, seed)
         run.resume()
@@ -84,11 +92,21 @@ def _progress(updates: range, total: int, team: Workers) -> Any:
 
 
 @torch.no_grad()
-def validation_loss(net: Unrolled[Any, Any, Any], task: Task, batches: int, loss: Loss = mse) -> float:
-    """The mean loss of the last step over ``batches`` batches that are the same in every training."""
-    device = next(net.parameters()).device
+def validation_loss(
+    net: Unrolled[Any, Any, Any],
+    task: Task,
+    batches: int,
+    loss: TrainingLoss = Supervised(),  # noqa: B008
+) -> float:
+    """The mean loss over ``batches`` batches that are the same in every training.
+
+    :class:`~metaopt.losses.Supervised` and :class:`~metaopt.losses.Unsupervised` are taken of the last step alone;
+    another loss sees the whole trajectory, as in training.
+    """
+    check_training_loss(loss)
+    device, last = next(net.parameters()).device, of_last_step(loss)
     samples = (tree.to(task.sample(batch_seed(-1, 0, j) % 2**31), device) for j in range(batches))
-    losses = [float(loss(net(problem).final, target)) for problem, target in samples]
+    losses = [float(evaluate(last, net, net(problem), problem, target)) for problem, target in samples]
     return sum(losses) / len(losses)
 
 
@@ -100,9 +118,10 @@ def batch_seed(seed: int, update: int, batch: int) -> int:
 class _Run:
     """What changes during training: parameters, their average, the optimizer, the count of updates."""
 
-    def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: Loss, seed: int):
+    def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: TrainingLoss, seed: int):
         self.net, self.settings, self.folder, self.team = net, settings, folder, team
-        self.loss, self.seed, self.device = loss, seed, next(net.parameters()).device
+        self.loss = with_default_weights(loss, settings.weights)
+        self.seed, self.device = seed, next(net.parameters()).device
         self.parallel = team.wrap(net)  # which gives every process the first one's parameters
         self.parameters = dict(net.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
@@ -118,7 +137,7 @@ class _Run:
         mine = self.team.share(self.settings.batches)
         return [batch_seed(self.seed, u, j) for u in range(self.update, self.settings.updates) for j in mine]
 
-    def step(self, batches: Iterator[tuple[Any, Tensor]]) -> dict[str, Any]:
+    def step(self, batches: Iterator[tuple[Any, Any]]) -> dict[str, Any]:
         """One update of the parameters and of their average, with the next of ``batches``."""
         rate = self.settings.rate.at(self.update, self.settings.updates)
         for group in self.optimizer.param_groups:
@@ -129,7 +148,7 @@ class _Run:
         for j in mine:
             steps = self.settings.steps_at(batch_seed(self.seed, self.update, j))
             with hold_gradients(self.parallel, last=j == mine[-1]):
-                loss = self._batch_loss(self.parallel, *next(batches), steps) / len(mine)
+                loss = self._batch_loss(*next(batches), steps) / len(mine)
                 loss.backward()
             total += loss.detach().double().cpu()
             if not torch.isfinite(total):
@@ -145,13 +164,17 @@ class _Run:
             self.average[name].lerp_(parameter.detach(), 1 - decay)
         return {"loss": float(self.team.mean(total)), "rate": rate, "gradient_norm": float(norm)}
 
-    def _batch_loss(self, net: nn.Module, problem: Any, target: Tensor, steps: int) -> Tensor:
-        context = torch.autocast(target.device.type, torch.bfloat16) if self.settings.bfloat16 else None
+    def _batch_loss(self, problem: Any, target: Any, steps: int) -> Tensor:
+        context = torch.autocast(self.device.type, torch.bfloat16) if self.settings.bfloat16 else None
         with context or contextlib.nullcontext():
-            trajectory = net(problem, steps=steps)
-        learned = [output for output in trajectory.outputs if any(t.requires_grad for t in tree.leaves(output))]
-        trajectory = dataclasses.replace(trajectory, outputs=learned or trajectory.outputs)
-        return trajectory_loss(trajectory, target, self.loss, self.settings.weights)
+            trajectory = self.parallel(problem, steps=steps)
+        loss = evaluate(self.loss, self.net, trajectory, problem, target)
+        if not loss.requires_grad:
+            raise MetaoptError(
+                f"The loss of {name_of(self.loss)} does not depend on any parameter that is trained; is one detached, "
+                "or is nothing in the network learned?"
+            )
+        return loss
 
     def _stop(self, batches: Sequence[int], loss: float) -> None:
         seeds = ", ".join(str(batch_seed(self.seed, self.update, j)) for j in batches)

@@ -19,7 +19,7 @@ import torch
 from ..building import build
 from ..core import MetaoptError, Unrolled
 from ..files import replacing
-from ..losses import LOSSES, Loss
+from ..losses import LOSSES, TrainingLoss
 from ..models.weights import read_card
 from .log import read_log
 from .loop import check_unrolled, train
@@ -74,12 +74,16 @@ def learning_curve(folder: Path | str) -> list[list[float]]:
     return [[int(row["update"]), round(float(row["validation"]), 6)] for row in rows if row["validation"]]
 
 
-def loss_of(recipe: Mapping[str, Any]) -> Loss:
-    """What the recipe trains and validates by: one of ``metaopt.losses``, by default the mean square error."""
-    name = recipe.get("loss", "mse")
-    if name not in LOSSES:
-        raise MetaoptError(f"The loss of a recipe is one of {', '.join(LOSSES)}, not {name!r}.")
-    return LOSSES[name]
+def loss_of(recipe: Mapping[str, Any]) -> TrainingLoss:
+    """What the recipe trains and validates by: one of ``metaopt.losses.LOSSES``, by default mse, or what it builds."""
+    loss = recipe.get("loss", "mse")
+    if isinstance(loss, Mapping) and {"call", "take"} & set(loss):
+        return build(loss)
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise MetaoptError(
+            f"The loss of a recipe is one of {', '.join(LOSSES)}, or a mapping that says what to call, not {loss!r}."
+        )
+    return LOSSES[loss]
 
 
 def run_recipe(

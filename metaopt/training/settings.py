@@ -53,8 +53,8 @@ class Settings:
       it is when it is run on.
     - ``clip``: bound on the norm of all gradients together. ``ema``: decay of the averaged weights that are validated
       and shipped. ``batches``: batches whose gradients are averaged in one update.
-    - ``weights``: in the loss, of the steps that are differentiated. ``bfloat16``: convolutions and matrix products in
-      that precision.
+    - ``weights``: of the steps that are differentiated, in a loss that weighs steps and has no weights of its own.
+      ``bfloat16``: convolutions and matrix products in that precision.
     """
 
     updates: int = 1000

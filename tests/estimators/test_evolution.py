@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import metaopt as mo
 from metaopt.core import tree
 from metaopt.estimators import es, pes
+from metaopt.losses import Supervised, mse
 
 DOUBLE = torch.float64
 SIGNS = torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0], dtype=DOUBLE)
@@ -30,6 +31,14 @@ def loss(trajectory: mo.Trajectory[Any, Any]) -> Tensor:
     return torch.stack([(s[0] - 1) ** 2 / 2 for s in trajectory.outputs]).sum()
 
 
+def of_run(net: Any, trajectory: Any, problem: Any, target: Any) -> Tensor:
+    return loss(trajectory)
+
+
+def squares(net: Any, trajectory: Any, problem: Any, target: Any) -> Tensor:
+    return trajectory.final.square().sum()
+
+
 def exact(net: mo.core.Unrolled) -> float:
     (parameter,) = net.parameters()
     return float(torch.autograd.grad(loss(net(START)), parameter)[0])
@@ -42,11 +51,11 @@ def only(gradients: dict[str, Tensor]) -> float:
 
 def test_a_whole_run_is_estimated_within_its_error() -> None:
     net = pushed(20)
-    estimate = es(net, START, loss, pairs=4000, sigma=0.1, seed=0)
+    estimate = es(net, START, of_run, pairs=4000, sigma=0.1, seed=0)
     assert abs(only(estimate.gradients) - exact(net)) < 4 * only(estimate.errors)
     assert only(estimate.errors) < 0.1 * abs(exact(net))
-    values = [only(es(net, START, loss, pairs=200, sigma=0.1, seed=seed).gradients) for seed in range(40)]
-    said = only(es(net, START, loss, pairs=200, sigma=0.1, seed=50).errors)
+    values = [only(es(net, START, of_run, pairs=200, sigma=0.1, seed=seed).gradients) for seed in range(40)]
+    said = only(es(net, START, of_run, pairs=200, sigma=0.1, seed=50).errors)
     assert float(torch.tensor(values).std()) == pytest.approx(said, rel=0.5)
 
 
@@ -54,12 +63,12 @@ def in_pieces(seed: int, persistent: bool) -> float:
     net, total, particles, state = pushed(2), 0.0, None, None
     for piece in range(10):
         if persistent:
-            estimate = pes(net, START, loss, pairs=300, sigma=0.1, seed=100 * seed + piece, particles=particles)
+            estimate = pes(net, START, of_run, pairs=300, sigma=0.1, seed=100 * seed + piece, particles=particles)
             particles = estimate.particles
             assert particles.k == 2 * piece + 2
         else:
             options: dict[str, Any] = {"state": state, "start": 2 * piece}
-            estimate = es(net, START, loss, pairs=300, sigma=0.1, seed=100 * seed + piece, **options)
+            estimate = es(net, START, of_run, pairs=300, sigma=0.1, seed=100 * seed + piece, **options)
             state = tree.detach(net(START, state=state).state)
         total += only(estimate.gradients)
     return total
@@ -78,7 +87,7 @@ def test_an_estimate_is_that_of_the_formula() -> None:
     """Two parameters of different shapes; every run by itself, without vmap."""
     net = mo.unroll(mo.parameterize(mo.Ista(torch.eye(3, dtype=DOUBLE), 0.1), {"mix": mo.shared()}), 2)
     y = torch.tensor([[1.0, -2.0, 0.5]], dtype=DOUBLE)
-    estimate = es(net, y, lambda t: t.final.square().sum(), pairs=5, sigma=0.3, seed=7)
+    estimate = es(net, y, squares, pairs=5, sigma=0.3, seed=7)
     (name,) = estimate.gradients
     parameter = dict(net.named_parameters())[name].detach()
     e = 0.3 * torch.randn(5, 3, 3, generator=torch.Generator().manual_seed(7), dtype=DOUBLE)
@@ -90,7 +99,7 @@ def test_an_estimate_is_that_of_the_formula() -> None:
         terms.append(change * (up - down) / (2 * 0.3**2))
     torch.testing.assert_close(estimate.gradients[name], torch.stack(terms).mean(0))
     torch.testing.assert_close(estimate.errors[name], torch.stack(terms).std(0) / 5**0.5)
-    again = es(net, y, lambda t: t.final.square().sum(), pairs=5, sigma=0.3, seed=7)
+    again = es(net, y, squares, pairs=5, sigma=0.3, seed=7)
     assert torch.equal(again.gradients[name], estimate.gradients[name])
 
 
@@ -99,7 +108,7 @@ def test_an_optimizer_goes_down_by_what_is_assigned() -> None:
     optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
     before = loss(net(START)).item()
     for seed in range(20):
-        es(net, START, loss, pairs=50, sigma=0.1, seed=seed).assign(net)
+        es(net, START, of_run, pairs=50, sigma=0.1, seed=seed).assign(net)
         optimizer.step()
     assert loss(net(START)).item() < 0.5 * before
 
@@ -111,19 +120,28 @@ def test_an_optimizer_goes_down_by_what_is_assigned() -> None:
         ({"pairs": -1}, "two pairs and a positive sigma, but got -1"),
         ({"sigma": 0.0}, "positive sigma"),
         ({"sigma": float("nan")}, "positive sigma"),
-        ({"loss": lambda t: t.final}, r"must be a scalar, but is \(5,\) float64"),
-        ({"loss": lambda t: t.final.sum() / 0}, "of 8 runs is not finite after step 3"),
+        ({"loss": lambda net, t, problem, target: t.final}, r"must be one real number, but .* is \(5,\) float64"),
+        ({"loss": lambda net, t, problem, target: t.final.sum() / 0}, "of 8 runs is not finite after step 3"),
+        ({"loss": loss}, r"called as loss\(net, trajectory, problem, target\), but loss takes \(trajectory\)"),
     ],
 )
 def test_what_cannot_be_estimated_is_a_sentence(change: dict[str, Any], words: str) -> None:
-    call: dict[str, Any] = {"loss": loss, "pairs": 4, "sigma": 0.1, "seed": 0} | change
+    call: dict[str, Any] = {"loss": of_run, "pairs": 4, "sigma": 0.1, "seed": 0} | change
     with pytest.raises(mo.MetaoptError, match=words):
         es(pushed(3), START, **call)
+
+
+def test_a_supervised_loss_sees_the_target_and_every_step() -> None:
+    net, target = pushed(20), torch.zeros(5, dtype=DOUBLE)
+    estimate = es(net, START, Supervised(mse, "linear"), pairs=4000, sigma=0.1, seed=0, target=target)
+    (parameter,) = net.parameters()
+    by_hand = sum((k + 1) * s.square().mean() for k, s in enumerate(net(START).outputs)) / 210
+    assert abs(only(estimate.gradients) - float(torch.autograd.grad(by_hand, parameter)[0])) < 4 * only(estimate.errors)
 
 
 def test_nothing_to_learn_is_a_sentence() -> None:
     net = mo.unroll(mo.Descent(mo.updates.Sgd(0.1)), 2)
     problem = mo.InverseProblem(mo.operators.Identity(), torch.zeros(1, 2), 1.0)
     with pytest.raises(mo.MetaoptError, match="nothing to learn"):
-        pes(net, problem, lambda t: t.final.sum(), pairs=2, sigma=1.0, seed=0)
+        pes(net, problem, squares, pairs=2, sigma=1.0, seed=0)
     assert isinstance(net, nn.Module)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import metaopt as mo
-from metaopt.losses import energy
+from metaopt.losses import Unsupervised
 from metaopt.tasks import (
     CLASSIC,
     ClassicFunctions,
@@ -34,7 +34,7 @@ def task(**options: Any) -> NetworkTrainings:
 
 
 def test_trainings_are_those_of_torch_one_by_one() -> None:
-    _, problem = task().sample(0)
+    problem, _ = task().sample(0)
     found = mo.unroll(mo.Descent(mo.updates.Adam(0.05)), 6)(problem).final
     energies = problem.energies(found)
     for t in range(3):
@@ -55,7 +55,7 @@ def test_trainings_are_those_of_torch_one_by_one() -> None:
 
 def test_weights_and_minibatches_are_drawn_anew_and_leave_the_generator_alone() -> None:
     trainings, before = task(), torch.random.get_rng_state()
-    (_, a), (_, b), (_, again) = trainings.sample(0), trainings.sample(1), trainings.sample(0)
+    (a, _), (b, _), (again, _) = trainings.sample(0), trainings.sample(1), trainings.sample(0)
     assert torch.equal(torch.random.get_rng_state(), before)
     weights = a.start()["1.weight"]
     assert not torch.equal(weights[0], weights[1])
@@ -63,15 +63,15 @@ def test_weights_and_minibatches_are_drawn_anew_and_leave_the_generator_alone() 
     assert torch.equal(weights, again.start()["1.weight"])
     assert torch.equal(a.minibatches, again.minibatches)
     assert not torch.equal(a.minibatches, b.minibatches)
-    assert not torch.equal(held_out(task())[1].held, held_out(task(), 1)[1].held)
-    assert torch.equal(held_out(task())[1].held, held_out(task())[1].held)
+    assert not torch.equal(held_out(task())[0].held, held_out(task(), 1)[0].held)
+    assert torch.equal(held_out(task())[0].held, held_out(task())[0].held)
 
 
 def test_an_optimizer_learns_from_trainings(tmp_path: Path) -> None:
     net = mo.unroll(mo.Descent(mo.updates.LearnedAdam(step_size=mo.shared(0.01, positive=True))), 15)
-    before = validation_loss(net, task(), 3, energy)
-    train(net, task(), tmp_path, Settings(60, (15, 15), Rate(0.1, 0.1, 1), ema=0.9), loss=energy)
-    assert validation_loss(net, task(), 3, energy) < 0.9 * before
+    before = validation_loss(net, task(), 3, Unsupervised())
+    train(net, task(), tmp_path, Settings(60, (15, 15), Rate(0.1, 0.1, 1), ema=0.9), loss=Unsupervised())
+    assert validation_loss(net, task(), 3, Unsupervised()) < 0.9 * before
 
 
 def test_networks_for_digits_have_the_usual_shapes() -> None:
@@ -96,7 +96,7 @@ def test_what_cannot_be_trained_is_a_sentence() -> None:
         NetworkTrainings(nn.Sequential(Shift(), nn.Linear(3, 2)), DATA)
     with pytest.raises(mo.MetaoptError, match="as many inputs as targets, but got 50 and 49"):
         NetworkTrainings(mlp([3, 2]), (DATA[0], DATA[1][:49]))
-    _, problem = task().sample(0)
+    problem, _ = task().sample(0)
     with pytest.raises(mo.MetaoptError, match=r"minibatches \(trainings, steps, n\) .* but got .*\(2, 7\) int64"):
         mo.Trainings(problem.module, problem.loss, problem.initial, DATA, problem.minibatches, problem.held[:2])
     with pytest.raises(mo.MetaoptError, match="The loss of Sequential at its start is nan"):
@@ -117,7 +117,7 @@ def test_classic_functions_have_their_published_minima(name: str) -> None:
     near = x + 0.3 * torch.randn(2000, dimension, generator=generator, dtype=torch.float64)
     wide = classic.low + (classic.high - classic.low) * torch.rand(20000, dimension, generator=generator).double()
     assert float(torch.cat([classic.function(near), classic.function(wide)]).min()) >= classic.minimum - 1e-6
-    _, problem = ClassicFunctions(classic, classic.dimension or 2, 200).sample(0)
+    problem, _ = ClassicFunctions(classic, classic.dimension or 2, 200).sample(0)
     start = problem.start()
     assert classic.low <= float(start.min()) < float(start.max()) <= classic.high
     torch.testing.assert_close(problem.energy(start), classic.function(start).sum())
@@ -134,21 +134,21 @@ def test_a_start_that_is_not_finite_is_named() -> None:
     """What every optimizee made of a function says, since the objective looks at its start."""
     with pytest.raises(mo.MetaoptError, match="at its start is nan"):
         mo.FunctionObjective(lambda x: x.log().sum(), -torch.ones(3))
-    assert Quadratics(2, 3).sample(0)[1].start().shape == (3, 2)
+    assert Quadratics(2, 3).sample(0)[0].start().shape == (3, 2)
 
 
 def test_a_first_order_task_leaves_second_derivatives_out() -> None:
     meta = []
     for family in (Quadratics(3, 4), FirstOrderTask(Quadratics(3, 4))):
         update = mo.updates.Sgd(mo.shared(0.01))
-        problem, target = family.sample(0)
-        target.energy(mo.unroll(mo.Descent(update), 3)(problem).final).backward()
+        problem, _ = family.sample(0)
+        problem.energy(mo.unroll(mo.Descent(update), 3)(problem).final).backward()
         meta.append(next(update.parameters()).grad)
-    x, total = Quadratics(3, 4).sample(0)[1].start(), torch.zeros(())
-    steps = []
+    problem, _ = Quadratics(3, 4).sample(0)
+    x, steps = problem.start(), []
     for _ in range(3):
-        steps.append(target.gradient(x))
+        steps.append(problem.gradient(x))
         x = x - 0.01 * steps[-1]
-    total = -sum((target.gradient(x) * step).sum() for step in steps)
+    total = -sum((problem.gradient(x) * step).sum() for step in steps)
     torch.testing.assert_close(meta[1], total.double())
     assert not torch.allclose(meta[0], meta[1])

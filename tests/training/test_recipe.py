@@ -72,7 +72,8 @@ def test_a_recipe_of_an_optimizer_is_whole(name: str) -> None:
     for kind in ("task", "validation"):
         problem, target = build(recipe[kind]).sample(0)
         with torch.no_grad():
-            assert float(loss(net(problem, steps=3).final, target)) < float(loss(problem.start(), target))
+            before, after = (float(loss(net, net(problem, steps=steps), problem, target)) for steps in (0, 3))
+        assert after < before
 
 
 def test_a_name_is_taken_as_it_is() -> None:
@@ -222,8 +223,22 @@ def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": "l1"}))
     with pytest.raises(
         mo.MetaoptError,
-        match=r"loss of a recipe is one of cross_entropy, .*mse, negative_psnr, not 'l1'",
+        match=r"loss of a recipe is one of cross_entropy, .*mse, negative_psnr, or a mapping .*, not 'l1'",
     ):
+        read_recipe(tmp_path / "r.yaml")
+
+
+def test_a_recipe_may_build_its_loss_and_named_ones_take_the_weights_of_its_settings(tmp_path: Path) -> None:
+    built = {"call": "metaopt.losses.Supervised", "loss": {"take": "metaopt.losses.mse"}, "weights": [1, 3]}
+    losses = []
+    for name, change in (("built", {"loss": built}), ("named", {"loss": "mse"})):
+        recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text()) | change
+        recipe["settings"] |= {"updates": 2, "steps": [2, 2]} | ({"weights": [1, 3]} if name == "named" else {})
+        (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+        losses.append(run_recipe(tmp_path / "r.yaml", tmp_path / name)["loss"])
+    assert losses[0] == losses[1]
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": {"call": "metaopt.losses.Supervized"}}))
+    with pytest.raises(mo.MetaoptError, match="Supervized"):
         read_recipe(tmp_path / "r.yaml")
 
 

@@ -58,7 +58,7 @@ def write_recipe(folder: Path) -> Path:
     """Grey denoising on four generated pictures of 20 x 24 pixels, 6 updates at a constant rate."""
     from PIL import Image
 
-    (folder / "pictures").mkdir()
+    (folder / "pictures").mkdir(exist_ok=True)
     random = np.random.default_rng(0)
     for i in range(4):
         samples = random.integers(0, 256, (20, 24, 3) if i else (20, 24), np.uint8)

@@ -1,0 +1,25 @@
+"""Losses: of one output (:func:`mse`, :func:`energy`), and of a run, ``loss(net, trajectory, problem, target)``."""
+
+from .adapters import Supervised, Unsupervised, trajectory_loss
+from .energies import energy, log_energy
+from .named import LOSSES
+from .steps import step_weights, weighted_mean
+from .supervised import cross_entropy, marginal_cross_entropy, marginal_error, mse, negative_psnr
+from .training_loss import TrainingLoss
+
+__all__ = [
+    "LOSSES",
+    "Supervised",
+    "TrainingLoss",
+    "Unsupervised",
+    "cross_entropy",
+    "energy",
+    "log_energy",
+    "marginal_cross_entropy",
+    "marginal_error",
+    "mse",
+    "negative_psnr",
+    "step_weights",
+    "trajectory_loss",
+    "weighted_mean",
+]

@@ -1,0 +1,18 @@
+"""The losses that a recipe can name."""
+
+from __future__ import annotations
+
+from .adapters import Supervised, Unsupervised
+from .energies import energy, log_energy
+from .supervised import cross_entropy, marginal_cross_entropy, marginal_error, mse, negative_psnr
+from .training_loss import TrainingLoss
+
+LOSSES: dict[str, TrainingLoss] = {
+    "cross_entropy": Supervised(cross_entropy),
+    "energy": Unsupervised(energy),
+    "log_energy": Unsupervised(log_energy),
+    "marginal_cross_entropy": Supervised(marginal_cross_entropy),
+    "marginal_error": Supervised(marginal_error),
+    "mse": Supervised(mse),
+    "negative_psnr": Supervised(negative_psnr),
+}

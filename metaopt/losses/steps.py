@@ -1,0 +1,79 @@
+"""How much every step of a run counts in a loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..core import MetaoptError, Trajectory
+
+StepWeights = str | Sequence[float]
+
+
+def step_weights(weights: StepWeights, steps: int) -> list[float]:
+    """``steps`` weights that add up to 1.
+
+    Args:
+        weights: "uniform", "last", "linear" (the k-th step counts k + 1, so that later steps count more), or a list of
+            as many numbers, none of them negative.
+        steps: how many outputs there are to weigh.
+
+    Raises:
+        MetaoptError: an unknown name, another number of weights than outputs, a weight that is negative or not finite,
+            weights that are all zero.
+    """
+    named: dict[str, list[float]] = {
+        "uniform": [1.0] * steps,
+        "linear": [k + 1.0 for k in range(steps)],
+        "last": [0.0] * (steps - 1) + [1.0],
+    }
+    values = named.get(weights) if isinstance(weights, str) else _numbers(weights)
+    if values is None:
+        raise MetaoptError(f"Step weights are 'uniform', 'linear', 'last' or a list of numbers, not {weights!r}.")
+    if len(values) != steps:
+        raise MetaoptError(
+            f"There are {steps} outputs to weigh (in a truncated run those of the steps that are differentiated), but "
+            f"{len(values)} step weights were given; give one for each, or 'uniform', 'linear' or 'last'."
+        )
+    total = sum(values)
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not total > 0:
+        raise MetaoptError(
+            f"Step weights are finite and not negative, and one of them at least is positive, but got {values} with "
+            f"sum {total}."
+        )
+    return [value / total for value in values]
+
+
+def _numbers(weights: Any) -> list[float] | None:
+    try:
+        return [float(value) for value in weights] if isinstance(weights, Iterable) else None
+    except (TypeError, ValueError):
+        return None
+
+
+def weighted_mean(
+    trajectory: Trajectory[Any, Any], measure: Callable[[Any], Tensor], weights: StepWeights = "uniform"
+) -> Tensor:
+    """sum_t w_t measure(output_t) over ``trajectory.counted``, with weights that add up to 1.
+
+    Args:
+        trajectory: of a run. After a truncated one the steps that are differentiated count, without a gradient all do.
+        measure: of one output, a tensor.
+        weights: as in :func:`step_weights`. An output of weight 0 is not measured.
+
+    Raises:
+        MetaoptError: weights that cannot be, or that are of steps whose readouts were not kept.
+    """
+    outputs, report = trajectory.counted, trajectory.report
+    steps = max(1, report.steps) if report.counted is None else report.counted
+    if len(outputs) < steps and not (isinstance(weights, str) and weights == "last"):
+        raise MetaoptError(
+            f"Step weights {weights!r} are of {steps} steps, but the readout of only {len(outputs)} was kept; write "
+            "weights='last', or unroll with keep='all'."
+        )
+    weighted = zip(step_weights(weights, len(outputs)), outputs, strict=True)
+    terms = [weight * measure(output) for weight, output in weighted if weight]
+    return sum(terms[1:], terms[0])

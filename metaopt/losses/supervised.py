@@ -1,0 +1,142 @@
+"""Losses that compare one output with a target. What only fits by broadcasting is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core import MetaoptError, tree
+
+Loss = Callable[[Any, Any], Tensor]
+
+
+def mse(output: Tensor, target: Tensor) -> Tensor:
+    """The mean of ``|output - target|^2`` over all entries.
+
+    Args:
+        output, target: of equal shape, both real or both complex. The real and the imaginary part of a complex entry
+            count as one entry.
+
+    Raises:
+        MetaoptError: shapes that are not equal, a real tensor beside a complex one.
+    """
+    _check_alike("mse", output, target)
+    return _squares(output, target).mean()
+
+
+def negative_psnr(output: Tensor, target: Tensor) -> Tensor:
+    """Minus the peak signal-to-noise ratio in dB, averaged over the samples: 10 log10 of each one's mean square error.
+
+    Unlike in :func:`mse`, samples with little noise count as much as those with much. A sample is taken as no nearer
+    than 120 dB.
+
+    Args:
+        output, target: (B, ...), of equal shape, both real or both complex, with values whose peak is 1.
+
+    Raises:
+        MetaoptError: as :func:`mse`; tensors without a batch axis.
+    """
+    _check_alike("negative_psnr", output, target)
+    if output.ndim < 2:
+        raise MetaoptError(f"negative_psnr is an average over samples (B, ...), but the output is {_said(output)}.")
+    errors = _squares(output, target).flatten(1).mean(1)
+    return 10 * errors.clamp_min(1e-12).log10().mean()
+
+
+def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """The mean of -log softmax(output)[target].
+
+    Args:
+        output: scores (..., classes).
+        target: the right class of each, whole numbers (...).
+
+    Raises:
+        MetaoptError: a target of another shape than the output without its last axis, or not of whole numbers.
+    """
+    _check_tensors("cross_entropy", output, target)
+    whole = not (target.is_floating_point() or target.is_complex())
+    if not output.ndim or output.shape[:-1] != target.shape or not whole:
+        raise MetaoptError(
+            "cross_entropy takes scores (..., classes) and one whole number for each, (...), but the output is "
+            f"{_said(output)} and the target {_said(target)}."
+        )
+    return F.cross_entropy(output.reshape(-1, output.shape[-1]), target.flatten().long())
+
+
+def marginal_error(output: Any, target: Tensor) -> Tensor:
+    """The mean over variables and samples of ``sum_states |belief - marginal| / 2``, the total variation distance.
+
+    Args:
+        output: has ``log_marginals`` (B, N), the states of all variables side by side.
+        target: marginals (B, n), those of the first n of these states.
+
+    Raises:
+        MetaoptError: a target that is not of that shape.
+    """
+    beliefs = _log_beliefs("marginal_error", output, target).exp()
+    return (beliefs - target).abs().sum() / (2 * target.sum())
+
+
+def marginal_cross_entropy(output: Any, target: Tensor) -> Tensor:
+    """The mean over variables and samples of -sum_states target log belief; a belief counts as no less than e^-20.
+
+    Args:
+        output, target: as in :func:`marginal_error`.
+
+    Raises:
+        MetaoptError: as :func:`marginal_error`.
+    """
+    beliefs = _log_beliefs("marginal_cross_entropy", output, target).clamp_min(-20)
+    return -(target * beliefs).sum() / target.sum()
+
+
+def _squares(output: Tensor, target: Tensor) -> Tensor:
+    difference = output - target
+    return (difference.abs() if difference.is_complex() else difference).square()
+
+
+def _log_beliefs(name: str, output: Any, target: Any) -> Tensor:
+    """Those of the states that the target has."""
+    beliefs = getattr(output, "log_marginals", None)
+    if beliefs is None:
+        raise MetaoptError(
+            f"{name} compares marginals, but {type(output).__name__} has no log_marginals; beliefs have, which are the "
+            "outputs of inference in a FactorGraph."
+        )
+    _check_tensors(name, beliefs, target)
+    if target.ndim != 2 or len(target) != len(beliefs) or target.shape[1] > beliefs.shape[1]:
+        raise MetaoptError(
+            f"{name} compares log_marginals (B, N) with marginals (B, n) of the first n states, but they are "
+            f"{_said(beliefs)} and {_said(target)}."
+        )
+    return beliefs[:, : target.shape[1]]
+
+
+def _check_tensors(name: str, output: Any, target: Any) -> None:
+    if not isinstance(output, Tensor) or not isinstance(target, Tensor):
+        raise MetaoptError(
+            f"{name} compares two tensors, but the output is {_said(output)}, the target {_said(target)}."
+        )
+
+
+def _check_alike(name: str, output: Any, target: Any) -> None:
+    """Raise where shapes differ, even if one would broadcast, or one tensor is real and the other complex."""
+    _check_tensors(name, output, target)
+    if output.shape != target.shape:
+        raise MetaoptError(
+            f"{name} compares an output and a target of equal shape, but the output is {_said(output)} and the target "
+            f"{_said(target)}; reshape one of them."
+        )
+    real = output.is_floating_point() and target.is_floating_point()
+    if not real and not (output.is_complex() and target.is_complex()):
+        raise MetaoptError(
+            f"{name} compares two real tensors of floating point or two complex ones, but the output is "
+            f"{_said(output)} and the target {_said(target)}; convert one of them."
+        )
+
+
+def _said(value: Any) -> str:
+    return tree.describe(value) if isinstance(value, Tensor) else type(value).__name__
