@@ -63,7 +63,7 @@ print("parameters:", sum(p.numel() for p in net.parameters()))
 
 colour = (data.astronaut(), data.coffee())
 pictures = [torch.as_tensor(255 * color.rgb2gray(p)).round().byte()[None] for p in colour]
-task = Denoising(Patches(pictures, size=32, batch=4), low=10, high=50)
+task = Denoising(Patches(pictures, size=32, batch=4), noise_levels=(10 / 255, 50 / 255))
 
 UPDATES = 500
 optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)

@@ -46,7 +46,7 @@ def score(picture, target):
 astronaut = torch.as_tensor(data.astronaut()).float().movedim(-1, 0) / 255
 target = astronaut[:, 30:190, 150:310].contiguous()
 noisy = target + 25 / 255 * torch.randn(target.shape, generator=torch.Generator().manual_seed(0))
-together, apart = (denoise(noisy, 25.0, load(name)) for name in ("denoise_color", "denoise_grey"))
+together, apart = (denoise(noisy, 25 / 255, load(name)) for name in ("denoise_color", "denoise_grey"))
 show(
     [
         (f"noisy, sigma 25\n{score(noisy, target)}", noisy),
@@ -65,7 +65,7 @@ show(
 camera = torch.as_tensor(data.camera()).float()[None, 60:240, 170:350] / 255
 small = shrinking((180, 180), 3)(camera[None])[0] / 3
 bicubic = F.interpolate(small[None], scale_factor=3, mode="bicubic", antialias=True)[0]
-enlarged = upscale(small, 3, load("restore_grey"), noise=0.3)
+enlarged = upscale(small, 3, load("restore_grey"), noise=0.3 / 255)
 show(
     [
         ("small, 60 x 60\n", small),
@@ -86,7 +86,7 @@ rows, columns = torch.meshgrid(torch.arange(180), torch.arange(180), indexing="i
 scratches = ((rows + 2 * columns) % 45 < 4) | ((2 * rows - columns) % 60 < 4)
 panels = []
 for name, missing in (("70 % missing", dots), ("scratches", scratches)):
-    filled = inpaint(camera, missing, load("restore_grey"), noise=0.3)
+    filled = inpaint(camera, missing, load("restore_grey"), noise=0.3 / 255)
     panels += [(f"{name}\n", torch.where(missing, 0.0, camera)), (f"filled in\n{score(filled, camera)}", filled)]
 show(panels)
 

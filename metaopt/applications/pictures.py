@@ -1,7 +1,7 @@
 """Pictures of any size, grey or colour, restored by trained machines: denoising, super-resolution, inpainting.
 
 Memory does not grow with the picture: what is larger than ``tile`` pixels a side is computed in pieces of that size,
-with the result of the whole. Pixels are (C, H, W) in [0, 1], noise levels grey levels of 255. A machine for as many
+with the result of the whole. Pixels are (C, H, W) in [0, 1], and so is noise. A machine for as many
 channels as the picture has sees them together; one for a single channel sees them one after another.
 """
 
@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..building import build, renewed
 from ..core import MetaoptError, MetaoptWarning, Unrolled
 from ..data import check_writable, read_image, write_image
 from ..data.images import LARGEST
@@ -32,19 +33,19 @@ LUMINANCE = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # of red, 
 
 
 @torch.inference_mode()
-def denoise(pixels: Tensor, sigma: float, net: Unrolled, steps: int | None = None, tile: int = TILE) -> Tensor:
-    """Remove Gaussian noise of standard deviation ``sigma``."""
-    noise = _level("sigma", sigma)
+def denoise(pixels: Tensor, noise: float, net: Unrolled, steps: int | None = None, tile: int = TILE) -> Tensor:
+    """Remove Gaussian noise of standard deviation ``noise``, in the units of the pixels."""
+    level = _level(noise)
 
     def problem(channels: Tensor, window: Window) -> InverseProblem:
-        return InverseProblem(Identity(), channels[(None, ..., *window)], noise)
+        return InverseProblem(Identity(), channels[(None, ..., *window)], level)
 
     return _restored(pixels, problem, net, steps, tile)
 
 
 @torch.inference_mode()
 def upscale(
-    pixels: Tensor, factor: int, net: Unrolled, steps: int | None = None, noise: float = 1.0, tile: int = TILE
+    pixels: Tensor, factor: int, net: Unrolled, steps: int | None = None, noise: float = 1 / 255, tile: int = TILE
 ) -> Tensor:
     """The picture of which ``pixels``, of that ``noise``, are the antialiased bicubic shrinking by ``factor``.
 
@@ -57,7 +58,7 @@ def upscale(
         smooth = _interpolated(pixels, factor)
         sharp = upscale(_luminance(pixels), factor, net, steps, noise, tile)
         return (smooth + sharp - _luminance(smooth)).clamp(0, 1)
-    level = factor * _level("noise", noise)
+    level = factor * _level(noise)
 
     def problem(channels: Tensor, window: Window) -> InverseProblem:
         small = tuple(slice(s.start // factor, s.stop // factor) for s in window)
@@ -69,10 +70,10 @@ def upscale(
 
 @torch.inference_mode()
 def inpaint(
-    pixels: Tensor, missing: Tensor, net: Unrolled, steps: int | None = None, noise: float = 1.0, tile: int = TILE
+    pixels: Tensor, missing: Tensor, net: Unrolled, steps: int | None = None, noise: float = 1 / 255, tile: int = TILE
 ) -> Tensor:
     """Fill in the pixels where ``missing``, (H, W) bool, is True; the others, of that ``noise``, stay as they are."""
-    level = _level("noise", noise)
+    level = _level(noise)
     if missing.shape != pixels.shape[-2:] or missing.dtype != torch.bool:
         raise MetaoptError(
             f"The mask must be bool and of the picture's {_size(pixels)} pixels, but is {missing.dtype}, "
@@ -91,20 +92,21 @@ def inpaint(
 
 
 def denoise_file(
-    source: Path, destination: Path, sigma: float, weights: str | None = None, steps: int | None = None
+    source: Path, destination: Path, noise: float, weights: str | None = None, steps: int | None = None
 ) -> None:
     """Denoise a PNG, JPEG or TIFF file; depth, alpha and colour profile are kept.
 
-    Warns where ``sigma`` is not among the noise levels that the weights were trained for.
+    Warns where ``noise``, in the units of pixels in [0, 1], is not among the levels that the weights were trained for.
     """
     picture = read_image(source)
     check_writable(destination, picture)
     weights = weights or ("denoise_grey" if len(picture.pixels) == 1 else "denoise_color")
-    result = denoise(picture.pixels, sigma, load(weights), steps)
+    result = denoise(picture.pixels, noise, load(weights), steps)
     task = _trained_task(weights, "metaopt.tasks.Denoising")
-    low, high = task.get("low", 0), task.get("high", math.inf)
-    if not low <= sigma <= high:
-        _warn(f"The weights {weights} were trained for noise of {low} to {high} grey levels, not {sigma:g}")
+    low, high = build(task["noise_levels"]) if "noise_levels" in task else (0.0, math.inf)
+    if not low <= noise <= high:
+        trained, given = f"{255 * low:g} to {255 * high:g}", f"{255 * noise:g}"
+        _warn(f"The weights {weights} were trained for noise of {trained} grey levels, not {given}")
     write_image(destination, dataclasses.replace(picture, pixels=result))
 
 
@@ -151,7 +153,7 @@ def inpaint_file(
 def _trained_task(weights: str, kind: str) -> dict[str, Any]:
     """What the card of ``weights`` says of the task of that kind, alone or in a mixture; {} where it has none."""
     task = read_card(weights).get("recipe", {}).get("task", {})
-    return next((t for t in (task, *task.get("tasks", ())) if t.get("call") == kind), {})
+    return next((renewed(t) for t in (task, *task.get("tasks", ())) if t.get("call") == kind), {})
 
 
 def _warn(what: str) -> None:
@@ -186,10 +188,13 @@ def _restored(
     ).clamp(0, 1)
 
 
-def _level(name: str, noise: float) -> Tensor:
-    if not (math.isfinite(noise) and noise > 0):
-        raise MetaoptError(f"{name} must be a positive number of grey levels (of 255), but got {noise}.")
-    return torch.tensor(noise / 255)
+def _level(noise: float) -> Tensor:
+    if not 0 < noise <= 1:
+        raise MetaoptError(
+            f"noise must be a standard deviation in the units of pixels in [0, 1], but got {noise}; divide grey levels "
+            "by 255."
+        )
+    return torch.tensor(noise)
 
 
 def _interpolated(pixels: Tensor, factor: int) -> Tensor:

@@ -29,6 +29,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from ..applications.pictures import denoise_file
+    from ..problems.noise import from_grey_levels
 
-    denoise_file(arguments.input, arguments.output, arguments.sigma, arguments.weights, arguments.steps)
+    noise = from_grey_levels(arguments.sigma)
+    denoise_file(arguments.input, arguments.output, noise, arguments.weights, arguments.steps)
     say_written(arguments.output)

@@ -13,6 +13,16 @@ from ..operators import Operator
 from . import verbs
 
 
+def from_grey_levels(sigma: float) -> float:
+    """A noise level in the units of pictures in [0, 1], of one in grey levels of 255: the only place that converts.
+
+    Raises: MetaoptError where it is not positive and finite.
+    """
+    if not (math.isfinite(sigma) and sigma > 0):
+        raise MetaoptError(f"sigma must be a positive number of grey levels (of 255), but got {sigma}.")
+    return sigma / 255
+
+
 def per_sample(values: Tensor, x: Tensor) -> Tensor:
     """(B,) or (1,) as (B, 1, ...), to multiply x, (B, ...). A single number or a map stays as it is."""
     return values.reshape(-1, *[1] * (x.ndim - 1)) if values.ndim == 1 else values

@@ -14,6 +14,7 @@ from .images import (
     RandomProjections,
     SuperResolution,
     block_projection,
+    grey_levels,
     pool,
     shrinking,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "conv_net",
     "gaussian_dictionary",
     "generator_matrix",
+    "grey_levels",
     "held_out",
     "ising",
     "mlp",

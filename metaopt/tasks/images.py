@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ from ..operators import (
     gaussian_projection,
 )
 from ..problems import InverseProblem
-from ..problems.noise import per_sample
+from ..problems.noise import from_grey_levels, per_sample
 from .task import Task
 
 
@@ -66,21 +67,24 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Denoising:
-    """y = x + sigma n, with sigma (grey levels of 255) drawn for each patch from [low, high].
+    """y = x + noise n, with the noise's standard deviation drawn for each patch uniformly between ``noise_levels``.
 
     A share ``quantised`` of the patches, drawn at random, is then clipped to [0, 1] and rounded to 8 bits, as noise in
-    files is.
+    files is. Noise levels are in the units of y, in which pictures lie in [0, 1], here and in the tasks below;
+    :func:`grey_levels` gives those of 8-bit pictures.
     """
 
     patches: Patches
-    low: float = 1.0
-    high: float = 55.0
+    noise_levels: tuple[float, float] = (1 / 255, 55 / 255)
     quantised: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
-        noise = _uniform(self.low, self.high, len(target), generator) / 255
+        noise = _uniform(*self.noise_levels, len(target), generator)
         y = _add_noise(target, noise, generator)
         if self.quantised > 0:
             chosen = torch.rand(len(target), generator=generator) < self.quantised
@@ -93,15 +97,18 @@ class Inpainting:
     """y = m (x + noise n): each patch keeps a share of its pixels, drawn from [low, high].
 
     What is kept is random in grains of so many pixels as one of ``grains``, drawn for every batch: with 1, single
-    pixels are missing, with more, blots of about that width. ``noise`` is in grey levels of 255, drawn for each patch
-    between its bounds, uniformly on a logarithmic scale; the same holds in the tasks below.
+    pixels are missing, with more, blots of about that width. The noise's standard deviation is drawn for each patch
+    between ``noise_levels``, uniformly on a logarithmic scale; the same holds in the tasks below.
     """
 
     patches: Patches
     low: float = 0.1
     high: float = 0.9
-    noise: tuple[float, float] = (1.0, 1.0)
+    noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
     grains: Sequence[int] = (1,)
+
+    def __post_init__(self) -> None:
+        _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -109,7 +116,7 @@ class Inpainting:
         shares = _uniform(self.low, self.high, len(target), generator)
         grain = self.grains[_integer(len(self.grains), generator)]
         operator = Mask(_blots(shares, tuple(target.shape[2:]), grain, generator))
-        noise = _levels(self.noise, len(target), generator)
+        noise = _levels(self.noise_levels, len(target), generator)
         return InverseProblem(operator, operator(_add_noise(target, noise, generator)), noise), target
 
 
@@ -124,33 +131,39 @@ class Deblurring:
     low: float = 0.5
     high: float = 3.0
     size: int = 15
-    noise: tuple[float, float] = (1.0, 1.0)
+    noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
+
+    def __post_init__(self) -> None:
+        _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
         widths = _uniform(self.low, self.high, len(target), generator).tolist()
         operator = Blur(torch.stack([gaussian_kernel(self.size, width) for width in widths]))
-        return _measured(target, operator, _levels(self.noise, len(target), generator), generator)
+        return _measured(target, operator, _levels(self.noise_levels, len(target), generator), generator)
 
 
 @dataclass(frozen=True, eq=False)
 class SuperResolution:
     """y = S x + noise n, where S shrinks by one of ``factors``, the same for a whole batch (:func:`shrinking`).
 
-    ``noise`` is that of the small picture, whose grey levels are ``factor`` times smaller than those of y.
+    ``noise_levels`` are those of the small picture, whose values are ``factor`` times smaller than those of y.
     """
 
     patches: Patches
     factors: Sequence[int] = (2, 3, 4)
-    noise: tuple[float, float] = (1.0, 1.0)
+    noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
+
+    def __post_init__(self) -> None:
+        _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
         target = self.patches.draw(generator)
         factor = self.factors[_integer(len(self.factors), generator)]
         target = target[..., : target.shape[-2] // factor * factor, : target.shape[-1] // factor * factor]
-        noise = factor * _levels(self.noise, len(target), generator)
+        noise = factor * _levels(self.noise_levels, len(target), generator)
         return _measured(target, shrinking(tuple(target.shape), factor), noise, generator)
 
 
@@ -196,7 +209,10 @@ class RandomProjections:
     block: int = 32
     low: float = 0.1
     high: float = 0.5
-    noise: tuple[float, float] = (1.0, 1.0)
+    noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
+
+    def __post_init__(self) -> None:
+        _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -205,7 +221,7 @@ class RandomProjections:
         ensemble = ensembles[_integer(len(ensembles), generator)]
         ratio = float(_uniform(self.low, self.high, 1, generator))
         operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, seed)
-        noise = _levels(self.noise, len(target), generator)
+        noise = _levels(self.noise_levels, len(target), generator)
         problem, _ = _measured(target, operator, noise, generator, guess=0.5)
         return problem.normalized(iterations=20), target
 
@@ -219,6 +235,23 @@ def block_projection(
     return ensemble(rows, (channels, block, block), seed) @ Blocks(shape, block)
 
 
+def grey_levels(low: float, high: float | None = None) -> tuple[float, float]:
+    """Noise levels in the units of pictures in [0, 1], of those in grey levels of 255; ``high`` is ``low`` by default.
+
+    Example: ``Denoising(patches, grey_levels(1, 55))``.
+    """
+    return from_grey_levels(low), from_grey_levels(low if high is None else high)
+
+
+def _check_levels(task: Any) -> None:
+    low, high = task.noise_levels
+    if not 0 < low <= high <= 1:
+        raise MetaoptError(
+            f"The noise levels of {type(task).__name__} are in the units of pictures in [0, 1], two numbers, the "
+            f"smaller first, but got {low:g} and {high:g}; for grey levels of 255 give grey_levels({low:g}, {high:g})."
+        )
+
+
 def _integer(stop: int, generator: torch.Generator) -> int:
     return int(torch.randint(stop, (), generator=generator))
 
@@ -228,8 +261,8 @@ def _uniform(low: float, high: float, count: int, generator: torch.Generator) ->
 
 
 def _levels(bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """Standard deviations between ``bounds`` (grey levels of 255), uniform on a logarithmic scale."""
-    low, high = (math.log(bound / 255) for bound in bounds)
+    """Standard deviations between ``bounds``, uniform on a logarithmic scale."""
+    low, high = (math.log(bound) for bound in bounds)
     return _uniform(low, high, count, generator).exp()
 
 

@@ -18,13 +18,14 @@ class UndersampledMri:
     """y = M F x + noise n: magnitude pictures given a smooth random phase, k-space sampled at random.
 
     Every picture of a batch has its own variable-density mask. The acceleration is drawn from ``accelerations``, the
-    noise (standard deviation of the real and of the imaginary part, where the brightest pixel is 1) from ``noise``.
+    noise from ``noise_levels`` (standard deviation of the real and of the imaginary part, where the brightest pixel is
+    1).
     """
 
     patches: Patches
     accelerations: tuple[float, float] = (2.0, 6.0)
     center: float = 0.02
-    noise: tuple[float, float] = (0.002, 0.04)
+    noise_levels: tuple[float, float] = (0.002, 0.04)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = torch.Generator().manual_seed(seed)
@@ -34,7 +35,7 @@ class UndersampledMri:
         accelerations = _uniform(*self.accelerations, count, generator).tolist()
         masks = [gaussian_mask((height, width), a, self.center, seed + i) for i, a in enumerate(accelerations)]
         operator = Fourier(torch.stack(masks)[:, None])
-        noise = _uniform(*self.noise, count, generator)
+        noise = _uniform(*self.noise_levels, count, generator)
         y = operator(_add_noise(target, noise, generator))  # the unitary transform of white noise is white noise
         return InverseProblem(operator, y, noise), target
 

@@ -53,7 +53,7 @@ def test_a_picture_filled_in_in_pieces_is_the_whole_and_what_is_known_stays() ->
 def test_a_large_float64_picture_in_tiles_is_the_whole() -> None:
     """Larger than a tile of the command line; the shipped machine itself."""
     net, picture = load("denoise_grey").double(), pixels(1, 40, 1500)
-    whole, pieces = (denoise(picture, 25.0, net, steps=2, tile=tile) for tile in (2000, 768))
+    whole, pieces = (denoise(picture, 25 / 255, net, steps=2, tile=tile) for tile in (2000, 768))
     assert (whole - pieces).abs().max() <= 1e-12
 
 
@@ -84,9 +84,9 @@ def test_a_machine_for_colour_sees_the_channels_together() -> None:
     net = mo.models.rim(channels=3, hidden=4, stride=2, steps=2).double()
     picture = pixels(3, 31, 20)
     expected = net(mo.InverseProblem(mo.operators.Identity(), picture[None], torch.tensor(25 / 255))).final[0]
-    torch.testing.assert_close(denoise(picture, 25.0, net), expected.detach().clamp(0, 1), rtol=0, atol=1e-14)
+    torch.testing.assert_close(denoise(picture, 25 / 255, net), expected.detach().clamp(0, 1), rtol=0, atol=1e-14)
     with pytest.raises(mo.MetaoptError, match="for pictures of 3 channels, but this one has 1"):
-        denoise(picture[:1], 25.0, net)
+        denoise(picture[:1], 25 / 255, net)
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def machine(**cell: Any) -> mo.core.Unrolled:
 @pytest.mark.parametrize("shape", [(1, 150, 131), (2, 40, 203)])
 def test_tiles_with_the_machines_halo_give_the_whole(cell: dict[str, Any], shape: tuple[int, ...]) -> None:
     net, pixels = machine(**cell), torch.rand(shape, dtype=torch.float64)
-    whole, pieces = (denoise(pixels, 20.0, net, tile=tile) for tile in (1000, 24))
+    whole, pieces = (denoise(pixels, 20 / 255, net, tile=tile) for tile in (1000, 24))
     assert (whole - pieces).abs().max() <= 1e-12
     assert whole.std() > 0.01
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from metaopt.applications.pictures import denoise, denoise_file
 from metaopt.cli import main
+from metaopt.core import MetaoptError, MetaoptWarning
 from metaopt.data import Picture, read_image, write_image
 from metaopt.models import load
 from metaopt.training.log import read_log
@@ -56,7 +57,7 @@ def test_denoise_is_the_library_call_and_keeps_depth_colour_and_alpha(
     files = [str(tmp_path / f"{name}.{ending}") for name in ("in", "out")]
     assert main(["denoise", *files, "--sigma", "25", "--weights", str(weights), "--steps", "4"]) == 0
     given, out = (read_image(file) for file in files)
-    expected = denoise(given.pixels, 25.0, load(weights), 4)
+    expected = denoise(given.pixels, 25 / 255, load(weights), 4)
     assert out.bits == bits
     assert (out.pixels - expected).abs().max() <= 0.5001 / (2**bits - 1)
     assert (out.pixels - given.pixels).abs().max() > 0.01
@@ -68,16 +69,16 @@ def test_denoise_is_the_library_call_and_keeps_depth_colour_and_alpha(
 
 def test_each_channel_is_a_grey_picture_and_the_trained_steps_are_the_default(weights: Path) -> None:
     pixels, net = torch.rand(3, 5, 8), load(weights)
-    together = denoise(pixels, 10.0, net)
-    assert torch.equal(together, torch.cat([denoise(c[None], 10.0, net, 3) for c in pixels]))
-    assert not torch.equal(together, denoise(pixels, 20.0, net))
+    together = denoise(pixels, 10 / 255, net)
+    assert torch.equal(together, torch.cat([denoise(c[None], 10 / 255, net, 3) for c in pixels]))
+    assert not torch.equal(together, denoise(pixels, 20 / 255, net))
     assert together.min() >= 0
     assert together.max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (3, 2)])
 def test_the_smallest_pictures_are_denoised(weights: Path, size: tuple[int, int]) -> None:
-    assert torch.isfinite(denoise(torch.rand(1, *size), 25.0, load(weights))).all()
+    assert torch.isfinite(denoise(torch.rand(1, *size), 25 / 255, load(weights))).all()
 
 
 @pytest.mark.parametrize(
@@ -278,6 +279,26 @@ def test_a_scale_of_no_training_is_served_with_a_sentence_that_says_the_factors(
     assert done.stderr.strip() == (words if warned else "")
 
 
+@pytest.mark.parametrize(
+    "entries",
+    [{"low": 10, "high": 20}, {"noise_levels": {"call": "metaopt.tasks.grey_levels", "low": 10, "high": 20}}],
+    ids=["an earlier card", "a card of today"],
+)
+def test_a_level_outside_of_what_a_card_says_is_warned_of(tmp_path: Path, entries: dict[str, object]) -> None:
+    weights = tiny.write_weights(tmp_path)
+    card = json.loads(weights.with_suffix(".json").read_text())
+    card["recipe"] = {"task": {"call": "metaopt.tasks.Denoising", **entries}}
+    weights.with_suffix(".json").write_text(json.dumps(card))
+    write_image(tmp_path / "a.png", Picture(torch.rand(1, 8, 9), 8, None))
+    with pytest.warns(MetaoptWarning, match="trained for noise of 10 to 20 grey levels, not 25"):
+        denoise_file(tmp_path / "a.png", tmp_path / "b.png", 25 / 255, str(weights))
+
+
+def test_noise_in_grey_levels_is_refused_in_python(weights: Path) -> None:
+    with pytest.raises(MetaoptError, match=r"units of pixels in \[0, 1\], but got 25.0; divide grey levels by 255"):
+        denoise(torch.rand(1, 5, 8), 25.0, load(weights))
+
+
 def test_bounds_of_another_task_are_no_noise_levels(tmp_path: Path) -> None:
     """Those of random projections are ratios."""
     weights = tiny.write_weights(tmp_path)
@@ -287,7 +308,7 @@ def test_bounds_of_another_task_are_no_noise_levels(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", Picture(torch.rand(1, 8, 9), 8, None))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        denoise_file(tmp_path / "a.png", tmp_path / "b.png", 25.0, str(weights))
+        denoise_file(tmp_path / "a.png", tmp_path / "b.png", 25 / 255, str(weights))
 
 
 @pytest.mark.parametrize("entry", [["-m", "metaopt"], ["-m", "metaopt.cli"]])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt import tree
+from metaopt.building import build
 from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_projection
 from metaopt.tasks import (
     Deblurring,
@@ -23,6 +24,7 @@ from metaopt.tasks import (
     SuperResolution,
     UndersampledMri,
     block_projection,
+    grey_levels,
     pool,
     smooth_phase,
 )
@@ -40,8 +42,10 @@ TASKS = {
     "super-resolution": SuperResolution(Patches(pictures(), 36, 3)),
     "mixture": Mixture([Denoising(Patches(pictures(), 32, 3)), Deblurring(Patches(pictures(), 32, 3))], [1, 2]),
     "projections": RandomProjections(Patches(pictures(), 32, 3), block=16),
-    "noisy projections": RandomProjections(Patches(pictures(), 32, 3), block=16, high=1.0, noise=(1, 55)),
-    "blots": Inpainting(Patches(pictures(), 32, 3), noise=(0.3, 5), grains=(4, 8)),
+    "noisy projections": RandomProjections(
+        Patches(pictures(), 32, 3), block=16, high=1.0, noise_levels=grey_levels(1, 55)
+    ),
+    "blots": Inpainting(Patches(pictures(), 32, 3), noise_levels=grey_levels(0.3, 5), grains=(4, 8)),
     "mri": UndersampledMri(Patches(pictures(), 32, 3, zoom=2.0)),
 }
 
@@ -101,7 +105,7 @@ def test_a_block_projection_measures_every_block_alike(ensemble: Any) -> None:
 
 
 def test_noise_levels_are_uniform_between_their_bounds_and_each_patch_has_its_own() -> None:
-    task = Denoising(Patches(pictures(), 8, 400), low=10, high=30)
+    task = Denoising(Patches(pictures(), 8, 400), grey_levels(10, 30))
     levels = 255 * task.sample(0)[0].noise
     assert levels.shape == (400,)
     assert 10 <= levels.min() < 11
@@ -109,9 +113,37 @@ def test_noise_levels_are_uniform_between_their_bounds_and_each_patch_has_its_ow
     assert abs(levels.mean() - 20) < 5 * 20 / math.sqrt(12 * 400)
 
 
+@pytest.mark.parametrize("levels", [(1, 55), (0.3, 0.2), (0.0, 0.1), (float("nan"), 0.1)])
+@pytest.mark.parametrize("kind", [Denoising, Inpainting, Deblurring, SuperResolution, RandomProjections])
+def test_noise_levels_in_grey_levels_are_refused(kind: Any, levels: tuple[float, float]) -> None:
+    with pytest.raises(mo.MetaoptError, match=rf"{kind.__name__} are in the units of pictures in \[0, 1\].*grey"):
+        kind(Patches(pictures(), 8, 2), noise_levels=levels)
+
+
+@pytest.mark.parametrize(
+    ("call", "old", "levels"),
+    [
+        ("Denoising", {"low": 25, "high": 30}, (25 / 255, 30 / 255)),
+        ("Denoising", {"high": 30}, (1 / 255, 30 / 255)),
+        ("Denoising", {}, (1 / 255, 55 / 255)),
+        ("Inpainting", {"noise": [0.3, 5], "low": 0.4}, (0.3 / 255, 5 / 255)),
+        ("SuperResolution", {"noise": [0.5, 0.5]}, (0.5 / 255, 0.5 / 255)),
+        ("RandomProjections", {"low": 0.2, "high": 0.4}, (1 / 255, 1 / 255)),
+        ("Deblurring", {"noise": [1, 2]}, (1 / 255, 2 / 255)),
+        ("UndersampledMri", {"noise": [0.01, 0.02]}, (0.01, 0.02)),
+    ],
+)
+def test_a_recipe_of_an_earlier_version_means_the_same_noise(call: str, old: Any, levels: tuple[float, float]) -> None:
+    task = build({"call": f"metaopt.tasks.{call}", "patches": Patches(pictures(), 8, 2), **old})
+    assert task.noise_levels == pytest.approx(levels, rel=1e-15)
+    for name in set(old) - {"noise"}:
+        assert call == "Denoising" or getattr(task, name) == old[name]
+
+
 def test_a_share_of_the_patches_is_clipped_and_rounded_like_files() -> None:
     whole, share, none = (
-        Denoising(Patches(pictures(), 16, 200), 40, 50, quantised=q).sample(0)[0].y for q in (1.0, 0.5, 0.0)
+        Denoising(Patches(pictures(), 16, 200), grey_levels(40, 50), quantised=q).sample(0)[0].y
+        for q in (1.0, 0.5, 0.0)
     )
     torch.testing.assert_close(255 * whole, (255 * none).clamp(0, 255).round(), rtol=0, atol=1e-4)
     rounded = (share == whole).flatten(1).all(1)
@@ -142,7 +174,7 @@ def test_grains_say_how_wide_the_blots_are_and_the_share_is_kept() -> None:
 
 
 def test_noise_of_a_range_is_uniform_on_a_logarithmic_scale() -> None:
-    levels = 255 * Deblurring(Patches(pictures(), 8, 400), size=3, noise=(0.5, 8)).sample(0)[0].noise
+    levels = 255 * Deblurring(Patches(pictures(), 8, 400), size=3, noise_levels=grey_levels(0.5, 8)).sample(0)[0].noise
     place = (levels / 0.5).log() / math.log(16)
     assert 0 <= place.min() < 0.02
     assert 0.98 < place.max() <= 1 + 1e-6
@@ -172,7 +204,7 @@ def test_each_patch_is_blurred_by_a_width_of_its_own() -> None:
 def test_super_resolution_measures_factor_times_the_small_picture() -> None:
     from PIL import Image
 
-    task = SuperResolution(Patches(pictures(), 37, 1), factors=(2, 3), noise=(0.0001, 0.0001))
+    task = SuperResolution(Patches(pictures(), 37, 1), factors=(2, 3), noise_levels=grey_levels(0.0001))
     sizes = set()
     for seed in range(8):
         problem, target = task.sample(seed)
