@@ -118,14 +118,14 @@ CASES = [
     (architecture.unpickling, "data/a.py", "import pickleball", "def f():\n    import pickle", "pickle"),
     (
         architecture.unpickling,
-        "data/planetoid.py",
+        "data/datasets/planetoid.py",
         "from pickle import Unpickler\nclass A(Unpickler):\n    def find_class(self, m, n): ...\nA(f).load()",
         "from pickle import Unpickler\nclass A(Unpickler): ...",
         "without a find_class",
     ),
-    (architecture.unpickling, "data/planetoid.py", "", "from pickle import Unpickler\nUnpickler(f)", "find_class"),
-    (architecture.unpickling, "data/planetoid.py", "", "from pickle import load", "pickle.load"),
-    (architecture.unpickling, "data/planetoid.py", "", "import pickle", "imports pickle"),
+    (architecture.unpickling, "data/datasets/planetoid.py", "", "from pickle import Unpickler\nUnpickler(f)", "find_class"),
+    (architecture.unpickling, "data/datasets/planetoid.py", "", "from pickle import load", "pickle.load"),
+    (architecture.unpickling, "data/datasets/planetoid.py", "", "import pickle", "imports pickle"),
     (architecture.unpickling, "data/a.py", "", "from pickle import Unpickler", "pickle.Unpickler"),
     (architecture.unpickling, "data/a.py", "np.load(f)", "np.load(f, allow_pickle=True)", "allow_pickle"),
     (

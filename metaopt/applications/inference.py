@@ -15,9 +15,9 @@ from torch import Tensor
 from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals, tree_weights
 from ..algorithms.restarts import CONVERGED
 from ..core import MetaoptError, fixed, unroll
-from ..data.uai import UaiModel, read_evidence, read_uai
-from ..data.uai_answers import write_assignment, write_log10_z, write_marginals
-from ..data.uai_graphs import factor_graph
+from ..data.formats.uai import UaiModel, read_evidence, read_uai
+from ..data.formats.uai_answers import write_assignment, write_log10_z, write_marginals
+from ..data.formats.uai_graphs import factor_graph
 from ..models import load, many_starts
 from ..problems import FactorGraph, TableFactors, log_max, log_sum
 from ..problems.factors import DEAD

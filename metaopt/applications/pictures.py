@@ -21,7 +21,7 @@ from torch import Tensor
 from ..building import build, renewed
 from ..core import MetaoptError, MetaoptWarning, Unrolled
 from ..data import check_writable, read_image, write_image
-from ..data.images import LARGEST
+from ..data.formats.images import LARGEST
 from ..models import load, read_card
 from ..operators import Identity, Mask
 from ..problems import InverseProblem

@@ -1,13 +1,14 @@
-"""Readers: pictures, volumes and folders of them, graphical models, codes."""
+"""Readers of pictures, volumes, graphical models and codes, and the data sets that the library knows of."""
 
-from .alist import read_alist, read_generator
-from .digits import read_digits, read_mnist
-from .folders import data_path, read_pictures, read_slices
-from .images import Picture, check_writable, read_image, write_image
-from .omniglot import read_omniglot
-from .planetoid import read_planetoid
-from .uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
-from .uai_answers import (
+from .datasets.digits import read_digits, read_mnist
+from .datasets.folders import read_pictures, read_slices
+from .datasets.omniglot import read_omniglot
+from .datasets.planetoid import read_planetoid
+from .fetch import fetch_source
+from .formats.alist import read_alist, read_generator
+from .formats.images import Picture, check_writable, read_image, write_image
+from .formats.uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
+from .formats.uai_answers import (
     read_assignment,
     read_log10_z,
     read_marginals,
@@ -15,14 +16,19 @@ from .uai_answers import (
     write_log10_z,
     write_marginals,
 )
-from .uai_graphs import factor_graph, uai_model
+from .formats.uai_graphs import factor_graph, uai_model
+from .location import data_path
+from .sources import Source, SourceFile, read_source, source_names
 
 __all__ = [
     "Picture",
+    "Source",
+    "SourceFile",
     "UaiModel",
     "check_writable",
     "data_path",
     "factor_graph",
+    "fetch_source",
     "read_alist",
     "read_assignment",
     "read_digits",
@@ -36,7 +42,9 @@ __all__ = [
     "read_pictures",
     "read_planetoid",
     "read_slices",
+    "read_source",
     "read_uai",
+    "source_names",
     "uai_model",
     "write_assignment",
     "write_evidence",

@@ -158,6 +158,6 @@ def test_the_page_can_be_pictured(browser: Browser, page: Path, tmp_path: Path) 
     """A screenshot is not blank: it holds the three panels of the first section."""
     browser.open(page)
     (tmp_path / "page.png").write_bytes(base64.b64decode(browser.driver.get_screenshot_as_base64()))
-    from metaopt.data.images import read_image
+    from metaopt.data.formats.images import read_image
 
     assert read_image(tmp_path / "page.png").pixels.std() > 0.05

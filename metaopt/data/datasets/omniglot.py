@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core import MetaoptError
-from .folders import data_path
+from ...core import MetaoptError
+from ..location import data_path
 
 PARTS = ("background", "evaluation")
 
@@ -27,11 +27,9 @@ def read_omniglot(folder: str | Path, part: str, size: int = 28, first: int = 0,
     """
     if part not in PARTS:
         raise MetaoptError(f"Omniglot has the parts {' and '.join(PARTS)}, not {part!r}.")
-    path = data_path(folder) / f"images_{part}.npz"
+    path = data_path(Path(folder) / f"images_{part}.npz")
     try:
         images = np.load(path)["images"]
-    except FileNotFoundError as error:
-        raise MetaoptError(f"There is no {path}; it holds Omniglot's drawings.") from error
     except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
         raise MetaoptError(f"{path} does not hold Omniglot's drawings: {error}.") from error
     if images.ndim != 4 or images.dtype != np.bool_:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from metaopt.core.errors import MetaoptError
-from metaopt.data.images import LARGEST, Picture, check_writable, read_image, write_image
+from metaopt.data.formats.images import LARGEST, Picture, check_writable, read_image, write_image
 
 
 def drawn(channels: int, height: int, width: int, bits: int, seed: int = 0) -> torch.Tensor:

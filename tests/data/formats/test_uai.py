@@ -29,7 +29,7 @@ from metaopt.data import (
     write_uai,
 )
 
-from ..factor_graphs import loopy
+from ...factor_graphs import loopy
 
 INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import MetaoptError
-from ..files import replacing
-from .numbers import read_numbers
+from ...core import MetaoptError
+from ...files import replacing
+from .number_file import read_number_file
 
 ROUNDING = 1e-2  # how far from 1 printed probabilities may sum
 
@@ -22,7 +22,7 @@ def read_marginals(path: str | Path) -> list[np.ndarray]:
 
     Raises: MetaoptError, with the file, line and variable, where the file is not a list of distributions.
     """
-    numbers = read_numbers(path, ("MAR",))[1]
+    numbers = read_number_file(path, ("MAR",))[1]
     variables, at = numbers.whole(0, "the number of variables"), 1
     if variables == 1 and len(numbers) > 1 and (numbers.values[1] == 0 or len(numbers) != 2 + numbers.values[1]):
         variables, at = numbers.whole(1, "the number of variables"), 2
@@ -59,7 +59,7 @@ def read_log10_z(path: str | Path) -> float:
 
     Raises: MetaoptError, with the file and line, where the file holds anything but one number.
     """
-    numbers = read_numbers(path, ("PR",))[1]
+    numbers = read_number_file(path, ("PR",))[1]
     at = int(len(numbers) == 2 and numbers.values[0] == 1)
     if len(numbers) != at + 1 or not numbers.values[at] < np.inf:
         raise numbers.error(0, f"PR is followed by one number, not by {_shown(numbers.values)}.")
@@ -78,7 +78,7 @@ def read_assignment(path: str | Path) -> list[int]:
 
     Raises: MetaoptError, with the file and line, where the file does not hold the declared number of states.
     """
-    numbers = read_numbers(path, ("MAP", "MPE"))[1]
+    numbers = read_number_file(path, ("MAP", "MPE"))[1]
     variables = numbers.whole(0, "the number of variables")
     at = int(variables == 1 and len(numbers) != 2)
     count = numbers.whole(at, "the number of variables")

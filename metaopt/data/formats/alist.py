@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import MetaoptError
-from .numbers import read_text
+from ...core import MetaoptError
+from .number_file import read_text
 
 LARGEST = 2**31  # entries of a matrix, of 1 byte
 

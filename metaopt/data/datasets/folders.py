@@ -1,34 +1,19 @@
-"""Where data lies, and whole folders of it as lists of tensors.
-
-Data is not part of the package: ``METAOPT_DATA`` names a folder that holds it.
-"""
+"""Whole folders of pictures and volumes as lists of tensors."""
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
-from ..core.errors import require
-from .images import read_image
+from ...core import MetaoptError
+from ...core.errors import require
+from ..formats.images import read_image
+from ..location import data_path
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
-
-
-def data_path(relative: str | Path) -> Path:
-    """``relative`` inside the folder that METAOPT_DATA names; an absolute path stays as it is."""
-    path = Path(relative)
-    root = os.environ.get("METAOPT_DATA", "")
-    if not path.is_absolute() and root:
-        path = Path(root) / path
-    if not path.exists():
-        place = f"METAOPT_DATA is {root}" if root else "METAOPT_DATA is not set"
-        raise MetaoptError(f"There is no {path} ({place}); set METAOPT_DATA to the folder that holds the data.")
-    return path
 
 
 def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import MetaoptError
-from ..files import replacing
-from .numbers import Numbers, read_numbers
+from ...core import MetaoptError
+from ...files import replacing
+from .number_file import NumberFile, read_number_file
 
 KINDS = ("MARKOV", "BAYES")
 MOST_VARIABLES = 60  # of one factor; arrays of torch and NumPy have at most 64 axes
@@ -47,7 +47,7 @@ def read_uai(path: str | Path) -> UaiModel:
         a variable that is not there or one twice, a table has another size than its scope asks for, an entry is
         negative or not finite, a table is zero everywhere, or numbers are missing or left over.
     """
-    kind, numbers = read_numbers(path, KINDS)
+    kind, numbers = read_number_file(path, KINDS)
     variables = numbers.whole(0, "the number of variables")
     cardinalities = _cardinalities(numbers, variables)
     starts, arities, at = _walk_scopes(numbers, 1 + variables, variables)
@@ -56,7 +56,7 @@ def read_uai(path: str | Path) -> UaiModel:
     return UaiModel(cardinalities.astype(int).tolist(), scopes, tables, kind)
 
 
-def _cardinalities(numbers: Numbers, variables: int) -> np.ndarray:
+def _cardinalities(numbers: NumberFile, variables: int) -> np.ndarray:
     if variables > len(numbers) - 1:
         left = len(numbers) - 1
         raise numbers.error(0, f"the file declares {variables} variables, but holds {left} more numbers.")
@@ -67,7 +67,7 @@ def _cardinalities(numbers: Numbers, variables: int) -> np.ndarray:
     return found
 
 
-def _walk_scopes(numbers: Numbers, at: int, variables: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _walk_scopes(numbers: NumberFile, at: int, variables: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Where each scope's first variable stands, how many variables it has, and where the scopes end."""
     factors = numbers.whole(at, "the number of factors")
     if factors > len(numbers) - at - 1:
@@ -89,7 +89,7 @@ def _walk_scopes(numbers: Numbers, at: int, variables: int) -> tuple[np.ndarray,
 
 
 def _scopes(
-    numbers: Numbers, starts: np.ndarray, arities: np.ndarray, cardinalities: np.ndarray
+    numbers: NumberFile, starts: np.ndarray, arities: np.ndarray, cardinalities: np.ndarray
 ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], np.ndarray]:
     """The scopes, and their tables' shapes and sizes; a size is float64, exact where a file can be of it."""
     scopes: list[tuple[int, ...]] = [()] * len(starts)
@@ -111,7 +111,7 @@ def _scopes(
 
 
 def _check_members(
-    numbers: Numbers, factors: np.ndarray, places: np.ndarray, members: np.ndarray, variables: int
+    numbers: NumberFile, factors: np.ndarray, places: np.ndarray, members: np.ndarray, variables: int
 ) -> None:
     unknown = np.argwhere(~((members >= 0) & (members < variables) & (members == np.floor(members))))
     if len(unknown):
@@ -129,7 +129,7 @@ def _check_members(
 
 
 def _tables(
-    numbers: Numbers, at: int, scopes: list[tuple[int, ...]], shapes: list[tuple[int, ...]], sizes: np.ndarray
+    numbers: NumberFile, at: int, scopes: list[tuple[int, ...]], shapes: list[tuple[int, ...]], sizes: np.ndarray
 ) -> list[np.ndarray]:
     _check_sizes(numbers, at, scopes, sizes)
     whole = sizes.astype(int)
@@ -156,7 +156,7 @@ def _tables(
     return [entries[first:last].reshape(shape) for first, last, shape in bounds]
 
 
-def _check_sizes(numbers: Numbers, at: int, scopes: list[tuple[int, ...]], sizes: np.ndarray) -> None:
+def _check_sizes(numbers: NumberFile, at: int, scopes: list[tuple[int, ...]], sizes: np.ndarray) -> None:
     """Complains about the first count that is not there or another than the scope asks for."""
     places = at + np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]  # beyond the first wrong one they mean nothing
     inside = places < len(numbers)
@@ -228,7 +228,7 @@ def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) 
     Raises: MetaoptError, with the file and line, where the numbers are not of that form, a variable is observed in two
         states, or the model does not have that variable or state.
     """
-    numbers = read_numbers(path)[1]
+    numbers = read_number_file(path)[1]
     if not len(numbers):
         return {}
     first = 1 - len(numbers) % 2  # pairs and their number: an even number of words has the number of samples before

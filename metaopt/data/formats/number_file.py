@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core import MetaoptError
+from ...core import MetaoptError
 
 _SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
 _NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers:
+class NumberFile:
     """The numbers of a file after its heading, in order.
 
     Args:
@@ -69,7 +69,7 @@ def read_text(path: str | Path) -> bytes:
         raise MetaoptError(f"{path} cannot be read ({error.strerror}); check its name and permissions.") from error
 
 
-def read_numbers(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[str, Numbers]:
+def read_number_file(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[str, NumberFile]:
     """The heading of a file, which is one of ``headings`` (none: the empty string), and the numbers after it.
 
     Raises: MetaoptError where the file cannot be read, its heading is another, or a word is not a number.
@@ -81,11 +81,11 @@ def read_numbers(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[str,
         found = repr(heading[:40]) if heading else "nothing"
         raise MetaoptError(f"{path}, line 1: the file starts with {found}, but has to with {' or '.join(headings)}.")
     body = text[word.end() :] if word else text
-    none = Numbers(Path(path), np.empty(0), text, int(bool(headings)))
-    return heading, Numbers(none.path, _parse(body, none), text, none.heading)
+    none = NumberFile(Path(path), np.empty(0), text, int(bool(headings)))
+    return heading, NumberFile(none.path, _parse(body, none), text, none.heading)
 
 
-def _parse(body: bytes, place: Numbers) -> np.ndarray:
+def _parse(body: bytes, place: NumberFile) -> np.ndarray:
     space = np.concatenate([[True], _SPACE[np.frombuffer(body, np.uint8)]])
     count = int(np.count_nonzero(space[:-1] & ~space[1:]))
     if not count:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
-from ..core.errors import require
-from .folders import data_path
+from ...core import MetaoptError
+from ...core.errors import require
+from ..location import data_path
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
 VALIDATED = 500  # nodes behind those to train on
@@ -33,16 +33,16 @@ def read_planetoid(folder: str | Path, name: str) -> Any:
     """
     Data = require("torch_geometric.data", "graphs").Data
 
-    path = data_path(folder)
-    parts = {part: _read(path / f"ind.{name.lower()}.{part}") for part in PARTS}
-    order = _read_indices(path / f"ind.{name.lower()}.test.index")
+    path = Path(folder) / f"ind.{name.lower()}"
+    parts = {part: _read(data_path(f"{path}.{part}")) for part in PARTS}
+    order = _read_indices(data_path(f"{path}.test.index"))
     try:
         x = _in_order(_dense(parts["allx"]), _dense(parts["tx"]), order)
         one_hot = _in_order(_dense(parts["ally"]), _dense(parts["ty"]), order)
         edges = _edges(parts["graph"], len(x))
         trained = len(parts["y"])
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise MetaoptError(f"The files of {name} in {path} do not fit together: {error}.") from error
+        raise MetaoptError(f"The files of {name} in {data_path(folder)} do not fit together: {error}.") from error
     data = Data(x=x, edge_index=edges, y=one_hot.argmax(1))
     nodes = torch.arange(len(x))
     data.train_mask = nodes < trained
@@ -99,8 +99,6 @@ def _read(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return _Arrays(file, encoding="latin1").load()
-    except FileNotFoundError as error:
-        raise MetaoptError(f"There is no {path}; it is one of Planetoid's files.") from error
     except Exception as error:  # a broken pickle can raise almost anything
         raise MetaoptError(f"{path} is not read: {error}.") from error
 
@@ -108,8 +106,6 @@ def _read(path: Path) -> Any:
 def _read_indices(path: Path) -> Tensor:
     try:
         return torch.tensor([int(line) for line in path.read_text().split()])
-    except FileNotFoundError as error:
-        raise MetaoptError(f"There is no {path}; it is one of Planetoid's files.") from error
     except ValueError as error:
         raise MetaoptError(f"{path} must hold one whole number a line: {error}.") from error
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metaopt.core.errors import MetaoptError, require
-from metaopt.files import replacing
+from ...core import MetaoptError
+from ...files import replacing
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused
 

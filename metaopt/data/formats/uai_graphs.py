@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ..problems import FactorGraph, graph_formats
+from ...problems import FactorGraph, graph_formats
 from .uai import UaiModel
 
 

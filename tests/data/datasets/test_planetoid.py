@@ -101,7 +101,7 @@ def test_other_names_are_refused(tmp_path: Path, call: bytes) -> None:
 
 
 def test_files_that_are_not_those_are_named(tmp_path: Path) -> None:
-    with pytest.raises(mo.MetaoptError, match=r"There is no .*ind\.tiny\.x; it is one of Planetoid's files"):
+    with pytest.raises(mo.MetaoptError, match=r"There is no .*ind\.tiny\.x; name the folder"):
         read_planetoid(tmp_path, "tiny")
     write(tmp_path, tx=b"no pickle")
     with pytest.raises(mo.MetaoptError, match=r"ind\.tiny\.tx is not read"):

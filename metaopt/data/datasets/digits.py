@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
-from ..core.errors import require
-from .folders import data_path
+from ...core import MetaoptError
+from ...core.errors import require
+from ..location import data_path
 
 IMAGES, LABELS = 0x00000803, 0x00000801  # the first four bytes: unsigned bytes of 3 axes, and of 1
 
@@ -34,8 +34,8 @@ def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:
 
     Raises: MetaoptError where a file is missing, cut off or another one.
     """
-    images = _read(data_path(folder) / f"{part}-images-idx3-ubyte.gz", IMAGES)
-    labels = _read(data_path(folder) / f"{part}-labels-idx1-ubyte.gz", LABELS)
+    images = _read(data_path(Path(folder) / f"{part}-images-idx3-ubyte.gz"), IMAGES)
+    labels = _read(data_path(Path(folder) / f"{part}-labels-idx1-ubyte.gz"), LABELS)
     if len(images) != len(labels):
         raise MetaoptError(f"{folder} holds {len(images)} images of {part}, but {len(labels)} labels.")
     return images[:, None].float() / 255, labels.long()
@@ -44,8 +44,6 @@ def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:
 def _read(path: Path, kind: int) -> Tensor:
     try:
         data = gzip.decompress(path.read_bytes())
-    except FileNotFoundError as error:
-        raise MetaoptError(f"There is no {path}; it is one of MNIST's files.") from error
     except (OSError, EOFError, zlib.error) as error:
         raise MetaoptError(f"{path} is no whole gzip file: {error}.") from error
     axes = kind & 0xFF

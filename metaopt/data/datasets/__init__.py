@@ -1,0 +1,1 @@
+"""Readers of whole data sets: folders of pictures and volumes, digits, Omniglot, citation networks."""
