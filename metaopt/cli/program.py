@@ -13,9 +13,9 @@ import torch
 
 from .. import __version__
 from ..core import MetaoptError
-from . import demo, denoise, doctor, infer, inpaint, train, upscale
+from . import data, demo, denoise, doctor, infer, inpaint, train, upscale
 
-COMMANDS = (demo, denoise, upscale, inpaint, infer, train, doctor)
+COMMANDS = (demo, denoise, upscale, inpaint, infer, train, data, doctor)
 
 
 class _Formatter(argparse.HelpFormatter):

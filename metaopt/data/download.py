@@ -16,7 +16,7 @@ from .sources import SourceFile
 
 ATTEMPTS = 5  # connections for one file, as long as each brings some of it
 TIMEOUT = (10, 60)  # seconds until there is a connection, and between two pieces
-PIECE = 1 << 16  # bytes
+PIECE = 1 << 14  # bytes; what arrived of a piece is lost where the connection is
 
 
 class Download:

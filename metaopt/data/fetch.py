@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..core import MetaoptError
+from ..core.errors import require
 from ..files import make_folder, replacing
 from .download import Download
 from .sources import Source, SourceFile, read_source
@@ -72,12 +73,9 @@ def _is_there(path: Path, file: SourceFile, source: Source) -> bool:
 
 
 def _download(root: Path, source: Source, files: list[SourceFile]) -> None:
-    try:
-        import pooch
-    except ImportError as error:
-        raise MetaoptError("Fetching data needs pooch: pip install 'metaopt-torch[data]'.") from error
     from tqdm import tqdm
 
+    pooch = require("pooch", "data")
     keys = {f"{source.name}/{file.path}": file for file in files}
     registry = {key: f"sha256:{file.sha256}" for key, file in keys.items()}
     store = pooch.create(root, base_url="", registry=registry, urls={key: file.url for key, file in keys.items()})

@@ -12,8 +12,7 @@ import pytest
 from metaopt.applications.inference import METHODS, infer
 from metaopt.cli import main
 from metaopt.core import MetaoptError
-from metaopt.data import UaiModel, read_evidence, read_uai, write_uai
-from metaopt.data import read_assignment, read_log10_z, read_marginals
+from metaopt.data import UaiModel, read_assignment, read_evidence, read_log10_z, read_marginals, read_uai, write_uai
 
 INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
 TREE = UaiModel(

@@ -10,19 +10,7 @@ import torch
 from PIL import Image
 
 import metaopt as mo
-from metaopt.data import data_path, read_pictures, read_slices
-
-
-def test_data_lies_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a").mkdir()
-    monkeypatch.setenv("METAOPT_DATA", str(tmp_path))
-    assert data_path("a") == tmp_path / "a"
-    assert data_path(tmp_path / "a") == tmp_path / "a"
-    with pytest.raises(mo.MetaoptError, match=rf"There is no {tmp_path}/b \(METAOPT_DATA is {tmp_path}\); set"):
-        data_path("b")
-    monkeypatch.delenv("METAOPT_DATA")
-    with pytest.raises(mo.MetaoptError, match=r"There is no a \(METAOPT_DATA is not set\); set METAOPT_DATA"):
-        data_path("a")
+from metaopt.data import read_pictures, read_slices
 
 
 def test_pictures_are_read_by_name_in_grey_or_colour(tmp_path: Path) -> None:
