@@ -54,7 +54,7 @@ OPTIONAL = set(
     "PIL tifffile skimage matplotlib torch_geometric networkx scipy higher onnx onnxscript onnxruntime h5py nibabel "
     "nrrd astropy finufft dask zarr pooch sklearn torchmetrics torchopt".split()
 )
-HEAVY = OPTIONAL | {"yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
+HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # The one file that reads pickles, by an unpickler that refuses every name but those it lists.
 RESTRICTED = {"metaopt/data/datasets/planetoid.py": {"pickle.Unpickler", "pickle.UnpicklingError"}}

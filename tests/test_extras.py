@@ -82,6 +82,7 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
     ("scipy", "graphs"): [lambda _: mo.algorithms.heat_kernel(1.0, 5)],
     ("higher", "higher"): [_torch_optim],
     ("sklearn", "data"): [lambda _: mo.data.read_digits()],
+    ("pooch", "data"): [lambda folder: mo.data.fetch_source("natural/set5", folder)],
     ("nibabel", "mri"): [_volumes],
 }
 

@@ -252,12 +252,6 @@ def test_names_and_folders_that_are_missing_are_sentences(server: Behaviour) -> 
         fetch_source("../x", "anywhere")
 
 
-def test_without_pooch_the_extra_is_named(server: Behaviour, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pooch", None)
-    assert "pip install 'metaopt-torch[data]'" in refused(data)
-    assert there(data) == {}
-
-
 def test_what_is_not_served_is_named_with_what_to_do_and_checked_once_it_is_there(
     server: Behaviour, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core import MetaoptError
+from ...core.errors import MetaoptError, require
 from ...files import replacing
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused
