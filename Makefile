@@ -5,16 +5,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install -c constraints.txt
 
-extras-core :=
+extras-demo := [pictures]
 extras-test := [test,dev]
 extras-docs := [docs]
 extras-benchmark := [benchmark]
 extras-rivals := [benchmark,rivals]
-STAMPS := $(foreach set,core test docs benchmark rivals,$(VENV)/.installed-$(set))
+STAMPS := $(foreach set,demo test docs benchmark rivals,$(VENV)/.installed-$(set))
 
 BENCHMARKS = $(basename $(notdir $(shell grep -ls '__main__' benchmarks/*.py)))
 
-.PHONY: help demo test lint docs benchmarks-quick rivals clean
+.PHONY: help demo test lint docs wheel benchmarks-quick rivals clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,12 +23,13 @@ help:
 	@echo 'make test              lint, types and tests'
 	@echo 'make lint              lint and types alone'
 	@echo 'make docs              the documentation, with every example executed, in docs/_build/html'
+	@echo 'make wheel             the package as dist/metaopt_torch-*.whl'
 	@echo 'make benchmarks-quick  every benchmark on little data; writes nothing'
 	@echo 'make rivals            PGMax and pgmpy, for python -m benchmarks.graphical_models'
 	@echo 'make clean             remove what these made, but for $(VENV)'
 	@echo 'PYTHON=python3.12 make ...  takes another interpreter for $(VENV)'
 
-demo: $(VENV)/.installed-core
+demo: $(VENV)/.installed-demo
 	$(BIN)/metaopt demo --out demo
 
 test: lint
@@ -42,6 +43,12 @@ lint: $(VENV)/.installed-test
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build/html
 	@echo 'The documentation is in docs/_build/html/index.html'
+
+# Not build/, in which what an earlier version had would be left and packed too.
+wheel: $(VENV)/.made
+	rm -rf build dist
+	$(BIN)/python -m pip --disable-pip-version-check -qq wheel --no-deps -w dist .
+	@ls dist/*.whl
 
 benchmarks-quick: $(VENV)/.installed-benchmark
 	@set -e; for name in $(BENCHMARKS); do \
