@@ -158,9 +158,11 @@ def summary(runs: list[tuple[float, float]], chosen: bool = True) -> dict[str, A
 def labels_spread(given: Network) -> dict[str, Any]:
     """Label propagation, its spread chosen by validation; it sees no features and draws nothing."""
     data = given.data
-    problem = mo.GraphSignal.from_edges(mo.known_labels(data.y, data.train_mask, given.classes), data.edge_index)
+    problem = mo.GraphSignal.from_edges(
+        mo.problems.known_labels(data.y, data.train_mask, given.classes), data.edge_index
+    )
     with torch.no_grad():
-        reached = {s: mo.unroll(mo.label_propagation(s), SPREAD_STEPS)(problem).final for s in SPREADS}
+        reached = {s: mo.unroll(mo.algorithms.label_propagation(s), SPREAD_STEPS)(problem).final for s in SPREADS}
     spread = max(SPREADS, key=lambda s: accuracy(reached[s], data, data.val_mask))
     return {**summary([(tested_accuracy(reached[spread], data),) * 2]), "spread": spread}
 

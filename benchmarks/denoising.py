@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.models import load, read_card
+from metaopt.models import load
+from metaopt.weights import read_card
 
 from .figures import crop_of, draw_curves, draw_panels
 from .imaging import (
@@ -74,7 +75,7 @@ def noisy(targets: Sequence[Tensor], sigma: float, quantised: bool = False) -> P
 
 @torch.inference_mode()
 def wavelets(weight: float, problem: mo.InverseProblem) -> Tensor:
-    return mo.Wavelet(weight, shifts=8).prox(problem.y, problem.noise**2)
+    return mo.priors.Wavelet(weight, shifts=8).prox(problem.y, problem.noise**2)
 
 
 def non_local_means(weight: float, problem: mo.InverseProblem) -> Tensor:

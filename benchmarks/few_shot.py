@@ -29,9 +29,11 @@ from torch import Tensor, nn
 import metaopt as mo
 from metaopt.data import read_digits, read_omniglot
 from metaopt.losses import Supervised, cross_entropy
-from metaopt.models import few_shot_network, first_order_maml, load, maml, meta_lstm, meta_sgd, prototypes, read_card
+from metaopt.models import first_order_maml, load, maml, meta_lstm, meta_sgd, prototypes
+from metaopt.networks import few_shot_network
 from metaopt.tasks import FewShot, Sinusoids
-from metaopt.training import Rate, Settings, train
+from metaopt.training import LearningRate, Settings, train
+from metaopt.weights import read_card
 
 from .few_shot_training import TRAINED_ON, TRAININGS, WEIGHTS, row_of
 from .imaging import take_data
@@ -101,7 +103,7 @@ def tested(net: Any, choice: FewShot, test: FewShot, count: int) -> dict[str, An
 
 
 def trained(net: Any, task: Any, updates: int, loss: Any, peak: float) -> Any:
-    settings = Settings(updates, (1, net.steps), Rate(peak, peak / 100, 20), ema=0.99, weights="last")
+    settings = Settings(updates, (1, net.steps), LearningRate(peak, peak / 100, 20), ema=0.99, weights="last")
     with tempfile.TemporaryDirectory() as folder:
         train(net, task, Path(folder), settings, loss=Supervised(loss))
     return net

@@ -11,7 +11,7 @@ what their cards say is what was done.
 from __future__ import annotations
 
 import argparse
-import shutil
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import yaml
 from torch import Tensor
 
-from metaopt.models.weights import load_tensors, save_tensors
 from metaopt.training import run_recipe
+from metaopt.weights import load_tensors, read_card, save_tensors
 
 WEIGHTS = Path(__file__).parent / "weights"
 RUNS = Path("runs/few_shot")
@@ -74,7 +74,7 @@ def row_of(name: str) -> Row:
 def recipe(name: str) -> dict[str, Any]:
     row = row_of(name)
     of = TRAININGS[name]
-    network: dict[str, Any] = {"call": "metaopt.models.few_shot_network", "outputs": row.ways}
+    network: dict[str, Any] = {"call": "metaopt.networks.few_shot_network", "outputs": row.ways}
     if name == FIRST:
         network["outputs"] = None
     if row.policy:
@@ -104,7 +104,7 @@ def recipe(name: str) -> dict[str, Any]:
         "settings": {
             "updates": of.updates,
             "steps": list(of.steps),
-            "rate": {"call": "metaopt.training.Rate", "peak": of.peak, "final": of.peak / 100, "warmup": 50},
+            "rate": {"call": "metaopt.training.LearningRate", "peak": of.peak, "final": of.peak / 100, "warmup": 50},
             "clip": 1.0,
             "ema": 0.99,
             "weights": "linear" if of.steps[1] > 2 else "last",
@@ -145,8 +145,11 @@ def carry_out(
         path = folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(recipe(name), sort_keys=False))
         run_recipe(path, folder, options.device, options.workers)
-        save_tensors(WEIGHTS / f"{name}.safetensors", shipped(load_tensors(folder / "weights.safetensors")[0]), {})
-        shutil.copy(folder / "weights.json", WEIGHTS / f"{name}.json")
+        tensors = load_tensors(folder / "weights.safetensors")[0]
+        kept = shipped(tensors)
+        save_tensors(WEIGHTS / f"{name}.safetensors", kept, {})
+        card = {**read_card(folder / "weights.safetensors"), "derived": sorted(tensors.keys() - kept.keys())}
+        (WEIGHTS / f"{name}.json").write_text(json.dumps(card, indent=2))
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ data; (c) the likeliest states of restricted Boltzmann machines (PGMax's own ben
 methods are trained on generated models alone (`benchmarks.graphical_training`). Errors are means over variables of the
 mean over states of |p - exact|; of families, means over their instances. Converged means that an undamped step changes
 the logarithm of no message by more than 1e-4. PGMax has no log Z; pgmpy's belief propagation is exact, on a junction
-tree. *16 starts* joins the fixed points that as many random starts find, by what each says of Z (`FromManyStarts`), for
+tree. *16 starts* joins the fixed points that as many random starts find, by what each says of Z (`RandomRestarts`), for
 the learned machine with larger weights where nothing converges; beside it stands damped belief propagation from as many
 starts, which is what the starts alone are worth. The published marginals of the relational family are not exact: its
 instances show convergence and time only.
@@ -42,7 +42,7 @@ def tree_error() -> float:
         unary = torch.randn(1, 3 * count, dtype=torch.float64, generator=generator)
         graph = mo.FactorGraph(torch.full((count,), 3), unary, (mo.TableFactors(edges, table_),))
         found = mo.unroll(mo.BeliefPropagation(), 2 * count, keep="last")(graph).final
-        marginals, log_z = mo.exact_marginals(*mo.graph_formats.list_factors(graph))
+        marginals, log_z = mo.exact_marginals(*mo.problems.graph_formats.list_factors(graph))
         worst = max(worst, float((found.log_marginals[0].exp() - torch.cat(marginals)).abs().max()))
         worst = max(worst, abs(float(found.log_z) - log_z))
     return worst

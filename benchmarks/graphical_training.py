@@ -68,7 +68,7 @@ def recipe(name: str) -> dict[str, Any]:
         "settings": {
             "updates": updates,
             "steps": [steps, steps] if fixed else [max(4, steps // 2), steps],
-            "rate": {"call": "metaopt.training.Rate", "peak": peak, "final": peak / 100, "warmup": 50},
+            "rate": {"call": "metaopt.training.LearningRate", "peak": peak, "final": peak / 100, "warmup": 50},
             "clip": 1.0,
             "ema": 0.99,
             "weights": "linear",

@@ -121,10 +121,10 @@ def total_variation(steps: int, inner: int = 10) -> Callable[[float, mo.InverseP
 
     @torch.inference_mode()
     def run(weight: float, problem: mo.InverseProblem) -> Tensor:
-        prior = mo.TotalVariation(weight, inner=inner)
+        prior = mo.priors.TotalVariation(weight, inner=inner)
         if isinstance(problem.operator, mo.operators.Identity):
             return prior.prox(problem.y, problem.noise**2)
-        return mo.unroll(mo.Fista(prior, mo.step_size_for(problem)), steps, keep="last")(problem).final
+        return mo.unroll(mo.Fista(prior, mo.algorithms.step_size_for(problem)), steps, keep="last")(problem).final
 
     return run
 

@@ -45,7 +45,7 @@ QUICK: dict[str, Any] = {
 Decoder = Callable[[mo.FactorGraph], Any]
 DECODERS: dict[str, Decoder] = {
     "sum-product": lambda graph: mo.BeliefPropagation(),
-    "min-sum": lambda graph: mo.BeliefPropagation(marginalize=mo.log_max),
+    "min-sum": lambda graph: mo.BeliefPropagation(marginalize=mo.problems.log_max),
     "weighted BP": lambda graph: trained("weighted_bp", graph),
     "neural-enhanced BP": lambda graph: trained("neural_enhanced_decoder", graph),
 }

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt.data import read_digits, read_mnist
-from metaopt.models import read_card
 from metaopt.optim import as_torch, load
 from metaopt.tasks import NetworkTrainings, Quadratics, conv_net, held_out, mlp
+from metaopt.weights import read_card
 
 from .figures import draw_losses
 from .imaging import take_data

@@ -28,10 +28,11 @@ from torch import Tensor
 import metaopt as mo
 from metaopt.applications.classical import best_weight
 from metaopt.metrics import psnr
-from metaopt.models import load, read_card
+from metaopt.models import load
 from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_projection
 from metaopt.operators.spectral import spectral_norm
 from metaopt.tasks import Patches, block_projection
+from metaopt.weights import read_card
 
 from .figures import draw_curves
 from .imaging import VALIDATION, in_bfloat16, take_data
@@ -81,7 +82,7 @@ def gradient_descent(step_size: float, problem: mo.InverseProblem) -> mo.Unrolle
 
 
 def wavelet_fista(weight: float, problem: mo.InverseProblem) -> mo.Unrolled:
-    return mo.unroll(mo.Fista(mo.Wavelet(weight, levels=3, shifts=2), problem.noise.square()), 1)
+    return mo.unroll(mo.Fista(mo.priors.Wavelet(weight, levels=3, shifts=2), problem.noise.square()), 1)
 
 
 def learned_map(weight: float, problem: mo.InverseProblem) -> mo.Unrolled:

@@ -27,8 +27,9 @@ from torch import Tensor
 import metaopt as mo
 from metaopt.algorithms.proximal import FistaState
 from metaopt.models import lista, lista_cp
-from metaopt.tasks import SparseCodes, gaussian_dictionary
-from metaopt.training import Rate, Settings, build, train
+from metaopt.operators import gaussian_dictionary
+from metaopt.tasks import SparseCodes
+from metaopt.training import LearningRate, Settings, train
 
 from .report import Rows, parse_options, table, write_results
 from .sparse_training import NAMES, SETUPS, STEPS, recipe, trained
@@ -61,7 +62,7 @@ def classical(name: str, dictionary: Tensor, y: Tensor, penalty: float) -> list[
         return mo.unroll(mo.Ista(dictionary, penalty), STEPS)(y).outputs
     zero = y.new_zeros(len(y), dictionary.shape[1])
     rate = 1 / torch.linalg.matrix_norm(dictionary, 2).square()
-    net = mo.unroll(mo.Fista(mo.Sparsity(penalty), rate), STEPS)
+    net = mo.unroll(mo.Fista(mo.priors.Sparsity(penalty), rate), STEPS)
     return net(mo.InverseProblem(dictionary, y), state=FistaState(zero, zero)).outputs
 
 
@@ -70,7 +71,7 @@ def trained_here(name: str, task: SparseCodes, setup: str, scale: float) -> tupl
     builder, updates, peak, selects = TRAINED_HERE[name]
     torch.manual_seed(0)
     net = builder(task.dictionary, STARTS[setup], STEPS, **({"support": SETUPS[setup].support} if selects else {}))
-    rate = Rate(peak, peak / 100, warmup=20)
+    rate = LearningRate(peak, peak / 100, warmup=20)
     settings = Settings(max(20, round(scale * updates)), (STEPS, STEPS), rate, clip=1.0, ema=0.98, weights="last")
     with tempfile.TemporaryDirectory() as folder:
         result = train(net, task, Path(folder), settings)
@@ -109,7 +110,7 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
         methods[name] = lambda n=name: fixed(n, OTHER.get((setup, n), PENALTY))
         methods[f"{name}, best penalty"] = lambda n=name: tuned(n)
     methods |= {name: lambda n=name: learned(n) for name in (*TRAINED_HERE, *SHIPPED)}
-    methods["ALISTA, untrained"] = lambda: reached_by(build(recipe(NAMES[setup, "alista"])["model"]))
+    methods["ALISTA, untrained"] = lambda: reached_by(mo.weights.build(recipe(NAMES[setup, "alista"])["model"]))
     found = []
     for name, compute in methods.items():
         row = {"setup": setup, "method": name, **saved.get(f"{setup} {name}", compute)}

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from metaopt.models.weights import load_tensors, read_card
-from metaopt.training import build
+from metaopt.weights import load, read_card
 
 from .few_shot_training import WEIGHTS, carry_out
 
@@ -64,7 +63,7 @@ NAMES = {(setup, kind): name for name, (setup, kind, _, _) in TRAININGS.items()}
 def recipe(name: str) -> dict[str, Any]:
     setup, kind, updates, peak = TRAININGS[name]
     of = SETUPS[setup]
-    dictionary = {"call": "metaopt.tasks.gaussian_dictionary", "rows": of.rows, "columns": of.columns, "seed": 0}
+    dictionary = {"call": "metaopt.operators.gaussian_dictionary", "rows": of.rows, "columns": of.columns, "seed": 0}
     task = {"call": "metaopt.tasks.SparseCodes", "dictionary": dictionary, "share": of.share, "snr": of.snr}
     start = {"penalty": of.penalty, "step_size": of.step_size, "decay": of.decay}
     return {
@@ -81,7 +80,7 @@ def recipe(name: str) -> dict[str, Any]:
         "settings": {
             "updates": updates,
             "steps": [STEPS, STEPS],
-            "rate": {"call": "metaopt.training.Rate", "peak": peak, "final": peak / 1000, "warmup": 20},
+            "rate": {"call": "metaopt.training.LearningRate", "peak": peak, "final": peak / 1000, "warmup": 20},
             "clip": 1e-4,  # the losses are of 1e-5
             "ema": 0.995,
             "weights": "last",
@@ -99,10 +98,7 @@ def learned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def trained(name: str) -> tuple[Any, dict[str, Any]]:
     """The network of that name with its learned numbers, and its card, which says how it is built."""
     path = WEIGHTS / f"{name}.safetensors"
-    card = read_card(path)
-    net = build(card["recipe"]["model"])
-    net.load_state_dict({**net.state_dict(), **load_tensors(path)[0]})
-    return net, card
+    return load(path), read_card(path)
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.applications.pictures import LUMINANCE
-from metaopt.models import load, read_card
+from metaopt.models import load
 from metaopt.tasks import shrinking
+from metaopt.weights import read_card
 
 from .figures import crop_of, draw_panels
 from .imaging import (

@@ -83,7 +83,7 @@ def three_tasks(every: int, saved: Rows) -> list[dict[str, Any]]:
 def _row(
     task: str, setting: Any, pairs: Pairs, simple: str, run: Method, specialist: str, saved: Rows
 ) -> dict[str, Any]:
-    trained = mo.models.read_card("random_projections")["trained_steps"]
+    trained = mo.weights.read_card("random_projections")["trained_steps"]
     few = pairs[::THINNED] if len(pairs) > ALL_OF else pairs
     methods: dict[str, tuple[Method, Pairs]] = {
         "RIM": (guessing(machine("random_projections")), pairs),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from metaopt.models import read_card, shipped
+from metaopt.weights import read_card, shipped
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 Row = Mapping[str, Any]

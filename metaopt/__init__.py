@@ -1,54 +1,149 @@
 """metaopt: unroll a classical algorithm, open the places that may be learned, backpropagate through the whole."""
 
 import importlib as _importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from . import algorithms, core, losses, models, operators, problems, updates
-from .algorithms import *  # noqa: F403
-from .core import *  # noqa: F403
+from . import algorithms, core, losses, models, networks, operators, priors, problems, updates, weights
+from .algorithms import (
+    Adaptation,
+    BeliefPropagation,
+    ChebyshevFilter,
+    CoupledDescent,
+    CoupledIsta,
+    Descent,
+    Fista,
+    Gibbs,
+    Ista,
+    MapEstimation,
+    MeanField,
+    Propagation,
+    ProximalGradient,
+    RandomRestarts,
+    exact_map,
+    exact_marginals,
+)
+from .core import (
+    Algorithm,
+    Invertible,
+    MetaoptError,
+    MetaoptWarning,
+    Trajectory,
+    Unrolled,
+    fixed,
+    parameterize,
+    per_step,
+    shared,
+    slot,
+    slots,
+    solve,
+    tree,
+    unroll,
+)
 from .core.gradients import Backprop, Checkpointed, Implicit, Reversible, Truncated
 from .core.tree import vmap
 from .losses import mse, trajectory_loss
-from .problems import *  # noqa: F403
+from .problems import (
+    CountingFactors,
+    Episode,
+    FactorGraph,
+    FirstOrder,
+    FunctionObjective,
+    Gaussian,
+    GraphSignal,
+    InverseProblem,
+    Objective,
+    Poisson,
+    TableFactors,
+    Trainings,
+)
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from . import compat, data, estimators, metrics, optim, tasks, training, viewer
 
 __version__ = "0.1.0"
 
+_LAZY = ("compat", "data", "estimators", "metrics", "optim", "tasks", "training", "viewer")
+
 __all__ = [
-    *algorithms.__all__,
-    *core.__all__,
-    *problems.__all__,
+    "Adaptation",
+    "Algorithm",
     "Backprop",
+    "BeliefPropagation",
+    "ChebyshevFilter",
     "Checkpointed",
+    "CountingFactors",
+    "CoupledDescent",
+    "CoupledIsta",
+    "Descent",
+    "Episode",
+    "FactorGraph",
+    "FirstOrder",
+    "Fista",
+    "FunctionObjective",
+    "Gaussian",
+    "Gibbs",
+    "GraphSignal",
     "Implicit",
+    "InverseProblem",
+    "Invertible",
+    "Ista",
+    "MapEstimation",
+    "MeanField",
+    "MetaoptError",
+    "MetaoptWarning",
+    "Objective",
+    "Poisson",
+    "Propagation",
+    "ProximalGradient",
+    "RandomRestarts",
     "Reversible",
+    "TableFactors",
+    "Trainings",
+    "Trajectory",
     "Truncated",
+    "Unrolled",
     "algorithms",
     "compat",
     "core",
     "data",
     "estimators",
+    "exact_map",
+    "exact_marginals",
+    "fixed",
     "losses",
     "metrics",
     "models",
     "mse",
+    "networks",
     "operators",
     "optim",
+    "parameterize",
+    "per_step",
+    "priors",
     "problems",
+    "shared",
+    "slot",
+    "slots",
+    "solve",
     "tasks",
     "training",
     "trajectory_loss",
+    "tree",
+    "unroll",
     "updates",
     "viewer",
     "vmap",
+    "weights",
 ]
 
 
 def __getattr__(name: str) -> _Any:
     """Import the packages that not everyone needs when they are first asked for."""
-    if name in ("compat", "data", "estimators", "metrics", "optim", "tasks", "training", "viewer"):
+    if name in _LAZY:
         return _importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

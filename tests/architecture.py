@@ -19,7 +19,9 @@ FUNCTION_LINES = 60
 CONSTRUCTOR_ARGUMENTS = 8
 CORE_LINES = 1000
 
-CHAIN = ("core", "operators", "problems", "updates", "algorithms", "models", "tasks", "training", "applications", "cli")
+CHAIN = tuple(
+    "core operators priors problems networks updates algorithms weights models tasks training applications cli".split()
+)
 
 
 def _up_to(layer: str, *beside: str) -> set[str]:
@@ -31,19 +33,16 @@ MAY_IMPORT = {
     **{layer: set(CHAIN[:i]) for i, layer in enumerate(CHAIN)},
     **dict.fromkeys(("losses", "metrics", "data"), _up_to("problems")),
     "viewer": {"core"},
-    "weights": _up_to("models"),
-    "optim": _up_to("models", "weights"),
-    "compat": _up_to("models", "weights"),
+    "weights": {"core", "files"},
+    "optim": _up_to("models"),
+    "compat": _up_to("models"),
     "tasks": _up_to("models", "data"),
-    "training": _up_to("tasks", "losses", "metrics", "data", "weights"),
-    "estimators": _up_to("tasks", "losses", "metrics", "data", "weights"),
+    "training": _up_to("tasks", "losses", "metrics", "data"),
+    "estimators": _up_to("tasks", "losses", "metrics", "data"),
 }
-for _writer in ("data", "viewer", "models", "tasks", "training", "estimators", "weights"):
+for _writer in ("data", "viewer", "tasks", "training", "estimators"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["files"] = {"core"}
-for _reader in ("models", "training"):
-    MAY_IMPORT[_reader].add("building")
-MAY_IMPORT["building"] = {"core"}
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)

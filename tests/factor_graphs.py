@@ -43,7 +43,7 @@ def joint_of(graph: mo.FactorGraph, sample: int = 0) -> Tensor:
     at = slice(sample, sample + 1)
     groups = tuple(mo.TableFactors(g.variables, g.log_table[at] if g.batch > 1 else g.log_table) for g in graph.factors)
     one = mo.FactorGraph(graph.cardinalities, graph.unary[at] if len(graph.unary) > 1 else graph.unary, groups)
-    cards, scopes, tables = mo.graph_formats.list_factors(one)
+    cards, scopes, tables = mo.problems.graph_formats.list_factors(one)
     return joint(cards, list(zip(scopes, tables, strict=True)))
 
 

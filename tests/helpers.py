@@ -78,7 +78,7 @@ def dense_problem(seed: int) -> mo.InverseProblem:
 
 def lstm_schedule() -> nn.Module:
     """One whose factors are not 1, as if trained."""
-    schedule = mo.models.LstmSchedule(3)
+    schedule = mo.networks.LstmSchedule(3)
     nn.init.normal_(schedule.read.weight, std=0.3)
     return schedule
 
@@ -227,8 +227,10 @@ OPTIMIZERS = [
     optimizer_case(
         "coordinatewise lstm", lambda: seeded(lambda: mo.updates.CoordinatewiseLstm(3)), {"scale": positive(4)}
     ),
-    optimizer_case("learned adam, perceptron", lambda: learned_adam(mo.updates.Perceptron), {"step_size": positive(4)}),
-    optimizer_case("learned adam, recurrent", lambda: learned_adam(mo.updates.Recurrent), {"step_size": positive(4)}),
+    optimizer_case(
+        "learned adam, perceptron", lambda: learned_adam(mo.networks.Perceptron), {"step_size": positive(4)}
+    ),
+    optimizer_case("learned adam, recurrent", lambda: learned_adam(mo.networks.Recurrent), {"step_size": positive(4)}),
     Case(
         "few-shot adaptation",
         lambda: mo.Adaptation(seeded(few_shot_mlp), mo.updates.Sgd(0.3)),
@@ -260,13 +262,13 @@ def blurred_mask_problem(seed: int) -> mo.InverseProblem:
     return mo.InverseProblem(mo.operators.Mask(weights), normal(seed + 1, 3, 1, 6, 8), noise)
 
 
-def experts() -> mo.FieldOfExperts:
-    return mo.FieldOfExperts(mo.dct_filters(3).double(), weight=0.2, scale=0.5)
+def experts() -> mo.priors.FieldOfExperts:
+    return mo.priors.FieldOfExperts(mo.priors.dct_filters(3).double(), weight=0.2, scale=0.5)
 
 
-def learned_prox() -> mo.ResidualProx:
+def learned_prox() -> mo.networks.ResidualProx:
     """As if trained: the last layer, too, has random weights."""
-    prior = mo.ResidualProx(hidden=3, layers=3).double()
+    prior = mo.networks.ResidualProx(hidden=3, layers=3).double()
     for parameter in prior.layers[-1].parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     return prior
@@ -294,7 +296,7 @@ PRIORS = [
     ),
     Case(
         "proximal gradient, l1",
-        lambda: mo.ProximalGradient(mo.Sparsity(0.5), 0.1),
+        lambda: mo.ProximalGradient(mo.priors.Sparsity(0.5), 0.1),
         blurred_mask_problem,
         {"prior.weight": positive(4), "step_size": positive(4)},
         steps=4,
@@ -302,21 +304,21 @@ PRIORS = [
     ),
     Case(
         "proximal gradient, wavelets",
-        lambda: mo.ProximalGradient(mo.Wavelet(0.5, levels=1), 0.1),
+        lambda: mo.ProximalGradient(mo.priors.Wavelet(0.5, levels=1), 0.1),
         blurred_mask_problem,
         {"prior.weight": mo.per_step(4), "step_size": mo.shared()},
         steps=4,
     ),
     Case(
         "fista, total variation",
-        lambda: mo.Fista(mo.TotalVariation(0.5, inner=3), 0.1),
+        lambda: mo.Fista(mo.priors.TotalVariation(0.5, inner=3), 0.1),
         blurred_mask_problem,
         {"prior.weight": positive(4), "step_size": positive(4)},
         steps=4,
     ),
     Case(
         "fista, wavelets, complex",
-        lambda: mo.Fista(mo.Wavelet(0.5, levels=2, shifts=2), 0.2),
+        lambda: mo.Fista(mo.priors.Wavelet(0.5, levels=2, shifts=2), 0.2),
         kspace_problem,
         {"prior.weight": mo.shared(), "step_size": mo.per_step(4)},
         steps=4,
@@ -330,14 +332,14 @@ PRIORS = [
     ),
     Case(
         "map estimation, total variation",
-        lambda: mo.MapEstimation(mo.TotalVariation(0.5, smoothing=0.1), 0.02),
+        lambda: mo.MapEstimation(mo.priors.TotalVariation(0.5, smoothing=0.1), 0.02),
         blurred_mask_problem,
         {"prior.weight": mo.shared(positive=True), "step_size": positive(4)},
         steps=4,
     ),
     Case(
         "map estimation, complex",
-        lambda: mo.MapEstimation(mo.TotalVariation(0.5, smoothing=0.1), 0.02),
+        lambda: mo.MapEstimation(mo.priors.TotalVariation(0.5, smoothing=0.1), 0.02),
         kspace_problem,
         {"prior.weight": mo.per_step(4), "step_size": mo.shared()},
         steps=4,
@@ -386,14 +388,14 @@ INFERENCE = [
     ),
     Case(
         "belief propagation, max-product",
-        lambda: mo.BeliefPropagation(0.3, marginalize=mo.log_max),
+        lambda: mo.BeliefPropagation(0.3, marginalize=mo.problems.log_max),
         lambda seed: loopy(seed, batch=3),
         {"damping": mo.per_step(4)},
         steps=4,
     ),
     Case(
         "belief propagation, a weight for each factor",
-        lambda: mo.BeliefPropagation(0.3, weight=mo.tree_weights(loopy(0))),
+        lambda: mo.BeliefPropagation(0.3, weight=mo.algorithms.tree_weights(loopy(0))),
         lambda seed: loopy(seed, batch=3),
         {"damping": mo.shared(), "weight": mo.shared(positive=True)},
         steps=4,
@@ -401,7 +403,7 @@ INFERENCE = [
     ),
     Case(
         "mean field",
-        lambda: mo.MeanField(0.2, colors=mo.coloring(loopy(0))),
+        lambda: mo.MeanField(0.2, colors=mo.algorithms.coloring(loopy(0))),
         lambda seed: loopy(seed, batch=3),
         {"damping": mo.per_step(4), "temperature": positive(4)},
         steps=4,
@@ -409,7 +411,7 @@ INFERENCE = [
     ),
     Case(
         "belief propagation, learned damping",
-        lambda: mo.BeliefPropagation(correction=seeded(as_if_trained(mo.updates.LearnedDamping))),
+        lambda: mo.BeliefPropagation(correction=seeded(as_if_trained(mo.networks.LearnedDamping))),
         lambda seed: loopy(seed, batch=3),
         {"damping": mo.shared(), "correction": mo.per_step(4)},
         steps=4,
@@ -417,7 +419,7 @@ INFERENCE = [
     ),
     Case(
         "belief propagation, neural-enhanced",
-        lambda: mo.BeliefPropagation(correction=seeded(as_if_trained(lambda: mo.updates.GraphCorrection(4)))),
+        lambda: mo.BeliefPropagation(correction=seeded(as_if_trained(lambda: mo.networks.GraphCorrection(4)))),
         lambda seed: loopy(seed, batch=3),
         {"damping": mo.shared(), "correction": mo.shared()},
         steps=4,
@@ -425,7 +427,7 @@ INFERENCE = [
     ),
     Case(
         "graph network on a factor graph",
-        lambda: seeded(lambda: mo.GraphNetwork(4)),
+        lambda: seeded(lambda: mo.models.GraphNetwork(4)),
         lambda seed: loopy(seed, batch=3),
         {"entries": mo.per_step(4), "move": mo.shared(), "decide": mo.shared()},
         steps=4,
@@ -443,21 +445,21 @@ def graph_problem(seed: int, dropped_by: int | None = None) -> mo.GraphSignal:
 
 def equilibrium() -> mo.Propagation:
     """Smooth, so that a long run's gradients converge as the run itself does."""
-    contraction, inject = mo.models.Contraction(3, 0.6), mo.models.NodeEncoder((3, 3))
+    contraction, inject = mo.networks.Contraction(3, 0.6), mo.networks.NodeEncoder((3, 3))
     return mo.Propagation(nn.Identity(), nn.Linear(3, 2), mix=contraction, inject=inject, activation=nn.Tanh())
 
 
 GRAPHS = [
     Case(
         "personalised pagerank",
-        lambda: mo.personalized_pagerank(0.2),
+        lambda: mo.algorithms.personalized_pagerank(0.2),
         graph_problem,
         {"teleport": mo.per_step(5, interval=(0.0, 1.0))},
         couples=True,
     ),
     Case(
         "label propagation",
-        lambda: mo.label_propagation(0.8),
+        lambda: mo.algorithms.label_propagation(0.8),
         graph_problem,
         {"teleport": mo.shared()},
         couples=True,
@@ -486,7 +488,7 @@ GRAPHS = [
     ),
     Case(
         "chebyshev filter",
-        lambda: mo.heat_kernel(1.5, 5),
+        lambda: mo.algorithms.heat_kernel(1.5, 5),
         graph_problem,
         {"first": mo.shared(), "coefficient": mo.per_step(5)},
         couples=True,
@@ -515,7 +517,7 @@ CASES = [
     ),
     Case(
         "rim, noise of every frequency",
-        lambda: seeded(lambda: mo.Descent(mo.updates.EachPart(rim_cell(stride=2)))),
+        lambda: seeded(lambda: mo.Descent(mo.updates.ComplexAsBatch(rim_cell(stride=2)))),
         lambda seed: uneven_noise(kspace_problem(seed), 1, 1, 6, 8),
         {"update": mo.shared()},
         steps=3,
@@ -523,7 +525,7 @@ CASES = [
     ),
     Case(
         "rim at half resolution, two GRUs, complex",
-        lambda: seeded(lambda: mo.Descent(mo.updates.RealImaginary(rim_cell(2, stride=2, kernels=(3, 1))))),
+        lambda: seeded(lambda: mo.Descent(mo.updates.ComplexAsChannels(rim_cell(2, stride=2, kernels=(3, 1))))),
         kspace_problem,
         {"update": mo.shared()},
         memory=lambda state: state.memory,
@@ -538,7 +540,7 @@ CASES = [
     ),
     Case(
         "rim that reads each part",
-        lambda: seeded(lambda: mo.Descent(mo.updates.EachPart(rim_cell(stride=2)))),
+        lambda: seeded(lambda: mo.Descent(mo.updates.ComplexAsBatch(rim_cell(stride=2)))),
         kspace_problem,
         {"update": mo.per_step(3)},
         steps=3,
@@ -577,7 +579,7 @@ CASES = [
     ),
     Case(
         "reversible momentum",
-        lambda: mo.reversible_momentum(0.05, 0.9),
+        lambda: mo.algorithms.reversible_momentum(0.05, 0.9),
         dense_problem,
         {"mix.factor": mo.shared(positive=True), "read.factor": mo.shared()},
         reversible=True,

@@ -80,7 +80,7 @@ def test_implicit_gradients_are_those_of_a_long_run(case: Case) -> None:
         every = [t for t in (*algorithm.parameters(), *inputs) if t.requires_grad]
         return [torch.zeros_like(t) if t.grad is None else t.grad.clone() for t in every]
 
-    implicit = mo.Implicit(mo.gradients.Gcr(tolerance=1e-12), tolerance=1e-13)
+    implicit = mo.Implicit(mo.core.gradients.Gcr(tolerance=1e-12), tolerance=1e-13)
     tensors_close(last_only(implicit), last_only(mo.Backprop()), 1e-7)
 
 

@@ -46,8 +46,8 @@ def checkpointed(steps: int) -> mo.Unrolled:
 
 def reversible(steps: int) -> mo.Unrolled:
     """Of the invertible machine: the RIM's gates cannot be undone."""
-    read = mo.updates.GradientReader(1, 2, STRIDE, context=0)
-    machine = mo.CoupledDescent(read, mo.updates.Coupling(2, layers=1), mo.updates.Writer(1, 2, STRIDE))
+    read = mo.networks.GradientReader(1, 2, STRIDE, context=0)
+    machine = mo.CoupledDescent(read, mo.networks.Coupling(2, layers=1), mo.networks.Writer(1, 2, STRIDE))
     with torch.no_grad():
         for weights in machine.parameters():
             weights *= CALM

@@ -23,7 +23,7 @@ from ..report import paired
 
 STEP_SIZE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 BACKPROP = mo.Backprop()
-DEAD = 0.2  # share of the inputs that are zero in the whole batch
+BLANK = 0.2  # share of the inputs that are zero in the whole batch
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ Rival = Callable[[Task], list[Tensor]]
 def make_task(widths: Sequence[int], batch: int, steps: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Task:
     """An MLP with one hidden layer of sigmoid units, as in Andrychowicz et al., on random inputs and labels."""
     generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(batch, widths[0], generator=generator) * (torch.rand(widths[0], generator=generator) > DEAD)
+    inputs = torch.randn(batch, widths[0], generator=generator) * (torch.rand(widths[0], generator=generator) > BLANK)
     labels = torch.randint(widths[2], (batch,), generator=generator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

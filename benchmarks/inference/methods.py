@@ -50,11 +50,11 @@ def damped(graph: mo.FactorGraph) -> mo.BeliefPropagation:
 
 
 def reweighted(graph: mo.FactorGraph) -> mo.BeliefPropagation:
-    return mo.BeliefPropagation(0.5, weight=mo.tree_weights(graph))
+    return mo.BeliefPropagation(0.5, weight=mo.algorithms.tree_weights(graph))
 
 
 def mean_field(graph: mo.FactorGraph) -> mo.MeanField:
-    colors = mo.coloring(graph)
+    colors = mo.algorithms.coloring(graph)
     if len(colors) and int(colors.max()) >= 50:  # a sweep would take as many gradients: all in parallel, damped
         return mo.MeanField(0.5)
     return mo.MeanField(colors=colors)
@@ -88,7 +88,7 @@ LEARNED: dict[str, Method] = {
 
 
 @torch.no_grad()
-def started(build: Callable[[mo.FactorGraph], mo.FromManyStarts], graph: mo.FactorGraph) -> Found:
+def started(build: Callable[[mo.FactorGraph], mo.RandomRestarts], graph: mo.FactorGraph) -> Found:
     """Many starts; the residual is that of the best one."""
     if (states := len(graph.edge_state)) > MOST_STATES:
         raise mo.MetaoptError(f"{states} states of edges: not run from 16 starts, which would take half an hour.")
@@ -97,11 +97,11 @@ def started(build: Callable[[mo.FactorGraph], mo.FromManyStarts], graph: mo.Fact
     return Found(*beliefs, residual.min()[None], time.perf_counter() - begin)
 
 
-def damped_starts(graph: mo.FactorGraph) -> mo.FromManyStarts:
-    return mo.FromManyStarts(mo.BeliefPropagation(0.3), 400)
+def damped_starts(graph: mo.FactorGraph) -> mo.RandomRestarts:
+    return mo.RandomRestarts(mo.BeliefPropagation(0.3), 400)
 
 
-def learned_starts(graph: mo.FactorGraph) -> mo.FromManyStarts:
+def learned_starts(graph: mo.FactorGraph) -> mo.RandomRestarts:
     return mo.models.many_starts(machine("learned_bp").to(graph.unary.dtype))
 
 

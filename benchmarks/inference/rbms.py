@@ -62,7 +62,7 @@ def annealed() -> mo.BeliefPropagation:
 
 
 def max_product() -> mo.BeliefPropagation:
-    return mo.BeliefPropagation(DAMPING, marginalize=mo.log_max)
+    return mo.BeliefPropagation(DAMPING, marginalize=mo.problems.log_max)
 
 
 @torch.inference_mode()

@@ -37,7 +37,7 @@ def pgmax_inferer(graph: mo.FactorGraph) -> tuple[Any, list[Any]]:
     use_jax()
     from pgmax import fgraph, fgroup, infer, vgroup
 
-    cards, scopes, tables = mo.graph_formats.list_factors(graph)
+    cards, scopes, tables = mo.problems.graph_formats.list_factors(graph)
     groups = {c: vgroup.NDVarArray(num_states=c, shape=(cards.count(c),)) for c in sorted(set(cards))}
     count, variables = dict.fromkeys(groups, 0), []
     for c in cards:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.algorithms.restarts import CONVERGED
+from metaopt.algorithms.inference.restarts import CONVERGED
 from metaopt.data import factor_graph, read_evidence, read_log10_z, read_marginals, read_uai
 
 from ..report import Rows
@@ -92,7 +92,7 @@ def measured(instance: Instance, method: Callable[[mo.FactorGraph], Found]) -> d
 
 
 def exact(graph: mo.FactorGraph) -> Found:
-    cards, scopes, tables = mo.graph_formats.list_factors(graph)
+    cards, scopes, tables = mo.problems.graph_formats.list_factors(graph)
     begin = time.perf_counter()
     marginals, log_z = mo.exact_marginals(cards, scopes, tables)
     log = torch.cat(marginals).log()[None]
@@ -103,7 +103,9 @@ def gibbs(graph: mo.FactorGraph) -> Found:
     if len(graph.variable) > GIBBS_STATES or len(graph.edge_state) > MOST_STATES:
         raise mo.MetaoptError(f"More than {GIBBS_STATES} states, or {MOST_STATES} of edges: not run.")
     chains = graph.with_unary(graph.unary.expand(GIBBS["chains"], -1))
-    found = iterated(lambda g: mo.Gibbs(mo.coloring(graph), burn_in=GIBBS["burn_in"]), GIBBS["steps"], chains)
+    found = iterated(
+        lambda g: mo.Gibbs(mo.algorithms.coloring(graph), burn_in=GIBBS["burn_in"]), GIBBS["steps"], chains
+    )
     mean = found.log_marginals.exp().mean(0, keepdim=True).log()
     return Found(mean, found.log_z[:1], None, found.seconds)
 
@@ -117,8 +119,8 @@ def pgmax(graph: mo.FactorGraph) -> Found:
 
 
 def pgmpy(graph: mo.FactorGraph) -> Found:
-    cards, scopes, tables = mo.graph_formats.list_factors(graph)
-    tree = mo.junction_tree(cards, scopes)
+    cards, scopes, tables = mo.problems.graph_formats.list_factors(graph)
+    tree = mo.algorithms.junction_tree(cards, scopes)
     log2_entries = max(tree.log2_entries, default=0)
     if 2**log2_entries > PGMPY_GIB * 2**27:
         raise mo.MetaoptError(f"The largest table of pgmpy's junction tree would have 2^{log2_entries:.0f} entries.")

@@ -126,10 +126,10 @@ def curve(algorithm, problem):
 
 
 problem = mo.InverseProblem(mo.operators.Dense(A), test_y)
-step_size = mo.step_size_for(problem)
+step_size = mo.algorithms.step_size_for(problem)
 penalties = [0.05 * 2 ** (i / 2) for i in range(9)]
 ista_curve = min((curve(mo.Ista(A, p), test_y) for p in penalties), key=lambda c: c[-1])
-fistas = [mo.Fista(mo.Sparsity(p), step_size) for p in penalties]
+fistas = [mo.Fista(mo.priors.Sparsity(p), step_size) for p in penalties]
 fista_curve = min((curve(fista, problem) for fista in fistas), key=lambda c: c[-1])
 lista_curve = curve(net.algorithm, test_y)
 

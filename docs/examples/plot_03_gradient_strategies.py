@@ -59,7 +59,7 @@ A = torch.randn(20, 10).double() / 20**0.5
 target = torch.randn(8, 10).double()
 problem = mo.InverseProblem(A, target @ A.T + 0.05 * torch.randn(8, 20).double())
 algorithm = mo.parameterize(
-    mo.reversible_momentum(step_size=0.02, momentum=0.9),
+    mo.algorithms.reversible_momentum(step_size=0.02, momentum=0.9),
     {"read.factor": mo.shared(), "mix.factor": mo.shared()},
 )
 
@@ -141,7 +141,7 @@ for name, parameter in untied.named_parameters():
 # alone, by one linear system. Here: how should the weight of a sparsity prior change so that the estimate gets nearer
 # to the target? The long unroll is the reference.
 
-lasso = mo.ProximalGradient(mo.Sparsity(mo.shared(0.02)), step_size=mo.step_size_for(problem))
+lasso = mo.ProximalGradient(mo.priors.Sparsity(mo.shared(0.02)), step_size=mo.algorithms.step_size_for(problem))
 
 
 def weight_gradient(strategy, steps):

@@ -112,11 +112,11 @@ bar.set_label("grey value, 1 = white", fontsize=8)
 # on this very picture; see :doc:`plot_05_operators`. This machine has about 15 thousand parameters and saw two pictures
 # for some seconds: read the curve for its shape, not for its height.
 
-tv_step = mo.step_size_for(problem)
+tv_step = mo.algorithms.step_size_for(problem)
 tv = []
 for weight in (6, 9, 12, 16, 22):
     with torch.no_grad():
-        prior = mo.TotalVariation(weight, inner=60)
+        prior = mo.priors.TotalVariation(weight, inner=60)
         estimate = mo.unroll(mo.ProximalGradient(prior, tv_step), steps=1)(problem).final
     tv.append(psnr(estimate, target).item())
 curve = [psnr(x, target).item() for x in estimates]
@@ -164,12 +164,12 @@ print(f"the way back missed the initial state by {trajectory.report.backward_res
 # The package comes with trained weights. ``mo.models.load(name)`` returns the machine, in evaluation mode; its card
 # says on what it was trained, for how long, and by which recipe.
 
-print("shipped:", mo.models.shipped())
-if "denoise_grey" in mo.models.shipped():
+print("shipped:", mo.weights.shipped())
+if "denoise_grey" in mo.weights.shipped():
     trained = mo.models.load("denoise_grey")
     with torch.no_grad():
         result = trained(problem).final
-    card = mo.models.read_card("denoise_grey")
+    card = mo.weights.read_card("denoise_grey")
     print("parameters:", card["parameters"], "  updates:", card["updates"])
     print(f"PSNR {psnr(result, target).item():.1f} dB")
 

@@ -137,10 +137,10 @@ show(lambda: mo.InverseProblem(Mask(mask), x[..., :100], noise=0.1).start())
 SIGMA, WEIGHT, SMOOTHING = 0.02, 20.0, 0.02
 observed = camera(x) + SIGMA * mask * torch.randn_like(x)
 problem = mo.InverseProblem(camera, observed, noise=SIGMA)
-step = mo.step_size_for(problem)
-fista = mo.Fista(mo.TotalVariation(WEIGHT, inner=10), step_size=step)
+step = mo.algorithms.step_size_for(problem)
+fista = mo.Fista(mo.priors.TotalVariation(WEIGHT, inner=10), step_size=step)
 ascent_step = 1.8 / (1 / step + 8 * WEIGHT / SMOOTHING)
-ascent = mo.MapEstimation(mo.TotalVariation(WEIGHT, smoothing=SMOOTHING), step_size=ascent_step)
+ascent = mo.MapEstimation(mo.priors.TotalVariation(WEIGHT, smoothing=SMOOTHING), step_size=ascent_step)
 
 with torch.no_grad():
     by_fista = mo.unroll(fista, steps=60)(problem).outputs
@@ -190,7 +190,7 @@ PEAK, BACKGROUND = 40.0, 2.0
 photons = PEAK * x
 counts = torch.poisson(blur(photons) + BACKGROUND)
 problem = mo.InverseProblem(blur, counts, likelihood=mo.Poisson(background=BACKGROUND))
-poisson_map = mo.Fista(mo.TotalVariation(0.25, inner=10), step_size=1.0)
+poisson_map = mo.Fista(mo.priors.TotalVariation(0.25, inner=10), step_size=1.0)
 with torch.no_grad():
     outputs = mo.unroll(poisson_map, steps=60)(problem).outputs
     energies = [(problem.energy(u) + poisson_map.prior(0).energy(u)).item() for u in outputs]

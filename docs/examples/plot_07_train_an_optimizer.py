@@ -109,7 +109,7 @@ optimizer = mo.optim.as_torch(mo.optim.load("optimizer_digits"), model.parameter
 # Other updates
 # -------------
 # :class:`~metaopt.updates.CoordinatewiseLstm` is the optimizer of arXiv:1606.04474;
-# :class:`~metaopt.updates.LearnedAdam` with a :class:`~metaopt.updates.Recurrent` network remembers more than means;
+# :class:`~metaopt.updates.LearnedAdam` with a :class:`~metaopt.networks.Recurrent` network remembers more than means;
 # and a classical update with a value for every step is learned as well:
 
 schedule = mo.parameterize(mo.Descent(mo.updates.Adam(0.05)), {"update.step_size": mo.per_step(100, positive=True)})

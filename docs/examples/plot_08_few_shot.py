@@ -107,7 +107,7 @@ right.legend(fontsize=7)
 # - ``mo.models.first_order_maml`` leaves second derivatives out; ``mo.models.meta_lstm`` learns the step itself (Ravi
 #   and Larochelle, 2017); ``mo.models.prototypes`` is the rival that adapts nothing (Snell et al., arXiv:1703.05175).
 # - Classification has ``metaopt.tasks.FewShot`` for any images, ``metaopt.data.read_omniglot``, and
-#   ``mo.models.few_shot_network``. Its BatchNorm is explicit: ``Transductive`` normalises a query with the other
+#   ``mo.networks.few_shot_network``. Its BatchNorm is explicit: ``Transductive`` normalises a query with the other
 #   queries, ``PerStep`` with the task's examples, ``Frozen`` with constants.
 # - They are all one algorithm with another update, so every update and every slot works here too:
 

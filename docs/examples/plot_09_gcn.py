@@ -26,7 +26,7 @@ edges = torch.tensor(list(club.edges)).T
 edges = torch.cat([edges, edges.flip(0)], dim=1)
 side = torch.tensor([int(club.nodes[n]["club"] != "Mr. Hi") for n in club])
 known = torch.tensor([0, 33])
-labels = mo.GraphSignal.from_edges(mo.known_labels(side, known), edges)
+labels = mo.GraphSignal.from_edges(mo.problems.known_labels(side, known), edges)
 
 # %%
 # Label propagation

@@ -33,7 +33,7 @@ print(f"{len(graph.cardinalities)} variables, {len(graph.factors[0].variables)} 
 classical = mo.BeliefPropagation(damping=0.5)
 torch.manual_seed(0)
 opened = mo.parameterize(
-    mo.BeliefPropagation(damping=0.5, correction=mo.updates.LearnedDamping()),
+    mo.BeliefPropagation(damping=0.5, correction=mo.networks.LearnedDamping()),
     {
         "damping": mo.per_step(12, interval=(0.0, 1.0)),
         "temperature": mo.per_step(12, positive=True),
@@ -77,7 +77,7 @@ def errors(run):
 curves = {
     "BP": errors(mo.unroll(mo.BeliefPropagation(), 12)),
     "BP, damped": errors(mo.unroll(classical, 12)),
-    "mean field": errors(lambda g: mo.unroll(mo.MeanField(colors=mo.coloring(g)), 12)(g)),
+    "mean field": errors(lambda g: mo.unroll(mo.MeanField(colors=mo.algorithms.coloring(g)), 12)(g)),
     "learned BP": errors(net),
 }
 print("after 12 steps:", {name: round(float(curve[-1]), 3) for name, curve in curves.items()})

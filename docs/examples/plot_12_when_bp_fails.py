@@ -61,8 +61,8 @@ for strength in strengths:
     methods = {
         "BP": (mo.BeliefPropagation(), 100),
         "BP, damped": (mo.BeliefPropagation(0.5), 100),
-        "TRW": (mo.BeliefPropagation(0.5, weight=mo.tree_weights(graph)), 100),
-        "mean field": (mo.MeanField(colors=mo.coloring(graph)), 100),
+        "TRW": (mo.BeliefPropagation(0.5, weight=mo.algorithms.tree_weights(graph)), 100),
+        "mean field": (mo.MeanField(colors=mo.algorithms.coloring(graph)), 100),
         "learned BP": (learned.algorithm, 20),
     }
     for name, (algorithm, steps) in methods.items():
@@ -102,9 +102,9 @@ for name, values in errors.items():
 
 graph = ising(edges, 0.3 * fields, 1.5 * couplings)
 exact, _ = batch_marginals(graph)
-order = mo.junction_tree([2] * 36, edges.tolist()).position
+order = mo.algorithms.junction_tree([2] * 36, edges.tolist()).position
 order = sorted(range(36), key=lambda variable: order[variable])
 for limit in (4, 64, 1024, 2**20):
-    joined = mo.join_graph(graph, order, limit)
+    joined = mo.algorithms.join_graph(graph, order, limit)
     run = mo.unroll(mo.BeliefPropagation(0.5), 60, keep="last")(joined)
     print(f"at most {limit} entries a cluster: error {float(marginal_error(run.final, exact)):.4f}")

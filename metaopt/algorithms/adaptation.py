@@ -21,7 +21,7 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
     (tasks, q, ...). The tasks are computed side by side (``vmap``), and none sees another.
 
     The examples are seen in training mode and the queries in evaluation mode, so that BatchNorm's layers decide by
-    themselves what statistics a query is normalised with (see :func:`metaopt.models.few_shot_network`).
+    themselves what statistics a query is normalised with (see :func:`metaopt.networks.few_shot_network`).
 
     Args:
         network: its parameters that require grad now are adapted.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Algorithm, MetaoptError, slot
-from ..problems import verbs
+from ..problems import protocol
 
 
 class CoupledState(NamedTuple):
@@ -53,8 +53,8 @@ class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
         return state.x
 
     def _read(self, problem: Any, x: Tensor, k: int) -> Tensor:
-        now = verbs.at(problem, k)
-        return self.read(k)(now.gradient(x), x, verbs.context(now))
+        now = protocol.at(problem, k)
+        return self.read(k)(now.gradient(x), x, protocol.context(now))
 
 
 class Scale(nn.Module):

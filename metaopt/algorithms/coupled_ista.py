@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core import Algorithm, MetaoptError, slot
-from ..problems.prior import soft_threshold
+from ..priors.prior import soft_threshold
 from .proximal import check_dictionary, zero_code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..core import Algorithm, slot, tree
-from ..problems import verbs
+from ..problems import protocol
 
 
 class DescentState(NamedTuple):
@@ -32,13 +32,13 @@ class Descent(Algorithm[Any, DescentState, Any]):
 
     def init(self, problem: Any) -> DescentState:
         x = problem.start()
-        memory = self.update(0).init(x, verbs.context(problem))
-        return DescentState(x, memory, verbs.buffers(problem))
+        memory = self.update(0).init(x, protocol.context(problem))
+        return DescentState(x, memory, protocol.buffers(problem))
 
     def step(self, problem: Any, state: DescentState, k: int) -> DescentState:
-        now = verbs.at(problem, k)
-        gradient, buffers = verbs.gradient_and_buffers(now, state.x, state.buffers)
-        change, memory = self.update(k)(gradient, state.x, state.memory, k, verbs.context(now))
+        now = protocol.at(problem, k)
+        gradient, buffers = protocol.gradient_and_buffers(now, state.x, state.buffers)
+        change, memory = self.update(k)(gradient, state.x, state.memory, k, protocol.context(now))
         return DescentState(tree.map(lambda x, c: x + c, state.x, change), memory, buffers)
 
     def readout(self, problem: Any, state: DescentState) -> Any:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..core import Algorithm, slot
-from ..problems import verbs
-from ..problems.prior import prior_slot
+from ..priors.prior import prior_slot
+from ..problems import protocol
 
 
 class MapEstimationState(NamedTuple):
@@ -47,7 +47,7 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
         return MapEstimationState(problem.start())
 
     def step(self, problem: Any, state: MapEstimationState, k: int) -> MapEstimationState:
-        downhill = -verbs.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)
+        downhill = -protocol.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)
         if self.unit is not None:
             downhill = self.unit(problem, state.x) * downhill
         return MapEstimationState(state.x + self.step_size(k) * downhill)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ..core import Algorithm, MetaoptError, slot
 from ..core.errors import require
-from ..problems import GraphSignal, SparseMatrix
+from ..operators import SparseMatrix
+from ..problems import GraphSignal
 
 EDGES, STATE = 0, 1  # the places of dropout; encoders count theirs from 2
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators import Mask
 from ..operators.spectral import spectral_norm
-from ..problems import Gaussian, InverseProblem, verbs
+from ..priors.prior import prior_slot, soft_threshold
+from ..problems import Gaussian, InverseProblem, protocol
 from ..problems.noise import per_sample
-from ..problems.prior import prior_slot, soft_threshold
 
 
 class IstaState(NamedTuple):
@@ -153,7 +153,7 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
 
 def _forward_backward(prior: Any, problem: Any, x: Tensor, step: Tensor, k: int) -> Tensor:
     """Forward along the problem's gradient, backward by the prior's prox."""
-    return prior.prox(x - step * verbs.at(problem, k).gradient(x), step, k)
+    return prior.prox(x - step * protocol.at(problem, k).gradient(x), step, k)
 
 
 def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:

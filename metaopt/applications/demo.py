@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from ..core.errors import require
 from ..files import make_folder
 from ..metrics import magnitude, psnr, ssim
-from ..models import load, read_card
+from ..models import load
 from ..operators import Fourier, Identity, gaussian_mask, gaussian_projection
-from ..problems import InverseProblem, TotalVariation, Wavelet
+from ..priors import TotalVariation, Wavelet
+from ..problems import InverseProblem
 from ..tasks import block_projection, smooth_phase
 from ..viewer import Baseline, Iterates, Row, Section, save_strips, write_page
+from ..weights import read_card
 from .classical import Tuned, tuned_map
 
 SIGMA = 25 / 255  # of the noise on the camera picture, not clipped

@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals, tree_weights
-from ..algorithms.restarts import CONVERGED
+from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals
+from ..algorithms.inference import tree_weights
+from ..algorithms.inference.restarts import CONVERGED
 from ..core import MetaoptError, fixed, unroll
 from ..data.formats.uai import UaiModel, read_evidence, read_uai
 from ..data.formats.uai_answers import write_assignment, write_log10_z, write_marginals
 from ..data.formats.uai_graphs import factor_graph
 from ..models import load, many_starts
 from ..problems import FactorGraph, TableFactors, log_max, log_sum
-from ..problems.factors import DEAD
+from ..problems.factors import LOG_ZERO
 
 TASKS = ("MAR", "PR", "MAP")
 METHODS = ("bp", "trw", "mf", "learned", "exact")
@@ -103,12 +104,12 @@ def infer(
             noise = torch.rand(graph.unary.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
             run, residual = _run(algorithm, graph.with_unary(graph.unary + TIE * noise), max_steps)
         beliefs, stop = run.final, run.stop
-        if method == "mf" and _on_impossible(graph, beliefs.log_marginals.exp(), DEAD / 100):
+        if method == "mf" and _on_impossible(graph, beliefs.log_marginals.exp(), LOG_ZERO / 100):
             residual = math.inf
     log_marginals = beliefs.log_marginals[0]
     assignment = graph.decode(log_marginals[None])
     log10_p = float(graph.log_potential(assignment)) / TEN
-    if _on_impossible(graph, graph.one_hot(assignment), DEAD / 2):
+    if _on_impossible(graph, graph.one_hot(assignment), LOG_ZERO / 2):
         log10_p = -math.inf
         residual = math.inf if task == "MAP" else residual
     return Answer(
@@ -175,14 +176,14 @@ def _check_possible(graph: FactorGraph) -> None:
     for group in graph.factors:
         table = group.tables()
         highest = table.amax(tuple(range(1, table.ndim - 1)), keepdim=True)
-        hard.append(TableFactors(group.variables, torch.where(table > highest + DEAD / 2, 0.0, DEAD).to(table)))
+        hard.append(TableFactors(group.variables, torch.where(table > highest + LOG_ZERO / 2, 0.0, LOG_ZERO).to(table)))
     highest = graph.highest(graph.unary)[:, graph.variable]
-    left = torch.where(graph.unary > highest + DEAD / 2, 0.0, DEAD).to(graph.unary)
+    left = torch.where(graph.unary > highest + LOG_ZERO / 2, 0.0, LOG_ZERO).to(graph.unary)
     for _ in range(ROUNDS):
         cavities = graph.blocks(graph.at_edges(left))
         heard = graph.flat([g.messages(c, 1.0, log_max) for g, c in zip(hard, cavities, strict=True)], 1)
-        excluded = graph.sums(torch.zeros_like(left), (heard < DEAD / 2).to(left)) > 0
-        now = torch.where(excluded, DEAD, left)
+        excluded = graph.sums(torch.zeros_like(left), (heard < LOG_ZERO / 2).to(left)) > 0
+        now = torch.where(excluded, LOG_ZERO, left)
         if bool((gone := graph.highest(now)[0] < 0).any()):
             variable = int(gone.nonzero()[0])
             raise MetaoptError(

@@ -18,14 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..building import build, renewed
 from ..core import MetaoptError, MetaoptWarning, Unrolled
 from ..data import check_writable, read_image, write_image
 from ..data.formats.images import LARGEST
-from ..models import load, read_card
+from ..models import load
 from ..operators import Identity, Mask
 from ..problems import InverseProblem
 from ..tasks import SuperResolution, shrinking
+from ..training.recipe import TASK_CALLS
+from ..weights import build, read_card
+from ..weights.earlier import renewed
 from .tiling import Tiling, Window, cell_of, tiled, tiling_for
 
 TILE = 768
@@ -103,7 +105,7 @@ def denoise_file(
     weights = weights or ("denoise_grey" if len(picture.pixels) == 1 else "denoise_color")
     result = denoise(picture.pixels, noise, load(weights), steps)
     task = _trained_task(weights, "metaopt.tasks.Denoising")
-    low, high = build(task["noise_levels"]) if "noise_levels" in task else (0.0, math.inf)
+    low, high = build(task["noise_levels"], TASK_CALLS) if "noise_levels" in task else (0.0, math.inf)
     if not low <= noise <= high:
         trained, given = f"{255 * low:g} to {255 * high:g}", f"{255 * noise:g}"
         _warn(f"The weights {weights} were trained for noise of {trained} grey levels, not {given}")

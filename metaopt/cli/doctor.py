@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from .. import __version__
-from ..models.weights import SHIPPED, shipped
+from ..weights.cards import SHIPPED, shipped
 from .arguments import readable_size
 
 DISTRIBUTION = "metaopt-torch"

@@ -1,21 +1,11 @@
 """Models: learned instances of the classical algorithms, and their trained weights."""
 
+from ..weights import load, save
 from .ablation import without_estimate, without_memory
 from .appnp import appnp
-from .few_shot import (
-    Frozen,
-    PerStep,
-    Prototypes,
-    Transductive,
-    few_shot_network,
-    first_order_maml,
-    maml,
-    meta_lstm,
-    meta_sgd,
-    prototypes,
-)
+from .few_shot import Prototypes, first_order_maml, maml, meta_lstm, meta_sgd, prototypes
 from .gcn import gcn, sgc
-from .graph_layers import Contraction, Layers, NodeEncoder
+from .graph_network import GraphNetwork
 from .implicit_gnn import implicit_gnn
 from .inference import (
     graph_network,
@@ -29,23 +19,15 @@ from .inference import (
 from .irim import irim
 from .learned_map import learned_map
 from .learned_optimizer import learned_optimizer
-from .lista import LstmSchedule, alista, lista, lista_cp, na_alista
+from .lista import alista, lista, lista_cp, na_alista
 from .proximal_net import proximal_net
 from .rim import rim, untie
-from .weights import load, read_card, shipped
 
 __all__ = [
-    "Contraction",
-    "Frozen",
-    "Layers",
-    "LstmSchedule",
-    "NodeEncoder",
-    "PerStep",
+    "GraphNetwork",
     "Prototypes",
-    "Transductive",
     "alista",
     "appnp",
-    "few_shot_network",
     "first_order_maml",
     "gcn",
     "graph_network",
@@ -67,10 +49,9 @@ __all__ = [
     "neural_enhanced_decoder",
     "prototypes",
     "proximal_net",
-    "read_card",
     "rim",
+    "save",
     "sgc",
-    "shipped",
     "untie",
     "weighted_bp",
     "without_estimate",

@@ -9,14 +9,17 @@ from torch import nn
 
 from ..algorithms import Descent
 from ..core import MetaoptError, Unrolled, slots, unroll
+from ..core.calls import recorded
 from ..updates import WithoutEstimate, WithoutMemory
 
 
+@recorded
 def without_estimate(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
     """The same machine, its update shown zeros in the place of x (:class:`WithoutEstimate`)."""
     return _with_update(net, WithoutEstimate)
 
 
+@recorded
 def without_memory(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
     """The same machine, its update begun anew at every step (:class:`WithoutMemory`)."""
     return _with_update(net, WithoutMemory)

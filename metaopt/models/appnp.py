@@ -8,10 +8,12 @@ from torch import nn
 
 from ..algorithms import Propagation
 from ..core import unroll
+from ..core.calls import recorded
+from ..networks.graph_layers import NodeEncoder
 from .gcn import Net
-from .graph_layers import NodeEncoder
 
 
+@recorded
 def appnp(
     features: int, classes: int, hidden: int = 64, steps: int = 10, teleport: Any = 0.1, dropout: float = 0.5
 ) -> Net:

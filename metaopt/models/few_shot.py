@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..algorithms import Adaptation, first_order_objective
 from ..core import Algorithm, Unrolled, shared, unroll
+from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import Episode
 from ..updates import MetaLstm, MetaSgd, Sgd
@@ -20,6 +21,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 BACKPROP = Backprop()
 
 
+@recorded
 def maml(
     network: nn.Module,
     steps: int = 1,
@@ -31,6 +33,7 @@ def maml(
     return unroll(Adaptation(network, Sgd(shared(step_size)), loss), steps, gradient)
 
 
+@recorded
 def first_order_maml(
     network: nn.Module,
     steps: int = 1,
@@ -42,6 +45,7 @@ def first_order_maml(
     return unroll(Adaptation(network, Sgd(shared(step_size)), loss, first_order_objective), steps, gradient)
 
 
+@recorded
 def meta_sgd(
     network: nn.Module,
     steps: int = 1,
@@ -53,6 +57,7 @@ def meta_sgd(
     return unroll(Adaptation(network, MetaSgd(_start(network), step_size), loss), steps, gradient)
 
 
+@recorded
 def meta_lstm(
     network: nn.Module,
     steps: int = 3,
@@ -98,54 +103,10 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
         return self.network(images.flatten(0, 1)).unflatten(0, images.shape[:2])
 
 
+@recorded
 def prototypes(network: nn.Module, gradient: GradientStrategy = BACKPROP) -> Learner:
     """:class:`Prototypes` as a machine of one step: the row that adapts nothing."""
     return unroll(Prototypes(network), 1, gradient, keep="last")
-
-
-class Transductive(nn.BatchNorm2d):
-    """Normalises by the statistics of what is seen together: the examples, then the queries with one another."""
-
-    def __init__(self, features: int):
-        super().__init__(features, track_running_stats=False)
-
-
-class PerStep(nn.BatchNorm2d):
-    """Normalises by the statistics of a task's examples in the latest step, and a query by them as well."""
-
-    def __init__(self, features: int):
-        super().__init__(features, momentum=1.0)
-
-
-class Frozen(nn.BatchNorm2d):
-    """Normalises by constants, those in its buffers, whatever it sees and in every mode."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-
-
-def few_shot_network(
-    outputs: int | None,
-    channels: int = 1,
-    hidden: int = 64,
-    layers: int = 4,
-    normalization: Callable[[int], nn.Module] = Transductive,
-    size: int = 28,
-) -> nn.Module:
-    """Convolutions 3x3 of stride 2, each normalized and rectified, and a linear layer, as usual for Omniglot.
-
-    With ``outputs`` None there is no last layer, which makes it an embedding for :func:`prototypes`.
-
-    The normalization says what statistics a query sees: :class:`Transductive` (as in arXiv:1703.03400: they depend on
-    the other queries), :class:`PerStep` or :class:`Frozen`.
-    """
-    blocks: list[nn.Module] = []
-    for i in range(layers):
-        convolution = nn.Conv2d(hidden if i else channels, hidden, 3, stride=2, padding=1)
-        blocks += [convolution, normalization(hidden), nn.ReLU()]
-        size = -(-size // 2)
-    head = [] if outputs is None else [nn.Linear(hidden * size**2, outputs)]
-    return nn.Sequential(*blocks, nn.Flatten(), *head)
 
 
 def _start(network: nn.Module) -> dict[str, Tensor]:

@@ -7,12 +7,14 @@ from torch import Tensor, nn
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
 from ..core import Unrolled, unroll
+from ..core.calls import recorded
+from ..networks.graph_layers import Layers, NodeEncoder, Shift
 from ..problems import GraphSignal
-from .graph_layers import Layers, NodeEncoder, Shift
 
 Net = Unrolled[GraphSignal, PropagationState, Tensor]
 
 
+@recorded
 def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5) -> Net:
     """A relu(A ... relu(A X W_1 + b_1) ...) W_T + b_T (Kipf and Welling, arXiv:1609.02907), by one step a layer.
 
@@ -25,6 +27,7 @@ def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout:
     return unroll(Propagation(encode, decode, mix=Layers(hidden, layers), dropout=dropout), steps=layers, keep="last")
 
 
+@recorded
 def sgc(features: int, classes: int, steps: int = 2) -> Net:
     """A^T X W + b (Wu et al., arXiv:1902.07153), a GCN without its nonlinearities: logistic regression on A^T X."""
     return unroll(Propagation(NodeEncoder((features, classes), bias=False), Shift(classes)), steps, keep="last")

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
 from ..core import Trajectory, unroll
+from ..core.calls import recorded
 from ..core.gradients import Gcr, Implicit
 from ..core.gradients.strategy import GradientStrategy
+from ..networks.graph_layers import Contraction, NodeEncoder
 from ..problems import GraphSignal
 from .gcn import Net
-from .graph_layers import Contraction, NodeEncoder
 
 IMPLICIT = Implicit(Gcr(tolerance=1e-5), tolerance=1e-5)
 
@@ -38,6 +39,7 @@ class Encoded(nn.Module):
         return self.net(problem.with_x(self.encode.from_signal(problem)))
 
 
+@recorded
 def implicit_gnn(
     features: int,
     classes: int,

@@ -6,16 +6,19 @@ from typing import Any
 
 import torch
 
-from ..algorithms import BeliefPropagation, FromManyStarts, GraphNetwork, MeanField
+from ..algorithms import BeliefPropagation, MeanField, RandomRestarts
 from ..core import Unrolled, fixed, parameterize, per_step, shared, unroll
+from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
+from ..networks import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
 from ..problems import FactorGraph
-from ..updates import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
+from . import GraphNetwork
 
 Inference = Unrolled[FactorGraph, Any, Any]
 BACKPROP = Backprop()
 
 
+@recorded
 def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Mean field in parallel, with a learned damping and temperature for every step: a mean-field network.
 
@@ -25,6 +28,7 @@ def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> In
     return unroll(algorithm, steps, gradient)
 
 
+@recorded
 def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Belief propagation with :class:`LearnedDamping` and :class:`LearnedWeights`.
 
@@ -37,7 +41,7 @@ def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = B
 SCALES = (1.25, 1.5, 2.0, 4.0)  # of learned weights
 
 
-def many_starts(machine: Inference, steps: int = 400, starts: int = 16, seed: int = 0) -> FromManyStarts:
+def many_starts(machine: Inference, steps: int = 400, starts: int = 16, seed: int = 0) -> RandomRestarts:
     """The learned weights of :func:`learned_bp` from many starts: its damping is made for few steps, not for these.
 
     Tried are belief propagation, a little damped, and the learned weights ever larger, until a start comes near a fixed
@@ -45,15 +49,17 @@ def many_starts(machine: Inference, steps: int = 400, starts: int = 16, seed: in
     """
     weights = machine.algorithm.weight(0)
     scaled = [parameterize(BeliefPropagation(0.5, weight=weights), {"weight.scale": fixed(s)}) for s in SCALES]
-    return FromManyStarts([BeliefPropagation(0.3), *scaled], steps, starts, seed=seed)
+    return RandomRestarts([BeliefPropagation(0.3), *scaled], steps, starts, seed=seed)
 
 
+@recorded
 def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Belief propagation whose messages a graph network corrects in every step (arXiv:2003.01998)."""
     damping = shared(0.5, interval=(0.0, 1.0))
     return unroll(BeliefPropagation(damping, correction=GraphCorrection(hidden)), steps, gradient)
 
 
+@recorded
 def weighted_bp(steps: int, factors: int, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Belief propagation with a weight for every factor and step, a damping for every step, and learned evidence.
 
@@ -68,6 +74,7 @@ def weighted_bp(steps: int, factors: int, hidden: int = 16, gradient: GradientSt
     return unroll(algorithm, steps, gradient)
 
 
+@recorded
 def neural_enhanced_decoder(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
     """:func:`neural_enhanced_bp`, undamped at first, with learned evidence."""
     damping = per_step(steps, 0.0)
@@ -75,6 +82,7 @@ def neural_enhanced_decoder(steps: int = 10, hidden: int = 16, gradient: Gradien
     return unroll(BeliefPropagation(damping, correction=correction, evidence=LearnedEvidence(hidden)), steps, gradient)
 
 
+@recorded
 def graph_network(steps: int = 10, hidden: int = 32, gradient: GradientStrategy = BACKPROP) -> Inference:
     """A graph network that reads the factors and never sees belief propagation (:class:`GraphNetwork`)."""
     return unroll(GraphNetwork(hidden), steps, gradient)

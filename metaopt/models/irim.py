@@ -6,10 +6,12 @@ from typing import Any
 
 from ..algorithms import CoupledDescent
 from ..core import Unrolled, unroll
+from ..core.calls import recorded
 from ..core.gradients import GradientStrategy, Reversible
-from ..updates import Coupling, GradientReader, Writer
+from ..networks import Coupling, GradientReader, Writer
 
 
+@recorded
 def irim(
     channels: int = 1,
     hidden: int = 64,

@@ -6,10 +6,13 @@ from typing import Any
 
 from ..algorithms import MapEstimation
 from ..core import Unrolled, parameterize, shared, unroll
+from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
-from ..problems import FieldOfExperts, dct_filters, noise_variance
+from ..priors import FieldOfExperts, dct_filters
+from ..problems import noise_variance
 
 
+@recorded
 def learned_map(
     size: int = 7,
     steps: int = 20,

@@ -6,11 +6,13 @@ from torch import nn
 
 from ..algorithms import Descent
 from ..core import Unrolled, unroll
+from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
 
 BACKPROP = Backprop()
 
 
+@recorded
 def learned_optimizer(update: nn.Module, steps: int = 100, gradient: GradientStrategy = BACKPROP) -> Unrolled:
     """``steps`` steps of descent by a learned ``update`` (Andrychowicz et al., arXiv:1606.04474).
 

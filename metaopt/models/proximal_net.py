@@ -6,10 +6,13 @@ from typing import Any
 
 from ..algorithms import ProximalGradient
 from ..core import Unrolled, parameterize, per_step, unroll
+from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
-from ..problems import ResidualProx, noise_variance
+from ..networks import ResidualProx
+from ..problems import noise_variance
 
 
+@recorded
 def proximal_net(
     channels: int = 1,
     hidden: int = 64,

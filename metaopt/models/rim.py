@@ -9,10 +9,12 @@ from torch import nn
 
 from ..algorithms import Descent
 from ..core import MetaoptError, Unrolled, parameterize, per_step, slots, unroll
+from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
-from ..updates import ConvGru, EachPart, RealImaginary
+from ..updates import ComplexAsBatch, ComplexAsChannels, ConvGru
 
 
+@recorded
 def rim(
     channels: int = 1,
     hidden: int = 64,
@@ -28,7 +30,7 @@ def rim(
     """A Recurrent Inference Machine with tied steps, for problems that know their noise level.
 
     ``channels`` counts complex channels where ``is_complex``; with ``each_part`` their real and imaginary parts are
-    read alike, as two real pictures (:class:`EachPart`), so that a machine for real ones can be trained on.
+    read alike, as two real pictures (:class:`ComplexAsBatch`), so that a machine for real ones can be trained on.
     ``kernels=(3,)`` is the slides' cell, ``(1, 1)`` the form with two GRUs; ``stride=2`` works at half resolution;
     ``scales`` adds GRUs at lower ones (:class:`ConvGru` has the details). For other cells build the pieces:
     ``unroll(Descent(update), steps)``; for untied steps see :func:`untie`.
@@ -38,10 +40,11 @@ def rim(
     width = channels if each_part or not is_complex else 2 * channels
     cell: nn.Module = ConvGru(width, hidden, kernels, stride=stride, dims=dims, scales=scales)
     if is_complex:
-        cell = EachPart(cell) if each_part else RealImaginary(cell)
+        cell = ComplexAsBatch(cell) if each_part else ComplexAsChannels(cell)
     return unroll(Descent(cell), steps, gradient)
 
 
+@recorded
 def untie(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
     """The same machine with networks of its own for every step; before training it computes exactly the same."""
     networks = {name: per_step(net.steps) for name in slots(net.algorithm) if "." not in name}

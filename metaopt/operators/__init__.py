@@ -4,19 +4,16 @@ from .adapt import as_operator
 from .blur import Blur, CircularBlur, gaussian_kernel
 from .check import check_adjoint
 from .dense import Dense
+from .dictionary import gaussian_dictionary
 from .downsample import Separable, bicubic_downsample, box_downsample
 from .fourier import Fourier
 from .identity import Identity, RealToComplex
 from .linear_map import LinearMap
 from .mask import Mask, Select
 from .operator import Adjoint, Compose, Operator, Scaled
-from .projection import (
-    Blocks,
-    bernoulli_projection,
-    fourier_projection,
-    gaussian_projection,
-)
+from .projection import Blocks, bernoulli_projection, fourier_projection, gaussian_projection
 from .sampling import cartesian_mask, gaussian_mask
+from .sparse import SparseMatrix
 from .spectral import spectral_norm
 
 __all__ = [
@@ -35,6 +32,7 @@ __all__ = [
     "Scaled",
     "Select",
     "Separable",
+    "SparseMatrix",
     "as_operator",
     "bernoulli_projection",
     "bicubic_downsample",
@@ -42,6 +40,7 @@ __all__ = [
     "cartesian_mask",
     "check_adjoint",
     "fourier_projection",
+    "gaussian_dictionary",
     "gaussian_kernel",
     "gaussian_mask",
     "gaussian_projection",

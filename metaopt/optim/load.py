@@ -9,14 +9,14 @@ from torch import nn
 
 from ..core import MetaoptError
 from ..models import load as load_model
-from ..models import read_card, shipped
+from ..weights import read_card, shipped
 
-KIND = "learned_optimizer"
+CALL = "metaopt.models.learned_optimizer"
 
 
 def trained() -> list[str]:
     """The names of the trained optimizers that come with the package."""
-    return [name for name in shipped() if read_card(name).get("kind") == KIND]
+    return [name for name in shipped() if read_card(name)["call"]["call"] == CALL]
 
 
 def load(name: str | Path) -> nn.Module:
@@ -33,8 +33,8 @@ def load(name: str | Path) -> nn.Module:
             f"There is no trained optimizer {str(name)!r}; there are {', '.join(trained()) or 'none'}. For one of your "
             "own give the path of its .safetensors file."
         )
-    kind = read_card(name).get("kind")
-    if kind != KIND:
-        raise MetaoptError(f"The weights {name} are of the kind {kind}, not those of an optimizer.")
+    made_by = read_card(name)["call"]["call"]
+    if made_by != CALL:
+        raise MetaoptError(f"The weights {name} are those of {made_by}, not of an optimizer.")
     algorithm: Any = load_model(name).algorithm
     return algorithm.update(0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
-from .factors import DEAD, Marginalize, checked_log, same_batch, scaled, table_numbers
+from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +102,14 @@ class CountingFactors:
         """Before each of the read variables, and after the last: the weight of each state, (B, K, F)."""
         states, count = self.accept.shape[2], self.variables.shape[0]
         batch = read[0].shape[0] if read else len(self.accept)
-        front = self.accept.new_full((batch, states, count), DEAD)
+        front = self.accept.new_full((batch, states, count), LOG_ZERO)
         front[:, 0] = 0
         sources, dead = self._sources()
         fronts = [front]
         for cavity in read:
             arriving = (front.unsqueeze(1) + cavity.unsqueeze(2)).flatten(1, 2)  # x, s
-            arriving = torch.where(dead, DEAD, arriving[:, sources])
-            front = marginalize(arriving, (2,)).clamp_min(DEAD)
+            arriving = torch.where(dead, LOG_ZERO, arriving[:, sources])
+            front = marginalize(arriving, (2,)).clamp_min(LOG_ZERO)
             fronts.append(front)
         return fronts
 
@@ -127,28 +127,30 @@ class CountingFactors:
 
 
 def _from_highest(cavity: Tensor) -> Tensor:
-    return (cavity - cavity.amax(1, keepdim=True)).clamp_min(DEAD)
+    return (cavity - cavity.amax(1, keepdim=True)).clamp_min(LOG_ZERO)
 
 
 def parity(variables: Tensor, odd: bool = False, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """Factors (F, a) that allow only an even (or odd) number of ones, such as the checks of a linear code."""
-    allowed = torch.tensor([[0.0, DEAD], [DEAD, 0.0]], dtype=dtype)
+    allowed = torch.tensor([[0.0, LOG_ZERO], [LOG_ZERO, 0.0]], dtype=dtype)
     return _factors(variables, [[0, 1], [1, 0]], allowed.flip(0) if odd else allowed)
 
 
 def logical_or(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """child (F,) = OR of the parents (F, d)."""
-    return _with_child(parents, child, [[0, 1], [1, 1]], [[0, DEAD], [DEAD, 0]], dtype)
+    return _with_child(parents, child, [[0, 1], [1, 1]], [[0, LOG_ZERO], [LOG_ZERO, 0]], dtype)
 
 
 def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """child (F,) = AND of the parents (F, d)."""
-    return _with_child(parents, child, [[1, 1], [0, 1]], [[DEAD, 0], [0, DEAD]], dtype)
+    return _with_child(parents, child, [[1, 1], [0, 1]], [[LOG_ZERO, 0], [0, LOG_ZERO]], dtype)
 
 
 def pool(choices: Tensor, indicator: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """indicator (F,) = 1: exactly one of the choices (F, d) is 1; indicator = 0: none is."""
-    return _with_child(choices, indicator, [[0, 1, 2], [1, 2, 2]], [[0, DEAD, DEAD], [DEAD, 0, DEAD]], dtype)
+    return _with_child(
+        choices, indicator, [[0, 1, 2], [1, 2, 2]], [[0, LOG_ZERO, LOG_ZERO], [LOG_ZERO, 0, LOG_ZERO]], dtype
+    )
 
 
 def cardinality(variables: Tensor, log_weights: Tensor) -> CountingFactors:

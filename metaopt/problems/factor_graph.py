@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
-from .factors import DEAD, Factors, TableFactors
+from .factors import LOG_ZERO, Factors, TableFactors
 
 LARGEST = 2**27  # entries of one table, and states of all variables
 
@@ -93,7 +93,7 @@ class FactorGraph:
         if bool((highest == -math.inf).any()):
             variable = int((highest == -math.inf).nonzero()[0, 1])
             raise MetaoptError(f"Every state of variable {variable} has potential zero; one must be positive.")
-        return torch.maximum(self.unary, highest.detach()[:, self.variable] + DEAD)
+        return torch.maximum(self.unary, highest.detach()[:, self.variable] + LOG_ZERO)
 
     def _check_group(self, number: int, group: Factors) -> None:
         variables, shape = group.variables, group.shape()
@@ -222,7 +222,7 @@ class FactorGraph:
         return self.mean_log_potential(beliefs) + self.by_graph(entropy, self.graph) + self.constant
 
     def log_potential(self, states: Tensor) -> Tensor:
-        """(B, graphs): unary + sum of log f of the states (B, V); no higher than about ``DEAD`` if that is zero.
+        """(B, graphs): unary + sum of log f of the states (B, V); no higher than about ``LOG_ZERO`` if that is zero.
 
         Raises: MetaoptError where ``states`` are not of that shape, or a variable has no such state.
         """
@@ -257,9 +257,9 @@ class FactorGraph:
             if not 0 <= state < size:
                 raise MetaoptError(f"Evidence puts variable {variable} in state {state}, but it has {size} states.")
             own = self.unary[:, at : at + size]
-            if bool((own[:, state] <= own.amax(1) + DEAD).any()):
+            if bool((own[:, state] <= own.amax(1) + LOG_ZERO).any()):
                 raise MetaoptError(f"Evidence of probability zero: variable {variable} cannot be in state {state}.")
-            mask[:, at : at + size] = DEAD
+            mask[:, at : at + size] = LOG_ZERO
             mask[:, at + state] = 0
         return self.with_unary(self.unary + mask)
 

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 
-DEAD = -1e4  # stands for log 0: finite, so that "sum minus own" is never inf - inf; exp(DEAD) is 0 also in float64
+LOG_ZERO = (
+    -1e4
+)  # stands for log 0: finite, so that "sum minus own" is never inf - inf; exp(LOG_ZERO) is 0 also in float64
 Marginalize = Callable[[Tensor, Sequence[int]], Tensor]
 
 
@@ -179,7 +181,7 @@ def same_batch(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def checked_log(values: Tensor, what: str) -> Tensor:
-    """Log potentials (B, ..., F), none less than ``DEAD`` below its factor's largest; raises if there is no such."""
+    """Log potentials (B, ..., F), none below its factor's largest plus ``LOG_ZERO``; raises if there is none."""
     if not values.is_floating_point():
         raise MetaoptError(f"The log of a {what} is a real number, but got {tree.describe(values)}.")
     if not values.numel():
@@ -190,4 +192,4 @@ def checked_log(values: Tensor, what: str) -> Tensor:
         if bool(found.any()):
             sample, *_, factor = (int(i) for i in found.nonzero()[0])
             raise MetaoptError(f"The {what} of factor {factor} {of} (sample {sample}); each needs a positive entry.")
-    return torch.maximum(values, highest.detach() + DEAD)
+    return torch.maximum(values, highest.detach() + LOG_ZERO)

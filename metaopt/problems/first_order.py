@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..core import tree
-from . import verbs
+from . import protocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,21 +28,21 @@ class FirstOrder:
         return self.problem.energy(x)
 
     def gradient(self, x: Any) -> Any:
-        return self.gradient_and_buffers(x, verbs.buffers(self.problem))[0]
+        return self.gradient_and_buffers(x, protocol.buffers(self.problem))[0]
 
     def context(self) -> tuple[Any, ...]:
-        return verbs.context(self.problem)
+        return protocol.context(self.problem)
 
     def variance(self) -> Any:
-        return verbs.variance(self.problem)
+        return protocol.variance(self.problem)
 
     def at(self, k: int) -> FirstOrder:
-        return FirstOrder(verbs.at(self.problem, k))
+        return FirstOrder(protocol.at(self.problem, k))
 
     def buffers(self) -> Any:
-        return verbs.buffers(self.problem)
+        return protocol.buffers(self.problem)
 
     def gradient_and_buffers(self, x: Any, buffers: Any) -> tuple[Any, Any]:
         with torch.no_grad():  # the problem still differentiates its energy, but keeps no graph of it
-            result = verbs.gradient_and_buffers(self.problem, x, buffers)
+            result = protocol.gradient_and_buffers(self.problem, x, buffers)
         return tree.detach(result)

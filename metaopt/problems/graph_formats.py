@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core import MetaoptError
 from ..core.errors import require
 from .factor_graph import FactorGraph
-from .factors import DEAD
+from .factors import LOG_ZERO
 
 
 class FactorList(NamedTuple):
@@ -46,7 +46,7 @@ def list_factors(graph: FactorGraph) -> FactorList:
 
 
 def _with_zeros(table: Tensor) -> Tensor:
-    return torch.where(table <= table.max() + DEAD, -math.inf, table)
+    return torch.where(table <= table.max() + LOG_ZERO, -math.inf, table)
 
 
 def to_data(graph: FactorGraph) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 from ..core.errors import require
-from .sparse_matrix import SparseMatrix
+from ..operators.sparse import SparseMatrix
 
 Normalize = Callable[..., SparseMatrix]
 PLACES = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # odd multipliers of splitmix64
@@ -128,7 +128,7 @@ class GraphSignal:
     def sparse(self) -> GraphSignal:
         """The same with its features as a :class:`SparseMatrix`, worth it where few of them are not 0.
 
-        What reads them must know ``x @ weight``, as :class:`~metaopt.models.NodeEncoder` does.
+        What reads them must know ``x @ weight``, as :class:`~metaopt.networks.NodeEncoder` does.
         """
         return self if isinstance(self.x, SparseMatrix) else tree.replace(self, {"x": SparseMatrix.from_dense(self.x)})
 

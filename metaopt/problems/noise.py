@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core import MetaoptError, autodiff
 from ..operators import Operator
-from . import verbs
+from . import protocol
 
 
 def from_grey_levels(sigma: float) -> float:
@@ -42,9 +42,9 @@ def noise_variance(problem: Any, x: Tensor) -> Tensor:
 
     Raises: MetaoptError where the problem does not know its noise.
     """
-    if (own := verbs.variance(problem)) is not None:
+    if (own := protocol.variance(problem)) is not None:
         return per_sample(own, x)
-    if context := verbs.context(problem):
+    if context := protocol.context(problem):
         return variance(context[0], x)
     raise MetaoptError("A step size relative to the noise needs a problem that knows its level; give it noise=...")
 

@@ -28,7 +28,7 @@ from .optimizees import (
     UniformQuadratics,
 )
 from .random_fields import RandomFactors, RandomFields, RandomNetworks, ising, structure
-from .sparse import SparseCodes, gaussian_dictionary
+from .sparse import SparseCodes
 from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
 
@@ -65,7 +65,6 @@ __all__ = [
     "bursty",
     "code_graph",
     "conv_net",
-    "gaussian_dictionary",
     "generator_matrix",
     "grey_levels",
     "held_out",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..algorithms.elimination import junction_tree
+from ..algorithms.inference.elimination import junction_tree
+from ..algorithms.inference.join_graph import log_partition
 from ..problems import FactorGraph
-from ..problems.join_graph import log_partition
 
 
 def batch_marginals(graph: FactorGraph) -> tuple[Tensor, Tensor]:

@@ -43,9 +43,3 @@ class SparseCodes:
             )
             y = y + 10 ** (-self.snr / 20) * size * noise
         return y, x
-
-
-def gaussian_dictionary(rows: int, columns: int, seed: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Independent normal entries, every column then made of length 1."""
-    matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return (matrix / torch.linalg.vector_norm(matrix, dim=0)).to(dtype)

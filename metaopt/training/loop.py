@@ -18,8 +18,9 @@ from ..files import make_folder
 from ..losses import Supervised, TrainingLoss
 from ..losses.adapters import of_last_step, with_default_weights
 from ..losses.training_loss import check_training_loss, evaluate, name_of
-from ..models.weights import load_tensors, save_tensors
 from ..tasks import Task
+from ..weights import load_tensors, save_tensors
+from .cards import write_card
 from .checkpoint import pack_optimizer, unpack_optimizer
 from .distributed import Workers, hold_gradients, workers
 from .feed import feed
@@ -76,7 +77,10 @@ def train(
         run.adopt_average()
         if validation is not None and result["validation"] is None:  # the run was complete already
             result["validation"] = run.validate(validation, watch.batches)
-        return {**result, "minutes": run.minutes(), "updates": run.update}
+        result |= {"minutes": run.minutes(), "updates": run.update}
+        if team.leads:
+            write_card(net, run.folder, result, {"name": run.folder.name, "seed": seed})
+        return result
 
 
 def check_unrolled(net: Any) -> None:

@@ -1,14 +1,12 @@
 """Recipes: a YAML file that says everything about one training, so that its weights can be made again.
 
 A mapping with the key ``call`` builds an object: ``{call: metaopt.tasks.Denoising, low: 1, ...}`` calls that public
-name of this library with the other entries as keywords, and
-``{take: metaopt.losses.mse}`` is that name itself; no other name is ever imported.
+name of this library with the other entries as keywords, and ``{take: metaopt.tasks.mlp}`` is that name itself. Each
+entry of a recipe may call the names of a list that is constant; no other name is ever imported.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +14,32 @@ from typing import Any
 
 import torch
 
-from ..building import build
-from ..core import MetaoptError, Unrolled
-from ..files import replacing
+from ..core import MetaoptError
 from ..losses import LOSSES, TrainingLoss
-from ..models.weights import read_card
+from ..weights import read_card
+from ..weights.calls import build
+from .cards import write_card
 from .log import read_log
 from .loop import check_unrolled, train
 from .settings import Settings, Watch
 from .start import start_from
 
+TASKS = (
+    "Deblurring Decoding Denoising FewShot IllConditioned Inpainting LogisticRegression Mixture "
+    "NetworkTrainings Patches Quadratics RandomFactors RandomFields RandomNetworks RandomProjections "
+    "ReceivedCodewords RobustRegression Rosenbrock Sinusoids SparseCodes SuperResolution UndersampledMri "
+    "UniformQuadratics block_projection grey_levels conv_net generator_matrix mlp pool shrinking"
+).split()
+READERS = (
+    "data_path read_alist read_digits read_generator read_image read_mnist read_omniglot read_pictures read_slices"
+).split()
+# What each entry of a recipe may call, besides the model's. A task may read data; nothing may write.
+TRAINING_CALLS = frozenset({"metaopt.training.LearningRate", "metaopt.training.Settings", "metaopt.training.Watch"})
+TASK_CALLS = frozenset(
+    [f"metaopt.tasks.{name}" for name in TASKS]
+    + [f"metaopt.data.{name}" for name in READERS]
+    + ["metaopt.operators.gaussian_dictionary"]
+)
 KEYS = ("model", "task", "validation", "loss", "settings", "watch", "seed", "start", "card")
 
 
@@ -105,19 +119,19 @@ def run_recipe(
     if "start" in recipe:
         start_from(net, recipe["start"])
     net.to(_device(device))
-    settings = build({**(recipe.get("settings") or {}), "call": SETTINGS})
-    watch = build({**(recipe.get("watch") or {}), "call": WATCH})
-    task, validation = build(recipe["task"]), build(recipe.get("validation"))
+    settings, watch = settings_of(recipe), watch_of(recipe)
+    task, validation = task_of(recipe), task_of(recipe, "validation")
     result = train(
         net, task, folder, settings, validation, loss_of(recipe), watch=watch, seed=seed, num_workers=num_workers
     )
     card = {
-        **_card(recipe, net, result, Path(path).stem),
+        "name": Path(path).stem,
+        "call": recipe["model"],
+        "history": _history(recipe),
+        "recipe": recipe,
         "curve": learning_curve(folder),
-        **(recipe.get("card") or {}),
     }
-    with replacing(Path(folder) / "weights.json") as file:
-        file.write(json.dumps(card, indent=2).encode())
+    write_card(net, Path(folder), result, {**card, **(recipe.get("card") or {})})
     return result
 
 
@@ -132,37 +146,27 @@ def _device(name: torch.device | str) -> torch.device:
         raise MetaoptError(f"The device {name} cannot be used: {reason}.") from error
 
 
-def _card(recipe: dict[str, Any], net: Unrolled, result: dict[str, Any], name: str) -> dict[str, Any]:
-    """What a reader of the weights must know. The model's entries are the builder's keywords, without the gradient."""
-    model = {key: value for key, value in _without_gradient(recipe["model"]).items() if key != "call"}
-    start = read_card(recipe["start"]) if "start" in recipe else {}
-    before = [f"{start.get('name')}: {start.get('updates')} updates in {start.get('minutes')} minutes"] if start else []
-    return {
-        "name": name,
-        "kind": str(recipe["model"]["call"]).rpartition(".")[2],
-        "model": model,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "trained_steps": net.steps,
-        "updates": result["updates"],
-        "minutes": round(result["minutes"], 1),
-        "device": _name_of(next(net.parameters()).device),
-        "validation_loss": result["validation"],
-        "history": [*start.get("history", []), *before],
-        "recipe": recipe,
-        "torch": torch.__version__,
-        "date": datetime.date.today().isoformat(),
-    }
+def _history(recipe: Mapping[str, Any]) -> list[str]:
+    """The trainings that this one started from, first to last."""
+    if "start" not in recipe:
+        return []
+    start = read_card(recipe["start"])
+    return [
+        *start.get("history", []),
+        f"{start.get('name')}: {start.get('updates')} updates in {start.get('minutes')} minutes",
+    ]
 
 
-def _name_of(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+def task_of(recipe: Mapping[str, Any], name: str = "task") -> Any:
+    """The task that a recipe trains by, or its ``validation`` task; None where it has none."""
+    return build(recipe.get(name), TASK_CALLS)
 
 
-def _without_gradient(node: Any) -> Any:
-    """The entry without what says how to differentiate, at every level."""
-    if not isinstance(node, Mapping):
-        return node
-    return {key: _without_gradient(value) for key, value in node.items() if key != "gradient"}
+def settings_of(recipe: Mapping[str, Any]) -> Settings:
+    """The settings of a recipe."""
+    return build({**(recipe.get("settings") or {}), "call": "metaopt.training.Settings"}, TRAINING_CALLS)
 
 
-SETTINGS, WATCH = (f"metaopt.training.{kind.__name__}" for kind in (Settings, Watch))
+def watch_of(recipe: Mapping[str, Any]) -> Watch:
+    """When a recipe says to look and save."""
+    return build({**(recipe.get("watch") or {}), "call": "metaopt.training.Watch"}, TRAINING_CALLS)

@@ -17,7 +17,7 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 
 
 @dataclass(frozen=True)
-class Rate:
+class LearningRate:
     """Learning rate: a linear rise over ``warmup`` updates to ``peak``, then a half cosine down to ``final``.
 
     ``optimizer`` is what steps at that rate: "adam", or "muon" (:class:`Muon`), which gets convolutional cells of many
@@ -59,7 +59,7 @@ class Settings:
 
     updates: int = 1000
     steps: tuple[int, int] = (8, 8)
-    rate: Rate = field(default_factory=Rate)
+    rate: LearningRate = field(default_factory=LearningRate)
     clip: float = 1.0
     ema: float = 0.999
     batches: int = 1
@@ -74,8 +74,8 @@ class Settings:
         pair = self.steps if isinstance(self.steps, list | tuple) and len(self.steps) == 2 else (0, 0)
         if not all(isinstance(n, int) for n in pair) or not 1 <= pair[0] <= pair[1]:
             raise MetaoptError(f"steps must be (fewest, most) with 1 <= fewest <= most, but got {self.steps!r}.")
-        if not isinstance(self.rate, Rate):
-            raise MetaoptError(f"rate must be a metaopt.training.Rate, but got {self.rate!r}.")
+        if not isinstance(self.rate, LearningRate):
+            raise MetaoptError(f"rate must be a metaopt.training.LearningRate, but got {self.rate!r}.")
 
     def steps_at(self, seed: int) -> int:
         """How many steps the batch of that seed is unrolled for."""

@@ -14,13 +14,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..building import build
 from ..core import MetaoptError
 from ..files import replacing
-from ..models import load, read_card
-from ..models.weights import SHIPPED, load_tensors, save_tensors
+from ..models import load
+from ..weights import read_card
+from ..weights.cards import SHIPPED, load_tensors, save_tensors
 from .loop import validation_loss
-from .recipe import WATCH, loss_of
+from .recipe import loss_of, task_of, watch_of
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,8 +45,7 @@ def ship(folder: Path, package: Path = SHIPPED) -> str:
     recipe = card.get("recipe") or {}
     if "validation" not in recipe:
         raise MetaoptError(f"The recipe of {name} has no validation task, so nothing says which weights are better.")
-    task = build(recipe["validation"])
-    batches = build({**(recipe.get("watch") or {}), "call": WATCH}).batches
+    task, batches = task_of(recipe, "validation"), watch_of(recipe).batches
     loss = loss_of(recipe)
     new = validation_loss(load(candidate), task, batches, loss)
     there = package / f"{name}.safetensors"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, Unrolled
-from ..models.weights import read_weights
+from ..weights import read_weights
 
 EMBED, IMAGES = "embed", ("head", "step_size")  # the convolutions of ConvGru that see the channels of x
 
@@ -16,7 +16,7 @@ EMBED, IMAGES = "embed", ("head", "step_size")  # the convolutions of ConvGru th
 def start_from(net: Unrolled, name: str) -> None:
     """Take over trained weights, by name or file; parts of ``net`` that they do not have keep their initial ones.
 
-    An update that stands inside another one, such as ``EachPart``, takes over those of the bare update, and a
+    An update that stands inside another one, such as ``ComplexAsBatch``, takes over those of the bare update, and a
     ``ConvGru`` for several channels those of one for a single channel: it then sees the mean of the channels, whose
     noise is smaller by their root, and changes them all alike.
     """

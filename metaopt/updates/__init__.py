@@ -2,10 +2,9 @@
 
 from .ablation import WithoutEstimate, WithoutMemory
 from .adam import Adam, AdamW
-from .conv_gru import ConvGru, ConvGruCell, EachPart, RealImaginary
-from .coupling import Coupling, GradientReader, Writer
-from .learned import CoordinatewiseLstm, LearnedAdam, Perceptron, Recurrent, log_and_sign
-from .messages import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
+from .complex import ComplexAsBatch, ComplexAsChannels
+from .conv_gru import ConvGru
+from .learned import CoordinatewiseLstm, LearnedAdam
 from .meta_lstm import MetaLstm
 from .meta_sgd import MetaSgd
 from .momentum import Momentum, Nesterov
@@ -17,30 +16,19 @@ from .update import Update
 __all__ = [
     "Adam",
     "AdamW",
+    "ComplexAsBatch",
+    "ComplexAsChannels",
     "ConvGru",
-    "ConvGruCell",
     "CoordinatewiseLstm",
-    "Coupling",
-    "EachPart",
-    "GradientReader",
-    "GraphCorrection",
     "LearnedAdam",
-    "LearnedDamping",
-    "LearnedEvidence",
-    "LearnedWeights",
     "MetaLstm",
     "MetaSgd",
     "Momentum",
     "Nesterov",
-    "Perceptron",
     "RMSprop",
-    "RealImaginary",
-    "Recurrent",
     "Sgd",
     "TorchOptim",
     "Update",
     "WithoutEstimate",
     "WithoutMemory",
-    "Writer",
-    "log_and_sign",
 ]

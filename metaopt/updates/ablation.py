@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from ..core import tree
+from ..core.calls import recorded
 
 
+@recorded
 class WithoutEstimate(nn.Module):
     """An update that sees zeros in the place of x: the gradient and its memory are all it knows."""
 
@@ -24,6 +26,7 @@ class WithoutEstimate(nn.Module):
         return self.update(gradient, tree.map(torch.zeros_like, x), memory, k, context)
 
 
+@recorded
 class WithoutMemory(nn.Module):
     """An update that begins every step with the memory of the first: x and the gradient are all it knows."""
 

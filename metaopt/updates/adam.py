@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..core import slot, tree
+from ..core.calls import recorded
 from .moments import as_complex, matching, root, running_mean, running_square, zeros
 from .weight_decay import add_weight_decay
 
@@ -18,6 +19,7 @@ class Moments(NamedTuple):
     second: Any
 
 
+@recorded
 class Adam(nn.Module):
     """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  change = -step_size m' / (sqrt(v') + epsilon),
 
@@ -53,6 +55,7 @@ class Adam(nn.Module):
         return _change(memory, x, k, self.step_size(k), beta1, beta2, self.epsilon(k)), memory
 
 
+@recorded
 class AdamW(nn.Module):
     """Adam, whose weights decay apart from the gradient: change = Adam's change - step_size * weight_decay * x.
 

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..core import MetaoptError, slot, tree
-from .cells import GruCell, LstmCell
+from ..core import MetaoptError, slot
+from ..core.calls import recorded
+from ..networks.coordinatewise import Perceptron, log_and_sign, refill, rows_of, zero_rows
+from ..networks.recurrent import LstmCell
 from .moments import root, zeros
 from .update import check_real
 
 
+@recorded
 class CoordinatewiseLstm(nn.Module):
     """LogAndSign(gradient) -> LSTM -> ... -> change = scale * output, for every coordinate by itself.
 
@@ -55,40 +58,7 @@ class AdamMemory(NamedTuple):
     hidden: tuple[Any, ...]
 
 
-class Perceptron(nn.Module):
-    """Features of every coordinate, (features, n), and the time to two numbers each, (2, n): one hidden layer, ReLU."""
-
-    def __init__(self, features: int = 4, hidden: int = 4):
-        super().__init__()
-        self.features = features
-        self.body, self.clock, self.read = nn.Linear(features, hidden), nn.Linear(1, hidden), nn.Linear(hidden, 2)
-
-    def init(self, x: Any) -> tuple[()]:
-        return ()
-
-    def forward(self, features: Tensor, time: Tensor, memory: tuple[()]) -> tuple[Tensor, tuple[()]]:
-        bias = self.body.bias + self.clock(time)
-        hidden = (self.body.weight @ features).add_(bias[:, None]).relu_()  # addmm would write the bias out first
-        return (self.read.weight @ hidden).add_(self.read.bias[:, None]), ()
-
-
-class Recurrent(nn.Module):
-    """As :class:`Perceptron`, by a gated recurrent unit, whose ``hidden`` numbers every coordinate remembers."""
-
-    def __init__(self, features: int = 4, hidden: int = 10):
-        super().__init__()
-        self.features, self.hidden = features, hidden
-        self.body, self.read = GruCell(features + 1, hidden), nn.Linear(hidden, 2)
-
-    def init(self, x: Any) -> tuple[Any]:
-        return (zero_rows(x, self.hidden),)
-
-    def forward(self, features: Tensor, time: Tensor, memory: tuple[Any]) -> tuple[Tensor, tuple[Any]]:
-        seen = torch.cat([features.mT, time.expand(features.shape[1], 1)], dim=1)
-        rows = self.body(seen, rows_of(memory[0], self.hidden))
-        return self.read(rows).mT, (refill(rows, memory[0]),)
-
-
+@recorded
 class LearnedAdam(nn.Module):
     """Adam, corrected for every coordinate by a small network that sees what Adam remembers.
 
@@ -148,29 +118,3 @@ class LearnedAdam(nn.Module):
         change = torch.addcmul(corrections[1], adam, corrections[0].exp(), value=-1) * self.step_size(k).to(slope)
         kept = [refill(values, part) for values, part in zip((*means, square), kept, strict=True)]
         return refill(change, x), AdamMemory(tuple(kept[:-1]), kept[-1], own)
-
-
-def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
-    """(..., 2): (``log |g| / p``, sign g) where ``|g| >= e^-p``, (-1, e^p g) elsewhere (arXiv:1606.04474)."""
-    size = gradient.abs()
-    large = size >= math.exp(-p)
-    log = torch.where(large, size, 1.0).log() / p
-    first = torch.where(large, log, -torch.ones_like(log))
-    return torch.stack([first, torch.where(large, gradient.sign(), gradient * math.exp(p))], dim=-1)
-
-
-def zero_rows(x: Any, features: int) -> Any:
-    """A tree like x of zeros, with ``features`` as last axis."""
-    return tree.map(lambda t: t.new_zeros(*t.shape, features), x)
-
-
-def rows_of(parts: Any, features: int = 1) -> Tensor:
-    """All coordinates of a tree below one another, (coordinates, features)."""
-    return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
-
-
-def refill(values: Tensor, parts: Any) -> Any:
-    """A tree like ``parts`` of the entries of ``values``, in order: the inverse of :func:`rows_of`."""
-    leaves = tree.leaves(parts)
-    pieces = values.reshape(-1).split([t.numel() for t in leaves])
-    return tree.fill(parts, [piece.reshape(t.shape) for piece, t in zip(pieces, leaves, strict=True)])

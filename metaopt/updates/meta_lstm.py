@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from ..core import MetaoptError, tree
-from .cells import LstmCell
-from .learned import log_and_sign, refill, rows_of, zero_rows
+from ..core.calls import recorded
+from ..networks.coordinatewise import log_and_sign, refill, rows_of, zero_rows
+from ..networks.recurrent import LstmCell
 from .update import check_real
 
 
@@ -23,6 +24,7 @@ class MetaLstmMemory(NamedTuple):
     forget_gate: Any
 
 
+@recorded
 class MetaLstm(nn.Module):
     """change = (f - 1) x - i * gradient, for every coordinate by itself.
 

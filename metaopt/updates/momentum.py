@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from ..core import slot, tree
+from ..core.calls import recorded
 from .weight_decay import add_weight_decay
 
 
+@recorded
 class Momentum(nn.Module):
     """v <- momentum * v + g;  change = -step_size * v,  with g = gradient + weight_decay * x.
 
@@ -33,6 +35,7 @@ class Momentum(nn.Module):
         return tree.map(lambda v: (size * v).to(v.dtype), velocity), velocity
 
 
+@recorded
 class Nesterov(nn.Module):
     """v <- momentum * v + g;  change = -step_size * (g + momentum * v),  with g = gradient + weight_decay * x.
 

@@ -7,10 +7,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..core import slot, tree
+from ..core.calls import recorded
 from .moments import as_complex, as_real, matching, root, running_square, zeros
 from .weight_decay import add_weight_decay
 
 
+@recorded
 class RMSprop(nn.Module):
     """v <- smoothing v + (1 - smoothing) g^2;  change = -step_size g / (sqrt(v) + epsilon).
 

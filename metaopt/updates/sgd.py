@@ -7,9 +7,11 @@ from typing import Any
 from torch import nn
 
 from ..core import slot, tree
+from ..core.calls import recorded
 from .weight_decay import add_weight_decay
 
 
+@recorded
 class Sgd(nn.Module):
     """change = -step_size * (gradient + weight_decay * x). Remembers nothing. ``torch.optim.SGD``.
 

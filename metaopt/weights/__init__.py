@@ -1,1 +1,7 @@
-"""Trained weights, each with its card; read by :func:`metaopt.models.load`."""
+"""Weights: trained networks in files, the cards that say what they are, and those that come with the package."""
+
+from .calls import build
+from .cards import load, read_card, read_weights, save, shipped
+from .tensors import load_tensors, save_tensors
+
+__all__ = ["build", "load", "load_tensors", "read_card", "read_weights", "save", "save_tensors", "shipped"]

@@ -27,10 +27,10 @@ def alive(case: Any) -> torch.Tensor:
 @settings(max_examples=60, deadline=None)
 def test_trees_are_exact(case: Any, schedule: str) -> None:
     table, graph = alive(case), mo.FactorGraph.from_factors(*case)
-    tree = mo.TreeSchedule(graph)
+    tree = mo.algorithms.TreeSchedule(graph)
     algorithm, steps = {
         "flooding": (mo.BeliefPropagation(), STEPS),
-        "residual": (mo.BeliefPropagation(schedule=mo.Residual(0.4)), 60),
+        "residual": (mo.BeliefPropagation(schedule=mo.algorithms.ResidualSchedule(0.4)), 60),
         "tree": (mo.BeliefPropagation(schedule=tree), tree.period),
     }[schedule]
     run = mo.unroll(algorithm, steps)(graph)
@@ -43,7 +43,7 @@ def test_trees_are_exact(case: Any, schedule: str) -> None:
 @settings(max_examples=40, deadline=None)
 def test_max_product_finds_the_best_of_a_tree(case: Any) -> None:
     table, graph = alive(case), mo.FactorGraph.from_factors(*case)
-    final = mo.unroll(mo.BeliefPropagation(marginalize=mo.log_max), STEPS)(graph).final
+    final = mo.unroll(mo.BeliefPropagation(marginalize=mo.problems.log_max), STEPS)(graph).final
     torch.testing.assert_close(final.log_z[0, 0], table.max(), rtol=1e-10, atol=1e-10)
     best = graph.decode(final.log_marginals)[0].tolist()
     if int((table == table.max()).sum()) == 1:
@@ -54,19 +54,21 @@ def test_max_product_finds_the_best_of_a_tree(case: Any) -> None:
 def test_tree_weights_bound_log_z_from_above_and_mean_field_from_below(seed: int) -> None:
     graph = loopy(seed, scale=1.0)
     exact = log_z(joint_of(graph))
-    reweighted = mo.BeliefPropagation(damping=0.5, weight=mo.tree_weights(graph))
+    reweighted = mo.BeliefPropagation(damping=0.5, weight=mo.algorithms.tree_weights(graph))
     upper = mo.unroll(reweighted, 400, keep="last")(graph)
     assert float(reweighted.residual(graph, upper.state)) < 1e-6
-    lower = mo.unroll(mo.MeanField(colors=mo.coloring(graph)), 50, keep="last")(graph).final.log_z
+    lower = mo.unroll(mo.MeanField(colors=mo.algorithms.coloring(graph)), 50, keep="last")(graph).final.log_z
     assert float(lower) <= float(exact) <= float(upper.final.log_z)
 
 
 def test_the_weights_of_a_tree_are_one_and_of_a_cycle_less() -> None:
     cards = [2, 2, 2, 2]
     tree = mo.FactorGraph.from_factors(cards, random_factors(0, cards, SQUARE[:3]))
-    assert mo.tree_weights(tree).tolist() == [1, 1, 1]
+    assert mo.algorithms.tree_weights(tree).tolist() == [1, 1, 1]
     square = mo.FactorGraph.from_factors(cards, random_factors(0, cards, SQUARE))
-    torch.testing.assert_close(mo.tree_weights(square, 400), torch.full((4,), 0.75).double(), atol=0.01, rtol=0)
+    torch.testing.assert_close(
+        mo.algorithms.tree_weights(square, 400), torch.full((4,), 0.75).double(), atol=0.01, rtol=0
+    )
 
 
 def test_a_fixed_point_does_not_depend_on_damping_or_schedule() -> None:
@@ -74,8 +76,8 @@ def test_a_fixed_point_does_not_depend_on_damping_or_schedule() -> None:
     algorithms = (
         mo.BeliefPropagation(),
         mo.BeliefPropagation(0.6),
-        mo.BeliefPropagation(schedule=mo.Residual(0.3)),
-        mo.BeliefPropagation(schedule=mo.TreeSchedule(graph)),
+        mo.BeliefPropagation(schedule=mo.algorithms.ResidualSchedule(0.3)),
+        mo.BeliefPropagation(schedule=mo.algorithms.TreeSchedule(graph)),
     )
     found = [mo.unroll(a, 300, keep="last")(graph).final for a in algorithms]
     for other in found[1:]:
@@ -86,12 +88,12 @@ def test_a_fixed_point_does_not_depend_on_damping_or_schedule() -> None:
 def test_a_low_temperature_is_max_product() -> None:
     graph = loopy(1)
     cold = mo.unroll(mo.BeliefPropagation(temperature=0.01), 50)(graph).final
-    best = mo.unroll(mo.BeliefPropagation(marginalize=mo.log_max), 50)(graph).final
+    best = mo.unroll(mo.BeliefPropagation(marginalize=mo.problems.log_max), 50)(graph).final
     torch.testing.assert_close(cold.log_z, best.log_z, rtol=1e-2, atol=1e-2)
     assert torch.equal(graph.decode(cold.log_marginals), graph.decode(best.log_marginals))
 
 
-@pytest.mark.parametrize("marginalize", [mo.log_sum, mo.log_max])
+@pytest.mark.parametrize("marginalize", [mo.problems.log_sum, mo.problems.log_max])
 def test_renaming_variables_states_and_factors_changes_nothing_else(marginalize: Any) -> None:
     cards, scopes = [2, 3, 2, 4], [(0, 1), (1, 2, 3), (3, 0), (2,)]
     factors = random_factors(0, cards, scopes)
@@ -115,14 +117,14 @@ def test_renaming_variables_states_and_factors_changes_nothing_else(marginalize:
 
 def test_mean_field_never_lowers_the_elbo() -> None:
     graph = loopy(2, batch=3, scale=2.0)
-    outputs = mo.unroll(mo.MeanField(colors=mo.coloring(graph)), 12)(graph).outputs
+    outputs = mo.unroll(mo.MeanField(colors=mo.algorithms.coloring(graph)), 12)(graph).outputs
     bounds = torch.stack([output.log_z for output in outputs])
     assert bool((bounds.diff(dim=0) > -1e-9).all())
 
 
 def test_a_coloring_is_proper() -> None:
     graph = loopy(0)
-    colors = mo.coloring(graph)
+    colors = mo.algorithms.coloring(graph)
     for group in graph.factors:
         for scope in group.variables:
             assert len(set(colors[scope].tolist())) == len(scope)
@@ -132,7 +134,7 @@ def test_gibbs_samples_the_model() -> None:
     graph = loopy(0)
     exact = marginals(joint_of(graph))
     chains = graph.with_unary(graph.unary.expand(100, -1))
-    run = mo.unroll(mo.Gibbs(mo.coloring(graph), burn_in=20), 120, keep="last")
+    run = mo.unroll(mo.Gibbs(mo.algorithms.coloring(graph), burn_in=20), 120, keep="last")
     got = run(chains).final.log_marginals.exp().mean(0, keepdim=True)
     torch.testing.assert_close(got, exact, rtol=0, atol=0.01)
 
@@ -149,20 +151,20 @@ def test_gibbs_forgets_its_burn_in_and_knows_a_temperature() -> None:
 
 
 def test_a_schedule_of_another_graph_is_refused() -> None:
-    schedule = mo.TreeSchedule(loopy(0))
+    schedule = mo.algorithms.TreeSchedule(loopy(0))
     other = mo.FactorGraph.from_factors([2, 2], random_factors(0, [2, 2], [(0, 1)]))
     with pytest.raises(mo.MetaoptError, match="another graph"):
         mo.unroll(mo.BeliefPropagation(schedule=schedule), 1)(other)
     with pytest.raises(mo.MetaoptError, match="7 variables, but"):
         mo.unroll(mo.MeanField(colors=torch.zeros(3, dtype=torch.long)), 1)(loopy(0))
     with pytest.raises(mo.MetaoptError, match="above 0"):
-        mo.Residual(0.0)
+        mo.algorithms.ResidualSchedule(0.0)
 
 
 def test_a_schedule_leaves_the_other_messages_as_they_were() -> None:
     graph = loopy(0)
     flooding = mo.unroll(mo.BeliefPropagation(), 1)(graph).state.messages
-    for schedule, most in ((mo.Residual(0.3), 0.45), (mo.TreeSchedule(graph), 0.5)):
+    for schedule, most in ((mo.algorithms.ResidualSchedule(0.3), 0.45), (mo.algorithms.TreeSchedule(graph), 0.5)):
         messages = mo.unroll(mo.BeliefPropagation(schedule=schedule), 1)(graph).state.messages
         changed = messages != mo.BeliefPropagation().init(graph).messages
         assert 0 < float(changed.double().mean()) < most
@@ -171,6 +173,6 @@ def test_a_schedule_leaves_the_other_messages_as_they_were() -> None:
 
 def test_a_warm_mean_field_knows_its_fixed_point() -> None:
     graph = loopy(0)
-    algorithm = mo.MeanField(temperature=2.0, colors=mo.coloring(graph))
+    algorithm = mo.MeanField(temperature=2.0, colors=mo.algorithms.coloring(graph))
     state = mo.unroll(algorithm, 400, keep="last")(graph).state
     assert float(algorithm.residual(graph, state).max()) < 1e-6

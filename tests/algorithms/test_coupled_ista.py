@@ -10,8 +10,9 @@ import torch
 import metaopt as mo
 from metaopt.algorithms import analytic_weights
 from metaopt.models import alista, lista, lista_cp, na_alista
-from metaopt.tasks import SparseCodes, gaussian_dictionary
-from metaopt.training import Rate, Settings, train
+from metaopt.operators import gaussian_dictionary
+from metaopt.tasks import SparseCodes
+from metaopt.training import LearningRate, Settings, train
 
 from ..helpers import normal
 
@@ -58,7 +59,12 @@ def test_every_model_learns_to_code_better_than_ista(kind: str, tmp_path: Any) -
     task = SparseCodes(dictionary, 0.1, snr=40, batch=64)
     torch.manual_seed(0)
     net = MODELS[kind](dictionary, 0.2, steps=6)
-    train(net, task, tmp_path, Settings(updates=150, steps=(6, 6), rate=Rate(3e-2, 1e-3, 5), clip=10, weights="last"))
+    train(
+        net,
+        task,
+        tmp_path,
+        Settings(updates=150, steps=(6, 6), rate=LearningRate(3e-2, 1e-3, 5), clip=10, weights="last"),
+    )
     y, x = task.sample(999)
     with torch.no_grad():
         ista = (mo.unroll(mo.Ista(dictionary, 0.2), 6)(y).final - x).square().sum()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import metaopt as mo
 from metaopt.algorithms import condition, exact_map, exact_marginals, junction_tree
-from metaopt.algorithms.elimination import _eliminate, _missing
+from metaopt.algorithms.inference.elimination import _eliminate, _missing
 from metaopt.data import read_evidence, read_log10_z, read_marginals, read_uai
 
 INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"

@@ -15,11 +15,11 @@ from metaopt import operators as ops
 from metaopt.algorithms.map_estimation import MapEstimation
 from metaopt.algorithms.proximal import Fista
 from metaopt.core import MetaoptError, parameterize, per_step, unroll
+from metaopt.priors.field_of_experts import FieldOfExperts, dct_filters
+from metaopt.priors.prior import Sparsity
+from metaopt.priors.total_variation import TotalVariation
+from metaopt.priors.wavelet import Wavelet
 from metaopt.problems import InverseProblem, noise_variance
-from metaopt.problems.field_of_experts import FieldOfExperts, dct_filters
-from metaopt.problems.prior import Sparsity
-from metaopt.problems.total_variation import TotalVariation
-from metaopt.problems.wavelet import Wavelet
 
 DOUBLE = torch.float64
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt import tree
+from metaopt.algorithms import personalized_pagerank
 
 from ..helpers import graph_problem, normal, seeded
 
@@ -39,7 +40,7 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 @given(graph=graphs(), steps=st.integers(1, 12), teleport=st.floats(0.01, 1.0))
 def test_personalised_pagerank_is_pygs_appnp(graph: Any, steps: int, teleport: float) -> None:
     x, edges = graph
-    ours = mo.unroll(mo.personalized_pagerank(teleport), steps)(mo.GraphSignal.from_edges(x, edges)).final
+    ours = mo.unroll(personalized_pagerank(teleport), steps)(mo.GraphSignal.from_edges(x, edges)).final
     close(ours, geometric.nn.APPNP(steps, teleport)(x, edges))
 
 
@@ -49,10 +50,10 @@ def test_label_propagation_is_pygs(graph: Any, steps: int, spread: float, seed: 
     x, edges = graph
     labels = torch.randint(0, 4, (len(x),), generator=torch.Generator().manual_seed(seed))
     known = torch.rand(len(x), generator=torch.Generator().manual_seed(seed)) < 0.6
-    plain = partial(mo.symmetric_adjacency, self_loops=0)
-    signal = mo.GraphSignal.from_edges(mo.known_labels(labels, known, 4), edges, normalize=plain)
+    plain = partial(mo.problems.symmetric_adjacency, self_loops=0)
+    signal = mo.GraphSignal.from_edges(mo.problems.known_labels(labels, known, 4), edges, normalize=plain)
     theirs = geometric.nn.LabelPropagation(steps, spread)(torch.eye(4)[labels], edges, mask=known)
-    close(mo.unroll(mo.label_propagation(spread), steps)(signal).final, theirs)
+    close(mo.unroll(mo.algorithms.label_propagation(spread), steps)(signal).final, theirs)
 
 
 @settings(deadline=None, max_examples=30)
@@ -61,7 +62,7 @@ def test_the_heat_kernel_is_the_matrix_exponential(graph: Any, time: float) -> N
     signal = mo.GraphSignal.from_edges(*graph)
     adjacency = signal.adjacency.to_dense().numpy()
     exact = expm(-time * (np.eye(len(adjacency)) - adjacency)) @ signal.x.numpy()
-    close(mo.unroll(mo.heat_kernel(time, 25), 25)(signal).final, torch.from_numpy(exact))
+    close(mo.unroll(mo.algorithms.heat_kernel(time, 25), 25)(signal).final, torch.from_numpy(exact))
 
 
 @settings(deadline=None, max_examples=30)
@@ -80,7 +81,7 @@ def test_pagerank_converges_to_the_solution_of_its_linear_system(graph: Any, tel
     signal = mo.GraphSignal.from_edges(*graph)
     adjacency = signal.adjacency.to_dense()
     exact = teleport * torch.linalg.solve(torch.eye(len(adjacency)) - (1 - teleport) * adjacency, signal.x)
-    found = mo.solve(mo.personalized_pagerank(teleport), signal, 500, mo.core.gradients.implicit.Settled(1e-10))
+    found = mo.solve(personalized_pagerank(teleport), signal, 500, mo.core.gradients.implicit.Settled(1e-10))
     assert found.report.converged
     close(found.final, exact)
 
@@ -122,8 +123,8 @@ def test_sparse_features_give_what_dense_ones_do() -> None:
     problem = graph_problem(1)
     close(net(problem.sparse()).final, net(problem).final)
     close(
-        mo.unroll(mo.personalized_pagerank(), 3)(problem.sparse()).final,
-        mo.unroll(mo.personalized_pagerank(), 3)(problem).final,
+        mo.unroll(personalized_pagerank(), 3)(problem.sparse()).final,
+        mo.unroll(personalized_pagerank(), 3)(problem).final,
     )
 
 
@@ -132,7 +133,7 @@ def test_time_and_memory_are_linear_in_the_edges() -> None:
     nodes = 200_000
     ring = torch.arange(nodes)
     problem = mo.GraphSignal.from_edges(torch.rand(nodes, 2), torch.stack([ring, ring.roll(1)]))
-    final = mo.unroll(mo.personalized_pagerank(), 3)(problem).final
+    final = mo.unroll(personalized_pagerank(), 3)(problem).final
     torch.testing.assert_close(final.sum(), problem.x.sum(), rtol=1e-4, atol=0)
 
 
@@ -142,7 +143,7 @@ def test_time_and_memory_are_linear_in_the_edges() -> None:
         (lambda: mo.Propagation(nn.Identity(), nn.Identity(), dropout=1.0), r"dropout lies in \[0, 1\), but got 1.0"),
         (lambda: mo.Propagation(nn.Identity(), nn.Identity(), edge_dropout=-0.1), "edge_dropout lies in"),
         (lambda: mo.ChebyshevFilter([1.0]), "at least two coefficients, but got 1"),
-        (lambda: mo.heat_kernel(-1.0, 3), "time of at least 0"),
+        (lambda: mo.algorithms.heat_kernel(-1.0, 3), "time of at least 0"),
         (lambda: mo.Propagation(nn.Flatten(0), nn.Identity()).init(graph_problem(0)), "7 nodes a row each"),
     ],
 )

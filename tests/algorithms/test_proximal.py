@@ -22,11 +22,11 @@ from metaopt.algorithms.proximal import (
 from metaopt.core import MetaoptError, parameterize, per_step, shared, solve, unroll
 from metaopt.core.gradients import Backprop, Implicit
 from metaopt.operators.spectral import spectral_norm
+from metaopt.priors.field_of_experts import FieldOfExperts, dct_filters
+from metaopt.priors.prior import Sparsity
+from metaopt.priors.total_variation import TotalVariation
+from metaopt.priors.wavelet import Wavelet
 from metaopt.problems import InverseProblem, Poisson
-from metaopt.problems.field_of_experts import FieldOfExperts, dct_filters
-from metaopt.problems.prior import Sparsity
-from metaopt.problems.total_variation import TotalVariation
-from metaopt.problems.wavelet import Wavelet
 
 DOUBLE = torch.float64
 

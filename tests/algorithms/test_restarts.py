@@ -24,7 +24,7 @@ def ferromagnet(field: float) -> mo.FactorGraph:
 def test_modes_are_joined_by_what_they_say_of_z(field: float) -> None:
     graph = ferromagnet(field)
     exact, log_z = batch_marginals(graph)
-    beliefs, residual = mo.FromManyStarts(mo.BeliefPropagation(0.3))(graph)
+    beliefs, residual = mo.RandomRestarts(mo.BeliefPropagation(0.3))(graph)
     single = mo.unroll(mo.BeliefPropagation(0.3), 300, keep="last")(graph).final.log_marginals.exp()
     errors = [float((p - exact).abs().max()) for p in (beliefs.log_marginals.exp(), single)]
     assert errors[0] < 0.03
@@ -38,7 +38,7 @@ def test_modes_are_joined_by_what_they_say_of_z(field: float) -> None:
 def test_a_tree_has_one_fixed_point(case: object) -> None:
     table = joint(*case)  # type: ignore[misc]
     assume(bool(torch.isfinite(table).any()))
-    beliefs, _ = mo.FromManyStarts(mo.BeliefPropagation(), steps=20, starts=5)(mo.FactorGraph.from_factors(*case))  # type: ignore[misc]
+    beliefs, _ = mo.RandomRestarts(mo.BeliefPropagation(), steps=20, starts=5)(mo.FactorGraph.from_factors(*case))  # type: ignore[misc]
     torch.testing.assert_close(beliefs.log_marginals.exp(), marginals(table), rtol=0, atol=1e-9)
     torch.testing.assert_close(beliefs.log_z[0, 0], log_z(table), rtol=0, atol=1e-9)
 
@@ -47,20 +47,20 @@ def test_the_first_algorithm_that_converges_is_taken() -> None:
     graph = loopy(0, scale=3.0)
     heavy = mo.BeliefPropagation(0.5, weight=3.0)
     never = mo.BeliefPropagation(0.999)
-    joined, residual = mo.FromManyStarts([never, heavy], steps=200)(graph)
-    alone, _ = mo.FromManyStarts(heavy, steps=200)(graph)
+    joined, residual = mo.RandomRestarts([never, heavy], steps=200)(graph)
+    alone, _ = mo.RandomRestarts(heavy, steps=200)(graph)
     assert torch.equal(joined.log_marginals, alone.log_marginals)
     assert float(residual.min()) <= 1e-4
 
 
 def test_what_many_starts_refuse() -> None:
     with pytest.raises(mo.MetaoptError, match="at least one start"):
-        mo.FromManyStarts(mo.BeliefPropagation(), starts=0)
+        mo.RandomRestarts(mo.BeliefPropagation(), starts=0)
     with pytest.raises(mo.MetaoptError, match="this has 2"):
-        mo.FromManyStarts(mo.BeliefPropagation())(loopy(0, batch=2))
+        mo.RandomRestarts(mo.BeliefPropagation())(loopy(0, batch=2))
 
 
 def test_a_union_is_refused() -> None:
     union = mo.FactorGraph.union([loopy(0), loopy(1)])
     with pytest.raises(mo.MetaoptError, match="union"):
-        mo.FromManyStarts(mo.BeliefPropagation(0.5))(union)
+        mo.RandomRestarts(mo.BeliefPropagation(0.5))(union)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metaopt.applications.demo import run_demo
-from metaopt.models import read_card, shipped
+from metaopt.weights import read_card, shipped
 
 from ..conftest import Browser
 

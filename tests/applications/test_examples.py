@@ -13,7 +13,7 @@ from metaopt.applications import demo
 from metaopt.metrics import psnr, ssim
 from metaopt.models import load
 from metaopt.operators import Fourier
-from metaopt.problems import TotalVariation
+from metaopt.priors import TotalVariation
 
 from ..training import tiny
 

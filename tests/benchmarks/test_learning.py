@@ -12,10 +12,11 @@ from benchmarks.few_shot import accuracies, meta_gradients
 from benchmarks.few_shot_training import TRAININGS, row_of
 from benchmarks.learned_optimizers import ahead_from
 from benchmarks.sparse_coding import nmse
-from metaopt.models import few_shot_network, maml, prototypes
-from metaopt.models.weights import KINDS
+from metaopt.models import maml, prototypes
+from metaopt.networks import few_shot_network
 from metaopt.tasks import FewShot, Sinusoids
-from metaopt.training import build
+from metaopt.weights import build
+from metaopt.weights.calls import MODEL_CALLS
 
 from ..helpers import seeded
 
@@ -44,7 +45,7 @@ def test_a_recipe_says_what_its_name_does(name: str) -> None:
     of = row_of(name)
     entries = few_shot_training.recipe(name)
     net = build(entries["model"])
-    assert of.method in KINDS
+    assert f"metaopt.models.{of.method}" in MODEL_CALLS
     assert entries["task"]["ways"] == of.ways
     network = net.algorithm.network
     assert type(network[1]).__name__ == {"per_step": "PerStep", "frozen": "Frozen", "": "Transductive"}[of.policy]

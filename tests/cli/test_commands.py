@@ -153,7 +153,7 @@ def test_weights_for_complex_pictures_are_refused_for_grey_ones(
 ) -> None:
     other = tiny.write_weights(tmp_path, is_complex=True)
     assert main(["denoise", str(picture), str(tmp_path / "o.png"), "--sigma", "5", "--weights", str(other)]) == 2
-    assert "RealImaginary updates complex x" in sentence(capsys)
+    assert "ComplexAsChannels updates complex x" in sentence(capsys)
     assert not (tmp_path / "o.png").exists()
 
 

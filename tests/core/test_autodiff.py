@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import metaopt as mo
-from metaopt import autodiff, tree
+from metaopt import tree
+from metaopt.core import autodiff
 
 from ..helpers import normal
 

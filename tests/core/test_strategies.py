@@ -139,7 +139,7 @@ def test_the_final_state_carries_gradients_too(strategy):
 @pytest.mark.parametrize("keep", ["all", "last"])
 def test_no_step_at_all_reads_out_the_start(strategy, keep):
     a, y = matrix(7), normal(0, 3, 4).requires_grad_()
-    run = mo.unroll(mo.reversible_momentum(0.1, 0.5), 0, strategy, keep)(mo.InverseProblem(a, y))
+    run = mo.unroll(mo.algorithms.reversible_momentum(0.1, 0.5), 0, strategy, keep)(mo.InverseProblem(a, y))
     assert len(run.outputs) == 1
     assert (run.stop, run.report.steps) == (0, 0)
     torch.testing.assert_close(run.final, y @ a)
@@ -166,7 +166,7 @@ def test_the_last_readout_alone_has_the_same_gradient(strategy):
 @pytest.mark.parametrize("strategy", ALL, ids=str)
 def test_nothing_to_differentiate_leaves_no_graph(strategy):
     for algorithm, problem in (
-        (mo.reversible_momentum(0.05, 0.8), dense_problem(0)),
+        (mo.algorithms.reversible_momentum(0.05, 0.8), dense_problem(0)),
         (mo.Descent(mo.updates.Sgd(0.1)), function_problem()),  # differentiates inside the step
     ):
         if isinstance(strategy, mo.Reversible) and isinstance(algorithm, mo.Descent):
@@ -196,7 +196,7 @@ def test_a_state_that_is_the_problem_gets_both_gradients(strategy):
 
 def with_captured(tensor: Tensor) -> mo.Algorithm:
     """A contraction that uses a tensor which is neither in a slot nor in the problem."""
-    base = mo.reversible_momentum(0.1, 0.5)
+    base = mo.algorithms.reversible_momentum(0.1, 0.5)
 
     class Capturing(mo.Algorithm):
         def __init__(self):
@@ -226,7 +226,7 @@ def test_a_captured_tensor_is_refused_where_it_would_get_no_gradient(strategy, o
     algorithm = with_captured(captured)
     if opened:
         algorithm = mo.parameterize(algorithm, {})
-        algorithm.inner = mo.parameterize(mo.reversible_momentum(0.1, 0.5), {"read.factor": mo.shared()})
+        algorithm.inner = mo.parameterize(mo.algorithms.reversible_momentum(0.1, 0.5), {"read.factor": mo.shared()})
         problem = mo.InverseProblem(matrix(7, 8, 3), normal(0, 3, 8).requires_grad_())
     sentence = (
         r"they use a tensor \(3,\) float64 that requires grad but is neither a parameter .* nor part of the problem"
@@ -340,7 +340,7 @@ def test_checkpointed_differentiates_twice_through_a_step_that_differentiates():
 def test_functional_call_sends_gradients_to_the_tensors_put_in(strategy):
     """The parameters are swapped back before the backward pass runs."""
     algorithm = mo.parameterize(
-        mo.reversible_momentum(0.2, 0.5), {"read.factor": mo.shared(), "mix.factor": mo.shared()}
+        mo.algorithms.reversible_momentum(0.2, 0.5), {"read.factor": mo.shared(), "mix.factor": mo.shared()}
     )
     net = mo.unroll(algorithm, 200 if isinstance(strategy, mo.Implicit) else 5, strategy)
     problem = mo.InverseProblem(matrix(7, 8, 3), normal(0, 3, 8))
@@ -424,7 +424,7 @@ def test_an_inverse_that_takes_the_steps_in_the_wrong_order_is_found_out():
 
 
 def test_the_drift_of_a_long_run_in_single_precision_is_told():
-    algorithm = mo.parameterize(mo.reversible_momentum(0.05, 0.5), {"read.factor": mo.shared()})
+    algorithm = mo.parameterize(mo.algorithms.reversible_momentum(0.05, 0.5), {"read.factor": mo.shared()})
     problem = dense_problem(0)
     double = mo.unroll(algorithm, 15, mo.Reversible())(problem)
     double.final.sum().backward()  # every warning is an error here
@@ -446,7 +446,7 @@ def test_reversible_refuses_what_it_cannot_do():
 
 @pytest.mark.parametrize("strategy", [mo.Reversible(), mo.Implicit()], ids=str)
 def test_second_derivatives_are_refused_by_those_that_have_first_ones_only(strategy):
-    algorithm = mo.parameterize(mo.reversible_momentum(0.2, 0.5), {"read.factor": mo.shared()})
+    algorithm = mo.parameterize(mo.algorithms.reversible_momentum(0.2, 0.5), {"read.factor": mo.shared()})
     final = mo.unroll(algorithm, 100, strategy)(mo.InverseProblem(matrix(7, 8, 3), normal(0, 3, 8), 1.0)).final
     sentence = f"{type(strategy).__name__} gives first derivatives only; for create_graph=True use Checkpointed"
     with pytest.raises(mo.MetaoptError, match=sentence):

@@ -66,7 +66,7 @@ def test_vmap_over_problems_that_differentiate_is_the_loop():
     "strategy", [mo.Checkpointed(), mo.Reversible(), mo.Implicit()], ids=lambda s: type(s).__name__
 )
 def test_strategies_with_a_backward_pass_of_their_own_refuse_transforms(strategy):
-    net = mo.unroll(mo.reversible_momentum(0.05, 0.8), 3, strategy)
+    net = mo.unroll(mo.algorithms.reversible_momentum(0.05, 0.8), 3, strategy)
     sentence = (
         f"{type(strategy).__name__} has a backward pass of its own, which vmap and torch.func refuse; use Backprop"
     )

@@ -11,7 +11,7 @@ from torch import nn
 
 import metaopt as mo
 from metaopt.losses import cross_entropy
-from metaopt.models import Frozen, PerStep, Transductive, few_shot_network
+from metaopt.networks import Frozen, PerStep, Transductive, few_shot_network
 from metaopt.problems import Episode
 from metaopt.tasks import FewShot, Sinusoids
 

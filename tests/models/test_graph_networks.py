@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import metaopt as mo
-from metaopt.models import Contraction, NodeEncoder, appnp, gcn, implicit_gnn, sgc
+from metaopt.models import appnp, gcn, implicit_gnn, sgc
+from metaopt.networks import Contraction, NodeEncoder
 
 from ..helpers import graph_problem, normal, seeded, tensors_close
 
@@ -132,7 +133,7 @@ def test_implicit_gradients_reach_everything_and_are_those_of_a_long_run() -> No
         net(graph_problem(0).with_seed(1)).final.square().sum().backward()
         return [p.grad for p in net.parameters()]
 
-    exact = mo.Implicit(mo.gradients.Gcr(tolerance=1e-12), tolerance=1e-13)
+    exact = mo.Implicit(mo.core.gradients.Gcr(tolerance=1e-12), tolerance=1e-13)
     tensors_close(grads(exact), grads(mo.Backprop()), 1e-8)
 
 

@@ -54,7 +54,7 @@ def test_training_reaches_every_parameter(name: str) -> None:
 
 
 def test_evidence_is_learned_without_regard_to_the_order_of_states() -> None:
-    evidence = mo.updates.LearnedEvidence().double()
+    evidence = mo.networks.LearnedEvidence().double()
     graph = loopy(0)
     assert torch.equal(evidence(graph), graph.unary)
     for parameter in evidence.parameters():

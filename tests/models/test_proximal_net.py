@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 import metaopt as mo
+from metaopt.core.calls import record_of
 from metaopt.models import load, proximal_net
-from metaopt.models.weights import KINDS
 
 from ..helpers import normal, picture_problem, seeded
 
@@ -22,7 +22,7 @@ def test_before_training_it_is_gradient_descent_in_units_of_the_noise() -> None:
 
 
 def test_the_prox_knows_how_strong_it_is_to_be_for_every_sample() -> None:
-    prior = seeded(lambda: mo.ResidualProx(hidden=4, layers=3)).double()
+    prior = seeded(lambda: mo.networks.ResidualProx(hidden=4, layers=3)).double()
     for parameter in prior.layers[-1].parameters():
         torch.nn.init.normal_(parameter)
     x, step = normal(0, 2, 1, 6, 5), torch.tensor([0.1, 0.4]).double().reshape(2, 1, 1, 1)
@@ -52,4 +52,4 @@ def test_every_step_learns_a_network_of_its_own_that_denoises() -> None:
 def test_it_has_the_size_of_the_shipped_denoiser() -> None:
     sizes = [sum(p.numel() for p in net.parameters()) for net in (proximal_net(), load("denoise_grey"))]
     assert abs(sizes[0] / sizes[1] - 1) < 0.01
-    assert KINDS["proximal_net"] is proximal_net
+    assert record_of(proximal_net(layers=2))["call"] == "metaopt.models.proximal_net"

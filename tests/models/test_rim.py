@@ -10,7 +10,7 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.models import irim, rim, untie
-from metaopt.updates import EachPart, RealImaginary
+from metaopt.updates import ComplexAsBatch, ComplexAsChannels
 
 from ..helpers import kspace_problem, normal, picture_problem, seeded
 
@@ -60,7 +60,7 @@ def test_reading_each_part_is_the_real_machine_on_both_and_takes_any_level_into_
     """Complex denoising with next to nothing disturbing besides the noise: two real problems, moved by the offset."""
     real = seeded(lambda: rim(hidden=4, steps=3, stride=2, scales=(2,)))
     both = rim(hidden=4, steps=3, stride=2, scales=(2,), is_complex=True, each_part=True)
-    both.algorithm.update.module = EachPart(real.algorithm.update.module, offset=0.3, extra=1e-9)
+    both.algorithm.update.module = ComplexAsBatch(real.algorithm.update.module, offset=0.3, extra=1e-9)
     y, noise = normal(0, 2, 1, 7, 6, dtype=torch.complex128), torch.tensor([0.1, 0.4], dtype=torch.float64)
     found = both(mo.InverseProblem(mo.operators.Identity(), y, noise)).final
     for part, values in ((found.real, y.real), (found.imag, y.imag)):
@@ -124,7 +124,7 @@ def test_the_models_kernels_are_the_slides_cell_and_the_form_with_two_units(
 ) -> None:
     net = rim(channels=2, hidden=8, kernels=kernels, is_complex=True)
     update = net.algorithm.update(0)
-    assert isinstance(update, RealImaginary)
+    assert isinstance(update, ComplexAsChannels)
     cell = update.update
     assert cell.embed.weight.shape == (8, 2 * 4 + 1, 5, 5)
     assert [m.state.weight.shape for m in cell.memories] == [(24, 8, k, k) for k in kernels]

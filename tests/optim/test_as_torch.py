@@ -29,8 +29,8 @@ PAIRS = {
 }
 UPDATES = {
     "adam": lambda: mo.updates.Adam(0.01),
-    "perceptron": lambda: learned_adam(mo.updates.Perceptron),
-    "recurrent": lambda: learned_adam(mo.updates.Recurrent),
+    "perceptron": lambda: learned_adam(mo.networks.Perceptron),
+    "recurrent": lambda: learned_adam(mo.networks.Recurrent),
     "lstm": lambda: seeded(lambda: mo.updates.CoordinatewiseLstm(4)),
 }
 

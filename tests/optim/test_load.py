@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 import metaopt as mo
-from metaopt.models.weights import save_tensors
 from metaopt.optim import as_torch, load, trained
 from metaopt.tasks import NetworkTrainings, Quadratics, held_out, mlp
+from metaopt.weights import save_tensors
 
 
 def test_both_are_there() -> None:

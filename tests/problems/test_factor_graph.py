@@ -13,20 +13,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.problems import graph_formats
+from metaopt.problems import cardinality, graph_formats, logical_and, logical_or, parity, pool
 
 from ..factor_graphs import joint, loopy, random_factors, trees
 
 EMPTY = mo.FactorGraph.from_factors([], [])
 PAIR = torch.zeros(2, 2, dtype=torch.float64)
 COUNTING: dict[str, tuple[Callable[[Tensor], mo.CountingFactors], Callable[[tuple[int, ...]], float]]] = {
-    "parity": (mo.parity, lambda x: 0.0 if sum(x) % 2 == 0 else -math.inf),
-    "odd parity": (lambda v: mo.parity(v, odd=True), lambda x: 0.0 if sum(x) % 2 else -math.inf),
-    "or": (lambda v: mo.logical_or(v[:, :-1], v[:, -1]), lambda x: 0.0 if x[-1] == max(x[:-1]) else -math.inf),
-    "and": (lambda v: mo.logical_and(v[:, :-1], v[:, -1]), lambda x: 0.0 if x[-1] == min(x[:-1]) else -math.inf),
-    "pool": (lambda v: mo.pool(v[:, :-1], v[:, -1]), lambda x: 0.0 if x[-1] == sum(x[:-1]) else -math.inf),
+    "parity": (parity, lambda x: 0.0 if sum(x) % 2 == 0 else -math.inf),
+    "odd parity": (lambda v: parity(v, odd=True), lambda x: 0.0 if sum(x) % 2 else -math.inf),
+    "or": (lambda v: logical_or(v[:, :-1], v[:, -1]), lambda x: 0.0 if x[-1] == max(x[:-1]) else -math.inf),
+    "and": (
+        lambda v: logical_and(v[:, :-1], v[:, -1]),
+        lambda x: 0.0 if x[-1] == min(x[:-1]) else -math.inf,
+    ),
+    "pool": (lambda v: pool(v[:, :-1], v[:, -1]), lambda x: 0.0 if x[-1] == sum(x[:-1]) else -math.inf),
     "cardinality": (
-        lambda v: mo.cardinality(v, torch.tensor([0.3, -1.0, 0.7], dtype=torch.float64)),
+        lambda v: cardinality(v, torch.tensor([0.3, -1.0, 0.7], dtype=torch.float64)),
         lambda x: (0.3, -1.0, 0.7)[min(sum(x), 2)],
     ),
 }
@@ -57,7 +60,7 @@ def test_a_counting_factor_has_the_table_of_its_definition(name: str, size: int)
 
 
 @pytest.mark.parametrize("name", COUNTING)
-@pytest.mark.parametrize("marginalize", [mo.log_sum, mo.log_max])
+@pytest.mark.parametrize("marginalize", [mo.problems.log_sum, mo.problems.log_max])
 def test_a_counting_factor_sends_the_messages_of_its_table(name: str, marginalize: Any) -> None:
     counting = COUNTING[name][0](torch.tensor([[3, 0, 1, 2], [4, 2, 0, 5]]))
     unary = torch.randn(3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -76,7 +79,7 @@ def test_the_cost_of_a_cardinality_factor_is_linear_in_its_variables() -> None:
     graph = mo.FactorGraph(
         torch.full((2000,), 2),
         torch.randn(1, 4000, dtype=torch.float64),
-        (mo.cardinality(torch.arange(2000)[None], torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)),),
+        (cardinality(torch.arange(2000)[None], torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)),),
     )
     log_z = mo.unroll(mo.BeliefPropagation(), 2)(graph).final.log_z
     off, on = graph.unary[0].reshape(-1, 2).unbind(1)
@@ -179,10 +182,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "an empty union": (lambda: mo.FactorGraph.union([]), "at least one"),
     "a parity of three states": (
-        lambda: mo.FactorGraph(torch.tensor([3, 3]), torch.zeros(1, 6), (mo.parity(torch.tensor([[0, 1]])),)),
+        lambda: mo.FactorGraph(torch.tensor([3, 3]), torch.zeros(1, 6), (parity(torch.tensor([[0, 1]])),)),
         "which has 3",
     ),
-    "a table out of a huge parity": (lambda: mo.parity(torch.arange(64)[None]).tables(), r"2\^64"),
+    "a table out of a huge parity": (lambda: parity(torch.arange(64)[None]).tables(), r"2\^64"),
 }
 
 
@@ -248,4 +251,4 @@ def test_graph_and_constant_must_fit() -> None:
 
 def test_a_graph_has_one_precision() -> None:
     with pytest.raises(mo.MetaoptError, match="they must agree"):
-        mo.FactorGraph(torch.tensor([2, 2]), torch.zeros(1, 4), (mo.parity(torch.tensor([[0, 1]])),))
+        mo.FactorGraph(torch.tensor([2, 2]), torch.zeros(1, 4), (parity(torch.tensor([[0, 1]])),))

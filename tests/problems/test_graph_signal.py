@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import metaopt as mo
+from metaopt.operators import SparseMatrix
+from metaopt.problems import averaging_adjacency, known_labels, symmetric_adjacency
 
 from ..helpers import graph_problem, normal, tensors_close
 
@@ -38,7 +40,7 @@ def test_the_symmetric_adjacency_is_pygs(nodes: int, count: int, seed: int, loop
     edges, weight = random_edges(nodes, count, seed)
     weighted = weighted or loops == 2.0  # torch_geometric gives all self-loops weight 1 where edges have no weights
     given_weight = weight if weighted else None
-    ours = mo.symmetric_adjacency(edges, nodes, given_weight, loops).to_dense().float()
+    ours = symmetric_adjacency(edges, nodes, given_weight, loops).to_dense().float()
     index, values = geometric.nn.conv.gcn_conv.gcn_norm(
         edges, given_weight, nodes, improved=loops == 2.0, add_self_loops=loops > 0
     )
@@ -50,7 +52,7 @@ def test_the_symmetric_adjacency_is_pygs(nodes: int, count: int, seed: int, loop
 @given(nodes=st.integers(1, 8), count=st.integers(0, 20), seed=st.integers(0, 10**6))
 def test_rows_of_the_averaging_adjacency_sum_to_one_or_are_empty(nodes: int, count: int, seed: int) -> None:
     edges, _ = random_edges(nodes, count, seed)
-    rows = mo.averaging_adjacency(edges, nodes, self_loops=0).to_dense().sum(1)
+    rows = averaging_adjacency(edges, nodes, self_loops=0).to_dense().sum(1)
     reached = torch.bincount(edges[1], minlength=nodes) > 0
     torch.testing.assert_close(rows, reached.double())
 
@@ -63,13 +65,13 @@ def test_a_sparse_product_is_the_dense_one_to_second_derivatives(
     generator = torch.Generator().manual_seed(seed)
     row = torch.randint(0, rows, (count,), generator=generator)
     column = torch.randint(0, columns, (count,), generator=generator)
-    matrix = mo.SparseMatrix(row, column, normal(seed, count), (rows, columns))
+    matrix = SparseMatrix(row, column, normal(seed, count), (rows, columns))
     h = normal(seed + 1, columns, 3).requires_grad_()
     torch.testing.assert_close(matrix @ h, matrix.to_dense() @ h)
     values = matrix.values.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda v, x: matrix.with_values(v) @ x, (values, h))
     assert torch.autograd.gradgradcheck(lambda v, x: matrix.with_values(v) @ x, (values, h))
-    tensors_close(mo.SparseMatrix.from_dense(matrix.to_dense()).to_dense(), matrix.to_dense(), 0)
+    tensors_close(SparseMatrix.from_dense(matrix.to_dense()).to_dense(), matrix.to_dense(), 0)
 
 
 def test_data_goes_in_and_comes_out() -> None:
@@ -77,7 +79,7 @@ def test_data_goes_in_and_comes_out() -> None:
     signal = mo.GraphSignal.from_data(data)
     out = signal.to_data()
     assert torch.equal(out.x, data.x)
-    again = mo.GraphSignal.from_data(out, normalize=lambda edges, n, w: mo.SparseMatrix(*edges.flip(0), w, (n, n)))
+    again = mo.GraphSignal.from_data(out, normalize=lambda edges, n, w: SparseMatrix(*edges.flip(0), w, (n, n)))
     assert torch.equal(again.adjacency.to_dense(), signal.adjacency.to_dense())
     weighted = geometric.data.Data(x=data.x, edge_index=LINE, edge_weight=torch.tensor([3.0, 0.0]))
     assert float(mo.GraphSignal.from_data(weighted).adjacency.to_dense()[2, 1]) == 0.0
@@ -108,13 +110,13 @@ def test_a_batch_of_graphs_is_its_graphs_one_by_one() -> None:
         geometric.data.Data(x=normal(i, 3 + i, 2).float(), edge_index=edges) for i, edges in enumerate([LINE, NONE])
     ]
     batch = geometric.data.Batch.from_data_list(singles)
-    net = mo.unroll(mo.personalized_pagerank(0.3), 6)
+    net = mo.unroll(mo.algorithms.personalized_pagerank(0.3), 6)
     batch.x = net(mo.GraphSignal.from_data(batch)).final
     for single, part in zip(singles, batch.to_data_list(), strict=True):
         torch.testing.assert_close(part.x, net(mo.GraphSignal.from_data(single)).final)
 
 
-@pytest.mark.parametrize("normalize", [mo.symmetric_adjacency, mo.averaging_adjacency])
+@pytest.mark.parametrize("normalize", [symmetric_adjacency, averaging_adjacency])
 def test_an_isolated_node_without_a_self_loop_gets_nothing_and_no_nan(normalize: Any) -> None:
     signal = mo.GraphSignal.from_edges(torch.ones(3, 1), NONE, normalize=partial(normalize, self_loops=0))
     assert (signal.adjacency @ signal.x).tolist() == [[0.0]] * 3
@@ -142,16 +144,22 @@ BAD: list[tuple[Any, str]] = [
     (lambda: mo.GraphSignal.from_edges(X, LINE, torch.ones(3)), r"2 edges, so their weights must be \(2,\)"),
     (lambda: mo.GraphSignal.from_edges(X, LINE, torch.tensor([1.0, -1.0])), "finite and at least 0"),
     (lambda: mo.GraphSignal.from_edges(X, LINE, torch.tensor([1.0, float("nan")])), "finite and at least 0"),
-    (lambda: mo.GraphSignal(torch.ones(4, 2), mo.symmetric_adjacency(LINE, 3)), "of 4 nodes, but the adjacency"),
-    (lambda: mo.GraphSignal([1.0], mo.symmetric_adjacency(LINE, 3)), "but got list"),
+    (
+        lambda: mo.GraphSignal(torch.ones(4, 2), symmetric_adjacency(LINE, 3)),
+        "of 4 nodes, but the adjacency",
+    ),
+    (lambda: mo.GraphSignal([1.0], symmetric_adjacency(LINE, 3)), "but got list"),
     (lambda: mo.GraphSignal.from_data(geometric.data.Data(edge_index=LINE, num_nodes=3)), "without features; set x"),
     (lambda: mo.GraphSignal.from_data(geometric.data.Data(x=X)), r"no edge_index; give one, \(2, 0\)"),
-    (lambda: mo.known_labels(torch.tensor([0, 5]), torch.tensor([1]), 3), "label is 5, but the 3 classes are 0 to 2"),
-    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(3), (3, 3)), "one int64 row for each value"),
-    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2), (3, 2)), "has no column 2"),
-    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2).long(), (3, 3)), "must be floating"),
-    (lambda: mo.SparseMatrix(LINE[0], LINE[1], torch.ones(2) / 0, (3, 3)), "NaN or infinite"),
-    (lambda: mo.symmetric_adjacency(LINE, 3) @ torch.ones(2, 2), "does not fit"),
+    (
+        lambda: known_labels(torch.tensor([0, 5]), torch.tensor([1]), 3),
+        "label is 5, but the 3 classes are 0 to 2",
+    ),
+    (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(3), (3, 3)), "one int64 row for each value"),
+    (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2), (3, 2)), "has no column 2"),
+    (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2).long(), (3, 3)), "must be floating"),
+    (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2) / 0, (3, 3)), "NaN or infinite"),
+    (lambda: symmetric_adjacency(LINE, 3) @ torch.ones(2, 2), "does not fit"),
 ]
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 import metaopt as mo
 from metaopt import operators as ops
 from metaopt.core import MetaoptError, tree
+from metaopt.networks.convolutional import gradient_features
 from metaopt.problems import InverseProblem, noise_variance
-from metaopt.updates import ConvGru, EachPart
-from metaopt.updates.conv_gru import gradient_features
+from metaopt.updates import ComplexAsBatch, ConvGru
 
 DOUBLE, COMPLEX = torch.float64, torch.complex128
 
@@ -107,7 +107,7 @@ def test_descent_ends_at_the_weighted_least_squares_solution(name: str) -> None:
             return prior * x
 
     problem = InverseProblem(operator, y, noise)
-    step = 1 / (1 / mo.step_size_for(problem, iterations=300) + prior)
+    step = 1 / (1 / mo.algorithms.step_size_for(problem, iterations=300) + prior)
     x = mo.unroll(mo.MapEstimation(Ridge(), float(step)), 4000, keep="last")(problem).final
     for i in range(2):
         weighted = matrix.mH * noise[i].flatten() ** -2
@@ -121,7 +121,7 @@ def test_a_safe_step_is_one_over_the_largest_eigenvalue_of_the_weighted_normal_m
     problem = InverseProblem(operator, drawn(2, *outer, dtype=dtype), noise)
     matrix = matrix_of(operator, inner, dtype)
     weighted = (matrix.mH * noise.expand(1, *outer).flatten() ** -2) @ matrix
-    close(1 / mo.step_size_for(problem, iterations=500), torch.linalg.eigvalsh(weighted)[-1], 1e-6)
+    close(1 / mo.algorithms.step_size_for(problem, iterations=500), torch.linalg.eigvalsh(weighted)[-1], 1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
@@ -212,9 +212,9 @@ def net(update: Callable[[], Any], steps: int = 3) -> mo.Unrolled:
 
 NETWORKS = {
     "rim": (lambda: cell(), "picture"),
-    "each part": (lambda: EachPart(cell()), "kspace"),
-    "each part, pixels": (lambda: EachPart(cell()), "complex picture"),
-    "real and imaginary part": (lambda: mo.updates.RealImaginary(cell(2)), "complex picture"),
+    "each part": (lambda: ComplexAsBatch(cell()), "kspace"),
+    "each part, pixels": (lambda: ComplexAsBatch(cell()), "complex picture"),
+    "real and imaginary part": (lambda: mo.updates.ComplexAsChannels(cell(2)), "complex picture"),
 }
 
 
@@ -282,9 +282,9 @@ def test_a_step_in_units_of_the_noise_is_stable_for_very_different_coils() -> No
     noise = torch.tensor([0.1, 1.0, 1.0], dtype=DOUBLE).reshape(1, 3, 1, 1)
     problem = InverseProblem(scaled, drawn(2, *outer, dtype=dtype), noise)
     close(noise_variance(problem, problem.start()), torch.full((1, 1, 1, 1), 0.01, dtype=DOUBLE))
-    descent = mo.ProximalGradient(mo.Sparsity(0.1), 0.9, unit=noise_variance)
+    descent = mo.ProximalGradient(mo.priors.Sparsity(0.1), 0.9, unit=noise_variance)
     outputs = mo.unroll(descent, 30)(problem).outputs
-    energies = torch.stack([problem.energy(x) + mo.Sparsity(0.1).energy(x) for x in outputs])
+    energies = torch.stack([problem.energy(x) + mo.priors.Sparsity(0.1).energy(x) for x in outputs])
     assert bool((energies.diff(dim=0) <= 1e-9).all())
 
 

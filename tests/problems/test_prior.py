@@ -18,10 +18,10 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 from metaopt.core import MetaoptError, parameterize, per_step, shared, tree
-from metaopt.problems.field_of_experts import FieldOfExperts, dct_filters
-from metaopt.problems.prior import Sparsity, from_planes, soft_threshold, to_planes
-from metaopt.problems.total_variation import TotalVariation
-from metaopt.problems.wavelet import SYM4, Wavelet
+from metaopt.priors.field_of_experts import FieldOfExperts, dct_filters
+from metaopt.priors.prior import Sparsity, from_planes, soft_threshold, to_planes
+from metaopt.priors.total_variation import TotalVariation
+from metaopt.priors.wavelet import SYM4, Wavelet
 
 
 class Case(NamedTuple):

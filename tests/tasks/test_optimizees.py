@@ -19,7 +19,7 @@ from metaopt.tasks import (
     Rosenbrock,
     UniformQuadratics,
 )
-from metaopt.training import Rate, Settings, train, validation_loss
+from metaopt.training import LearningRate, Settings, train, validation_loss
 
 FAMILIES: dict[str, Any] = {
     "quadratics": Quadratics(4, 3),
@@ -104,5 +104,7 @@ def test_an_optimizer_learns_to_go_further_in_as_many_steps(update: Any, tmp_pat
     net = mo.unroll(mo.Descent(update()), 10)
     task = Quadratics(5, 16)
     before = validation_loss(net, task, 2, Unsupervised())
-    train(net, task, tmp_path, Settings(updates=60, steps=(10, 10), rate=Rate(1e-2, 1e-3, 5)), loss=Unsupervised())
+    train(
+        net, task, tmp_path, Settings(updates=60, steps=(10, 10), rate=LearningRate(1e-2, 1e-3, 5)), loss=Unsupervised()
+    )
     assert validation_loss(net, task, 2, Unsupervised()) < 0.5 * before

@@ -54,10 +54,10 @@ def test_a_sample_is_its_seed() -> None:
 def test_a_join_graph_is_its_graph_and_exact_with_whole_buckets(seed: int, limit: int) -> None:
     graph = loopy(seed, batch=2)
     order = [6, 5, 0, 2, 3, 1, 4]
-    joined = mo.join_graph(graph, order, limit)
+    joined = mo.algorithms.join_graph(graph, order, limit)
     final = mo.unroll(mo.BeliefPropagation(0.3), 100, keep="last")(joined).final
     close = {"rtol": 0, "atol": 1e-10 if limit == 10_000 else 0.1}
-    exact = mo.log_partition(graph, order)
+    exact = mo.algorithms.log_partition(graph, order)
     for i in range(2):
         table = joint_of(graph, i)
         torch.testing.assert_close(final.log_z[i, 0], log_z(table), **close)
@@ -67,7 +67,7 @@ def test_a_join_graph_is_its_graph_and_exact_with_whole_buckets(seed: int, limit
 
 def test_what_no_join_graph_can_be_made_of_is_refused() -> None:
     with pytest.raises(mo.MetaoptError, match="each of the 7 variables once"):
-        mo.join_graph(loopy(0), [0, 1, 2])
+        mo.algorithms.join_graph(loopy(0), [0, 1, 2])
     with pytest.raises(mo.MetaoptError, match="no structure 'moon'"):
         structure("moon", 5, torch.Generator())
 

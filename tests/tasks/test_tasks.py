@@ -12,7 +12,6 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt import tree
-from metaopt.building import build
 from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_projection
 from metaopt.tasks import (
     Deblurring,
@@ -28,6 +27,7 @@ from metaopt.tasks import (
     pool,
     smooth_phase,
 )
+from metaopt.weights.calls import build
 
 
 def pictures(count: int = 3, size: int = 80) -> list[Tensor]:

@@ -22,7 +22,7 @@ from metaopt.tasks import (
     held_out,
     mlp,
 )
-from metaopt.training import Rate, Settings, train, validation_loss
+from metaopt.training import LearningRate, Settings, train, validation_loss
 
 from ..helpers import normal
 
@@ -70,7 +70,7 @@ def test_weights_and_minibatches_are_drawn_anew_and_leave_the_generator_alone() 
 def test_an_optimizer_learns_from_trainings(tmp_path: Path) -> None:
     net = mo.unroll(mo.Descent(mo.updates.LearnedAdam(step_size=mo.shared(0.01, positive=True))), 15)
     before = validation_loss(net, task(), 3, Unsupervised())
-    train(net, task(), tmp_path, Settings(60, (15, 15), Rate(0.1, 0.1, 1), ema=0.9), loss=Unsupervised())
+    train(net, task(), tmp_path, Settings(60, (15, 15), LearningRate(0.1, 0.1, 1), ema=0.9), loss=Unsupervised())
     assert validation_loss(net, task(), 3, Unsupervised()) < 0.9 * before
 
 

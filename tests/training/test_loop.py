@@ -13,10 +13,10 @@ from torch import nn
 
 import metaopt as mo
 from metaopt.losses import mse
-from metaopt.models.weights import load_tensors
-from metaopt.training import Rate, Settings, Watch, train
+from metaopt.training import LearningRate, Settings, Watch, train
 from metaopt.training.log import read_log
 from metaopt.training.loop import batch_seed
+from metaopt.weights import load_tensors
 
 from . import tiny
 
@@ -34,7 +34,7 @@ from . import tiny
     ],
 )
 def test_the_rate_rises_linearly_and_falls_by_half_a_cosine(update: int, rate: float) -> None:
-    assert math.isclose(Rate(peak=1.0, final=0.2, warmup=4).at(update, 20), rate, rel_tol=1e-14)
+    assert math.isclose(LearningRate(peak=1.0, final=0.2, warmup=4).at(update, 20), rate, rel_tol=1e-14)
 
 
 def test_seeds_of_batches_are_distinct() -> None:
@@ -69,7 +69,7 @@ def by_hand(settings: Settings) -> tuple[nn.Module, dict[str, torch.Tensor], lis
 
 def test_a_training_is_the_one_written_by_hand(tmp_path: Path) -> None:
     """Loss, gradient norm before clipping, clipping, rate, Adam, the average: all to rounding, in float64."""
-    settings = Settings(updates=8, steps=(2, 4), rate=Rate(3e-3, 1e-4, 3), clip=0.02, ema=0.4, batches=2)
+    settings = Settings(updates=8, steps=(2, 4), rate=LearningRate(3e-3, 1e-4, 3), clip=0.02, ema=0.4, batches=2)
     net, average, records = by_hand(settings)
     ours, result = tiny.run(tmp_path, settings=settings, seed=7)
     checkpoint = load_file(tmp_path / "checkpoint.safetensors")
@@ -129,7 +129,7 @@ def test_a_network_on_a_gpu_is_trained_there_and_goes_on_after_an_interruption(t
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    settings = Settings(updates=60, steps=(2, 2), rate=Rate(2e-2, 1e-3, 5))
+    settings = Settings(updates=60, steps=(2, 2), rate=LearningRate(2e-2, 1e-3, 5))
     before = tiny.machine()
     net, _ = tiny.run(tmp_path, settings=settings)
     problem, target = tiny.Noisy().sample(12345)
@@ -183,8 +183,8 @@ def test_a_gradient_that_is_not_finite_is_named_though_the_loss_is(tmp_path: Pat
         (lambda: Settings(steps=8), "got 8"),
         (lambda: Settings(ema=1.5), "ema must be a number from 0 to 1"),
         (lambda: Settings(clip=math.nan), "clip must be a number"),
-        (lambda: Settings(rate=1e-3), "rate must be a metaopt.training.Rate"),
-        (lambda: Rate(peak="1e-3"), "YAML reads 1.0e-3, but not 1e-3"),
+        (lambda: Settings(rate=1e-3), "rate must be a metaopt.training.LearningRate"),
+        (lambda: LearningRate(peak="1e-3"), "YAML reads 1.0e-3, but not 1e-3"),
         (lambda: Watch(log_every=0), "log_every must be a whole number of at least 1, but got 0"),
     ],
 )

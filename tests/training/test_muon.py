@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from metaopt.core import MetaoptError
-from metaopt.training import Muon, Rate
+from metaopt.training import LearningRate, Muon
 from metaopt.training.muon import orthogonal_factor
 
 
@@ -61,4 +61,4 @@ def test_the_orthogonal_factor_keeps_directions() -> None:
 
 def test_an_unknown_optimizer_is_refused() -> None:
     with pytest.raises(MetaoptError, match="adam, muon"):
-        Rate(optimizer="lion")
+        LearningRate(optimizer="lion")

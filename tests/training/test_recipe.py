@@ -13,11 +13,13 @@ import yaml
 import metaopt as mo
 from metaopt.core.gradients import Truncated
 from metaopt.losses import LOSSES, negative_psnr
-from metaopt.models import load, read_card
-from metaopt.training import Rate, Settings, Watch, build, find_recipe, read_recipe, run_recipe
+from metaopt.models import load
+from metaopt.training import Settings, Watch, find_recipe, read_recipe, run_recipe
 from metaopt.training.loop import batch_seed
-from metaopt.training.recipe import KEYS
+from metaopt.training.recipe import KEYS, TASK_CALLS, TRAINING_CALLS, settings_of, task_of, watch_of
 from metaopt.training.start import start_from
+from metaopt.weights import build, read_card
+from metaopt.weights.calls import _resolve
 
 from . import tiny
 
@@ -47,9 +49,9 @@ def test_a_recipe_of_ours_is_whole(name: str) -> None:
     """Model and task fit each other, and the data that it names are calls that there are."""
     recipe = read_recipe(find_recipe(name))
     assert set(recipe) <= set(KEYS)
-    settings = build({"call": "metaopt.training.Settings", **recipe["settings"]})
+    settings = settings_of(recipe)
     assert isinstance(settings, Settings)
-    assert isinstance(build({"call": "metaopt.training.Watch", **recipe["watch"]}), Watch)
+    assert isinstance(watch_of(recipe), Watch)
     net = build(recipe["model"])
     assert settings.steps[0] <= net.steps <= settings.steps[1], "it is trained for the steps that it says"
     assert net.gradient in (Truncated(settings.steps[0]), mo.Backprop())
@@ -57,82 +59,51 @@ def test_a_recipe_of_ours_is_whole(name: str) -> None:
         for task in recipe[kind].get("tasks", [recipe[kind]]):
             small = without_data(task)
             small["patches"] |= {"batch": 1, "size": 32}
-            problem, target = build(small).sample(0)
+            problem, target = build(small, TASK_CALLS).sample(0)
             assert net(problem, steps=1).final.shape == target.shape
-        assert build(without_data(recipe[kind])).sample(0)[1].shape[-1] >= 32
+        assert build(without_data(recipe[kind]), TASK_CALLS).sample(0)[1].shape[-1] >= 32
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_recipe_of_an_optimizer_is_whole(name: str) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn brings the digits")
     recipe = read_recipe(find_recipe(name))
-    settings = build({"call": "metaopt.training.Settings", **recipe["settings"]})
+    settings = settings_of(recipe)
     net, loss = build(recipe["model"]), LOSSES[recipe["loss"]]
     assert settings.steps == [getattr(net.gradient, "last", net.steps), net.steps]
     for kind in ("task", "validation"):
-        problem, target = build(recipe[kind]).sample(0)
+        problem, target = task_of(recipe, kind).sample(0)
         with torch.no_grad():
             before, after = (float(loss(net, net(problem, steps=steps), problem, target)) for steps in (0, 3))
         assert after < before
 
 
-def test_a_name_is_taken_as_it_is() -> None:
-    network = build({"call": "metaopt.models.few_shot_network", "outputs": 3, "normalization": {"take": FROZEN}})
-    assert isinstance(network[1], mo.models.Frozen)
-    with pytest.raises(mo.MetaoptError, match="nothing public to call named 'Nothing'"):
-        build({"take": "metaopt.models.Nothing"})
-    with pytest.raises(mo.MetaoptError, match=r"public names of metaopt\.models only, not 'metaopt\.tasks\.mlp'"):
-        build({"take": "metaopt.tasks.mlp"}, within=["metaopt.models"])
-
-
-FROZEN = "metaopt.models.Frozen"
-
-
-def test_nested_entries_are_built_with_their_keywords() -> None:
-    settings = build(
-        {"call": "metaopt.training.Settings", "rate": {"call": "metaopt.training.Rate", "peak": 0.5}, "steps": [2, 3]}
-    )
-    assert settings.rate == Rate(peak=0.5)
-    assert settings.steps == [2, 3]
-    assert build({"a": [{"call": "metaopt.Truncated", "last": 2}, "metaopt.Truncated"]}) == {
-        "a": [Truncated(2), "metaopt.Truncated"]
-    }
-
-
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("entry", "call", "words"),
     [
-        ("os.system", "public names of metaopt only, not 'os.system'"),
-        ("metaoptimal.x", "public names of metaopt only"),
-        ("system", "public names of metaopt only, not 'system'"),
-        ("metaopt.training.loop._Run", "public names of metaopt only"),
-        ("metaopt.nowhere.x", r"no module metaopt\.nowhere"),
-        ("metaopt.models.rimm", r"metaopt\.models has nothing public to call named 'rimm'; it has .*Frozen, .*load"),
-        ("metaopt.files.os", "nothing public to call named 'os'"),
-        ("metaopt.models", "nothing public to call named 'models'"),
-        ("metaopt..models.rim", "no module"),
-        (5, "public names of metaopt only"),
+        ("model", "metaopt.tasks.mlp", r"'metaopt\.tasks\.mlp' is not among"),
+        ("task", "metaopt.data.write_image", r"'metaopt\.data\.write_image' is not among .* read_image"),
+        ("task", "metaopt.training.run_recipe", "not among the public names that may be called here; nothing there"),
+        ("validation", "metaopt.models.load", "is not among"),
     ],
 )
-def test_a_name_that_may_not_be_called_is_refused(name: Any, words: str) -> None:
+def test_each_entry_calls_only_what_it_is_for(tmp_path: Path, entry: str, call: str, words: str) -> None:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    recipe[entry] = {"call": call, "path": str(tmp_path / "written")}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.raises(mo.MetaoptError, match=words):
-        build({"call": name, "command": "true"})
+        run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    assert not (tmp_path / "written").exists()
 
 
-@pytest.mark.parametrize(
-    ("node", "words"),
-    [
-        ({"call": "metaopt.models.rim", "hiden": 3}, r"metaopt\.models\.rim: .*'hiden'; it takes channels, hidden"),
-        ({"call": "metaopt.Truncated"}, r"metaopt\.Truncated: missing .*'last'; it takes last"),
-        ({"call": "metaopt.models.rim", "hidden": "many"}, r"metaopt\.models\.rim cannot be made of what the recipe"),
-        ({"call": "metaopt.tasks.Patches", "pictures": 5}, r"metaopt\.tasks\.Patches cannot be made"),
-        ({"call": "metaopt.tasks.Patches", "pictures": []}, "None of the 0 pictures"),
-        ({"call": "metaopt.training.Rate", "peak": "1e-3"}, "YAML reads 1.0e-3"),
-    ],
-)
-def test_wrong_keywords_are_named(node: dict[str, Any], words: str) -> None:
-    with pytest.raises(mo.MetaoptError, match=words):
-        build(node)
+def test_every_name_that_a_task_may_call_exists() -> None:
+    for name in TASK_CALLS | TRAINING_CALLS:
+        assert callable(_resolve(name, TASK_CALLS | TRAINING_CALLS)), name
+
+
+def test_a_number_that_yaml_reads_as_a_text_is_named() -> None:
+    with pytest.raises(mo.MetaoptError, match=r"YAML reads 1\.0e-3"):
+        settings_of({"settings": {"rate": {"call": "metaopt.training.LearningRate", "peak": "1e-3"}}})
 
 
 CALL = "{call: metaopt.models.rim}"
@@ -213,7 +184,7 @@ def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None
     recipe["watch"]["validate_every"] = 3
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
     result = run_recipe(tmp_path / "r.yaml", tmp_path / "out")
-    problem, target = build(recipe["validation"]).sample(batch_seed(-1, 0, 0) % 2**31)
+    problem, target = task_of(recipe, "validation").sample(batch_seed(-1, 0, 0) % 2**31)
     card = read_card(tmp_path / "out" / "weights.safetensors")
     with torch.no_grad():
         final = load(tmp_path / "out" / "weights.safetensors")(problem).final
@@ -270,7 +241,8 @@ def test_a_recipe_leads_to_weights_that_load_and_is_the_same_when_interrupted(tm
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(a, b)
     card = json.loads((tmp_path / "whole" / "weights.json").read_text())
-    assert card["model"] == {"hidden": 4, "kernels": [1], "stride": 2}
+    model = {"call": "metaopt.models.rim", "hidden": 4, "kernels": [1], "stride": 2}
+    assert card["call"] | model == card["call"]
     assert card["trained_steps"] == 10, "the number of steps is rim's own where the recipe gives none"
     assert card["updates"] == 6
     assert card["validation_loss"] == whole["validation"]

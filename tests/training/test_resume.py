@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import metaopt as mo
-from metaopt.models.weights import load_tensors
 from metaopt.training.log import Log, read_log
+from metaopt.weights import load_tensors
 
 from . import tiny
 

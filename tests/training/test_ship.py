@@ -10,10 +10,10 @@ import torch
 import yaml
 
 from metaopt.core import MetaoptError
-from metaopt.models import load, read_card
-from metaopt.models.weights import load_tensors, save_tensors
+from metaopt.models import load
 from metaopt.training import run_recipe
 from metaopt.training.ship import main, ship
+from metaopt.weights import load_tensors, read_card, save_tensors
 
 from . import tiny
 

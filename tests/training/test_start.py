@@ -9,8 +9,8 @@ from torch import nn
 
 import metaopt as mo
 from metaopt.models import rim
-from metaopt.models.weights import save_tensors
 from metaopt.training.start import start_from
+from metaopt.weights import save_tensors
 
 from ..helpers import normal
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.core.gradients import Truncated
-from metaopt.models.weights import save_tensors
-from metaopt.training import Rate, Settings, Watch, train
+from metaopt.training import LearningRate, Settings, Watch, train
+from metaopt.weights import save_tensors
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def machine(hidden: int = 3, seed: int = 0) -> mo.core.Unrolled:
         return mo.models.rim(hidden=hidden, steps=2, gradient=Truncated(2)).double()
 
 
-SETTINGS = Settings(updates=20, steps=(2, 4), rate=Rate(3e-3, 1e-4, 5), clip=0.5, ema=0.9, batches=2)
+SETTINGS = Settings(updates=20, steps=(2, 4), rate=LearningRate(3e-3, 1e-4, 5), clip=0.5, ema=0.9, batches=2)
 WATCH = Watch(log_every=1, validate_every=5, checkpoint_every=3, batches=2)
 
 
@@ -67,7 +67,7 @@ def write_recipe(folder: Path) -> Path:
     patches = {"call": "metaopt.tasks.Patches", "pictures": pictures, "size": 8, "batch": 2}
     task = {"call": "metaopt.tasks.Denoising", "patches": patches}
     gradient = {"call": "metaopt.core.gradients.Truncated", "last": 2}
-    rate = {"call": "metaopt.training.Rate", "peak": 1.0e-3, "final": 1.0e-3, "warmup": 0}
+    rate = {"call": "metaopt.training.LearningRate", "peak": 1.0e-3, "final": 1.0e-3, "warmup": 0}
     recipe = {
         "seed": 3,
         "model": {"call": "metaopt.models.rim", "hidden": 4, "kernels": [1], "stride": 2, "gradient": gradient},

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from metaopt.updates.cells import GruCell, LstmCell
+from metaopt.networks.recurrent import GruCell, LstmCell
 
 from ..helpers import normal, seeded
 

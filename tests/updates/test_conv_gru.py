@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import metaopt as mo
-from metaopt.updates import ConvGru, ConvGruCell, RealImaginary
+from metaopt.networks import ConvGruCell
+from metaopt.updates import ComplexAsChannels, ConvGru
 
 from ..helpers import normal, seeded
 
@@ -143,16 +144,16 @@ def test_a_picture_is_treated_alike_wherever_it_is_cut() -> None:
 def test_complex_channels_are_real_ones_in_the_order_real_imaginary(stride: int) -> None:
     net, y = cell(4, stride=stride), normal(0, 2, 2, 5, 6, dtype=torch.complex128)
     expected = denoise(net, torch.cat([y.real, y.imag], dim=1))
-    got = denoise(RealImaginary(net), y)
+    got = denoise(ComplexAsChannels(net), y)
     torch.testing.assert_close(torch.cat([got.real, got.imag], dim=1), expected, rtol=0, atol=1e-13)
 
 
 def test_bfloat16_convolutions_keep_a_complex_estimate_in_float32() -> None:
     net, y = cell(2).float(), normal(0, 1, 1, 6, 6, dtype=torch.complex64)
     with torch.autocast("cpu", torch.bfloat16):
-        out = denoise(RealImaginary(net), y)
+        out = denoise(ComplexAsChannels(net), y)
     assert out.dtype == torch.complex64
-    torch.testing.assert_close(out, denoise(RealImaginary(net), y), rtol=0, atol=0.05)
+    torch.testing.assert_close(out, denoise(ComplexAsChannels(net), y), rtol=0, atol=0.05)
 
 
 def test_without_context_the_noise_level_may_be_unknown() -> None:
@@ -167,9 +168,9 @@ def test_without_context_the_noise_level_may_be_unknown() -> None:
     [
         (lambda: cell(3), normal(0, 1, 1, 4, 4), r"\(B, 3, n, n\).*\(1, 1, 4, 4\) float64"),
         (lambda: cell(dims=3), normal(0, 1, 1, 4, 4), r"\(B, 1, n, n, n\).*\(1, 1, 4, 4\)"),
-        (cell, normal(0, 1, 1, 4, 4, dtype=torch.complex128), "wrap it in RealImaginary"),
-        (lambda: RealImaginary(cell(2)), normal(0, 1, 1, 4, 4), "RealImaginary updates complex x"),
-        (lambda: RealImaginary(cell(4)), normal(0, 1, 1, 4, 4, dtype=torch.complex128), r"\(B, 4, n, n\).*as two"),
+        (cell, normal(0, 1, 1, 4, 4, dtype=torch.complex128), "wrap it in ComplexAsChannels"),
+        (lambda: ComplexAsChannels(cell(2)), normal(0, 1, 1, 4, 4), "ComplexAsChannels updates complex x"),
+        (lambda: ComplexAsChannels(cell(4)), normal(0, 1, 1, 4, 4, dtype=torch.complex128), r"\(B, 4, n, n\).*as two"),
         (lambda: cell().float(), normal(0, 1, 1, 4, 4), r"torch.float32 on cpu, but x is torch.float64 on cpu"),
     ],
     ids=["channels", "dims", "complex", "real", "complex channels", "dtype"],

@@ -24,7 +24,7 @@ def trained(correction: nn.Module, scale: float = 0.5) -> nn.Module:
 def test_learned_damping_keeps_every_fixed_point_and_no_other() -> None:
     graph = loopy(0)
     plain = mo.unroll(mo.BeliefPropagation(0.3), 200, keep="last")(graph)
-    learned = mo.BeliefPropagation(correction=trained(mo.updates.LearnedDamping()))
+    learned = mo.BeliefPropagation(correction=trained(mo.networks.LearnedDamping()))
     stayed = mo.unroll(learned, 3)(graph, state=plain.state._replace(memory=torch.zeros_like(plain.state.messages)))
     torch.testing.assert_close(stayed.state.messages, plain.state.messages)
     other = mo.unroll(learned, 400, keep="last")(graph)
@@ -32,7 +32,7 @@ def test_learned_damping_keeps_every_fixed_point_and_no_other() -> None:
     torch.testing.assert_close(other.final.log_z, plain.final.log_z)
 
 
-@pytest.mark.parametrize("correction", [mo.updates.LearnedDamping, mo.updates.GraphCorrection])
+@pytest.mark.parametrize("correction", [mo.networks.LearnedDamping, mo.networks.GraphCorrection])
 def test_a_trained_correction_changes_the_messages(correction: type[nn.Module]) -> None:
     plain, other = (
         mo.unroll(mo.BeliefPropagation(correction=c), 4)(loopy(0)).final for c in (None, trained(correction()))
@@ -45,7 +45,7 @@ def machines() -> dict[str, mo.Unrolled]:
         c: mo.BeliefPropagation(0.1, correction=trained(getattr(mo.updates, c)()))
         for c in ("LearnedDamping", "GraphCorrection")
     }
-    network = trained(seeded(lambda: mo.GraphNetwork(8)), 1.0)
+    network = trained(seeded(lambda: mo.models.GraphNetwork(8)), 1.0)
     return {name: mo.unroll(a, 6) for name, a in {**bp, "GraphNetwork": network}.items()}
 
 
@@ -84,14 +84,14 @@ def test_learned_weights_spare_factors_with_zeros() -> None:
     cards, scopes = [2, 2, 2], [(0, 1), (1, 2)]
     factors = random_factors(0, cards, scopes)
     factors[0][1][0, 1] = -torch.inf
-    weights = trained(mo.updates.LearnedWeights())(mo.FactorGraph.from_factors(cards, factors))
+    weights = trained(mo.networks.LearnedWeights())(mo.FactorGraph.from_factors(cards, factors))
     assert weights[0, 0] == 1
     assert weights[0, 1] != 1
 
 
 def test_learned_damping_remembers_the_change_before() -> None:
     graph = loopy(0)
-    damping = mo.updates.LearnedDamping().double()
+    damping = mo.networks.LearnedDamping().double()
     for parameter in damping.parameters():
         nn.init.normal_(parameter, std=0.5)
     messages = mo.BeliefPropagation().init(graph).messages

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError, unroll
-from ..problems.factor_graph import FactorGraph
+from ...core import MetaoptError, unroll
+from ...problems.factor_graph import FactorGraph
 from .belief_propagation import BeliefPropagation, Beliefs
 
 NEAR, CONVERGED = 1e-2, 1e-4  # the most that an undamped step changes, near a fixed point and where it converged
 
 
-class FromManyStarts:
+class RandomRestarts:
     """Runs of belief propagation from random messages, joined to one answer.
 
     Where a model has several modes, belief propagation has a fixed point near each, and a single run finds one of

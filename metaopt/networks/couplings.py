@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import MetaoptError
-from .conv_gru import check_fits, convolution_of, gradient_features, replicate_border, to_image
+from .convolutional import check_fits, complex_channels, convolution_of, gradient_features, replicate_border, to_image
 
 
 class GradientReader(nn.Module):
@@ -81,7 +81,4 @@ class Writer(nn.Module):
 
     def forward(self, memory: Tensor) -> Tensor:
         change = self.head(memory)
-        if not self.is_complex:
-            return change
-        wide = torch.promote_types(change.dtype, torch.float32)  # there is no complex number made of bfloat16
-        return torch.complex(*change.to(wide).chunk(2, dim=1))
+        return complex_channels(change) if self.is_complex else change

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import Algorithm, slot
-from ..problems.factor_graph import FactorGraph
+from ...core import Algorithm, slot
+from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs
 from .mean_field import color_masks, local_fields
 

@@ -1,4 +1,4 @@
-"""The verbs a problem may leave out, and what then holds.
+"""The methods that a problem may leave out, and what then holds.
 
 Every problem has ``start()`` and ``gradient(x)``. It may add ``context()`` (tensors an update may look at),
 ``at(k)`` (the problem of step k: a minibatch, an ordered subset), ``variance()`` (noise^2, the unit of step sizes,

@@ -7,39 +7,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..algorithms.inference.belief_propagation import Beliefs
 from ..core import Algorithm, slot
+from ..networks import EntryMessages
 from ..problems.factor_graph import FactorGraph
-from .belief_propagation import Beliefs
 
 
 class Features(NamedTuple):
     """``memory``: of every state of every variable, (B, N, hidden)."""
 
     memory: Tensor
-
-
-class EntryMessages(nn.Module):
-    """What the entries of a table say to the states: a network for every entry, the mean over the entries of a state.
-
-    An entry x_f sees log f(x_f) and the features of its states, u = relu(W [log f] + sum_j V h_j(x_j)); state x_j of
-    variable j hears the mean of u over the entries that have it.
-    """
-
-    def __init__(self, hidden: int):
-        super().__init__()
-        self.of_table, self.of_state = nn.Linear(2, hidden), nn.Linear(hidden, hidden, bias=False)
-
-    def forward(self, log_table: Tensor, blocks: list[Tensor]) -> list[Tensor]:
-        """``log_table`` (B, c_1, ..., c_a, F), ``blocks`` (B, c_j, F, hidden); to each block one of the same shape."""
-        numbers = torch.stack([log_table.clamp_min(-20) / 5, log_table.clamp_max(5).exp()], dim=-1)
-        entries, count = self.of_table(numbers), len(blocks)
-        for j, block in enumerate(blocks):
-            ones = [1] * count
-            ones[j] = block.shape[1]
-            entries = entries + self.of_state(block).reshape(len(block), *ones, *block.shape[2:])
-        entries = torch.relu(entries)
-        axes = range(1, count + 1)
-        return [entries.mean([a for a in axes if a != j]) if count > 1 else entries for j in axes]
 
 
 class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import Algorithm, MetaoptError, autodiff, slot
-from ..problems.factor_graph import FactorGraph
+from ...core import Algorithm, MetaoptError, autodiff, slot
+from ...problems.factor_graph import FactorGraph
 from .belief_propagation import LAST, Beliefs
 
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 import metaopt as mo
-from metaopt.models import load, read_card, rim, shipped
-from metaopt.models.weights import save_tensors
+from metaopt.models import load, rim, save
+from metaopt.weights import read_card, save_tensors, shipped
 
 from ..helpers import seeded
 
@@ -97,9 +97,9 @@ def _resize(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "not a readable safetensors file"),
         (lambda path: path.write_text("{}"), "not a readable safetensors file"),
         (lambda path: path.unlink(), r"There is no weight file .*net\.safetensors"),
-        (_nan, "NaN or infinite; it is damaged"),
-        (_rename, r"weights of another model: .* should be .* but is absent"),
-        (_resize, r"weights of another model: .* should be \(.*3.*\) but is \(.*4.*\)"),
+        (_nan, "NaN or infinite; they are damaged"),
+        (_rename, r"weights of another network: .* should be .* but is absent"),
+        (_resize, r"weights of another network: .* should be \(.*3.*\) but is \(.*4.*\)"),
     ],
 )
 def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path, damage: Any, words: str) -> None:
@@ -120,14 +120,17 @@ def test_a_folder_is_no_weight_file(tmp_path: Path) -> None:
     [
         (None, "need their card beside them"),
         ("{", "not the card of weights"),
-        ("[]", "has no entry 'model'"),
-        ('{"model": 5}', "has no entry 'model'"),
-        ('{"model": {}, "kind": "unet"}', "kind 'unet'; this version knows rim, irim, learned_map"),
-        ('{"model": {"layers": 9}}', "another model than this version's rim"),
-        ('{"model": {"hidden": "many"}}', "another model than this version's rim"),
-        ('{"model": {"hidden": -3}}', "another model than this version's rim"),
-        ('{"model": {"dims": 7}}', "another model than this version's rim.*1, 2 or 3 dims"),
-        ('{"model": {"hidden": 3}}', "weights of another model"),
+        ("[]", "entry 'call' must say"),
+        ('{"model": 5}', "entry 'call' must say"),
+        (
+            '{"model": {}, "kind": "unet"}',
+            r"no network of this version \(metaopt\.models\.unet\).* may be called: alista, .*rim",
+        ),
+        ('{"model": {"layers": 9}}', "no network of this version"),
+        ('{"model": {"hidden": "many"}}', "no network of this version"),
+        ('{"model": {"hidden": -3}}', "no network of this version"),
+        ('{"model": {"dims": 7}}', r"no network of this version.*1, 2 or 3 dims"),
+        ('{"model": {"hidden": 3}}', "weights of another network"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(tmp_path: Path, card: str | None, words: str) -> None:
@@ -151,3 +154,67 @@ def test_shipped_weights_load_and_their_card_says_how_they_were_made(name: str) 
     assert card["name"] == name
     assert card["trained_steps"] == net.steps
     assert sum(p.numel() for p in net.parameters()) == card["parameters"]
+
+
+def random_networks() -> dict[str, Any]:
+    """One network of each kind of argument that a card must say: numbers, modules, tensors, classes, networks."""
+    dictionary = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    update = mo.updates.LearnedAdam(mo.networks.Perceptron(2, 4), decays=[0.9], step_size=mo.shared(0.08))
+    return {
+        "numbers": mo.models.rim(hidden=3, kernels=(3, 1), stride=2, steps=2),
+        "a strategy": mo.models.rim(hidden=3, gradient=mo.Checkpointed(2)),
+        "a module": mo.models.learned_optimizer(update, 5),
+        "a tensor": mo.models.lista(dictionary, 0.2, steps=3),
+        "a tensor in float64": mo.models.na_alista(dictionary.double(), 0.2, steps=3, hidden=4),
+        "a class": mo.models.maml(mo.networks.few_shot_network(3, normalization=mo.networks.PerStep)),
+        "a network": mo.models.without_memory(mo.models.rim(hidden=3)),
+        "one network a step": mo.models.untie(mo.models.rim(hidden=3, steps=2)),
+    }
+
+
+@pytest.mark.parametrize("name", random_networks())
+def test_what_a_public_constructor_made_is_saved_and_loaded(tmp_path: Path, name: str) -> None:
+    net = seeded(lambda: random_networks()[name])
+    net = net if name.endswith("float64") else net.float()
+    for parameter in net.parameters():  # as if trained
+        torch.nn.init.normal_(parameter)
+    save(net, tmp_path / "sub" / "net.safetensors", {"data": "generated"})
+    again = load(tmp_path / "sub" / "net.safetensors")
+    state, found = net.state_dict(), again.state_dict()
+    assert state.keys() == found.keys()
+    assert all(torch.equal(found[n], t) and found[n].dtype == t.dtype for n, t in state.items())
+    assert again.steps == net.steps
+    assert read_card(tmp_path / "sub" / "net.safetensors")["data"] == "generated"
+
+
+def test_a_network_that_nothing_public_made_is_not_saved(tmp_path: Path) -> None:
+    net = mo.unroll(mo.Descent(mo.updates.Sgd(mo.shared(0.1))), 3)
+    with pytest.raises(mo.MetaoptError, match=r"No public constructor of metaopt made this Unrolled.*state_dict"):
+        save(net, tmp_path / "net.safetensors")
+    mine = mo.models.maml(torch.nn.Linear(2, 2))
+    with pytest.raises(mo.MetaoptError, match=r"metaopt\.models\.maml, network was given Linear"):
+        save(mine, tmp_path / "net.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_was_changed_since_is_not_saved(tmp_path: Path) -> None:
+    net = mo.models.rim(hidden=3)
+    net.algorithm = mo.parameterize(net.algorithm, {"update": mo.per_step(2)})
+    with pytest.raises(mo.MetaoptError, match=r"changed after metaopt\.models\.rim made it"):
+        save(net, tmp_path / "net.safetensors")
+    other = mo.models.learned_optimizer(mo.updates.CoordinatewiseLstm(3))
+    other.algorithm.update(0).preprocessing = 5.0
+    with pytest.raises(mo.MetaoptError, match=r"changed after metaopt\.models\.learned_optimizer made it"):
+        save(other, tmp_path / "net.safetensors")
+
+
+def test_weights_that_are_not_finite_or_cards_that_are_not_json_are_not_saved(tmp_path: Path) -> None:
+    net = mo.models.rim(hidden=3)
+    with pytest.raises(mo.MetaoptError, match="which JSON knows"):
+        save(net, tmp_path / "net.safetensors", {"task": object()})
+    next(net.parameters()).data.fill_(torch.nan)
+    with pytest.raises(mo.MetaoptError, match="NaN or infinite"):
+        save(net, tmp_path / "net.safetensors")
+    with pytest.raises(mo.MetaoptError, match=r"in a file NAME\.safetensors, not in"):
+        save(net, tmp_path / "net.pt")
+    assert not list(tmp_path.iterdir())

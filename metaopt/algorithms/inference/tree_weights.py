@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core import MetaoptError
-from ..problems.factor_graph import FactorGraph
+from ...core import MetaoptError
+from ...problems.factor_graph import FactorGraph
 
 
 def tree_weights(problem: FactorGraph, trees: int = 50, seed: int = 0) -> Tensor:
@@ -46,7 +46,7 @@ def _root(parent: list[int], node: int) -> int:
     return node
 
 
-class Residual(nn.Module):
+class ResidualSchedule(nn.Module):
     """In each step only the messages that would change most are changed: this ``share`` of the edges.
 
     An edge's residual is the largest change of its message (residual belief propagation, Elidan et al., UAI 2006; all

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
 
-from ..core import MetaoptError
+from ...core import MetaoptError
 
 TRIVIAL, EASY = 2.0**5, 2.0**11  # entries of all cliques for each variable; of fewer, one or two orders are enough
 HOPELESS = 64.0  # log2 entries of the largest clique; where the first order makes more, no other is tried

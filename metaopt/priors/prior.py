@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..core import MetaoptError, slot
 from ..core.slots import Slot
+from ..operators.complex import join_complex, split_complex
 
 
 class Prior(Protocol):
@@ -60,12 +61,12 @@ def soft_threshold(x: Tensor, threshold: Any) -> Tensor:
 
 def to_planes(x: Tensor) -> Tensor:
     """Real or complex (B, ...) as real (planes, B, ...): one plane, or the real and the imaginary part."""
-    return torch.stack((x.real, x.imag)) if x.is_complex() else x.unsqueeze(0)
+    return split_complex(x, 0) if x.is_complex() else x.unsqueeze(0)
 
 
 def from_planes(planes: Tensor) -> Tensor:
     """The inverse of :func:`to_planes`."""
-    return torch.complex(planes[0], planes[1]) if len(planes) == 2 else planes[0]
+    return join_complex(planes, 0) if len(planes) == 2 else planes[0]
 
 
 def smoothed_sign(planes: Tensor, smoothing: float) -> Tensor:

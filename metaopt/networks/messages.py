@@ -137,6 +137,30 @@ class GraphCorrection(nn.Module):
         return corrected - top[:, problem.edge], torch.tanh(self.keep(seen))
 
 
+class EntryMessages(nn.Module):
+    """What the entries of a table say to the states: a network for every entry, the mean over the entries of a state.
+
+    An entry x_f sees log f(x_f) and the features of its states, u = relu(W [log f] + sum_j V h_j(x_j)); state x_j of
+    variable j hears the mean of u over the entries that have it.
+    """
+
+    def __init__(self, hidden: int):
+        super().__init__()
+        self.of_table, self.of_state = nn.Linear(2, hidden), nn.Linear(hidden, hidden, bias=False)
+
+    def forward(self, log_table: Tensor, blocks: list[Tensor]) -> list[Tensor]:
+        """``log_table`` (B, c_1, ..., c_a, F), ``blocks`` (B, c_j, F, hidden); to each block one of the same shape."""
+        numbers = torch.stack([log_table.clamp_min(-20) / 5, log_table.clamp_max(5).exp()], dim=-1)
+        entries, count = self.of_table(numbers), len(blocks)
+        for j, block in enumerate(blocks):
+            ones = [1] * count
+            ones[j] = block.shape[1]
+            entries = entries + self.of_state(block).reshape(len(block), *ones, *block.shape[2:])
+        entries = torch.relu(entries)
+        axes = range(1, count + 1)
+        return [entries.mean([a for a in axes if a != j]) if count > 1 else entries for j in axes]
+
+
 def _mean(values: Tensor, place: Tensor, count: int) -> Tensor:
     """Of values (B, S, H): at every edge state the mean over those with the same ``place``."""
     ones = torch.bincount(place, minlength=count).clamp_min(1).to(values)

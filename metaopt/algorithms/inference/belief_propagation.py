@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..core import Algorithm, slot
-from ..problems.factor_graph import FactorGraph
-from ..problems.factors import Marginalize, log_sum
+from ...core import Algorithm, slot
+from ...problems.factor_graph import FactorGraph
+from ...problems.factors import Marginalize, log_sum
 
 LAST = -1  # a slot with one value a step is read at its end
 

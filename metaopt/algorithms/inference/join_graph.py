@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
-from .factor_graph import FactorGraph
-from .factors import Marginalize, checked_log, same_batch, scaled, table_numbers
+from ...core import MetaoptError
+from ...problems.factor_graph import FactorGraph
+from ...problems.factors import Marginalize, checked_log, same_batch, scaled, table_numbers
 
 
 @dataclass(frozen=True, eq=False)

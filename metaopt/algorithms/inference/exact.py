@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ...core import MetaoptError
 from .elimination import JunctionTree, Scopes, junction_tree
 
 LIMIT = 10**8  # entries of the largest table: 0.8 GB, and with what is computed on the way less than 4 GiB

@@ -1,0 +1,126 @@
+"""How a network was made: the public call and its arguments, kept on it, so that it can be made again."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from .errors import MetaoptError
+from .slots import Opening
+
+Constructor = TypeVar("Constructor", bound=Callable[..., Any])
+RECORD = "made_by"
+
+
+def recorded(constructor: Constructor) -> Constructor:
+    """Let what ``constructor``, a public class or function of this package, makes remember how it was made.
+
+    The record is a mapping with the public name of the call and its arguments: ``{"call": "metaopt.models.rim",
+    "hidden": 64, ...}``. Numbers, texts, lists and tensors stand for themselves; modules that were recorded too, and
+    dataclasses of this package, are mappings of the same form; public functions and classes are ``{"take": name}``.
+    """
+    signature = inspect.signature(constructor)
+    name = _public_name(constructor)
+
+    def record(made: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+        given = signature.bind(*arguments, **keywords)
+        values = {p.name: p.default for p in signature.parameters.values() if _describes(p.default)} | given.arguments
+        made.__dict__[RECORD] = {"call": name, **{key: _described(value) for key, value in values.items()}}
+
+    if inspect.isclass(constructor):
+        original = constructor.__init__
+
+        @functools.wraps(original)
+        def initialize(self: Any, *arguments: Any, **keywords: Any) -> None:
+            original(self, *arguments, **keywords)
+            if type(self) is constructor:  # a subclass is something else, and nothing public makes it
+                record(self, arguments, keywords)
+
+        constructor.__init__ = initialize
+        return constructor
+
+    @functools.wraps(constructor)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        made = constructor(*arguments, **keywords)
+        record(made, arguments, keywords)
+        return made
+
+    return call  # type: ignore[return-value]
+
+
+def record_of(net: nn.Module) -> dict[str, Any]:
+    """The call that made ``net``.
+
+    Raises: MetaoptError where no public constructor made it, or one of its arguments cannot be written down.
+    """
+    record = net.__dict__.get(RECORD)
+    if record is None:
+        raise MetaoptError(
+            f"No public constructor of metaopt made this {type(net).__name__}, so nothing can say how to make it "
+            "again; save its state_dict() with safetensors.torch.save_file, and build the network yourself to load it."
+        )
+    _check_described(record, str(record["call"]))
+    return record
+
+
+@dataclasses.dataclass(frozen=True)
+class Undescribed:
+    """An argument of which a record can only say what type it has."""
+
+    kind: str
+
+
+def _described(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str | Tensor):
+        return value
+    if isinstance(value, list | tuple):
+        return [_described(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _described(item) for key, item in value.items()}
+    if isinstance(value, Opening):
+        return _opening(value)
+    if isinstance(value, nn.Module) and RECORD in value.__dict__:
+        return value.__dict__[RECORD]
+    if getattr(value, "__module__", "").startswith("metaopt."):
+        if callable(value) and hasattr(value, "__qualname__"):
+            return {"take": _public_name(value)}
+        if dataclasses.is_dataclass(value):
+            fields = {f.name: _described(getattr(value, f.name)) for f in dataclasses.fields(value)}
+            return {"call": _public_name(type(value)), **fields}
+    return Undescribed(getattr(value, "__qualname__", type(value).__name__))
+
+
+def _opening(opening: Opening) -> dict[str, Any]:
+    value = _described(opening.value)
+    if not opening.learned:
+        return {"call": "metaopt.core.fixed", "value": value}
+    constraint = {"positive": opening.positive, "interval": _described(opening.interval)}
+    if opening.steps is None:
+        return {"call": "metaopt.core.shared", "value": value, **constraint}
+    return {"call": "metaopt.core.per_step", "steps": opening.steps, "value": value, **constraint}
+
+
+def _describes(value: Any) -> bool:
+    return value is not inspect.Parameter.empty and not isinstance(_described(value), Undescribed)
+
+
+def _check_described(node: Any, where: str) -> None:
+    if isinstance(node, Undescribed):
+        raise MetaoptError(
+            f"{where} was given {node.kind}, which no public name of metaopt makes, so a card cannot say how to make "
+            "it again; save the state_dict() with safetensors.torch.save_file instead."
+        )
+    for key, item in node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ():
+        _check_described(item, f"{where}, {key}" if isinstance(node, Mapping) else where)
+
+
+def _public_name(value: Any) -> str:
+    """``metaopt.models.rim`` of a function that is made in ``metaopt.models.rim`` and public in ``metaopt.models``."""
+    parts = value.__module__.split(".")
+    package = ".".join(parts[:3] if parts[1:3] == ["core", "gradients"] else parts[:2])
+    return f"{package}.{value.__qualname__}"

@@ -1,0 +1,39 @@
+"""Networks: what may fill a slot."""
+
+from .convolutional import CoarseMemory, ConvGruCell
+from .coordinatewise import Perceptron, Recurrent, log_and_sign
+from .couplings import Coupling, GradientReader, Writer
+from .few_shot import Frozen, PerStep, Transductive, few_shot_network
+from .graph_layers import Contraction, Layers, NodeEncoder, Shift
+from .messages import EntryMessages, GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
+from .recurrent import GruCell, LstmCell
+from .residual_prox import ResidualProx
+from .schedules import LstmSchedule
+
+__all__ = [
+    "CoarseMemory",
+    "Contraction",
+    "ConvGruCell",
+    "Coupling",
+    "EntryMessages",
+    "Frozen",
+    "GradientReader",
+    "GraphCorrection",
+    "GruCell",
+    "Layers",
+    "LearnedDamping",
+    "LearnedEvidence",
+    "LearnedWeights",
+    "LstmCell",
+    "LstmSchedule",
+    "NodeEncoder",
+    "PerStep",
+    "Perceptron",
+    "Recurrent",
+    "ResidualProx",
+    "Shift",
+    "Transductive",
+    "Writer",
+    "few_shot_network",
+    "log_and_sign",
+]

@@ -1,0 +1,75 @@
+"""Small networks that serve every coordinate of x alike, and the trees of x as rows for them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import tree
+from ..core.calls import recorded
+from .recurrent import GruCell
+
+
+@recorded
+class Perceptron(nn.Module):
+    """Features of every coordinate, (features, n), and the time to two numbers each, (2, n): one hidden layer, ReLU."""
+
+    def __init__(self, features: int = 4, hidden: int = 4):
+        super().__init__()
+        self.features = features
+        self.body, self.clock, self.read = nn.Linear(features, hidden), nn.Linear(1, hidden), nn.Linear(hidden, 2)
+
+    def init(self, x: Any) -> tuple[()]:
+        return ()
+
+    def forward(self, features: Tensor, time: Tensor, memory: tuple[()]) -> tuple[Tensor, tuple[()]]:
+        bias = self.body.bias + self.clock(time)
+        hidden = (self.body.weight @ features).add_(bias[:, None]).relu_()  # addmm would write the bias out first
+        return (self.read.weight @ hidden).add_(self.read.bias[:, None]), ()
+
+
+@recorded
+class Recurrent(nn.Module):
+    """As :class:`Perceptron`, by a gated recurrent unit, whose ``hidden`` numbers every coordinate remembers."""
+
+    def __init__(self, features: int = 4, hidden: int = 10):
+        super().__init__()
+        self.features, self.hidden = features, hidden
+        self.body, self.read = GruCell(features + 1, hidden), nn.Linear(hidden, 2)
+
+    def init(self, x: Any) -> tuple[Any]:
+        return (zero_rows(x, self.hidden),)
+
+    def forward(self, features: Tensor, time: Tensor, memory: tuple[Any]) -> tuple[Tensor, tuple[Any]]:
+        seen = torch.cat([features.mT, time.expand(features.shape[1], 1)], dim=1)
+        rows = self.body(seen, rows_of(memory[0], self.hidden))
+        return self.read(rows).mT, (refill(rows, memory[0]),)
+
+
+def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
+    """(..., 2): (``log |g| / p``, sign g) where ``|g| >= e^-p``, (-1, e^p g) elsewhere (arXiv:1606.04474)."""
+    size = gradient.abs()
+    large = size >= math.exp(-p)
+    log = torch.where(large, size, 1.0).log() / p
+    first = torch.where(large, log, -torch.ones_like(log))
+    return torch.stack([first, torch.where(large, gradient.sign(), gradient * math.exp(p))], dim=-1)
+
+
+def zero_rows(x: Any, features: int) -> Any:
+    """A tree like x of zeros, with ``features`` as last axis."""
+    return tree.map(lambda t: t.new_zeros(*t.shape, features), x)
+
+
+def rows_of(parts: Any, features: int = 1) -> Tensor:
+    """All coordinates of a tree below one another, (coordinates, features)."""
+    return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
+
+
+def refill(values: Tensor, parts: Any) -> Any:
+    """A tree like ``parts`` of the entries of ``values``, in order: the inverse of :func:`rows_of`."""
+    leaves = tree.leaves(parts)
+    pieces = values.reshape(-1).split([t.numel() for t in leaves])
+    return tree.fill(parts, [piece.reshape(t.shape) for piece, t in zip(pieces, leaves, strict=True)])

@@ -1,0 +1,8 @@
+"""Priors: what is known of x apart from the measurement."""
+
+from .field_of_experts import FieldOfExperts, dct_filters
+from .prior import Prior, Sparsity
+from .total_variation import TotalVariation
+from .wavelet import Wavelet
+
+__all__ = ["FieldOfExperts", "Prior", "Sparsity", "TotalVariation", "Wavelet", "dct_filters"]

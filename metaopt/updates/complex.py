@@ -1,0 +1,73 @@
+"""Updates for complex x, made of updates for real x."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError, tree
+from ..core.calls import recorded
+from ..core.tree import describe
+from ..networks.convolutional import complex_channels, real_channels
+from ..operators.complex import join_complex, split_complex
+from ..problems.noise import variance
+
+
+@recorded
+class ComplexAsChannels(nn.Module):
+    """An update for complex x made of one for real x: C complex channels are its 2C real ones, real parts first."""
+
+    def __init__(self, update: nn.Module):
+        super().__init__()
+        self.update = update
+
+    def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> Any:
+        if not x.is_complex():
+            raise MetaoptError(f"ComplexAsChannels updates complex x, but x is {describe(x)}; leave it out for real x.")
+        return self.update.init(real_channels(x), context)  # type: ignore[operator]
+
+    def forward(
+        self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...] = ()
+    ) -> tuple[Tensor, Any]:
+        change, memory = self.update(real_channels(gradient), real_channels(x), memory, k, context)
+        return complex_channels(change.to(x.real.dtype)), memory
+
+
+@recorded
+class ComplexAsBatch(nn.Module):
+    """An update for complex x: one for real pictures, applied to the real and to the imaginary part alike.
+
+    It takes over what was learned from real pictures. ``offset`` is added to what the update sees, so that parts around
+    0 look like pictures in [0, 1]. The level it is told is sqrt(noise^2 + extra^2), where ``extra``, a parameter, is
+    what disturbs the estimate besides the measurement's noise, such as aliasing.
+    """
+
+    def __init__(self, update: nn.Module, offset: float = 0.5, extra: float = 0.05):
+        super().__init__()
+        self.update, self.offset = update, offset
+        self.log_extra = nn.Parameter(torch.tensor(math.log(extra)))
+
+    def init(self, x: Tensor, context: tuple[Tensor, ...]) -> Any:
+        memory = self.update.init(_parts(x) + self.offset, (self._level(*context),))  # type: ignore[operator]
+        return tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
+
+    def forward(
+        self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Any]:
+        level, memory = self._level(*context), tree.map(lambda t: t.flatten(0, 1), memory)
+        scaled = _parts(gradient * variance(context[0], x)) / variance(level, x)
+        change, memory = self.update(scaled, _parts(x) + self.offset, memory, k, (level,))
+        parts = change.to(x.real.dtype).unflatten(0, (-1, 2))
+        return join_complex(parts, 1), tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
+
+    def _level(self, log_noise: Tensor) -> Tensor:
+        level = torch.logaddexp(2 * log_noise, 2 * self.log_extra.to(log_noise)) / 2
+        return level if len(level) == 1 else level.repeat_interleave(2, dim=0)
+
+
+def _parts(x: Tensor) -> Tensor:
+    """(B, C, ...) complex as (2B, C, ...) real: real and imaginary part of the first sample, of the second, ..."""
+    return split_complex(x, 1).flatten(0, 1)

@@ -1,0 +1,199 @@
+"""Trained networks in files: their tensors, and beside them a card that says what they are and how to build them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core import MetaoptError, Unrolled
+from ..core.calls import record_of
+from ..files import replacing
+from .calls import build
+from .tensors import load_tensors, save_tensors
+
+SHIPPED = Path(__file__).parent
+PREFIX = "call/"  # of tensors in a file that are arguments of the call, not part of the network's state
+
+
+def shipped() -> list[str]:
+    """The names of the weights that come with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def read_card(name: str | Path) -> dict[str, Any]:
+    """The card of shipped weights, or of those in a file ``name.safetensors``: data, updates, minutes, validation.
+
+    Its entry ``call`` says what builds the network. Cards of earlier versions, which have ``kind`` and ``model`` in its
+    place, are read as if they had it.
+
+    Raises:
+        MetaoptError: An unknown name, a card that is missing, or a file that is no card.
+    """
+    path = weight_file(name).with_suffix(".json")
+    try:
+        card = json.loads(path.read_text())
+    except OSError as error:
+        raise MetaoptError(f"The weights need their card beside them, but {path} cannot be read: {error}.") from error
+    except ValueError as error:
+        raise MetaoptError(f"{path} is not the card of weights: {error}.") from error
+    if isinstance(card, dict) and isinstance(card.get("model"), dict) and "call" not in card:
+        card["call"] = {"call": f"metaopt.models.{card.get('kind', 'rim')}", **card["model"]}
+    if not isinstance(card, dict) or not isinstance(card.get("call"), dict) or "call" not in card["call"]:
+        raise MetaoptError(f"{path} is not the card of weights: its entry 'call' must say what builds the network.")
+    return card
+
+
+def load(name: str | Path) -> Unrolled[Any, Any, Any]:
+    """A trained network by its shipped name, or from a ``.safetensors`` file with its card.
+
+    Args:
+        name: One of :func:`shipped`, or the path of a file.
+
+    Returns:
+        The network, in evaluation mode, no parameter requiring a gradient.
+
+    Raises:
+        MetaoptError: An unknown name, a corrupt or foreign file, weights that do not fit the card's call.
+    """
+    path = weight_file(name)
+    tensors, card = load_tensors(path)[0], read_card(name)
+    arguments = {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
+    own = {n: t for n, t in tensors.items() if not n.startswith(PREFIX)}
+    try:
+        net = build(card["call"], tensors=arguments)
+    except MetaoptError as error:
+        called = card["call"]["call"]
+        raise MetaoptError(f"The card of {path} describes no network of this version ({called}): {error}") from error
+    for name, kind in card.get("dtypes", {}).items():
+        _convert(net, name, kind, path)
+    built = {n: t for n, t in net.state_dict().items() if n in card.get("derived", ())}
+    _check_fits(net, own := {**built, **own}, path)
+    net.load_state_dict(own)
+    return net.eval().requires_grad_(False)
+
+
+def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None) -> Path:
+    """Write a network that a public constructor made: ``path`` with its tensors, and its card beside it.
+
+    The card says how the network is built; ``card`` adds what else a reader should know: data, updates, validation.
+
+    Args:
+        net: What a constructor of :mod:`metaopt.models` returned, trained or not.
+        path: ``NAME.safetensors``; its folder is made.
+        card: Further entries, JSON. Its entry ``call`` takes the place of the record, where it says the same shorter.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        MetaoptError: A network that nothing public made or that was changed since; values that are not finite; a card
+            that is not JSON; a path that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise MetaoptError(f"Weights are saved in a file NAME.safetensors, not in {path}.")
+    arguments: dict[str, Tensor] = {}
+    call = _written((card or {}).get("call") or record_of(net), "", arguments)
+    state = dict(net.state_dict())
+    again = _rebuilt(net, call, arguments).state_dict()
+    _check_finite(state, path)
+    extra: dict[str, Any] = {"name": path.stem, "parameters": sum(p.numel() for p in net.parameters())}
+    if dtypes := {n: str(t.dtype).removeprefix("torch.") for n, t in state.items() if t.dtype != again[n].dtype}:
+        extra["dtypes"] = dtypes
+    try:
+        text = json.dumps({**extra, **(card or {}), "call": call}, indent=2)
+    except (TypeError, ValueError) as error:
+        raise MetaoptError(f"A card holds numbers, texts, lists and mappings, which JSON knows: {error}.") from error
+    # Tied tensors share memory, which the format does not know.
+    save_tensors(
+        path, {**{n: t.clone() for n, t in state.items()}, **{PREFIX + n: t for n, t in arguments.items()}}, {}
+    )
+    with replacing(path.with_suffix(".json")) as file:
+        file.write(text.encode() + b"\n")
+    return path
+
+
+def read_weights(name: str | Path) -> dict[str, Tensor]:
+    """The tensors of shipped weights by name, or of a ``.safetensors`` file."""
+    return load_tensors(weight_file(name))[0]
+
+
+def weight_file(name: str | Path) -> Path:
+    """The file of shipped weights by name, or the path itself."""
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        return path
+    path = SHIPPED / f"{name}.safetensors"
+    if str(name) not in shipped():
+        raise MetaoptError(
+            f"There are no shipped weights {str(name)!r}; there are {', '.join(shipped()) or 'none'}. For weights of "
+            "your own give the path of their .safetensors file."
+        )
+    return path
+
+
+def _written(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """A record as a card holds it: without the strategy, which says nothing of the result; tensors by name."""
+    if isinstance(node, Tensor):
+        tensors[name] = node.detach()
+        return {"tensor": name}
+    if isinstance(node, Mapping):
+        items = {key: value for key, value in node.items() if key != "gradient"}
+        return {key: _written(value, f"{name}.{key}".lstrip("."), tensors) for key, value in items.items()}
+    return [_written(v, f"{name}.{i}".lstrip("."), tensors) for i, v in enumerate(node)] if _is_list(node) else node
+
+
+def _is_list(node: Any) -> bool:
+    return isinstance(node, list | tuple)
+
+
+def _rebuilt(net: nn.Module, call: dict[str, Any], arguments: Mapping[str, Tensor]) -> nn.Module:
+    """What the call makes. Raises where that is something else than ``net``, which was then changed since."""
+    again = build(call, tensors=arguments)
+    fits = {n: tuple(t.shape) for n, t in net.state_dict().items()}
+    if fits == {n: tuple(t.shape) for n, t in again.state_dict().items()} and _settings(net) == _settings(again):
+        return again
+    raise MetaoptError(
+        f"This network was changed after {call['call']} made it, so its card would build another one; make it by one "
+        "call, or save its state_dict() with safetensors.torch.save_file."
+    )
+
+
+def _settings(net: nn.Module) -> list[Any]:
+    """Every plain value that a module holds as an attribute, in a fixed order."""
+    return [
+        (name, key, value)
+        for name, module in net.named_modules()
+        for key, value in sorted(vars(module).items())
+        if isinstance(value, bool | int | float | str) and key != "training"
+    ]
+
+
+def _convert(net: nn.Module, name: str, kind: Any, path: Path) -> None:
+    """Give the parameter or buffer of that name the precision that it had when it was saved."""
+    dtype, tensor = getattr(torch, str(kind), None), net.state_dict(keep_vars=True).get(name)
+    if not isinstance(dtype, torch.dtype) or tensor is None:
+        raise MetaoptError(f"The card of {path} says that {name} is {kind!r}, which does not fit its network.")
+    tensor.data = tensor.data.to(dtype)
+
+
+def _check_fits(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    expected = {n: tuple(t.shape) for n, t in net.state_dict().items()}
+    found = {n: tuple(t.shape) for n, t in tensors.items()}
+    if expected != found:
+        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise MetaoptError(
+            f"{path} holds weights of another network: {wrong[0]} should be {expected.get(wrong[0], 'absent')} "
+            f"but is {found.get(wrong[0], 'absent')} ({len(wrong)} differ in all)."
+        )
+    _check_finite(tensors, path)
+
+
+def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
+        raise MetaoptError(f"The weights of {path} hold values that are NaN or infinite; they are damaged.")
