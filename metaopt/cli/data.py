@@ -20,15 +20,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="list and fetch the data sets that recipes and benchmarks read",
         description="List the data sets that recipes and benchmarks read, and fetch them from their makers.",
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    lists = commands.add_parser(
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    lists = actions.add_parser(
         "list",
         help="say what there is, with size, licence and use",
         description="Say which data sets there are, with size, licence and use. Nothing is downloaded.",
     )
     lists.add_argument("name", metavar="NAME", nargs="?", default="", help="only those whose names hold this")
     lists.set_defaults(run=_list)
-    fetch = commands.add_parser(
+    fetch = actions.add_parser(
         "fetch",
         help="download a data set and check its digests",
         description="Download a data set from its makers, after its licence was shown, and check the sha256 digest of "

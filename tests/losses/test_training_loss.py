@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt.losses import LOSSES, Supervised, Unsupervised, energy, log_energy, mse, weighted_mean
-from metaopt.training import Rate, Settings, train, validation_loss
+from metaopt.training import LearningRate, Settings, train, validation_loss
 
 from ..helpers import normal
 
@@ -48,7 +48,7 @@ def consistency(net: mo.core.Unrolled, trajectory: Any, problem: Any, target: An
     return torch.stack([r.square().mean() for r in residuals]).mean()
 
 
-SETTINGS = Settings(updates=40, steps=(3, 3), rate=Rate(5e-6, 5e-6, 0), clip=1e9, ema=0.0)
+SETTINGS = Settings(updates=40, steps=(3, 3), rate=LearningRate(5e-6, 5e-6, 0), clip=1e9, ema=0.0)
 
 
 def error(net: mo.core.Unrolled, seed: int = 10**6) -> float:
