@@ -9,6 +9,7 @@ from sphinx.application import Sphinx
 sys.path.insert(0, str(Path(__file__).parent))
 
 import api_pages
+import data_sets
 import measured
 
 project = "metaopt"
@@ -54,4 +55,5 @@ sphinx_gallery_conf = {
 def setup(app: Sphinx) -> None:
     """Write the pages of the reference before Sphinx looks which pages there are; autosummary then finds them too."""
     app.connect("config-inited", lambda app, config: api_pages.write(Path(app.srcdir) / "generated" / "modules"))
+    app.connect("config-inited", lambda app, config: data_sets.write(Path(app.srcdir) / "generated" / "data_sets.inc"))
     app.connect("config-inited", lambda app, config: measured.write(Path(app.srcdir) / "generated" / "measured"))
