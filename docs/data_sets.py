@@ -39,7 +39,7 @@ def _entry(source: Source) -> list[str]:
         "Note": source.note,
         "By hand": source.by_hand,
     }
-    lines += ["", *(f":{name}: {_plain(text)}" for name, text in fields.items() if text), ""]
+    lines += ["", *(f"- {name}: {_plain(text)}" for name, text in fields.items() if text), ""]
     return [f"``{source.name}``", *(f"   {line}" if line else "" for line in lines)]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +16,8 @@ from metaopt.algorithms import condition, exact_map, exact_marginals, junction_t
 from metaopt.algorithms.inference.elimination import _eliminate, _missing
 from metaopt.data import read_evidence, read_log10_z, read_marginals, read_uai
 
-INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
+from ..real_data import real_data
+
 # Not the relational ones: their published marginals are not those of their evidence.
 QUICK = "Alchemy_11 Pedigree_11 Promedus_13 Promedus_27 Promedus_33 Segmentation_11".split()
 SLOW = "CSP_11 DBN_11 Grids_17 ObjectDetection_11".split()
@@ -203,9 +202,7 @@ def test_unknown_evidence_is_refused() -> None:
 
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_published_answers_are_met_to_their_six_digits(name: str) -> None:
-    path = INSTANCES / "MAR" / f"{name}.uai"
-    if not path.exists():
-        pytest.skip(f"no {path}: set METAOPT_DATA to the folder with graphs/uai2014")
+    path = real_data(f"graphs/uai2014/MAR/{name}.uai")
     model = read_uai(path)
     evidence = read_evidence(f"{path}.evid", model.cardinalities)
     logs = [torch.from_numpy(table).log() for table in model.tables]
@@ -213,6 +210,6 @@ def test_published_answers_are_met_to_their_six_digits(name: str) -> None:
     for v, expected in enumerate(read_marginals(f"{path}.MAR")):
         if v not in evidence:
             np.testing.assert_allclose(marginals[v].numpy(), expected, rtol=0, atol=6e-7)
-    published = INSTANCES / "PR" / f"{name}.uai.PR"
+    published = path.parent.with_name("PR") / f"{name}.uai.PR"
     if published.exists():
         assert log_z / math.log(10) == pytest.approx(read_log10_z(published), rel=6e-6)

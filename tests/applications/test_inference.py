@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,8 @@ from metaopt.cli import main
 from metaopt.core import MetaoptError
 from metaopt.data import UaiModel, read_assignment, read_evidence, read_log10_z, read_marginals, read_uai, write_uai
 
-INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
+from ..real_data import real_data
+
 TREE = UaiModel(
     [2, 3, 2],
     [(0, 1), (1, 2), (0,)],
@@ -177,10 +177,9 @@ def test_large_cardinalities_are_no_matter_or_a_sentence() -> None:
         infer(UaiModel([10**12], [], []))
 
 
-@pytest.mark.skipif(not INSTANCES.is_dir(), reason=f"no {INSTANCES}: set METAOPT_DATA to the folder of graphs/uai2014")
 @pytest.mark.parametrize("name", ["Alchemy_11", "ObjectDetection_11", "DBN_15"])
 def test_real_models_are_near_their_published_answers(name: str) -> None:
-    folder = INSTANCES / "MAR"
+    folder = real_data("graphs/uai2014/MAR")
     model = read_uai(folder / f"{name}.uai")
     evidence = read_evidence(folder / f"{name}.uai.evid", model.cardinalities)
     found = infer(model, evidence, "PR", "bp")

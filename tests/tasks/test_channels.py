@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,8 @@ import metaopt as mo
 from metaopt.data import read_alist, read_generator
 from metaopt.tasks import ReceivedCodewords, awgn, bursty, generator_matrix, random_codewords
 
-CODE = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "ldpc" / "mackay_96_48"
+from ..real_data import real_data
+
 HAMMING = np.array([[1, 0, 1, 0, 1, 0, 1], [0, 1, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1, 1]])
 
 
@@ -121,13 +120,13 @@ def test_a_seed_is_a_batch() -> None:
     assert not (words.numpy() @ HAMMING.T % 2).any()
 
 
-@pytest.mark.skipif(not CODE.is_dir(), reason=f"no {CODE}: set METAOPT_DATA to the folder with graphs/ldpc")
 def test_the_published_code_has_50_free_bits_and_its_generator_is_another_codes() -> None:
-    parity = read_alist(CODE / "96.3.963")
+    generator = real_data("graphs/ldpc/mackay_96_48/G")
+    parity = read_alist(generator.with_name("96.3.963"))
     basis = generator_matrix(parity)
     assert basis.shape == (50, 96)
     assert not (random_codewords(basis, 100, seeded()).numpy() @ parity.T.astype(int) % 2).any()
-    published = random_codewords(torch.from_numpy(read_generator(CODE / "G")), 4000, seeded()).numpy().astype(int)
+    published = random_codewords(torch.from_numpy(read_generator(generator)), 4000, seeded()).numpy().astype(int)
     broken = (published @ parity.T % 2).any(axis=1)
     assert abs(broken.mean() - 0.5) < 0.05
-    assert not (published @ read_alist(CODE / "A2").T % 2).any()
+    assert not (published @ read_alist(generator.with_name("A2")).T % 2).any()

@@ -14,17 +14,16 @@ import torch
 from scipy.sparse import csr_matrix
 
 import metaopt as mo
-from metaopt.data import data_path, read_planetoid
+from metaopt.data import read_planetoid
+
+from ...real_data import real_data
 
 pytest.importorskip("torch_geometric")
 
 
 @pytest.fixture
 def shared() -> Path:
-    try:
-        return data_path("graphs/planetoid")
-    except mo.MetaoptError as error:
-        pytest.skip(str(error))
+    return real_data("graphs/planetoid")
 
 
 def write(folder: Path, **changed: Any) -> None:

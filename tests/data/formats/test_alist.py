@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from hypothesis import strategies as st
 import metaopt as mo
 from metaopt.data import read_alist, read_generator
 
-CODE = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "ldpc" / "mackay_96_48"
-needs_code = pytest.mark.skipif(not CODE.is_dir(), reason=f"no {CODE}: set METAOPT_DATA to the folder with graphs/ldpc")
+from ...real_data import real_data
 
 
 def alist(matrix: np.ndarray, padded: bool) -> str:
@@ -96,16 +94,16 @@ def test_a_generator_is_read_from_words_of_32_bits(tmp_path: Path) -> None:
             read_generator(tmp_path / "G")
 
 
-@needs_code
 def test_the_published_files_are_what_the_page_says() -> None:
-    parity, other, square = (read_alist(CODE / name).astype(int) for name in ("96.3.963", "A2", "Cn"))
-    np.testing.assert_array_equal(parity, read_alist(CODE / "A"))
+    folder = real_data("graphs/ldpc/mackay_96_48")
+    parity, other, square = (read_alist(folder / name).astype(int) for name in ("96.3.963", "A2", "Cn"))
+    np.testing.assert_array_equal(parity, read_alist(folder / "A"))
     assert parity.shape == (48, 96)
     assert set(parity.sum(axis=0)) == {3}
     assert set(parity.sum(axis=1)) == {6}
     np.testing.assert_array_equal(other[:, 48:], square)
     assert (other - parity).sum() == 3
-    generator = read_generator(CODE / "G").astype(int)
+    generator = read_generator(real_data("graphs/ldpc/mackay_96_48/G")).astype(int)
     assert generator.shape == (48, 96)
     assert not (other @ generator.T % 2).any()
     assert np.flatnonzero((parity @ generator.T % 2).any(axis=1)).tolist() == [45, 47]

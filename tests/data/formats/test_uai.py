@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -30,8 +29,8 @@ from metaopt.data import (
 )
 
 from ...factor_graphs import loopy
+from ...real_data import real_data
 
-INSTANCES = Path(os.environ.get("METAOPT_DATA", "nowhere")) / "graphs" / "uai2014"
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
@@ -279,10 +278,7 @@ def test_no_answer_is_written_that_could_not_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["MAR", "PR"])
 def test_every_real_instance_is_read(part: str) -> None:
-    paths = sorted((INSTANCES / part).glob("*.uai"))
-    if not paths:
-        pytest.skip(f"no UAI instances in {INSTANCES / part}: set METAOPT_DATA to the folder with graphs/uai2014")
-    for path in paths:
+    for path in sorted(real_data(f"graphs/uai2014/{part}").glob("*.uai")):
         model = read_uai(path)
         evidence = read_evidence(f"{path}.evid", model.cardinalities)
         assert len(model.tables) == len(model.scopes) > 0
