@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import http.server
 import json
@@ -22,7 +23,7 @@ class Behaviour:
         breaks_after: Bytes of a body after which it closes the connection, or None.
         takes_ranges: Whether it serves from a given byte on.
         says_length: Whether it says how long the body is.
-        shift: Is added to the first byte that it says an answer to a range has.
+        shift: How far from the byte that was asked for an answer to a range starts.
         midway: Is called when it has sent the first half of a body.
         asked: The paths and ranges that it was asked for.
     """
@@ -64,11 +65,14 @@ def _handler(behaviour: Behaviour) -> type[http.server.BaseHTTPRequestHandler]:
             first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and behaviour.takes_ranges else 0
             if first and first >= len(content):
                 return self.send_error(416)
-            body = content[first:]
+            start = first + behaviour.shift if first else 0
+            body = content[start:]
             self.send_response(206 if first else 200)
             if first:
-                start = first + behaviour.shift
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            if "gzip" in self.headers.get("Accept-Encoding", ""):  # of which no range can be counted
+                body = gzip.compress(body)
+                self.send_header("Content-Encoding", "gzip")
             if behaviour.says_length:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
