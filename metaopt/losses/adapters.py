@@ -88,8 +88,9 @@ class Unsupervised:
 
 def with_default_weights(loss: TrainingLoss, weights: StepWeights) -> TrainingLoss:
     """``loss`` with those step weights if it takes any and was given none."""
-    takes = isinstance(loss, Supervised | Unsupervised) and loss.weights is None
-    return dataclasses.replace(loss, weights=weights) if takes else loss
+    if isinstance(loss, Supervised | Unsupervised) and loss.weights is None:
+        return dataclasses.replace(loss, weights=weights)
+    return loss
 
 
 def of_last_step(loss: TrainingLoss) -> TrainingLoss:

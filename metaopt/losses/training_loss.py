@@ -40,8 +40,9 @@ def check_training_loss(loss: Any) -> None:
             f"A loss is called as loss(net, trajectory, problem, target), but got {loss!r}; the named ones are in "
             "metaopt.losses.LOSSES."
         )
+    called: Any = loss.forward if isinstance(loss, nn.Module) else loss
     try:
-        signature = inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss)
+        signature = inspect.signature(called)
     except ValueError:  # a function of C, which says nothing of its arguments
         return
     needed = [p for p in signature.parameters.values() if p.default is p.empty and p.kind in _POSITIONAL]
