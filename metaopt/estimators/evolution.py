@@ -123,7 +123,7 @@ def pes(
     both = {name: torch.cat([parameters[name] + c, parameters[name] - c]) for name, c in change.items()}
 
     def run(values: Tensors, state: Any) -> tuple[Tensor, Any]:
-        perturbed = tree.substitute(net, values)
+        perturbed: Any = tree.substitute(net, values)
         trajectory = perturbed(problem, state=state, start=particles.k)
         return evaluate(loss, perturbed, trajectory, problem, target), trajectory.state
 
