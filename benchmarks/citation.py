@@ -35,7 +35,8 @@ from metaopt.core.gradients import Gcr
 from metaopt.data import read_planetoid
 from metaopt.models import appnp, gcn, implicit_gnn, sgc
 
-from .report import Rows, paired, parse_options, table, write_results
+from .report import need, paired, parse_options, table
+from .rows import Rows
 
 PLACE = "graphs/planetoid"
 NAMES = ("cora", "citeseer")
@@ -92,8 +93,8 @@ class Network:
     classes: int
 
 
-def load(folder: Any, name: str) -> Network:
-    data = read_planetoid(folder / PLACE if folder else PLACE, name)
+def load(name: str) -> Network:
+    data = read_planetoid(PLACE, name)
     data.x = data.x / data.x.sum(1, keepdim=True).clamp_min(1.0)
     return Network(data, mo.GraphSignal.from_data(data), int(data.y.max()) + 1)
 
@@ -212,7 +213,7 @@ def our_epoch(name: str, given: Network, problem: mo.GraphSignal) -> Callable[[]
     return lambda: epoch_of(net, optimizer, given, 0, problem)
 
 
-def timings(name: str, given: Network, rounds: int) -> dict[str, dict[str, float]]:
+def timings(name: str, given: Network, rounds: int) -> list[dict[str, Any]]:
     """Times of an epoch, and their ratios to torch_geometric's with an edge_index."""
     from torch_geometric.utils import to_torch_csr_tensor
 
@@ -225,7 +226,7 @@ def timings(name: str, given: Network, rounds: int) -> dict[str, dict[str, float
         "ours, dense features": our_epoch(name, given, given.problem),
         "ours, sparse features": our_epoch(name, given, given.problem.sparse()),
     }
-    return paired(rivals, rounds)
+    return [{"code": code, **taken} for code, taken in paired(rivals, rounds).items()]
 
 
 def accuracy_rows(given: dict[str, Network], size: dict[str, Any], saved: Rows) -> list[dict[str, Any]]:
@@ -237,7 +238,7 @@ def accuracy_rows(given: dict[str, Network], size: dict[str, Any], saved: Rows) 
                 [trained(r, n, r.depth, seed, size["epochs"]) for seed in range(min(size["seeds"], r.seeds))], r.chosen
             )
         for method, compute in methods.items():
-            found = saved.get(f"{name} {method}", compute)
+            found = saved.row(f"{name} {method}", compute, [PLACE])
             rows.append({"data": name, "method": method, **found, "published": PUBLISHED.get((name, method), "")})
             print(f"{name} {method}: {found['accuracy']:.2f} +- {found['sd']:.2f}", flush=True)
     return rows
@@ -247,12 +248,13 @@ def depth_rows(network: Network, size: dict[str, Any], saved: Rows) -> list[dict
     rows = []
     for method in ("GCN", "APPNP", "implicit GNN"):
         for depth in size["depths"]:
-            found = saved.get(
+            found = saved.row(
                 f"{method} depth {depth}",
                 lambda m=method, d=depth: summary(
                     [trained(RECIPES[m], network, d, seed, size["epochs"]) for seed in range(size["depth_seeds"])],
                     RECIPES[m].chosen,
                 ),
+                [PLACE],
             )
             rows.append({"data": "cora", "method": method, "depth": depth, **found})
             print(f"{method}, {depth} steps: {found['accuracy']:.2f} +- {found['sd']:.2f}", flush=True)
@@ -262,8 +264,8 @@ def depth_rows(network: Network, size: dict[str, Any], saved: Rows) -> list[dict
 def time_rows(network: Network, size: dict[str, Any], saved: Rows) -> list[dict[str, Any]]:
     rows = []
     for method in ("GCN", "APPNP"):
-        found = saved.get(f"{method} time", lambda m=method: timings(m, network, size["rounds"]))
-        rows += [{"data": "cora", "method": method, "code": code, **taken} for code, taken in found.items()]
+        found = saved.rows(f"{method} time", lambda m=method: timings(m, network, size["rounds"]), [PLACE])
+        rows += [{"data": "cora", "method": method, **row} for row in found]
     return rows
 
 
@@ -282,6 +284,7 @@ def headline(rows: list[dict[str, Any]], timed: list[dict[str, Any]]) -> dict[st
 
 def main() -> None:
     options = parse_options(__doc__)
+    need(options, [PLACE], ["torch_geometric"])
     size = QUICK if options.quick else FULL
     settings = {
         **size,
@@ -293,8 +296,8 @@ def main() -> None:
     }
     # A search cut off at 2 steps says that it has not converged, and torch that CSR is in beta.
     warnings.simplefilter("ignore")
-    saved = Rows("citation", settings, options.quick)
-    given = {name: load(options.data, name) for name in size["names"]}
+    saved = Rows("citation", settings, options)
+    given = {name: load(name) for name in size["names"]}
     timed = time_rows(given["cora"], size, saved)
     rows = accuracy_rows(given, size, saved)
     deep = depth_rows(given["cora"], size, saved)
@@ -302,7 +305,7 @@ def main() -> None:
     print("\n" + table(deep, ["method", "depth", "accuracy", "sd"]))
     print("\n" + table(timed, ["method", "code", "seconds", "ratio", "ratio_low", "ratio_high"]) + "\n")
     every = [{"table": name, **row} for name, found in zip(TABLES, (rows, deep, timed), strict=True) for row in found]
-    write_results("citation", headline(rows, timed), every, settings, range(size["seeds"]), options.quick)
+    saved.write(headline(rows, timed), every, range(size["seeds"]))
 
 
 if __name__ == "__main__":

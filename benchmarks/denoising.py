@@ -27,6 +27,7 @@ from metaopt.weights import read_card
 
 from .figures import crop_of, draw_curves, draw_panels
 from .imaging import (
+    VALIDATION,
     Method,
     Pairs,
     crops,
@@ -38,12 +39,12 @@ from .imaging import (
     pictures,
     published,
     quality,
-    take_data,
     total_variation,
     tuned,
 )
 from .memory import peak_of
-from .report import Rows, paired, parse_options, table, write_results
+from .report import need, paired, parse_options, table
+from .rows import Rows, weights_of
 
 FULL = {"sigmas": (15, 25, 50), "every": 1, "few": 8, "tuning": 10, "steps": 8, "rounds": 9, "quantised": (False, True)}
 QUICK = {"sigmas": (25,), "every": 68, "few": 4, "tuning": 1, "steps": 4, "rounds": 1, "quantised": (False,)}
@@ -51,6 +52,7 @@ GREY, COLOUR = "denoise_grey", "denoise_color"
 OURS = "RIM, bfloat16"  # of the headline
 LEARNED_PRIOR = "learned_map"
 COMPARED = Path(__file__).parent / "weights"
+DATA = {"bsd68": "natural/bsd68_gray", "cbsd68": "natural/cbsd68"}
 BRIEF = {"RIM, brief training": "rim_brief", "proximal network, brief training": "proximal_brief"}
 EIGHT_BIT = 4  # grey noise that is clipped and rounded is on every so-manieth picture
 SEED = 0
@@ -106,7 +108,7 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
     grey = name == "bsd68"
     weights = GREY if grey else COLOUR
     every = size["every"] * (EIGHT_BIT if grey and quantised else 1)
-    targets = pictures("natural/bsd68_gray" if grey else "natural/cbsd68", grey, every)
+    targets = pictures(DATA[name], grey, every)
     pairs = noisy(targets, sigma, quantised)
     held = noisy(crops(size["tuning"], 160, grey), sigma, quantised)
     few = pairs[:: size["few"]] if len(pairs) > 2 * size["few"] else pairs
@@ -135,17 +137,20 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
         methods["MAP, learned prior"] = lambda: scored(machine(LEARNED_PRIOR))
         for method, file in BRIEF.items():
             methods[method] = lambda file=file: scored(machine(COMPARED / f"{file}.safetensors"))
-    return measured({"set": name, "noise": "8 bit" if quantised else "as it is", "sigma": sigma}, methods, saved)
+    labels = {"set": name, "noise": "8 bit" if quantised else "as it is", "sigma": sigma}
+    files = {method: weights_of(weights) for method in methods if method.startswith("RIM")}
+    return measured(labels, methods, saved, [DATA[name], VALIDATION], {**files, **trained_of()})
 
 
-def timings(rows: Sequence[dict[str, Any]], size: dict[str, Any]) -> list[dict[str, Any]]:
-    """Seconds and memory of every method on one picture of BSD68, in turn, at the weights of ``rows``."""
-    problem, _ = noisy(pictures("natural/bsd68_gray", every=size["every"])[:1], 25)[0]
-    weights = {
-        row["method"]: row["weight"]
-        for row in rows
-        if "weight" in row and (row["set"], row["noise"], row["sigma"]) == ("bsd68", "as it is", 25)
-    }
+def trained_of() -> dict[str, Path]:
+    """The weights files of what else is trained."""
+    brief = {method: COMPARED / f"{file}.safetensors" for method, file in BRIEF.items()}
+    return {"MAP, learned prior": weights_of(LEARNED_PRIOR), **brief}
+
+
+def timings(weights: dict[str, float], size: dict[str, Any]) -> list[dict[str, Any]]:
+    """Seconds and memory of every method on one picture of BSD68, in turn; ``weights`` are those of classical ones."""
+    problem, _ = noisy(pictures(DATA["bsd68"], every=size["every"])[:1], 25)[0]
     methods: dict[str, Method] = {
         "RIM": machine(GREY),
         "RIM, 3 steps": machine(GREY, 3),
@@ -160,7 +165,7 @@ def timings(rows: Sequence[dict[str, Any]], size: dict[str, Any]) -> list[dict[s
     return [{"timed": name, **taken[name], "GiB": peak_of(run)[1]} for name, run in functions.items()]
 
 
-def draw(rows: Sequence[dict[str, Any]]) -> None:
+def draw(rows: Sequence[dict[str, Any]]) -> list[Path]:
     """Crops by every method, the machine step by step, and the mean PSNR after every step."""
     from skimage import data
 
@@ -183,7 +188,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> None:
     walk = [panel(f"step {k}" if k else "start", outputs[k]) for k in (0, 1, 2, 3, 4, 8)]
     compared = [panel(name, estimate) for name, estimate in estimates.items()]
     end = [("target\n", target)]
-    draw_panels("denoising", [(f"sigma {sigma}", compared + end), ("RIM, step by step", walk + end)])
+    panels = draw_panels("denoising", [(f"sigma {sigma}", compared + end), ("RIM, step by step", walk + end)])
     curves = {}
     for level in FULL["sigmas"]:
         at = of_grey["as it is", level, "RIM"]["psnr_at"]
@@ -192,7 +197,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> None:
             for method in ("total variation", "non-local means", "MAP, learned prior")
         }
         curves[f"BSD68, sigma {level}"] = {"RIM": at, **flat}
-    draw_curves("denoising_steps", curves, {"steps of training": read_card(GREY)["trained_steps"]})
+    return [panels, draw_curves("denoising_steps", curves, {"steps of training": read_card(GREY)["trained_steps"]})]
 
 
 def headline(rows: Sequence[dict[str, Any]], times: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -208,25 +213,23 @@ def headline(rows: Sequence[dict[str, Any]], times: Sequence[dict[str, Any]]) ->
 
 def main() -> None:
     options = parse_options(__doc__)
-    take_data(options.data)
+    need(options, [*DATA.values(), VALIDATION], ["bm3d"])
     size: dict[str, Any] = QUICK if options.quick else FULL
-    names = (GREY, COLOUR, LEARNED_PRIOR)
-    cards = {name: read_card(name) for name in names}
-    cards |= {name: read_card(COMPARED / f"{name}.safetensors") for name in BRIEF.values()}
-    settings = {**size, "weights": cards}
-    saved, rows = Rows("denoising", settings, options.quick), []
+    saved, rows = Rows("denoising", size, options), []
     for quantised in size["quantised"]:
         for sigma in size["sigmas"]:
             rows += rows_of("bsd68", sigma, quantised, size, saved)
     rows += rows_of("cbsd68", 25, True, size, saved)
-    known = published(PUBLISHED, (15, 25, 50), "sigma")
+    known = saved.rows("published", lambda: published(PUBLISHED, (15, 25, 50), "sigma"))
     rows += [{"set": "bsd68", "noise": "as it is", **r} for r in known if r["sigma"] in size["sigmas"]]
-    times = timings(rows, size)
+    at = {r["method"]: r for r in rows if (r["set"], r["noise"], r["sigma"]) == ("bsd68", "as it is", 25)}
+    weights = {method: at[method]["weight"] for method in CLASSICAL}
+    reads = [DATA["bsd68"], weights_of(GREY), *trained_of().values()]
+    times = saved.rows("times", lambda: timings(weights, size), reads, weights)
     print("\n" + table(rows, SHOWN) + "\n\n" + table(times) + "\n")
 
-    if not options.quick:
-        draw(rows)
-    write_results("denoising", headline(rows, times), [*rows, *times], settings, [SEED], options.quick)
+    drawn = [] if options.quick else draw(rows)
+    saved.write(headline(rows, times), [*rows, *times], [SEED], drawn)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ from metaopt.models import first_order_maml, load, maml, meta_lstm, meta_sgd, pr
 from metaopt.networks import few_shot_network
 from metaopt.tasks import FewShot, Sinusoids
 from metaopt.training import LearningRate, Settings, train
-from metaopt.weights import read_card
 
-from .few_shot_training import TRAINED_ON, TRAININGS, WEIGHTS, row_of
-from .imaging import take_data
-from .report import Rows, paired, parse_options, table, write_results
+from .few_shot_training import OMNIGLOT, TRAINED_ON, TRAININGS, row_of
+from .report import need, paired, parse_options, table
+from .rows import Rows
+from .training import WEIGHTS
 
 FULL: dict[str, Any] = {"tasks": {5: 400, 20: 120}, "updates": 2000, "rounds": 15, "names": tuple(TRAININGS)}
 QUICK: dict[str, Any] = {"tasks": {5: 40, 20: 4}, "updates": 60, "rounds": 3, "names": ("prototypes_20", "maml_5")}
@@ -68,8 +68,7 @@ def interval(values: Tensor) -> float:
 
 
 def omniglot_rows(names: Sequence[str], tasks: dict[int, int], saved: Rows) -> list[dict[str, Any]]:
-    folder = "fewshot/omniglot"
-    kept, test = read_omniglot(folder, "background", first=TRAINED_ON), read_omniglot(folder, "evaluation")
+    kept, test = read_omniglot(OMNIGLOT, "background", first=TRAINED_ON), read_omniglot(OMNIGLOT, "evaluation")
     rows = []
     for name in names:
         of = row_of(name)
@@ -81,9 +80,10 @@ def omniglot_rows(names: Sequence[str], tasks: dict[int, int], saved: Rows) -> l
                     "normalization": (of.policy or "transductive").replace("_", " "),
                     "ways": ways,
                     "shots": shots,
-                    **saved.get(
+                    **saved.row(
                         f"{name} {ways} {shots}",
                         lambda n=net, w=ways, s=shots: tested(n, FewShot(kept, w, s), FewShot(test, w, s), tasks[w]),
+                        [OMNIGLOT, WEIGHTS / f"{name}.safetensors"],
                     ),
                     "published MAML": PUBLISHED[ways, shots] if (of.method, of.policy) == ("maml", "") else "",
                 }
@@ -199,18 +199,16 @@ def speed_rows(rounds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     options = parse_options(__doc__)
-    take_data(options.data)
+    need(options, [OMNIGLOT])
     size = dict(QUICK if options.quick else FULL)
     if missing := [name for name in size["names"] if not (WEIGHTS / f"{name}.safetensors").exists()]:
         print(f"not trained (python -m benchmarks.few_shot_training NAME): {', '.join(missing)}", flush=True)
         size["names"] = tuple(name for name in size["names"] if name not in missing)
-    cards = {name: read_card(WEIGHTS / f"{name}.safetensors") for name in size["names"]}
-    settings = {**size, "choice": CHOICE, "weights": cards}
-    saved = Rows("few_shot", settings, options.quick)
+    saved = Rows("few_shot", {**size, "choice": CHOICE}, options)
     omniglot = omniglot_rows(size["names"], size["tasks"], saved)
-    digits = saved.get("digits", lambda: digit_rows(size["updates"]))
-    sinusoids = saved.get("sinusoids", lambda: sinusoid_rows(size["updates"]))
-    speed = saved.get("speed", lambda: speed_rows(size["rounds"]))
+    digits = saved.rows("digits", lambda: digit_rows(size["updates"]))
+    sinusoids = saved.rows("sinusoids", lambda: sinusoid_rows(size["updates"]))
+    speed = saved.rows("speed", lambda: speed_rows(size["rounds"]))
     for rows in (omniglot, digits, sinusoids, speed):
         print("\n" + table(rows))
     print()
@@ -221,7 +219,7 @@ def main() -> None:
         "vmap_speedup_mlp": round(ratio["sinusoid MLP"], 2),
         "vmap_speedup_conv": round(ratio["conv net"], 2),
     }
-    write_results("few_shot", headline, [*omniglot, *digits, *sinusoids, *speed], settings, [0], options.quick)
+    saved.write(headline, [*omniglot, *digits, *sinusoids, *speed], [0])
 
 
 if __name__ == "__main__":

@@ -10,22 +10,15 @@ what their cards say is what was done.
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-from torch import Tensor
+from .training import carry_out
 
-from metaopt.training import run_recipe
-from metaopt.weights import load_tensors, read_card, save_tensors
-
-WEIGHTS = Path(__file__).parent / "weights"
 RUNS = Path("runs/few_shot")
 FIRST = "prototypes_20"
-BACKGROUND = {"call": "metaopt.data.read_omniglot", "folder": "fewshot/omniglot", "part": "background"}
+OMNIGLOT = "fewshot/omniglot"
+BACKGROUND = {"call": "metaopt.data.read_omniglot", "folder": OMNIGLOT, "part": "background"}
 TRAINED_ON, VALIDATED_ON = 900, 64  # characters of the background set; each counts four times, turned
 DISTORTION = 0.15  # of every image that is trained on; without it training errors were a quarter of validation's
 METHODS = ("maml", "first_order_maml", "meta_sgd", "meta_lstm")
@@ -117,43 +110,8 @@ def recipe(name: str) -> dict[str, Any]:
     }
 
 
-def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.half() for name, tensor in tensors.items()}
-
-
-def carry_out(
-    description: str | None,
-    known: Iterable[str],
-    recipe: Callable[[str], Any],
-    runs: Path,
-    shipped: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = halved,
-) -> None:
-    """A command that trains the rows that it is given, by default all: weights and cards come to benchmarks/weights."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help=f"which rows (default all): {', '.join(known)}")
-    parser.add_argument("--device", default="cpu", help="what torch calls it, such as cuda (default %(default)s)")
-    parser.add_argument(
-        "--workers", type=int, default=0, help="processes that draw batches ahead (default %(default)s)"
-    )
-    options = parser.parse_args()
-    names = options.names or list(known)
-    if unknown := [name for name in names if name not in known]:
-        parser.error(f"there is no row {unknown[0]}; there are {', '.join(known)}")
-    for name in names:
-        folder = runs / name
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(recipe(name), sort_keys=False))
-        run_recipe(path, folder, options.device, options.workers)
-        tensors = load_tensors(folder / "weights.safetensors")[0]
-        kept = shipped(tensors)
-        save_tensors(WEIGHTS / f"{name}.safetensors", kept, {})
-        card = {**read_card(folder / "weights.safetensors"), "derived": sorted(tensors.keys() - kept.keys())}
-        (WEIGHTS / f"{name}.json").write_text(json.dumps(card, indent=2))
-
-
 def main() -> None:
-    carry_out(__doc__, TRAININGS, recipe, RUNS)
+    carry_out(__doc__, TRAININGS, recipe, RUNS, quick=(FIRST, "maml_5"), data=lambda name: [OMNIGLOT])
 
 
 if __name__ == "__main__":

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from .report import ROOT
+from .provenance import ROOT
 
 IMAGES = ROOT / "docs" / "images"
 Panel = tuple[str, Tensor]  # a caption, and a picture (1, C, H, W) in [0, 1]
 
 
-def draw_panels(name: str, rows: Sequence[tuple[str, Sequence[Panel]]], width: float = 1.75) -> None:
-    """Titled rows of pictures, all on one scale from black (0) to white (1)."""
+def draw_panels(name: str, rows: Sequence[tuple[str, Sequence[Panel]]], width: float = 1.75) -> Path:
+    """Titled rows of pictures, all on one scale from black (0) to white (1). All of these return the file written."""
     columns = max(len(panels) for _, panels in rows)
     figure = _figure(width * columns, (width + 0.45) * len(rows))
     grid = figure.subplots(len(rows), columns, squeeze=False)
@@ -27,12 +28,12 @@ def draw_panels(name: str, rows: Sequence[tuple[str, Sequence[Panel]]], width: f
             axis.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axis.set_title(caption, fontsize=8)
         axes[0].text(-0.05, 0.5, title, rotation=90, transform=axes[0].transAxes, ha="right", va="center", fontsize=9)
-    _save(figure, name)
+    return _save(figure, name)
 
 
 def draw_curves(
     name: str, panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[str, int], columns: int = 3
-) -> None:
+) -> Path:
     """PSNR against steps, one panel a title, one line a method; ``marks`` are named steps, drawn as vertical lines."""
     lines = -(-len(panels) // columns)
     figure = _figure(2.9 * columns, 2.3 * lines + 0.5)
@@ -53,14 +54,14 @@ def draw_curves(
         axis.set_ylabel("PSNR (dB)", fontsize=9)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    _save(figure, name)
+    return _save(figure, name)
 
 
 def draw_losses(
     name: str,
     panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float]]]],
     columns: int = 3,
-) -> None:
+) -> Path:
     """Losses against steps, on a logarithmic scale: one panel a title, one line and its band a method."""
     lines = -(-len(panels) // columns)
     figure = _figure(2.9 * columns, 2.3 * lines + 0.5)
@@ -84,10 +85,10 @@ def draw_losses(
         axis.set_ylabel("loss", fontsize=9)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8, frameon=False)
-    _save(figure, name)
+    return _save(figure, name)
 
 
-def draw_errors(rows: Sequence[Mapping[str, Any]], name: str) -> None:
+def draw_errors(rows: Sequence[Mapping[str, Any]], name: str) -> Path:
     """Bit errors against E_b / N_0 with their 95 % intervals: one panel a channel, one line a decoder."""
     channels = list(dict.fromkeys(row["channel"] for row in rows))
     figure = _figure(3.6 * len(channels), 3.1)
@@ -106,7 +107,7 @@ def draw_errors(rows: Sequence[Mapping[str, Any]], name: str) -> None:
     figure.axes[0].set_ylabel("bit error", fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    _save(figure, name)
+    return _save(figure, name)
 
 
 def crop_of(picture: Tensor, top: int, left: int, side: int) -> Tensor:
@@ -122,6 +123,8 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, name: str) -> None:
+def _save(figure: Any, name: str) -> Path:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    figure.savefig(IMAGES / f"{name}.png")
+    path = IMAGES / f"{name}.png"
+    figure.savefig(path)
+    return path

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import metaopt as mo
 
+from .costs import inner_steps
 from .costs.inner_steps import RIVALS, Task, make_task, metaopt
 from .memory import peak_of
-from .report import paired, parse_options, table, write_results
+from .report import need, paired, parse_options, table
+from .rows import Rows
 
 FULL: dict[str, Any] = {"widths": (784, 20, 10), "batch": 128, "steps": 256, "rounds": 9, "repeats": 3}
 QUICK: dict[str, Any] = {"widths": (784, 20, 10), "batch": 128, "steps": 64, "rounds": 2, "repeats": 1}
@@ -44,8 +47,10 @@ def measure(size: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def main() -> None:
     options = parse_options(__doc__)
+    need(options, packages=["higher", "torchopt"])
     size = QUICK if options.quick else FULL
-    rows = measure(size)
+    saved = Rows("from_higher", size, options)
+    rows = saved.rows("rivals", lambda: measure(size), [Path(inner_steps.__file__)])
     print(table(rows) + "\n")
     of = {row["rival"]: row for row in rows}
     headline = {
@@ -53,7 +58,7 @@ def main() -> None:
         "time_vs_higher": round(of[OURS]["ms a step"] / of["higher"]["ms a step"], 2),
         "overhead_vs_hand": round(of["metaopt"]["ratio"], 3),
     }
-    write_results("from_higher", headline, rows, size, [0], options.quick)
+    saved.write(headline, rows, [0])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ random: 0).
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 import time
@@ -31,7 +32,8 @@ from metaopt.core.gradients import GradientStrategy
 from metaopt.estimators import es, pes
 
 from .memory import peak_of
-from .report import parse_options, table, write_results
+from .report import parse_options, table
+from .rows import Rows
 
 FULL = {"pairs": 1000, "seeds": 30}
 QUICK = {"pairs": 200, "seeds": 6}
@@ -165,12 +167,15 @@ def main() -> None:
     balancing = influence_balancing()
     cases = {"influence balancing": (balancing, balancing.backpropagated(mo.Backprop()))}
     cases |= {"ridge": ridge(), "quadratic": quadratic()}
-    rows = []
+    settings = {**size, "sigma": SIGMA, "relative": RELATIVE}
+    saved, rows = Rows("gradient_estimators", settings, options), []
     for problem, (case, exact) in cases.items():
         found = estimators(case, size["pairs"], case is balancing)
         if problem == "ridge":
             found["implicit"] = lambda seed, case=case: case.implicit()
-        rows += [row(problem, name, exact, estimate, size["seeds"]) for name, estimate in found.items()]
+        for name, estimate in found.items():
+            measured = functools.partial(row, problem, name, exact, estimate, size["seeds"])
+            rows.append(saved.row(f"{problem}: {name}", measured))
     shown = ["problem", "estimator", "mean", "exact", "error", "se", "seconds", "MiB"]
     print(table(rows, shown) + "\n")
     of = {r["estimator"]: r for r in rows if r["problem"] == "influence balancing"}
@@ -181,8 +186,7 @@ def main() -> None:
         "pes_1_se": round(of["PES, pieces of 1"]["se"], 2),
     }
     assert all(math.isfinite(value) for value in headline.values())
-    settings = {**size, "sigma": SIGMA, "relative": RELATIVE}
-    write_results("gradient_estimators", headline, rows, settings, list(range(size["seeds"])), options.quick)
+    saved.write(headline, rows, range(size["seeds"]))
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ import torch
 import metaopt as mo
 from metaopt.tasks import ising, structure
 
-from .imaging import take_data
 from .inference import rbms, structures, uai
 from .inference.methods import CLASSICAL, LEARNED
 from .inference.rivals import have_rivals
 from .memory import peak_of
-from .report import Rows, parse_options, table, write_results
+from .report import need, parse_options, table
+from .rows import Rows
 
 LEARNED_ROW = "learned BP, 16 starts"
 
@@ -110,25 +110,25 @@ def headline(parts: dict[str, list[dict[str, Any]]]) -> dict[str, float | None]:
 
 def main() -> None:
     options = parse_options(__doc__)
-    take_data(options.data)
+    need(options, [uai.PLACE])
     settings = {"steps": 200, "passes": rbms.PASSES, "weight": rbms.WEIGHT, "rivals": have_rivals()}
-    saved = Rows("graphical_models", settings, options.quick)
+    saved = Rows("graphical_models", settings, options)
     parts: dict[str, list[dict[str, Any]]] = {
-        "trees": [{"error": saved.get("trees", tree_error)}],
+        "trees": [saved.row("trees", lambda: {"error": tree_error()})],
         "structures": structures.rows_of(options.quick, saved),
-        "uai": uai.rows_of(options.data, options.quick, saved),
+        "uai": uai.rows_of(options.quick, saved),
         "map": rbms.map_rows(options.quick, saved),
         "speed": rbms.speed_rows(options.quick, saved) if have_rivals() else [],
-        "pgmpy": [saved.get("pgmpy", rbms.pgmpy_row)] if have_rivals() and not options.quick else [],
-        "memory": saved.get("memory", lambda: memory_rows(options.quick)),
-        "edges": saved.get("edges", lambda: edges_rows(options.quick)),
+        "pgmpy": [saved.row("pgmpy", rbms.pgmpy_row)] if have_rivals() and not options.quick else [],
+        "memory": saved.rows("memory", lambda: memory_rows(options.quick)),
+        "edges": saved.rows("edges", lambda: edges_rows(options.quick)),
     }
-    parts["families"] = uai.families(parts["uai"])
+    parts["families"] = saved.rows("families", lambda: uai.families(parts["uai"]), given=parts["uai"])
     for name, rows in parts.items():
         if rows:
             print(f"\n{name}\n{table(rows)}")
     rows = [{"part": name, **row} for name, part in parts.items() for row in part]
-    write_results("graphical_models", headline(parts), rows, settings, [0, 1], options.quick)
+    saved.write(headline(parts), rows, [0, 1])
 
 
 if __name__ == "__main__":

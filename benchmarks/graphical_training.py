@@ -13,12 +13,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .few_shot_training import carry_out
+from .training import carry_out
 
 RUNS = Path("runs/graphical")
 BATCH = 16
 HARD = ["grid", "torus", "regular", "random", "small world"]
-FILE = {"call": "metaopt.data.data_path", "relative": "graphs/ldpc/mackay_96_48/96.3.963"}
+CHECKS = "graphs/ldpc/mackay_96_48/96.3.963"
+FILE = {"call": "metaopt.data.data_path", "relative": CHECKS}
 CODE = {"call": "metaopt.data.read_alist", "path": FILE}
 INFERENCE: dict[str, tuple[dict[str, Any], int, float]] = {  # builder's keywords, updates, peak rate
     "learned_bp": ({"steps": 40}, 1200, 3e-3),
@@ -89,7 +90,10 @@ def card(decoder: bool) -> dict[str, str]:
 
 
 def main() -> None:
-    carry_out(__doc__, [*INFERENCE, *DECODERS], recipe, RUNS)
+    def data(name: str) -> list[str]:
+        return [CHECKS] if name in DECODERS else []
+
+    carry_out(__doc__, [*INFERENCE, *DECODERS], recipe, RUNS, quick=("learned_bp", "weighted_bp"), data=data)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,18 +20,11 @@ from metaopt.metrics import psnr, ssim
 from metaopt.models import load
 
 from .memory import peak_of
-from .report import Rows
+from .rows import Read, Rows
 
 VALIDATION = "natural/bsds500_extra"  # where weights of classical rivals are chosen; no test picture
 Method = Callable[[mo.InverseProblem], Tensor]
 Pairs = Sequence[tuple[Any, Tensor]]  # of a problem and its target
-
-
-def take_data(folder: Path | None) -> None:
-    """Let ``metaopt.data`` read from ``folder``."""
-    if folder is None:
-        raise SystemExit("Say where the data is: --data DIR, or METAOPT_DATA.")
-    os.environ["METAOPT_DATA"] = str(folder)
 
 
 def pictures(folder: str, grey: bool = True, every: int = 1) -> list[Tensor]:
@@ -130,12 +122,17 @@ def total_variation(steps: int, inner: int = 10) -> Callable[[float, mo.InverseP
 
 
 def measured(
-    labels: Mapping[str, Any], methods: Mapping[str, Callable[[], dict[str, Any]]], saved: Rows
+    labels: Mapping[str, Any],
+    methods: Mapping[str, Callable[[], dict[str, Any]]],
+    saved: Rows,
+    data: Sequence[Read],
+    weights: Mapping[str, Read],
 ) -> list[dict[str, Any]]:
-    """A row for each method, with what ``labels`` say of all of them; those that are saved are not computed again."""
+    """A row for each method, with what ``labels`` say of all; ``weights`` are those of the methods that have any."""
     where, rows = " ".join(str(label) for label in labels.values()), []
     for method, compute in methods.items():
-        rows.append({**labels, "method": method, **saved.get(f"{where} {method}", compute)})
+        reads = [*data, weights[method]] if method in weights else data
+        rows.append({**labels, "method": method, **saved.row(f"{where} {method}", compute, reads)})
         print(f"{where} {method}: {rows[-1]['psnr']:.2f} dB", flush=True)
     return rows
 

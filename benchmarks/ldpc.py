@@ -10,6 +10,7 @@ headline compares, at a bit error of 1e-3 (log-linear interpolation), the best l
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -22,9 +23,9 @@ from metaopt.data import data_path, read_alist
 from metaopt.tasks import Decoding
 
 from .figures import draw_errors
-from .imaging import take_data
-from .inference.methods import trained
-from .report import Rows, parse_options, table, write_results
+from .inference.methods import WEIGHTS, trained
+from .report import need, parse_options, table
+from .rows import Rows
 
 STEPS, TARGET = 20, 1e-3
 CHANNELS = {"white noise": 0.0, "bursts": 1.0, "strong bursts": 2.0}  # the standard deviation of a burst
@@ -42,14 +43,14 @@ QUICK: dict[str, Any] = {
     "bursts": [3.0, 5.0],
     "strong bursts": [6.0],
 }
+LEARNED = {"weighted BP": "weighted_bp", "neural-enhanced BP": "neural_enhanced_decoder"}  # and their weights
+CODE = "graphs/ldpc/mackay_96_48/96.3.963"
 Decoder = Callable[[mo.FactorGraph], Any]
 DECODERS: dict[str, Decoder] = {
     "sum-product": lambda graph: mo.BeliefPropagation(),
     "min-sum": lambda graph: mo.BeliefPropagation(marginalize=mo.problems.log_max),
-    "weighted BP": lambda graph: trained("weighted_bp", graph),
-    "neural-enhanced BP": lambda graph: trained("neural_enhanced_decoder", graph),
+    **{name: functools.partial(trained, weights) for name, weights in LEARNED.items()},
 }
-LEARNED = ("weighted BP", "neural-enhanced BP")
 
 
 @torch.inference_mode()
@@ -74,13 +75,15 @@ def wilson(errors: int, count: int, z: float = 1.96) -> list[float]:
 
 
 def rows_of(size: dict[str, Any], saved: Rows) -> list[dict[str, Any]]:
-    checks = read_alist(data_path("graphs/ldpc/mackay_96_48") / "96.3.963")
+    checks = read_alist(data_path(CODE))
     rows = []
     for channel, level in CHANNELS.items():
         for snr in size[channel]:
             task = Decoding(checks, snr, level, batch=size["batch"])
             for name, build in DECODERS.items():
-                found = saved.get(f"{channel} {snr} {name}", lambda b=build, t=task: errors(b, t, size["words"]))
+                reads = [CODE, *([WEIGHTS / f"{LEARNED[name]}.safetensors"] if name in LEARNED else [])]
+                key = f"{channel} {snr} {name}"
+                found = saved.row(key, lambda b=build, t=task: errors(b, t, size["words"]), reads)
                 rows.append({"channel": channel, "snr": snr, "decoder": name, **found})
             print(f"{channel}, {snr} dB: {[round(row['bit_error'], 6) for row in rows[-len(DECODERS) :]]}", flush=True)
     return rows
@@ -110,14 +113,13 @@ def difference(a: float | None, b: float | None) -> float | None:
 
 def main() -> None:
     options = parse_options(__doc__)
-    take_data(options.data)
+    need(options, [CODE])
     size = QUICK if options.quick else FULL
     settings = {**size, "steps": STEPS, "levels": CHANNELS}
-    rows = rows_of(size, Rows("ldpc", settings, options.quick))
+    saved = Rows("ldpc", settings, options)
+    rows = rows_of(size, saved)
     print(table(rows, ["channel", "snr", "decoder", "bit_error", "bit_interval", "frame_error", "frame_interval"]))
-    if not options.quick:
-        draw_errors(rows, "ldpc")
-    write_results("ldpc", headline(rows), rows, settings, [0], options.quick)
+    saved.write(headline(rows), rows, [0], [] if options.quick else [draw_errors(rows, "ldpc")])
 
 
 if __name__ == "__main__":

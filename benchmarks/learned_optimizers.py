@@ -29,12 +29,13 @@ from metaopt.tasks import NetworkTrainings, Quadratics, conv_net, held_out, mlp
 from metaopt.weights import read_card
 
 from .figures import draw_losses
-from .imaging import take_data
-from .report import Rows, paired, parse_options, table, write_results
+from .report import need, paired, parse_options, table
+from .rows import Rows, weights_of
 
 SEEDS = 5
 FULL: dict[str, Any] = {"rates": 15, "quadratics": 1000, "trainings": 10, "rounds": 40}
 QUICK: dict[str, Any] = {"rates": 4, "quadratics": 100, "trainings": 2, "rounds": 5}
+MNIST = "fewshot/mnist_t10k"
 QUADRATICS, DIGITS = "optimizer_quadratics", "optimizer_digits"
 CLASSICAL: dict[str, tuple[Callable[[float], nn.Module], float]] = {  # and the middle of the grid of rates
     "SGD": (mo.updates.Sgd, 0.3),
@@ -80,7 +81,7 @@ def problems(size: Mapping[str, Any], mnist: bool) -> dict[str, Problem]:
         "conv net": digits(conv_net()),
     }
     if mnist:
-        found["MNIST"] = digits(mlp([784, 20, 10]), data=read_mnist("fewshot/mnist_t10k"))
+        found["MNIST"] = digits(mlp([784, 20, 10]), data=read_mnist(MNIST))
     return found
 
 
@@ -100,7 +101,8 @@ def rows_of(name: str, problem: Problem, size: Mapping[str, Any], saved: Rows) -
         "learned": lambda: measured(load(problem.learned)),
         **{method: lambda of=of: classical(*of) for method, of in CLASSICAL.items()},
     }.items():
-        row = {"problem": name, "optimizer": method, **saved.get(f"{name} {method}", compute)}
+        reads = [*([MNIST] if name == "MNIST" else []), *([weights_of(problem.learned)] if method == "learned" else [])]
+        row = {"problem": name, "optimizer": method, **saved.row(f"{name} {method}", compute, reads)}
         row |= {f"at {k}": row["curve"][k - 1] for k in (20, 50)} | {"last": row["curve"][-1], "+-": row["band"][-1]}
         rows.append(row)
     print(f"{name}: learned {rows[0]['last']:.4g}, best other {min(r['last'] for r in rows[1:]):.4g}", flush=True)
@@ -138,20 +140,17 @@ def step_costs(rounds: int) -> list[dict[str, Any]]:
 def main() -> None:
     options = parse_options(__doc__)
     size = QUICK if options.quick else FULL
-    cards = {name: read_card(name) for name in (QUADRATICS, DIGITS)}
-    settings = {**size, "weights": cards}
-    saved = Rows("learned_optimizers", settings, options.quick)
+    need(options, [] if options.quick else [MNIST])
+    saved = Rows("learned_optimizers", size, options)
     begin = time.perf_counter()
-    if options.data is not None:
-        take_data(options.data)
-    found = problems(size, options.data is not None)
+    found = problems(size, not options.quick)
     if options.quick:
         found = {name: found[name] for name in ("quadratics", "digits")}
     rows = [row for name, problem in found.items() for row in rows_of(name, problem, size, saved)]
-    costs = saved.get("costs", lambda: step_costs(size["rounds"]))
+    costs = saved.rows("costs", lambda: step_costs(size["rounds"]), [weights_of(DIGITS), weights_of(QUADRATICS)])
     shown = ["problem", "optimizer", "rate", "inside", "at 20", "at 50", "last", "+-", "ahead from"]
     print("\n" + table(rows, shown) + "\n\n" + table(costs) + "\n")
-    minutes = ", ".join(f"{name} {card['minutes']}" for name, card in cards.items())
+    minutes = ", ".join(f"{name} {read_card(name)['minutes']}" for name in (QUADRATICS, DIGITS))
     print(f"minutes of training: {minutes}; of this run: {(time.perf_counter() - begin) / 60:.1f}")
     of = {(row["problem"], row["optimizer"]): row for row in rows}
     best = min(of["quadratics", name]["last"] for name in CLASSICAL)
@@ -160,10 +159,9 @@ def main() -> None:
         "digits_ahead_from_step": of["digits", "learned"]["ahead from"],
         "step_cost_vs_adam": round(next(row["ratio"] for row in costs if row["optimizer"] == DIGITS), 2),
     }
-    if not options.quick:
-        curves = {n: {m: (of[n, m]["curve"], of[n, m]["band"]) for m in ("learned", *CLASSICAL)} for n in found}
-        draw_losses("learned_optimizers", curves)
-    write_results("learned_optimizers", headline, [*rows, *costs], settings, list(range(SEEDS)), options.quick)
+    curves = {n: {m: (of[n, m]["curve"], of[n, m]["band"]) for m in ("learned", *CLASSICAL)} for n in found}
+    drawn = [] if options.quick else [draw_losses("learned_optimizers", curves)]
+    saved.write(headline, [*rows, *costs], range(SEEDS), drawn)
 
 
 if __name__ == "__main__":

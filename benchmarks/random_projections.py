@@ -35,8 +35,10 @@ from metaopt.tasks import Patches, block_projection
 from metaopt.weights import read_card
 
 from .figures import draw_curves
-from .imaging import VALIDATION, in_bfloat16, take_data
-from .report import Rows, parse_options, table, write_results
+from .imaging import VALIDATION, in_bfloat16
+from .report import need, parse_options, table
+from .rows import Read, Rows, weights_of
+from .three_tasks import DATA as OTHER_DATA
 from .three_tasks import three_tasks
 
 FULL = {"ratios": (0.1, 0.25, 0.5), "patches": 1667, "few": 50, "tuning": 40, "fista": 2000, "tried": 300, "every": 1}
@@ -45,6 +47,7 @@ ENSEMBLES = {"Gaussian": gaussian_projection, "Bernoulli": bernoulli_projection,
 SEEDS = (0, 1, 2)  # each its own projection and patches: 5,001 patches in all
 NOISE, SIZE, CHUNK = 1 / 255, 32, 100
 WEIGHTS = "random_projections"
+DATA = ("natural/bsd68_gray", VALIDATION)
 COMPARED = Path(__file__).parent / "weights"
 EQUAL = "RIM, brief training"  # what the ablations are compared with
 ABLATIONS = {
@@ -156,37 +159,42 @@ def steps_to(level: float, curve: Sequence[float]) -> int | None:
 def rows_of(ensemble: str, ratio: float, size: Mapping[str, Any], saved: Rows) -> list[dict[str, Any]]:
     trained = read_card(WEIGHTS)["trained_steps"]
     steps = 4 * trained
-    targets = {seed: patches_of("natural/bsd68_gray", size["patches"], seed) for seed in SEEDS}
+    targets = {seed: patches_of(DATA[0], size["patches"], seed) for seed in SEEDS}
     sets = [measured(t, ensemble, ratio, seed) for seed, t in targets.items()]
     few = [pair for seed, t in targets.items() for pair in measured(t[: size["few"]], ensemble, ratio, seed)]
     held = measured(patches_of(VALIDATION, size["tuning"], 99), ensemble, ratio, 99)
     where = {"ensemble": ensemble, "ratio": ratio}
     rows: list[dict[str, Any]] = []
 
-    def add(method: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        row = {**where, "method": method, **saved.get(f"{ensemble} {ratio} {method}", compute)}
+    def add(method: str, compute: Callable[[], dict[str, Any]], *weights: Read) -> None:
+        row = {**where, "method": method, **saved.row(f"{ensemble} {ratio} {method}", compute, [*DATA, *weights])}
         row |= {"at_5": row["psnr_at"][5], "at_T": row["psnr_at"][trained], "at_4T": row["psnr_at"][steps]}
         print(f"{ensemble} {ratio} {method}: {row['at_T']:.2f} dB after {trained} steps", flush=True)
         rows.append(row)
-        return row
 
-    add("RIM", lambda: over_seeds(network(WEIGHTS), sets, steps))
-    for name, file in ABLATIONS.items():
-        add(name, lambda file=file: over_seeds(network(COMPARED / f"{file}.safetensors"), sets, steps))
-    for name, (solve, start) in CLASSICAL.items():
-        row = add(name, lambda s=solve, w=start: classical(s, w, sets, held, steps, size["tried"]))
+    def rim() -> dict[str, Any]:
+        return {**over_seeds(network(WEIGHTS), sets, steps), **on_few(curve(network(WEIGHTS), few, steps))}
+
+    def best_of(solve: Solver, start: float) -> dict[str, Any]:
+        found = classical(solve, start, sets, held, steps, size["tried"])
         long = size["fista"] if solve is wavelet_fista else size["tried"]
-        row["few_at"] = saved.get(
-            f"{ensemble} {ratio} {name} on few",
-            lambda s=solve, w=row["weight"], n=long: curve(functools.partial(s, w), few, n),
-        )
-        row["best"] = max(row["few_at"])
-    rim = saved.get(f"{ensemble} {ratio} RIM on few", lambda: curve(network(WEIGHTS), few, steps))
+        return {**found, **on_few(curve(functools.partial(solve, found["weight"]), few, long))}
+
+    add("RIM", rim, weights_of(WEIGHTS))
+    for name, file in ABLATIONS.items():
+        path = COMPARED / f"{file}.safetensors"
+        add(name, lambda path=path: over_seeds(network(path), sets, steps), path)
+    for name, (solve, start) in CLASSICAL.items():
+        prior = [weights_of("learned_map")] if solve is learned_map else []
+        add(name, functools.partial(best_of, solve, start), *prior)
     fista = next(row for row in rows if row["method"].startswith("FISTA"))
-    level = fista["best"] - 0.1
-    rows[0] |= {"few_at": rim, "best": max(rim), "steps_to_fista": steps_to(level, rim)}
-    fista["steps_to_fista"] = steps_to(level, fista["few_at"])
+    for row in (rows[0], fista):
+        row["steps_to_fista"] = steps_to(fista["best"] - 0.1, row["few_at"])
     return rows
+
+
+def on_few(curve: list[float]) -> dict[str, Any]:
+    return {"few_at": curve, "best": max(curve)}
 
 
 def gains(rows: Sequence[Mapping[str, Any]], step: int) -> dict[tuple[str, float], float]:
@@ -207,7 +215,7 @@ def say_where_not_ahead(rows: Sequence[Mapping[str, Any]], steps: int) -> None:
         print(f"{ensemble} {ratio}: {where}")
 
 
-def draw(rows: Sequence[Mapping[str, Any]], trained: int) -> None:
+def draw(rows: Sequence[Mapping[str, Any]], trained: int) -> Path:
     tasks = {(row["ensemble"], row["ratio"]): None for row in rows}
     panels = {
         f"{ensemble}, {ratio:.0%} measured": {
@@ -215,17 +223,15 @@ def draw(rows: Sequence[Mapping[str, Any]], trained: int) -> None:
         }
         for ensemble, ratio in tasks
     }
-    draw_curves("random_projections", panels, {"steps of training": trained})
+    return draw_curves("random_projections", panels, {"steps of training": trained})
 
 
 def main() -> None:
     options = parse_options(__doc__)
-    take_data(options.data)
+    need(options, [*DATA, *OTHER_DATA])
     size: dict[str, Any] = QUICK if options.quick else FULL
-    cards = {WEIGHTS: read_card(WEIGHTS)}
-    cards |= {name: read_card(COMPARED / f"{name}.safetensors") for name in ABLATIONS.values()}
-    settings = {**size, "noise": NOISE, "weights": cards}
-    saved, trained = Rows("random_projections", settings, options.quick), cards[WEIGHTS]["trained_steps"]
+    saved = Rows("random_projections", {**size, "noise": NOISE}, options)
+    trained = read_card(WEIGHTS)["trained_steps"]
     rows = [r for name in ENSEMBLES for ratio in size["ratios"] for r in rows_of(name, ratio, size, saved)]
     others = three_tasks(size["every"], saved)
     shown = ["ensemble", "ratio", "method", "weight", "at_5", "at_T", "at_4T", "best", "steps_to_fista", "spread"]
@@ -244,9 +250,7 @@ def main() -> None:
         "fista_steps_ratio": round(min(ratios), 1) if ratios else None,
         **{f"three_task_{sigma}": round(value, 2) for sigma, value in denoised.items()},
     }
-    if not options.quick:
-        draw(rows, trained)
-    write_results("random_projections", headline, [*rows, *others], settings, SEEDS, options.quick)
+    saved.write(headline, [*rows, *others], SEEDS, [] if options.quick else [draw(rows, trained)])
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ A full run needs 16 GiB of free memory, the packages of the extra ``benchmark``,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .costs import gradient_memory, inner_steps, many_tasks, rim_step
-from .report import Rows, parse_options, table, write_results
+from .report import need, parse_options, table
+from .rows import Rows
 
 FULL: Mapping[str, Any] = {
     "inner_steps": {"widths": (784, 20, 10), "batch": 128, "steps": 100, "rounds": 30},
@@ -49,10 +51,9 @@ def memory_rows(saved: Rows, settings: Mapping[str, Any]) -> Table:
         for steps in settings["memory_steps"]:
             expected = peak * steps / before if strategy == "full" and before else peak
 
-            def compute(strategy: str = strategy, steps: int = steps, expected: float = expected) -> dict[str, Any]:
-                return gradient_memory.measure(strategy, steps, size, 1 if steps >= once_from else repeats, expected)
-
-            rows.append(saved.get(f"{strategy} {steps}", compute))
+            times = 1 if steps >= once_from else repeats
+            measured = functools.partial(gradient_memory.measure, strategy, steps, size, times, expected)
+            rows.append(saved.row(f"{strategy} {steps}", measured))
             peak, before = rows[-1]["peak"], steps
     return [{**row, **_fractions(row, _find(rows, strategy="full", steps=row["steps"]))} for row in rows]
 
@@ -93,12 +94,13 @@ def headline(tables: Mapping[str, Table], settings: Mapping[str, Any]) -> dict[s
 
 def main() -> None:
     options = parse_options(__doc__)
+    need(options, packages=["higher", "torchopt"])
     settings = QUICK if options.quick else FULL
-    saved, tables = Rows("recipe", settings, options.quick), {}
+    saved, tables = Rows("recipe", settings, options), {}
     sections: Mapping[str, tuple[str, Callable[[], Table]]] = {
         "inner_steps": (
             "Adam on an MLP: ms per inner step, forward and meta-backward; ratio to the loop by hand, with quartiles",
-            lambda: saved.get("inner_steps", lambda: inner_steps.measure(**settings["inner_steps"])),
+            lambda: saved.rows("inner_steps", functools.partial(inner_steps.measure, **settings["inner_steps"])),
         ),
         "rim_step": (
             "A RIM's step: ratio to its bare convolutions, the compiled step's to the faster of them; quartiles",
@@ -110,7 +112,7 @@ def main() -> None:
         ),
         "many_tasks": (
             f"{settings['many_tasks']['tasks']} tasks: ms per meta-gradient",
-            lambda: saved.get("many_tasks", lambda: many_tasks.measure(**settings["many_tasks"])),
+            lambda: saved.rows("many_tasks", functools.partial(many_tasks.measure, **settings["many_tasks"])),
         ),
     }
     for name, (title, measure) in sections.items():
@@ -118,11 +120,11 @@ def main() -> None:
         columns = list(dict.fromkeys(key for row in tables[name] for key in row))
         print(f"{title}\n\n{table(tables[name], columns)}\n", flush=True)
     rows = [{"table": name, **row} for name, found in tables.items() for row in found]
-    write_results("recipe", headline(tables, settings), rows, settings, [0], options.quick)
+    saved.write(headline(tables, settings), rows, [0])
 
 
 def rim_step_rows(saved: Rows, settings: Mapping[str, Any], mode: str) -> Table:
-    return saved.get(f"rim_step {mode}", lambda: rim_step.measure(mode=mode, **settings["rim_step"]))
+    return saved.rows(f"rim_step {mode}", functools.partial(rim_step.measure, mode=mode, **settings["rim_step"]))
 
 
 if __name__ == "__main__":

@@ -1,36 +1,69 @@
-"""What all benchmarks share: their command line, paired timings, a table, and the results file with its headline."""
+"""What all benchmarks share: their command line, what they need to run, paired timings, and a table."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import torch
+from metaopt import MetaoptError
+from metaopt.data import data_path
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-UNFINISHED = ROOT / "runs" / "benchmarks"
-PACKAGES = ("torch", "numpy", "scipy", "higher", "torchopt", "torch-geometric", "scikit-image")
+SKIPPED = 77  # the exit status of a benchmark that lacks data or a package; that of a test that is skipped, in automake
+
+
+def options_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with ``--data DIR`` and ``--quick``, which every benchmark and every recipe has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of data (default: $METAOPT_DATA)")
+    parser.add_argument("--quick", action="store_true", help="the same on less, in 60 s; writes nothing")
+    return parser
 
 
 def parse_options(description: str | None, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """``--data DIR`` (a ``Path``, or ``None``) and ``--quick``."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = os.environ.get("METAOPT_DATA")
-    parser.add_argument(
-        "--data", type=Path, default=data, metavar="DIR", help="folder of data (default: $METAOPT_DATA)"
-    )
-    parser.add_argument("--quick", action="store_true", help="the same on less, in 60 s; writes nothing")
+    """``data`` (a ``Path``, or ``None``), ``quick`` and ``rerun``."""
+    parser = options_parser(description)
+    parser.add_argument("--rerun", action="store_true", help="measure every row again, also where no input changed")
     return parser.parse_args(arguments)
+
+
+def need(options: argparse.Namespace, data: Iterable[str] = (), packages: Iterable[str] = ()) -> None:
+    """Read data from ``options.data``; leave the program with ``SKIPPED`` where something is not there.
+
+    Args:
+        options: of :func:`parse_options`.
+        data: folders or files below the folder of data.
+        packages: names under which they are imported.
+    """
+    if options.data is not None:
+        os.environ["METAOPT_DATA"] = str(options.data)
+    if absent := [name for name in packages if find_spec(name) is None]:
+        _skip(f"needs the package {', '.join(absent)}: pip install '.[benchmark]'.")
+    if missing := [name for name in data if not _is_there(name)]:
+        folder = os.environ.get("METAOPT_DATA")
+        sets = sorted({"/".join(Path(name).parts[:2]) for name in missing})
+        _skip(
+            f"needs data that is not {f'in {folder}' if folder else 'there'}: {', '.join(sets)}; get it, as by "
+            f"`metaopt data fetch {sets[0]}`, or say where it is by --data DIR or METAOPT_DATA."
+        )
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return data_path(name).exists()
+    except MetaoptError:
+        return False
+
+
+def _skip(what: str) -> NoReturn:
+    print(f"{Path(sys.argv[0]).stem} {what}", file=sys.stderr)
+    raise SystemExit(SKIPPED)
 
 
 def paired(
@@ -65,33 +98,9 @@ def _timing(taken: list[float], first: list[float]) -> dict[str, float]:
     return {"seconds": statistics.median(taken), "ratio": middle, "ratio_low": low, "ratio_high": high}
 
 
-class Rows:
-    """The rows of a full run, saved one by one, so that a run that was cut off resumes at its next row.
-
-    ``rows.get(key, compute)`` computes a row once. A resumed run keeps only rows of the same ``settings`` and commit,
-    and none when tracked files differ from that; ``write_results`` removes what was saved. ``quick`` saves nothing.
-    """
-
-    def __init__(self, name: str, settings: Mapping[str, Any], quick: bool):
-        self._file = None if quick else UNFINISHED / f"{name}.json"
-        self._of = json.loads(json.dumps({"settings": settings, "commit": commit()}))
-        self._rows: dict[str, Any] = {}
-        if self._file and self._file.exists():
-            saved = json.loads(self._file.read_text())
-            same = saved["of"] == self._of and not self._of["commit"].endswith("+")
-            self._rows = saved["rows"] if same else {}
-
-    def get(self, key: str, compute: Callable[[], Any]) -> Any:
-        if key not in self._rows:
-            self._rows[key] = compute()
-            if self._file:
-                _write_json(self._file, {"of": self._of, "rows": self._rows})
-        return self._rows[key]
-
-
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """The rows as aligned text; numbers with four digits, columns named by ``columns`` or by the first row's keys."""
-    columns = columns or list(rows[0])
+    columns = columns or [name for name in rows[0] if name != "key"]
     lines = [list(columns), *([_cell(row.get(column, "")) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
@@ -99,73 +108,3 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
 
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def write_results(
-    name: str,
-    headline: Mapping[str, float],
-    rows: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    seeds: Sequence[int],
-    quick: bool,
-) -> None:
-    """Write ``benchmarks/results/<name>.json`` (not when ``quick``) and print the headline as the last line."""
-    if not quick:
-        results = {
-            "name": name,
-            "headline": headline,
-            "rows": rows,
-            "settings": settings,
-            "seeds": list(seeds),
-            "versions": versions(),
-            "commit": commit(),
-            "processor": processor(),
-        }
-        _write_json(RESULTS / f"{name}.json", results)
-        (UNFINISHED / f"{name}.json").unlink(missing_ok=True)
-    print(json.dumps(headline), flush=True)
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def commit() -> str:
-    """The commit that is checked out, with ``+`` where tracked files differ from it; ``unknown`` outside git."""
-    try:
-        sha = _git("rev-parse", "HEAD")
-        return sha + (
-            "+" if _git("status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/results") else ""
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def processor() -> str:
-    """Model, number of cores, and how many threads torch uses."""
-    info = Path("/proc/cpuinfo")
-    models = (
-        [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if "model name" in x]
-        if info.exists()
-        else []
-    )
-    model = models[0] if models else platform.processor() or platform.machine()
-    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-
-
-def _write_json(path: Path, content: Any) -> None:
-    """Whole or not at all: written beside its place, then moved there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".json.new")
-    beside.write_text(json.dumps(content, indent=2) + "\n")
-    beside.replace(path)

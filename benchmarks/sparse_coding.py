@@ -31,8 +31,10 @@ from metaopt.operators import gaussian_dictionary
 from metaopt.tasks import SparseCodes
 from metaopt.training import LearningRate, Settings, train
 
-from .report import Rows, parse_options, table, write_results
+from .report import parse_options, table
+from .rows import Rows
 from .sparse_training import NAMES, SETUPS, STEPS, recipe, trained
+from .training import WEIGHTS
 
 TESTED, CHOSEN_ON = 10_000, 1_000
 PENALTIES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -113,7 +115,8 @@ def rows_of(setup: str, size: dict[str, Any], saved: Rows) -> list[dict[str, Any
     methods["ALISTA, untrained"] = lambda: reached_by(mo.weights.build(recipe(NAMES[setup, "alista"])["model"]))
     found = []
     for name, compute in methods.items():
-        row = {"setup": setup, "method": name, **saved.get(f"{setup} {name}", compute)}
+        reads = [WEIGHTS / f"{NAMES[setup, SHIPPED[name]]}.safetensors"] if name in SHIPPED else []
+        row = {"setup": setup, "method": name, **saved.row(f"{setup} {name}", compute, reads)}
         row |= {"nmse": row["nmse_at"][-1], "published": PUBLISHED[setup].get(name, "")}
         print(f"{setup} {name}: {row['nmse']:.2f} dB", flush=True)
         found.append(row)
@@ -131,9 +134,8 @@ def main() -> None:
         "starts": STARTS,
         "sparse": {setup: of._asdict() for setup, of in SETUPS.items()},
         "trained_here": {n: v[1:] for n, v in TRAINED_HERE.items()},
-        "weights": {name: trained(name)[1] for name in NAMES.values()},
     }
-    saved = Rows("sparse_coding", settings, options.quick)
+    saved = Rows("sparse_coding", settings, options)
     rows = [row for setup in size["setups"] for row in rows_of(setup, size, saved)]
     print(
         "\n" + table(rows, ["setup", "method", "nmse", "published", "penalty", "learned", "updates", "minutes"]) + "\n"
@@ -151,7 +153,7 @@ def main() -> None:
             "noiseless_16": min(value for (setup, _), value in at.items() if setup == "no noise"),
         }
     headline = {name: round(value, 2) for name, value in headline.items()}
-    write_results("sparse_coding", headline, rows, settings, [0], options.quick)
+    saved.write(headline, rows, [0])
 
 
 if __name__ == "__main__":

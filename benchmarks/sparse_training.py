@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metaopt.weights import load, read_card
 
-from .few_shot_training import WEIGHTS, carry_out
+from .training import WEIGHTS, carry_out
 
 RUNS = Path("runs/sparse")
 STEPS = 16
@@ -102,7 +102,7 @@ def trained(name: str) -> tuple[Any, dict[str, Any]]:
 
 
 def main() -> None:
-    carry_out(__doc__, TRAININGS, recipe, RUNS, learned)
+    carry_out(__doc__, TRAININGS, recipe, RUNS, quick=("alista_500", "na_alista_500"), shipped=learned)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ scikit-image.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from metaopt.weights import read_card
 
 from .figures import crop_of, draw_panels
 from .imaging import (
+    VALIDATION,
     crops,
     curve,
     machine,
@@ -32,11 +34,11 @@ from .imaging import (
     published,
     quality,
     row,
-    take_data,
     total_variation,
     tuned,
 )
-from .report import Rows, parse_options, table, write_results
+from .report import need, parse_options, table
+from .rows import Rows, weights_of
 
 FULL = {"factors": (2, 3, 4), "every": 1, "tuning": 12, "fista": 60}
 QUICK = {"factors": (2, 3), "every": 17, "tuning": 2, "fista": 20}
@@ -88,10 +90,11 @@ def rows_of(name: str, factor: int, size: dict[str, Any], saved: Rows) -> list[d
         **row(machine(WEIGHTS), pairs, factor),
         **curve(load(WEIGHTS), pairs, 2 * trained, factor),
     }
-    return measured({"set": name, "factor": factor}, methods, saved)
+    labels, data = {"set": name, "factor": factor}, [folder, VALIDATION]
+    return measured(labels, methods, saved, data, {"RIM": weights_of(WEIGHTS)})
 
 
-def draw(factors: Sequence[int]) -> None:
+def draw(factors: Sequence[int]) -> Path:
     """A small picture, enlarged by repetition, by bicubic interpolation and by the machine; the large one."""
     from skimage import data
 
@@ -107,17 +110,16 @@ def draw(factors: Sequence[int]) -> None:
         parts = {name: crop_of(x, 84, 180, 96) for name, x in {**panels, "target": target}.items()}
         scores = {name: f"{quality(parts[name], parts['target'])[0]:.2f} dB" for name in panels}
         rows.append((f"x{factor}", [(f"{name}\n{scores.get(name, '')}", part) for name, part in parts.items()]))
-    draw_panels("super_resolution", rows, width=2.0)
+    return draw_panels("super_resolution", rows, width=2.0)
 
 
 def main() -> None:
     options = parse_options(__doc__)
-    take_data(options.data)
+    need(options, [*(folder for folder, _ in SETS.values()), VALIDATION])
     size: dict[str, Any] = QUICK if options.quick else FULL
-    settings = {**size, "noise": NOISE, "weights": read_card(WEIGHTS)}
-    saved = Rows("super_resolution", settings, options.quick)
+    saved = Rows("super_resolution", {**size, "noise": NOISE}, options)
     rows = [row for name in SETS for factor in size["factors"] for row in rows_of(name, factor, size, saved)]
-    known = published(PUBLISHED, (2, 3, 4), "factor")
+    known = saved.rows("published", lambda: published(PUBLISHED, (2, 3, 4), "factor"))
     rows += [{"set": "set5", **row} for row in known if row["factor"] in size["factors"]]
     print("\n" + table(rows, SHOWN))
     set5 = {(row["method"], row["factor"]): row["psnr"] for row in rows if row["set"] == "set5"}
@@ -125,9 +127,7 @@ def main() -> None:
         **{f"set5_x{k}": round(set5["RIM", k], 2) for k in size["factors"]},
         **{f"bicubic_x{k}": round(set5["bicubic", k], 2) for k in size["factors"]},
     }
-    if not options.quick:
-        draw(size["factors"])
-    write_results("super_resolution", headline, rows, settings, [0], options.quick)
+    saved.write(headline, rows, [0], [] if options.quick else [draw(size["factors"])])
 
 
 if __name__ == "__main__":

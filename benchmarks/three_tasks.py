@@ -1,6 +1,7 @@
 """Denoising, inpainting and super-resolution by a machine that saw nothing but random projections in training.
 
-Part of ``python -m benchmarks.random_projections``. Beside it: what interpolates, and the machine trained for the task.
+Part of ``python -m benchmarks.random_projections``, which writes the results; alone it prints them. Beside it: what
+interpolates, and the machine trained for the task.
 The networks compute in bfloat16. What is run to 4 T is run on fewer pictures, and so is the T beside it.
 """
 
@@ -19,12 +20,15 @@ from metaopt.tasks import shrinking
 
 from .denoising import GREY, noisy
 from .imaging import Method, Pairs, in_bfloat16, machine, mean_quality, pictures
-from .report import Rows
+from .report import need, parse_options, table
+from .rows import Rows, weights_of
 from .super_resolution import WEIGHTS as RESTORE
 from .super_resolution import interpolated
 
+DATA = ("natural/bsd68_gray",)
 SIGMAS, SHARES, FACTORS = (15, 25, 50), (0.5, 0.2), (2, 3)
 NOISE = 1 / 255  # of inpainting and super-resolution
+QUICK_EVERY = 68
 THINNED, ALL_OF = 4, 20  # these two, and runs to 4 T, are of every so-manieth picture, but of all of so few
 
 
@@ -64,7 +68,7 @@ def guessing(run: Method) -> Method:
 
 def three_tasks(every: int, saved: Rows) -> list[dict[str, Any]]:
     """A row for each task and setting: PSNR of the projections' machine after T and 4 T steps, and of its rivals."""
-    targets = pictures("natural/bsd68_gray", every=every)
+    targets = pictures(DATA[0], every=every)
     fewer = targets[::THINNED] if len(targets) > ALL_OF else targets
     rows = [_row("denoising", sigma, noisy(targets, sigma), "noisy", lambda p: p.y, GREY, saved) for sigma in SIGMAS]
     for share in SHARES:
@@ -92,10 +96,12 @@ def _row(
         "simple": (run, pairs),
         "specialist": (machine(specialist), pairs),
     }
-    found = {
-        name: saved.get(f"three tasks {task} {setting} {name}", lambda run=method, of=of: _mean(in_bfloat16(run), of))
-        for name, (method, of) in methods.items()
-    }
+    reads = [*DATA, weights_of("random_projections"), weights_of(specialist)]
+    found = saved.row(
+        f"three tasks {task} {setting}",
+        lambda: {name: _mean(in_bfloat16(method), of) for name, (method, of) in methods.items()},
+        reads,
+    )
     print(f"{task} {setting}: {found['RIM']:.2f} dB, {simple} {found['simple']:.2f}", flush=True)
     row = {"task": task, "setting": setting, "pictures": len(pairs), **found, "which": simple, "weights": specialist}
     return {**row, "fewer": len(few)}
@@ -103,3 +109,18 @@ def _row(
 
 def _mean(run: Method, pairs: Sequence[tuple[mo.InverseProblem, Tensor]]) -> float:
     return statistics.mean([mean_quality([(run(problem), target)])["psnr"] for problem, target in pairs])
+
+
+def main() -> None:
+    options = parse_options(__doc__)
+    need(options, DATA)
+    every = QUICK_EVERY if options.quick else 1
+    options.quick = True  # so that nothing is written
+    saved = Rows("random_projections", {}, options)
+    rows = three_tasks(every, saved)
+    print(table(rows) + "\n")
+    saved.write({f"{row['task']}_{row['setting']}": round(row["RIM"], 2) for row in rows}, rows, [0])
+
+
+if __name__ == "__main__":
+    main()

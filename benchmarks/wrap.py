@@ -9,10 +9,12 @@ stronger rival than the textbook's. Residuals are geometric means over the probl
 
 from __future__ import annotations
 
+import inspect
 import math
 import statistics
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +22,8 @@ from torch import Generator, Tensor
 
 import metaopt as mo
 
-from .report import Rows, paired, parse_options, table, write_results
+from .report import paired, parse_options, table
+from .rows import Rows
 from .solvers import CASES, SPAN, WITHOUT_STENCIL, Case, Setting, inside
 
 SEEDS = (0, 1, 2)  # of the training problems; the held-out ones come from SEED + HELD_OUT_SEED
@@ -167,9 +170,10 @@ def main() -> None:
     torch.set_num_threads(1)
     size, seeds = (QUICK, SEEDS[:1]) if options.quick else (FULL, SEEDS)
     settings = {**size, "span": SPAN, "goal": GOAL, "dtype": "float64"}
-    saved, rows = Rows("wrap", settings, options.quick), []
+    saved, rows = Rows("wrap", settings, options), []
     for case in [*CASES, *WITHOUT_STENCIL]:
-        rows.append(saved.get(case.name, lambda case=case: row(case, size, seeds)))
+        source = Path(inspect.getfile(case.plain))
+        rows.append(saved.row(case.name, lambda case=case: row(case, size, seeds), [source]))
         print(f"{case.name}: {rows[-1]['saving']:.2f} classical steps for one learned", flush=True)
     print("\n" + table(rows, SHOWN))
     print(
@@ -186,7 +190,7 @@ def main() -> None:
         "median_step_saving_over_tuned": round(statistics.median(r["saving_over_tuned"] for r in six), 3),
         "largest_difference": max(r["difference"] for r in rows),
     }
-    write_results("wrap", headline, rows, settings, seeds, options.quick)
+    saved.write(headline, rows, seeds)
 
 
 if __name__ == "__main__":

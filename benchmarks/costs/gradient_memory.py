@@ -28,7 +28,7 @@ from torch import Tensor
 import metaopt as mo
 
 from ..memory import GIB, peak_of
-from ..report import ROOT
+from ..provenance import ROOT
 
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 ROOM = 1.2  # a run starts only where this many times the memory that it is expected to take is free

@@ -105,6 +105,12 @@ def learned_starts(graph: mo.FactorGraph) -> mo.RandomRestarts:
     return mo.models.many_starts(machine("learned_bp").to(graph.unary.dtype))
 
 
+def weights_read(*labels: str) -> list[Path]:
+    """The weights files of those of the methods that are trained."""
+    trained = {**TRAINED, "learned BP, 16 starts": TRAINED["learned BP"]}
+    return [WEIGHTS / f"{trained[label][0]}.safetensors" for label in labels if label in trained]
+
+
 STARTED: dict[str, Method] = {
     "BP, damped, 16 starts": partial(started, damped_starts),
     "learned BP, 16 starts": partial(started, learned_starts),

@@ -17,7 +17,8 @@ from torch import Tensor
 
 import metaopt as mo
 
-from ..report import Rows, paired
+from ..report import paired
+from ..rows import Rows
 from .rivals import have_rivals, pgmpy_states, use_jax
 
 PASSES, DAMPING = 200, 0.5
@@ -85,7 +86,7 @@ def map_rows(quick: bool, saved: Rows) -> list[dict[str, Any]]:
 
     found = []
     for label, weights in SETS.items():
-        found += [{"set": label, **row} for row in saved.get(f"map {label}", lambda w=weights: compute(w))]
+        found += [{"set": label, **row} for row in saved.rows(f"map {label}", lambda w=weights: compute(w))]
     return found
 
 
@@ -127,7 +128,7 @@ def speed_rows(quick: bool, saved: Rows) -> list[dict[str, Any]]:
     """200 units, 10,000 factors: the same machine, with other biases for every sample; compiled before."""
     found = []
     for samples in (1,) if quick else (1, 100, 1000):
-        found.append({"samples": samples, **saved.get(f"speed {samples}", lambda n=samples: timed(n))})
+        found.append({"samples": samples, **saved.row(f"speed {samples}", lambda n=samples: timed(n))})
     return found
 
 

@@ -10,8 +10,8 @@ from metaopt.tasks import RandomFields
 from metaopt.tasks.batch_marginals import batch_marginals
 from metaopt.tasks.random_fields import STRUCTURES
 
-from ..report import Rows
-from .methods import CLASSICAL, LEARNED, marginal_error
+from ..rows import Rows
+from .methods import CLASSICAL, LEARNED, marginal_error, weights_read
 
 SIZES = {"as in training": 16, "larger": 49}
 LARGE = ("grid", "torus", "ladder", "circular ladder", "cycle", "path", "binary tree", "regular", "random")
@@ -30,7 +30,8 @@ def rows_of(quick: bool, saved: Rows) -> list[dict[str, Any]]:
         def compute(name: str = name, variables: int = variables) -> list[dict[str, Any]]:
             return measured(name, variables, 10 if quick else 50)
 
-        found += [{"size": size, "structure": name, **row} for row in saved.get(f"structures {size} {name}", compute)]
+        rows = saved.rows(f"structures {size} {name}", compute, weights_read(*LEARNED))
+        found += [{"size": size, "structure": name, **row} for row in rows]
     return found
 
 

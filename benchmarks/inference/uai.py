@@ -16,12 +16,13 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.algorithms.inference.restarts import CONVERGED
-from metaopt.data import factor_graph, read_evidence, read_log10_z, read_marginals, read_uai
+from metaopt.data import data_path, factor_graph, read_evidence, read_log10_z, read_marginals, read_uai
 
-from ..report import Rows
-from .methods import CLASSICAL, LEARNED, MOST_STATES, STARTED, Found, damped, iterated, marginal_error
+from ..rows import Rows
+from .methods import CLASSICAL, LEARNED, MOST_STATES, STARTED, Found, damped, iterated, marginal_error, weights_read
 from .rivals import pgmax_beliefs, pgmpy_marginals, within
 
+PLACE = "graphs/uai2014"
 QUICK = ("Grids_11", "ObjectDetection_11", "CSP_11")
 NOT_EXACT = ("relational",)  # whose published marginals are not exact
 PGMPY_SECONDS, PGMPY_GIB = 120, 12
@@ -58,8 +59,14 @@ def read_instance(folder: Path, name: str) -> Instance:
     )
 
 
-def rows_of(data: Path, quick: bool, saved: Rows) -> list[dict[str, Any]]:
-    folder = data / "graphs" / "uai2014"
+def files_of(name: str) -> list[str]:
+    """What there is of an instance: the model, evidence, marginals and log10 Z, below the folder of data."""
+    files = [f"MAR/{name}.uai", f"MAR/{name}.uai.evid", f"MAR/{name}.uai.MAR", f"PR/{name}.uai.PR"]
+    return [f"{PLACE}/{file}" for file in files if (data_path(PLACE) / file).exists()]
+
+
+def rows_of(quick: bool, saved: Rows) -> list[dict[str, Any]]:
+    folder = data_path(PLACE)
     names = QUICK if quick else sorted(path.stem for path in (folder / "MAR").glob("*.uai"))
     rows = []
     for name in names:
@@ -68,7 +75,8 @@ def rows_of(data: Path, quick: bool, saved: Rows) -> list[dict[str, Any]]:
         if not quick:
             methods |= {"Gibbs": gibbs, "exact": exact, "PGMax": pgmax, "pgmpy": pgmpy}
         for label, method in methods.items():
-            row = saved.get(f"uai {name} {label}", lambda m=method, i=instance: measured(i(), m))
+            reads = [*files_of(name), *weights_read(label)]
+            row = saved.row(f"uai {name} {label}", lambda m=method, i=instance: measured(i(), m), reads)
             rows.append({"instance": name, "family": re.sub("_.*", "", name), "method": label, **row})
         print(f"{name}: " + ", ".join(f"{r['method']} {r['error']}" for r in rows[-len(methods) :]), flush=True)
     return rows

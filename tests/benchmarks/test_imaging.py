@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -98,14 +97,6 @@ def test_the_peak_is_what_was_held_at_most() -> None:
     result, peak = peak_of(work)
     assert result == 64
     assert 0.24 < peak < 0.35
-
-
-@pytest.mark.parametrize("benchmark", [denoising, super_resolution])
-def test_a_benchmark_without_data_says_how_to_name_it(benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("METAOPT_DATA", raising=False)
-    monkeypatch.setattr(sys, "argv", ["benchmark", "--quick"])
-    with pytest.raises(SystemExit, match="--data DIR, or METAOPT_DATA"):
-        benchmark.main()
 
 
 def test_every_classical_rival_and_the_machine_denoise() -> None:

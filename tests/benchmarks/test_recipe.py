@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 import torch
 
 import metaopt as mo
 from benchmarks import recipe
 from benchmarks.costs import gradient_memory, inner_steps, many_tasks, rim_step
-from benchmarks.report import Rows
+from benchmarks.rows import Rows
 
 from ..helpers import tensors_close
 
@@ -98,7 +100,7 @@ def test_memory_is_a_fraction_of_the_full_gradient_whose_need_is_foreseen(monkey
 
     monkeypatch.setattr(gradient_memory, "measure", measure)
     settings = {"memory_steps": (8, 32), "gradient_memory": {"size": 4, "repeats": 3, "once_from": 32}}
-    rows = recipe.memory_rows(Rows("recipe", settings, quick=True), settings)
+    rows = recipe.memory_rows(Rows("recipe", settings, argparse.Namespace(quick=True)), settings)
     assert foreseen["full", 8] == 0.0 and foreseen["full", 32] == 4.0 and foreseen["checkpointed", 32] == 0.5
     assert repeated == {8: 3, 32: 1}
     assert [row.get("memory") for row in rows] == [1.0, 1.0, 0.5, 0.125, None, None]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
@@ -117,25 +115,9 @@ def test_a_setting_at_the_edge_of_its_grid_is_told_from_one_inside():
     assert inside({"omega": 1.0}, grid[:1])
 
 
-def test_a_row_has_every_figure_and_the_quick_run_writes_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
+def test_a_row_has_every_figure():
     row = wrap.row(poisson.CHEBYSHEV, SMALL, [0])
     assert row["difference"] <= 1e-12 and row["classical_2T"] < row["classical_T"] and row["saving"] > 0
-    report.write_results("wrap", {"solvers": 1}, [row], SMALL, [0], quick=True)
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"solvers": 1}
-    assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(report, "UNFINISHED", tmp_path / "runs")
-    report.write_results("wrap", {"solvers": 1}, [row], SMALL, [0], quick=False)
-    assert json.loads((tmp_path / "wrap.json").read_text())["rows"] == [row]
-
-
-def test_rows_resume_only_under_the_same_settings_and_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "UNFINISHED", tmp_path)
-    monkeypatch.setattr(report, "commit", lambda: "abc")
-    report.Rows("name", {"updates": 1}, quick=False).get("row", lambda: 1)
-    assert report.Rows("name", {"updates": 1}, quick=False).get("row", lambda: 2) == 1
-    assert report.Rows("name", {"updates": 2}, quick=False).get("row", lambda: 3) == 3
-    assert report.Rows("name", {"updates": 2}, quick=True).get("row", lambda: 4) == 4
 
 
 def test_paired_timings_give_the_ratio_to_the_first():
