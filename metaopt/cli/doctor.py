@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from .. import __version__
+from ..data.sources import source_names
 from ..weights.cards import SHIPPED, shipped
 from .arguments import readable_size
 
@@ -116,12 +117,11 @@ def _devices() -> list[str]:
 def _data() -> list[str]:
     root = os.environ.get("METAOPT_DATA", "")
     if not root:
-        return ["METAOPT_DATA is not set; it names the folder of the data that recipes and benchmarks read"]
+        return ["METAOPT_DATA is not set; it names the folder of data that metaopt data fetch fills"]
     if not Path(root).is_dir():
         return [f"METAOPT_DATA is {root}, which is no folder"]
-    kinds = sorted(path for path in Path(root).iterdir() if path.is_dir())
-    lines = [f"{kind.name}: {', '.join(sorted(p.name for p in kind.iterdir() if p.is_dir()))}" for kind in kinds]
-    return [f"METAOPT_DATA is {root}", *(lines or ["it holds no data set"])]
+    found = [name for name in source_names() if (Path(root) / name).is_dir()]
+    return [f"METAOPT_DATA is {root}; metaopt data list says what can be fetched", *(found or ["no data set is there"])]
 
 
 def _weights() -> list[str]:

@@ -34,17 +34,17 @@ def test_the_folder_of_data_is_described(
     given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    for name in ("natural/set5", "natural/bsd68", "ct/chest"):
+    for name in ("natural/set5", "mri/ixi_t1_2mm", "mine/own"):
         (tmp_path / "full" / name).mkdir(parents=True)
     (tmp_path / "full" / "README.md").touch()
     folder = str(tmp_path / given) if given else ""
     monkeypatch.setenv("METAOPT_DATA", folder)
-    said = lines(capsys)
+    said, set_to = lines(capsys), f"  METAOPT_DATA is {folder}"
     expected = {
-        "": ["  METAOPT_DATA is not set; it names the folder of the data that recipes and benchmarks read"],
+        "": ["  METAOPT_DATA is not set; it names the folder of data that metaopt data fetch fills"],
         "nowhere": [f"  METAOPT_DATA is {folder}, which is no folder"],
-        "empty": [f"  METAOPT_DATA is {folder}", "  it holds no data set"],
-        "full": [f"  METAOPT_DATA is {folder}", "  ct: chest", "  natural: bsd68, set5"],
+        "empty": [f"{set_to}; metaopt data list says what can be fetched", "  no data set is there"],
+        "full": [f"{set_to}; metaopt data list says what can be fetched", "  mri/ixi_t1_2mm", "  natural/set5"],
     }[given]
     start = said.index("data") + 1
     assert said[start : said.index("weights")] == expected
