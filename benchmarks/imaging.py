@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.applications.classical import best_weight
+from metaopt.applications.tuning import best_weight
 from metaopt.core import Unrolled
 from metaopt.data import read_pictures
 from metaopt.metrics import psnr, ssim

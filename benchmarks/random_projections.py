@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.applications.classical import best_weight
+from metaopt.applications.tuning import best_weight
 from metaopt.metrics import psnr
 from metaopt.models import load
 from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_projection

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.applications.pictures import LUMINANCE
+from metaopt.applications.imaging import LUMINANCE
 from metaopt.models import load
 from metaopt.tasks import shrinking
 from metaopt.weights import read_card

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     **{layer: set(CHAIN[:i]) for i, layer in enumerate(CHAIN)},
     **dict.fromkeys(("losses", "metrics", "data"), _up_to("problems")),
     "viewer": {"core"},
+    "scale": _up_to("algorithms"),
     "weights": {"core", "files"},
     "optim": _up_to("models"),
     "compat": _up_to("models"),

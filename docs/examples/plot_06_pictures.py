@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from skimage import data
 
 import metaopt as mo
-from metaopt.applications.pictures import denoise, inpaint, upscale
+from metaopt.applications.imaging import denoise, inpaint, upscale
 from metaopt.metrics import psnr
 from metaopt.models import load
 from metaopt.tasks import shrinking

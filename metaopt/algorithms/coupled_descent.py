@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import Algorithm, MetaoptError, slot
+from ..operators.reach import PerAxis, largest, period_of, reach_of, times, total
 from ..problems import protocol
 
 
@@ -52,6 +53,15 @@ class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
     def readout(self, problem: Any, state: CoupledState) -> Tensor:
         return state.x
 
+    @property
+    def reach(self) -> PerAxis | None:
+        mixed = times(period_of(self.read), reach_of(self.mix))
+        return total(largest(reach_of(self.read), mixed), reach_of(self.write))
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.read)
+
     def _read(self, problem: Any, x: Tensor, k: int) -> Tensor:
         now = protocol.at(problem, k)
         return self.read(k)(now.gradient(x), x, protocol.context(now))
@@ -59,6 +69,8 @@ class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
 
 class Scale(nn.Module):
     """Multiply by a number; slot ``factor``. As ``mix`` it is momentum's decay, as ``write`` the step."""
+
+    reach, period = 0, 1
 
     def __init__(self, factor: Any):
         super().__init__()
@@ -73,6 +85,8 @@ class Scale(nn.Module):
 
 class ScaleGradient(nn.Module):
     """``read`` of momentum: a multiple of the gradient; slot ``factor``."""
+
+    reach, period = 0, 1
 
     def __init__(self, factor: Any):
         super().__init__()

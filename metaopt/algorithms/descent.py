@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..core import Algorithm, slot, tree
+from ..operators.reach import PerAxis, period_of, reach_of
 from ..problems import protocol
 
 
@@ -29,6 +30,14 @@ class Descent(Algorithm[Any, DescentState, Any]):
     def __init__(self, update: Any):
         super().__init__()
         self.update = slot(update)
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.update)
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.update)
 
     def init(self, problem: Any) -> DescentState:
         x = problem.start()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..core import Algorithm, slot
+from ..operators.reach import PerAxis, period_of, reach_of
 from ..priors.prior import prior_slot
 from ..problems import protocol
 
@@ -42,6 +43,14 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
         super().__init__()
         self.unit = unit
         self.prior, self.step_size = prior_slot(prior, "gradient", "MapEstimation"), slot(step_size)
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.prior)
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.prior)
 
     def init(self, problem: Any) -> MapEstimationState:
         return MapEstimationState(problem.start())

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators import Mask
+from ..operators.reach import PerAxis, period_of, reach_of
 from ..operators.spectral import spectral_norm
 from ..priors.prior import prior_slot, soft_threshold
 from ..problems import Gaussian, InverseProblem, protocol
@@ -102,6 +103,14 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
         self.unit = unit
         self.prior, self.step_size = prior_slot(prior, "prox", "ProximalGradient"), slot(step_size)
 
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.prior, "prox_reach")
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.prior)
+
     def init(self, problem: Any) -> ProximalGradientState:
         return ProximalGradientState(problem.start())
 
@@ -138,6 +147,14 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
     def __init__(self, prior: nn.Module, step_size: Any):
         super().__init__()
         self.prior, self.step_size = prior_slot(prior, "prox", "Fista"), slot(step_size)
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.prior, "prox_reach")
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.prior)
 
     def init(self, problem: Any) -> FistaState:
         x = problem.start()

@@ -20,7 +20,7 @@ from ..problems import InverseProblem
 from ..tasks import block_projection, smooth_phase
 from ..viewer import Baseline, Iterates, Row, Section, save_strips, write_page
 from ..weights import read_card
-from .classical import Tuned, tuned_map
+from .tuning import Tuned, tuned_map
 
 SIGMA = 25 / 255  # of the noise on the camera picture, not clipped
 MRI_NOISE = 0.02  # of the real and of the imaginary part; the brightest pixel is 1

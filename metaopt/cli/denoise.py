@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ..applications.pictures import denoise_file
+    from ..applications.imaging import denoise_file
     from ..problems.noise import from_grey_levels
 
     noise = from_grey_levels(arguments.sigma)

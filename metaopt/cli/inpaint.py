@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ..applications.pictures import inpaint_file
+    from ..applications.imaging import inpaint_file
 
     inpaint_file(arguments.input, arguments.mask, arguments.output, arguments.weights, arguments.steps)
     say_written(arguments.output)

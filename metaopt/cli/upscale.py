@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ..applications.pictures import upscale_file
+    from ..applications.imaging import upscale_file
 
     upscale_file(arguments.input, arguments.output, arguments.scale, arguments.weights, arguments.steps)
     say_written(arguments.output)

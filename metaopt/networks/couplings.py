@@ -22,6 +22,15 @@ class GradientReader(nn.Module):
         self.embed = convolution_of(dims)(2 * channels + context, hidden, 5, stride=stride)
         self.refine = convolution_of(dims)(hidden, hidden, 3, padding=1)
 
+    @property
+    def reach(self) -> int:
+        """From the first pixel of a memory's pixel."""
+        return 2 + self.stride
+
+    @property
+    def period(self) -> int:
+        return self.stride
+
     def forward(self, gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
         check_fits(x, context, self.channels, self.context, self.embed)
         if any(n % self.stride for n in x.shape[2:]):
@@ -50,6 +59,11 @@ class Coupling(nn.Module):
             for _ in range(2 * layers)
         )
 
+    @property
+    def reach(self) -> int:
+        """In pixels of the memory."""
+        return 2 * len(self.shifts)
+
     def forward(self, memory: Tensor) -> Tensor:
         for i in range(0, len(self.shifts), 2):
             a, b = memory.chunk(2, dim=1)
@@ -76,8 +90,13 @@ class Writer(nn.Module):
 
     def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, is_complex: bool = False):
         super().__init__()
-        self.is_complex = is_complex
+        self.is_complex, self.stride = is_complex, stride
         self.head = to_image(hidden, channels, stride, dims)
+
+    @property
+    def reach(self) -> int:
+        """To the first pixel of a memory's pixel, from the last one of its neighbour before."""
+        return 2 * self.stride - 1
 
     def forward(self, memory: Tensor) -> Tensor:
         change = self.head(memory)

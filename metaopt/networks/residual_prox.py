@@ -30,6 +30,10 @@ class ResidualProx(nn.Module):
         for parameter in self.layers[-1].parameters():
             nn.init.zeros_(parameter)
 
+    @property
+    def prox_reach(self) -> int:
+        return len(self.layers)
+
     def prox(self, x: Tensor, step: Any, k: int = 0) -> Tensor:
         level = torch.as_tensor(step, dtype=x.dtype, device=x.device).sqrt().expand(len(x), 1, *x.shape[2:])
         features = self.layers[0](torch.cat([x, level], dim=1))

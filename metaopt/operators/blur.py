@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_real, check_shared, same_kind
+from .reach import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,14 @@ class Blur(Operator):
         planes = x.reshape(len(kernels), -1, *x.shape[-2:]).transpose(0, 1)
         blurred = convolution(planes, kernels, padding=(height // 2, width // 2), groups=len(kernels))
         return blurred.transpose(0, 1).reshape(x.shape)
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        height, width = self.kernel.shape[-2:]
+        return height - 1, width - 1
+
+    def crop(self, window: Window) -> Operator:
+        return self
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_shared, check_trailing, same_kind
+from .reach import Window, coarse
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,29 @@ class Separable(Operator):
         for name, matrix in (("rows", left), ("columns", right)):
             check_shared("Separable", f"leading axes of {name}", matrix.shape[:-2], x.shape[:-2])
         return same_kind(left, x) @ x @ same_kind(right, x)
+
+    @property
+    def reach(self) -> tuple[int, int] | None:
+        """Measured: None where a matrix does not shrink by a whole number."""
+        if any(matrix.shape[-1] % matrix.shape[-2] for matrix in (self.rows, self.columns)):
+            return None
+        return _reach(self.rows), _reach(self.columns)
+
+    @property
+    def period(self) -> tuple[int, int]:
+        return self.rows.shape[-1] // self.rows.shape[-2], self.columns.shape[-1] // self.columns.shape[-2]
+
+    def crop(self, window: Window) -> Operator:
+        down, right = coarse(window, self.period)[-2:]
+        return Separable(self.rows[..., down, window[-2]], self.columns[..., right, window[-1]])
+
+
+def _reach(matrix: Tensor) -> int:
+    """Of R^T R: if row i holds pixels at most d away from cell i, of ``period`` pixels, it is 2 d + period - 1."""
+    period = matrix.shape[-1] // matrix.shape[-2]
+    row, column = (matrix != 0).reshape(-1, *matrix.shape[-2:]).any(0).nonzero().unbind(1)
+    beyond = torch.cat([row * period - column, column - (row + 1) * period + 1, row.new_zeros(1)])
+    return 2 * int(beyond.max()) + period - 1
 
 
 def bicubic_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Separable:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator
+from .reach import Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,13 @@ class Identity(Operator):
     @property
     def is_diagonal(self) -> bool:
         return True
+
+    @property
+    def reach(self) -> int:
+        return 0
+
+    def crop(self, window: Window) -> Operator:
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,3 +54,10 @@ class RealToComplex(Operator):
 
     def normal(self, x: Tensor) -> Tensor:
         return x
+
+    @property
+    def reach(self) -> int:
+        return 0
+
+    def crop(self, window: Window) -> Operator:
+        return self

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_real, check_shared, check_trailing
+from .reach import Window, crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,13 @@ class Mask(Operator):
     @property
     def is_diagonal(self) -> bool:
         return True
+
+    @property
+    def reach(self) -> int:
+        return 0
+
+    def crop(self, window: Window) -> Operator:
+        return Mask(crop(self.mask, window))
 
 
 @dataclass(frozen=True, eq=False)

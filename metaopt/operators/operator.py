@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core import tree
 from ..core.errors import MetaoptError
+from .reach import PerAxis, Window, coarse, per_axis, times, total
 
 
 class Operator(abc.ABC):
@@ -43,6 +44,29 @@ class Operator(abc.ABC):
         """Whether every entry of A x is a multiple of the same entry of x, so that y lives on the places of x."""
         return False
 
+    @property
+    def reach(self) -> PerAxis | None:
+        """A^H A x at a pixel depends on x at most so many pixels away; None: on all of it, and A cannot be tiled."""
+        return None
+
+    @property
+    def period(self) -> PerAxis:
+        """How many pixels of x there are for one of y, along each axis."""
+        return 1
+
+    def crop(self, window: Window) -> Operator:
+        """The operator from a window of x to that of y; of y's pixels near its edge it is wrong, by ``reach``.
+
+        Args:
+            window: one slice for each spatial axis of x, which begins at a multiple of ``period``.
+
+        Raises: MetaoptError where the operator has no reach.
+        """
+        raise MetaoptError(
+            f"{type(self).__name__} sees all of x at once, so there is no {type(self).__name__} of a window of x; "
+            "compute it whole, or use an operator with a reach, such as Mask, Blur or Separable."
+        )
+
     def __call__(self, x: Tensor) -> Tensor:
         return self.apply(x)
 
@@ -70,6 +94,14 @@ class Adjoint(Operator):
     def is_diagonal(self) -> bool:
         return self.operator.is_diagonal
 
+    @property
+    def reach(self) -> PerAxis | None:
+        """That of A, if x and y have the same pixels."""
+        return self.operator.reach if set(per_axis(self.operator.period, 3, 1)) == {1} else None
+
+    def crop(self, window: Window) -> Operator:
+        return Adjoint(self.operator.crop(window))
+
 
 @dataclass(frozen=True, eq=False)
 class Compose(Operator):
@@ -90,6 +122,17 @@ class Compose(Operator):
     @property
     def is_diagonal(self) -> bool:
         return self.outer.is_diagonal and self.inner.is_diagonal
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return total(self.inner.reach, times(self.inner.period, self.outer.reach))
+
+    @property
+    def period(self) -> PerAxis:
+        return times(self.inner.period, self.outer.period) or 1
+
+    def crop(self, window: Window) -> Operator:
+        return Compose(self.outer.crop(coarse(window, self.inner.period)), self.inner.crop(window))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +162,17 @@ class Scaled(Operator):
     @property
     def is_diagonal(self) -> bool:
         return self.operator.is_diagonal
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return self.operator.reach
+
+    @property
+    def period(self) -> PerAxis:
+        return self.operator.period
+
+    def crop(self, window: Window) -> Operator:
+        return Scaled(self.operator.crop(window), self.factor)
 
 
 def same_kind(tensor: Tensor, x: Tensor) -> Tensor:

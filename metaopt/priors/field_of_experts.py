@@ -35,6 +35,11 @@ class FieldOfExperts(nn.Module):
         weights = torch.as_tensor(weight, dtype=filters.dtype).expand(len(filters))
         self.filters, self.weight, self.scale = slot(shared(filters)), slot(shared(weights, positive=True)), slot(scale)
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        height, width = self.filters(0).shape[-2:]
+        return height - 1, width - 1
+
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
         planes = to_planes(x)
         weight, variance = _like(self.weight(k), planes), _like(self.scale(k), planes).square()

@@ -20,6 +20,9 @@ class Prior(Protocol):
     - ``prox(x, step)``: ``argmin_u |u - x|^2 / 2 + step * energy(u)``, of the energy itself, where it can be computed.
       ``step`` is a number or a tensor that broadcasts with x, such as (B, 1, 1, 1) for one a sample.
 
+    Where the gradient at a pixel depends on x nearby alone, ``reach`` says how far, and ``prox_reach`` does for the
+    prox (:mod:`metaopt.operators.reach`). A prior that looks everywhere, such as periodic wavelets, has neither.
+
     ``k`` is the step that asks, for slots that hold one value a step. x may be real or complex; for complex x energies
     look at magnitudes, and the gradient points in torch's direction of steepest ascent.
     """
@@ -38,6 +41,8 @@ class Sparsity(nn.Module):
 
     Slots: ``weight``.
     """
+
+    reach, prox_reach = 0, 0
 
     def __init__(self, weight: Any, smoothing: float = 1e-3):
         super().__init__()

@@ -39,6 +39,14 @@ class TotalVariation(nn.Module):
         super().__init__()
         self.weight, self.smoothing, self.inner, self.dims = slot(weight), smoothing, inner, dims
 
+    @property
+    def reach(self) -> tuple[int, ...]:
+        return (1,) * self.dims
+
+    @property
+    def prox_reach(self) -> tuple[int, ...]:
+        return (self.inner,) * self.dims
+
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
         differences = torch.cat(self._differences(to_planes(x)))
         return self.weight(k) * torch.linalg.vector_norm(differences, dim=0).flatten(1).sum(1)

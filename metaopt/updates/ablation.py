@@ -9,6 +9,7 @@ from torch import nn
 
 from ..core import tree
 from ..core.calls import recorded
+from ..operators.reach import PerAxis, period_of, reach_of
 
 
 @recorded
@@ -18,6 +19,14 @@ class WithoutEstimate(nn.Module):
     def __init__(self, update: nn.Module):
         super().__init__()
         self.update = update
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.update)
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.update)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
         return self.update.init(x, context)  # type: ignore[operator]
@@ -33,6 +42,14 @@ class WithoutMemory(nn.Module):
     def __init__(self, update: nn.Module):
         super().__init__()
         self.update = update
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.update)
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.update)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[()]:
         return ()

@@ -30,6 +30,8 @@ class Adam(nn.Module):
     Slots: ``step_size``, ``beta1``, ``beta2``, ``epsilon``; ``weight_decay`` unless it is ``None``.
     """
 
+    reach, period = 0, 1  # every coordinate by itself
+
     def __init__(
         self,
         step_size: Any = 1e-3,
@@ -63,6 +65,8 @@ class AdamW(nn.Module):
 
     Slots: ``step_size``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``.
     """
+
+    reach, period = 0, 1  # every coordinate by itself
 
     def __init__(
         self,

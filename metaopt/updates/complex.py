@@ -13,6 +13,7 @@ from ..core.calls import recorded
 from ..core.tree import describe
 from ..networks.convolutional import complex_channels, real_channels
 from ..operators.complex import join_complex, split_complex
+from ..operators.reach import PerAxis, period_of, reach_of
 from ..problems.noise import variance
 
 
@@ -23,6 +24,14 @@ class ComplexAsChannels(nn.Module):
     def __init__(self, update: nn.Module):
         super().__init__()
         self.update = update
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.update)
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.update)
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> Any:
         if not x.is_complex():
@@ -49,6 +58,14 @@ class ComplexAsBatch(nn.Module):
         super().__init__()
         self.update, self.offset = update, offset
         self.log_extra = nn.Parameter(torch.tensor(math.log(extra)))
+
+    @property
+    def reach(self) -> PerAxis | None:
+        return reach_of(self.update)
+
+    @property
+    def period(self) -> PerAxis:
+        return period_of(self.update)
 
     def init(self, x: Tensor, context: tuple[Tensor, ...]) -> Any:
         memory = self.update.init(_parts(x) + self.offset, (self._level(*context),))  # type: ignore[operator]

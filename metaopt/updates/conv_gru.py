@@ -76,7 +76,7 @@ class ConvGru(nn.Module):
             nn.init.zeros_(parameter)
 
     @property
-    def cell(self) -> int:
+    def period(self) -> int:
         """Shifting x by so many pixels shifts what is computed."""
         return self.stride * math.lcm(*(coarse.scale for coarse in self.coarse))  # type: ignore[misc]
 
@@ -86,7 +86,7 @@ class ConvGru(nn.Module):
         widths = [3 * coarse.scale for coarse in self.coarse]  # type: ignore[operator]
         kernels = [memory.input for memory in self.memories] + list(self.between)  # type: ignore[union-attr]
         widths += [k.padding[0] for k in kernels]  # type: ignore[union-attr, index]
-        return 2 + self.stride * (sum(widths) + 2)
+        return 2 + self.stride * (sum(widths) + 2) - 1  # at stride 1: 2 of the embedding, 1 of the head
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
         """Zero states, one a GRU, each (B, hidden, ceil(size / stride) ...), then those at ``scales``."""

@@ -27,6 +27,8 @@ class CoordinatewiseLstm(nn.Module):
     Slots: ``scale``.
     """
 
+    reach, period = 0, 1  # every coordinate by itself
+
     def __init__(self, hidden: int = 20, layers: int = 2, scale: Any = 0.1, preprocessing: float = 10.0):
         super().__init__()
         self.hidden, self.preprocessing = hidden, preprocessing
@@ -74,6 +76,8 @@ class LearnedAdam(nn.Module):
 
     Slots: ``step_size``.
     """
+
+    reach, period = 0, 1  # every coordinate by itself
 
     def __init__(
         self,

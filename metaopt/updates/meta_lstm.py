@@ -34,6 +34,8 @@ class MetaLstm(nn.Module):
     there the loss is an input too. x is real, a tensor or a tree of them.
     """
 
+    reach, period = 0, 1  # every coordinate by itself
+
     def __init__(self, hidden: int = 8, step_size: float = 0.1, preprocessing: float = 10.0):
         super().__init__()
         if not 0 < step_size < 1:

@@ -21,6 +21,8 @@ class Momentum(nn.Module):
     Slots: ``step_size``, ``momentum``; ``weight_decay`` unless it is ``None``.
     """
 
+    reach, period = 0, 1  # every coordinate by itself
+
     def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
         super().__init__()
         self.step_size, self.momentum = slot(step_size), slot(momentum)
@@ -44,6 +46,8 @@ class Nesterov(nn.Module):
 
     Slots: ``step_size``, ``momentum``; ``weight_decay`` unless it is ``None``.
     """
+
+    reach, period = 0, 1  # every coordinate by itself
 
     def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
         super().__init__()

@@ -22,6 +22,8 @@ class RMSprop(nn.Module):
     Slots: ``step_size``, ``smoothing``, ``epsilon``; ``weight_decay`` unless it is ``None``.
     """
 
+    reach, period = 0, 1  # every coordinate by itself
+
     def __init__(self, step_size: Any = 1e-2, smoothing: Any = 0.99, epsilon: Any = 1e-8, weight_decay: Any = None):
         super().__init__()
         self.step_size, self.smoothing, self.epsilon = slot(step_size), slot(smoothing), slot(epsilon)

@@ -21,6 +21,8 @@ class Sgd(nn.Module):
     Slots: ``step_size``; ``weight_decay`` unless it is ``None``.
     """
 
+    reach, period = 0, 1  # every coordinate by itself
+
     def __init__(self, step_size: Any, weight_decay: Any = None):
         super().__init__()
         self.step_size = slot(step_size)

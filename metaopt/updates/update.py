@@ -12,6 +12,9 @@ class Update(Protocol):
 
     ``context`` holds the problem's tensors besides the gradient (such as the log noise level). The memory is part of
     the algorithm's state and is never kept on the module.
+
+    An update whose change at a pixel depends on pixels nearby alone says so by ``reach`` and ``period``
+    (:mod:`metaopt.operators.reach`); without them it cannot be used in tiles.
     """
 
     def init(self, x: Any, context: tuple[Any, ...]) -> Any:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from metaopt.applications.pictures import denoise, denoise_file
+from metaopt.applications.imaging import denoise, denoise_file
 from metaopt.cli import main
 from metaopt.core import MetaoptError, MetaoptWarning
 from metaopt.data import Picture, read_image, write_image

@@ -1,7 +1,7 @@
-"""Pictures of any size, grey or colour, restored by trained machines: denoising, super-resolution, inpainting.
+"""Pictures of any size, grey or colour, restored by trained networks: denoising, super-resolution, inpainting.
 
 Memory does not grow with the picture: what is larger than ``tile`` pixels a side is computed in pieces of that size,
-with the result of the whole. Pixels are (C, H, W) in [0, 1], and so is noise. A machine for as many
+with the result of the whole. Pixels are (C, H, W) in [0, 1], and so is noise. A network for as many
 channels as the picture has sees them together; one for a single channel sees them one after another.
 """
 
@@ -22,13 +22,14 @@ from ..core import MetaoptError, MetaoptWarning, Unrolled
 from ..data import check_writable, read_image, write_image
 from ..data.formats.images import LARGEST
 from ..models import load
-from ..operators import Identity, Mask
+from ..operators import Identity, Mask, Operator
+from ..operators.reach import Window, coarse, common_multiple, per_axis, period_of
 from ..problems import InverseProblem
+from ..scale import assemble, exact_halo
 from ..tasks import SuperResolution, shrinking
 from ..training.recipe import TASK_CALLS
 from ..weights import build, read_card
 from ..weights.earlier import renewed
-from .tiling import Tiling, Window, cell_of, tiled, tiling_for
 
 TILE = 768
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # of red, green and blue (ITU-R BT.601)
@@ -42,7 +43,7 @@ def denoise(pixels: Tensor, noise: float, net: Unrolled, steps: int | None = Non
     def problem(channels: Tensor, window: Window) -> InverseProblem:
         return InverseProblem(Identity(), channels[(None, ..., *window)], level)
 
-    return _restored(pixels, problem, net, steps, tile)
+    return _restored(pixels, problem, net, steps, tile, Identity())
 
 
 @torch.inference_mode()
@@ -51,7 +52,7 @@ def upscale(
 ) -> Tensor:
     """The picture of which ``pixels``, of that ``noise``, are the antialiased bicubic shrinking by ``factor``.
 
-    Of a colour picture the machine makes the luminance; what is beside it, which the eye sees less sharply, is
+    Of a colour picture the network makes the luminance; what is beside it, which the eye sees less sharply, is
     interpolated (bicubic).
     """
     if type(factor) is not int or factor < 2:
@@ -63,11 +64,11 @@ def upscale(
     level = factor * _level(noise)
 
     def problem(channels: Tensor, window: Window) -> InverseProblem:
-        small = tuple(slice(s.start // factor, s.stop // factor) for s in window)
         operator = shrinking(tuple(s.stop - s.start for s in window), factor, dtype=pixels.dtype)
-        return InverseProblem(operator, factor * channels[(None, ..., *small)], level)
+        return InverseProblem(operator, factor * channels[(None, ..., *coarse(window, factor))], level)
 
-    return _restored(pixels, problem, net, steps, tile, factor, reach=4 * factor)
+    few = 8 * factor  # pixels a side that show how far the operator of any size reaches
+    return _restored(pixels, problem, net, steps, tile, shrinking((few, few), factor))
 
 
 @torch.inference_mode()
@@ -89,7 +90,7 @@ def inpaint(
         here = known[window]
         return InverseProblem(Mask(here), here * channels[(None, ..., *window)], level)
 
-    filled = _restored(pixels, problem, net, steps, tile)
+    filled = _restored(pixels, problem, net, steps, tile, Mask(known))
     return torch.where(missing, filled, pixels)
 
 
@@ -171,23 +172,25 @@ def _restored(
     net: Unrolled,
     steps: int | None,
     tile: int,
-    factor: int = 1,
-    reach: int = 0,
+    operator: Operator,
 ) -> Tensor:
-    """The result, ``factor`` times as large as ``pixels``; ``reach`` is the operator's (see :func:`tiling_for`)."""
+    """The result, as many times as large as ``pixels`` as is the period of ``operator``, one like the problem's."""
     if steps is not None and steps < 1:
         raise MetaoptError(f"steps must be at least 1, but got {steps}: without a step nothing is restored.")
-    width = getattr(cell_of(net), "channels", 1)
+    width = getattr(getattr(getattr(net.algorithm, "update", None), "module", None), "channels", 1)
     if width not in (1, len(pixels)):
         raise MetaoptError(
             f"These weights are for pictures of {width} channels, but this one has {len(pixels)}; give others."
         )
-    shape = (factor * pixels.shape[-2], factor * pixels.shape[-1])
-    tiling = tiling_for(net, steps, tile, reach, factor) if max(shape) > tile else Tiling(max(shape), 0)
-    groups = pixels.split(width)
-    return torch.cat(
-        [tiled(lambda w, g=g: net(problem(g, w), steps=steps).final[0], shape, tiling) for g in groups]
-    ).clamp(0, 1)
+    factors = per_axis(operator.period, 2, 1)
+    shape = (factors[0] * pixels.shape[-2], factors[1] * pixels.shape[-1])
+    halo = exact_halo(net, operator, steps) if max(shape) > tile else 0
+    period = common_multiple(period_of(net.algorithm), operator.period)
+
+    def restore(channels: Tensor) -> Tensor:
+        return assemble(lambda w: net(problem(channels, w), steps=steps).final[0], shape, tile, halo, period)
+
+    return torch.cat([restore(channels) for channels in pixels.split(width)]).clamp(0, 1)
 
 
 def _level(noise: float) -> Tensor:

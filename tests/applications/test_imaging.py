@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.applications.pictures import LUMINANCE, denoise, inpaint, upscale
+from metaopt.applications.imaging import LUMINANCE, denoise, inpaint, upscale
 from metaopt.cli import main
 from metaopt.data import Picture, read_image, write_image
 from metaopt.models import load
 from metaopt.tasks import shrinking
 
+from ..scale.networks import random_rim
 from ..training import tiny
-from .test_tiling import machine
 
 
 def holes(*shape: int) -> Tensor:
@@ -33,7 +33,7 @@ def pixels(*shape: int) -> Tensor:
 @pytest.mark.parametrize("cell", [{"stride": 2}, {"kernels": [3, 1], "stride": 2, "scales": [2]}], ids=str)
 @pytest.mark.parametrize("factor", [2, 3])
 def test_a_picture_enlarged_in_pieces_is_the_whole(cell: dict[str, Any], factor: int) -> None:
-    net, small = machine(**cell), pixels(1, 90, 47)
+    net, small = random_rim(**cell), pixels(1, 90, 47)
     whole, pieces = (upscale(small, factor, net, tile=tile) for tile in (1000, 24))
     assert whole.shape == (1, 90 * factor, 47 * factor)
     assert (whole - pieces).abs().max() <= 1e-12
@@ -41,7 +41,7 @@ def test_a_picture_enlarged_in_pieces_is_the_whole(cell: dict[str, Any], factor:
 
 
 def test_a_picture_filled_in_in_pieces_is_the_whole_and_what_is_known_stays() -> None:
-    net, picture, missing = machine(stride=2), pixels(2, 70, 131), holes(70, 131)
+    net, picture, missing = random_rim(stride=2), pixels(2, 70, 131), holes(70, 131)
     whole, pieces = (inpaint(picture, missing, net, tile=tile) for tile in (1000, 24))
     assert (whole - pieces).abs().max() <= 1e-12
     assert torch.equal(whole[:, ~missing], picture[:, ~missing])
@@ -51,7 +51,7 @@ def test_a_picture_filled_in_in_pieces_is_the_whole_and_what_is_known_stays() ->
 
 
 def test_a_large_float64_picture_in_tiles_is_the_whole() -> None:
-    """Larger than a tile of the command line; the shipped machine itself."""
+    """Larger than a tile of the command line; the shipped network itself."""
     net, picture = load("denoise_grey").double(), pixels(1, 40, 1500)
     whole, pieces = (denoise(picture, 25 / 255, net, steps=2, tile=tile) for tile in (2000, 768))
     assert (whole - pieces).abs().max() <= 1e-12
@@ -65,8 +65,8 @@ def test_before_training_what_is_enlarged_is_the_adjoint() -> None:
     torch.testing.assert_close(upscale(small, 2, net), expected.clamp(0, 1), rtol=0, atol=1e-14)
 
 
-def test_of_a_colour_picture_only_the_luminance_is_the_machines() -> None:
-    net, small = machine(stride=2), 0.4 + 0.2 * pixels(3, 20, 18)
+def test_of_a_colour_picture_only_the_luminance_is_the_networks() -> None:
+    net, small = random_rim(stride=2), 0.4 + 0.2 * pixels(3, 20, 18)
     large, smooth = (
         upscale(small, 2, net),
         F.interpolate(small[None], scale_factor=2, mode="bicubic", antialias=True)[0],
@@ -79,7 +79,7 @@ def test_of_a_colour_picture_only_the_luminance_is_the_machines() -> None:
     torch.testing.assert_close(grey[inside], alone[inside], rtol=0, atol=1e-12)
 
 
-def test_a_machine_for_colour_sees_the_channels_together() -> None:
+def test_a_network_for_colour_sees_the_channels_together() -> None:
     torch.manual_seed(0)
     net = mo.models.rim(channels=3, hidden=4, stride=2, steps=2).double()
     picture = pixels(3, 31, 20)

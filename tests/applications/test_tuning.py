@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import metaopt as mo
-from metaopt.applications.classical import tuned_map
+from metaopt.applications.tuning import tuned_map
 from metaopt.metrics import psnr
 
 from ..helpers import matrix, normal
