@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import api_pages
 import data_sets
 import measured
+import rooms
 
 project = "metaopt"
 author = "The metaopt authors"
@@ -57,3 +58,4 @@ def setup(app: Sphinx) -> None:
     app.connect("config-inited", lambda app, config: api_pages.write(Path(app.srcdir) / "generated" / "modules"))
     app.connect("config-inited", lambda app, config: data_sets.write(Path(app.srcdir) / "generated" / "data_sets.inc"))
     app.connect("config-inited", lambda app, config: measured.write(Path(app.srcdir) / "generated" / "measured"))
+    app.connect("config-inited", lambda app, config: rooms.write(Path(app.srcdir) / "generated" / "rooms"))

@@ -7,7 +7,6 @@ of the whole, to rounding, and at the borders as well, as no tile extends beyond
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core import MetaoptError, Unrolled, slots
+from ..core import MetaoptError, Unrolled, slots, tree
 from ..operators import Operator
 from ..operators.reach import (
     PerAxis,
@@ -52,9 +51,10 @@ def tiled(
 
     Returns: the estimate, (B, C, ...).
 
-    Raises: MetaoptError where the step or the operator has no reach, or a size is not positive.
+    Raises: MetaoptError where the operator has no reach, or the step if no halo is given; where a size is not positive;
+    where the unit of step sizes depends on the noise of the whole.
     """
-    _check_problem(problem)
+    _check_problem(net, problem)
     operator, dims = problem.operator, problem.y.ndim - 2
     if halo is None:
         halo = exact_halo(net, operator, steps)
@@ -101,16 +101,13 @@ def piece(problem: InverseProblem, window: Window) -> InverseProblem:
     """
     small = coarse(window, problem.operator.period)
 
-    def of_y(values: Tensor) -> Tensor:
-        return crop(values, small) if values.ndim == problem.y.ndim else values
+    def cut(values: Tensor | None, where: Window) -> Tensor | None:
+        """What there is one of for each sample belongs to every window."""
+        return crop(values, where) if values is not None and values.ndim == problem.y.ndim else values
 
-    return dataclasses.replace(
-        problem,
-        operator=problem.operator.crop(window),
-        y=of_y(problem.y),
-        noise=None if problem.noise is None else of_y(problem.noise),
-        guess=None if problem.guess is None else crop(problem.guess, window),
-    )
+    parts = {"y": cut(problem.y, small), "noise": cut(problem.noise, small), "guess": cut(problem.guess, window)}
+    level = cut(problem.level, window)  # of the whole: the window's own would differ where the noise does
+    return tree.replace(problem, {"operator": problem.operator.crop(window), **parts, "level": level})
 
 
 def assemble(
@@ -186,7 +183,7 @@ def _is_unlimited(held: Any) -> bool:
     return isinstance(first, nn.Module) and reach_of(held) is None
 
 
-def _check_problem(problem: InverseProblem) -> None:
+def _check_problem(net: Unrolled, problem: InverseProblem) -> None:
     if not isinstance(problem, InverseProblem):
         raise MetaoptError(
             f"Only an InverseProblem is cut into tiles, not {type(problem).__name__}; for others use "
@@ -195,4 +192,10 @@ def _check_problem(problem: InverseProblem) -> None:
     if problem.y.ndim < 3:
         raise MetaoptError(
             f"The measurement is {tuple(problem.y.shape)}, but tiles are of (B, C, n), (B, C, H, W) or (B, C, D, H, W)."
+        )
+    varies = problem.noise is not None and problem.noise.ndim > 1
+    if varies and not problem.operator.is_diagonal and getattr(net.algorithm, "unit", None) is not None:
+        raise MetaoptError(
+            f"The noise differs within a sample, and the steps of {type(net.algorithm).__name__} are in a unit of it, "
+            "which would be another in every tile; give it a step size without unit=..., or one noise level a sample."
         )
