@@ -33,7 +33,7 @@ def package(tmp_path: Path) -> Path:
         "models/__init__.py": '"""Models."""\nfrom .deep.net import Net',
         "models/deep/__init__.py": "",
         "models/deep/net.py": "from ...core.tree import map\nfrom ..deep import other",
-        "cli.py": '"""Commands."""\ndef main():\n    from .models import Net\n    import pack.core.x\nfrom . import files',
+        "cli.py": '"""Commands."""\ndef main():\n    from . import models\n    import pack.core.x\nfrom . import files',
         "__init__.py": "from . import cli",
     }
     for name, text in files.items():
