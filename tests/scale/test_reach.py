@@ -10,8 +10,9 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt import updates
+from metaopt.networks import Recurrent, ResidualProx
 from metaopt.operators.reach import per_axis, reach_of
-from metaopt.problems import FieldOfExperts, ResidualProx, Sparsity, TotalVariation, Wavelet, dct_filters
+from metaopt.priors import FieldOfExperts, Sparsity, TotalVariation, Wavelet, dct_filters
 
 from .networks import random_rim, randomize
 
@@ -62,7 +63,7 @@ COORDINATEWISE = [
     updates.AdamW(),
     updates.CoordinatewiseLstm(),
     updates.LearnedAdam(),
-    updates.LearnedAdam(updates.Recurrent()),
+    updates.LearnedAdam(Recurrent()),
     updates.MetaLstm(),
 ]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import metaopt as mo
 from metaopt import operators as ops
 from metaopt.applications.imaging import denoise
-from metaopt.problems import TotalVariation
+from metaopt.priors import TotalVariation
 from metaopt.problems.noise import noise_variance
 from metaopt.scale import assemble, exact_halo, piece, tiled, windows
 
