@@ -59,11 +59,11 @@ from .problems import (
 )
 
 if _TYPE_CHECKING:
-    from . import compat, data, estimators, metrics, optim, tasks, training, viewer
+    from . import compat, data, estimators, export, metrics, optim, tasks, training, viewer
 
 __version__ = "0.1.0"
 
-_LAZY = ("compat", "data", "estimators", "metrics", "optim", "tasks", "training", "viewer")
+_LAZY = ("compat", "data", "estimators", "export", "metrics", "optim", "tasks", "training", "viewer")
 
 __all__ = [
     "Adaptation",
@@ -110,6 +110,7 @@ __all__ = [
     "estimators",
     "exact_map",
     "exact_marginals",
+    "export",
     "fixed",
     "losses",
     "metrics",

@@ -43,7 +43,7 @@ MAY_IMPORT = {
 }
 for _writer in ("data", "viewer", "tasks", "training", "estimators"):
     MAY_IMPORT[_writer].add("files")
-MAY_IMPORT["files"] = {"core"}
+MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)

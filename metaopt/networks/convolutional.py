@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import MetaoptError
+from ..core import MetaoptError, autodiff
 from ..core.tree import describe
 from ..operators.complex import join_complex, split_complex
 from ..problems.noise import per_sample, variance
@@ -67,7 +67,7 @@ class CoarseMemory(nn.Module):
         window = [min(self.scale, n) for n in features.shape[2:]]  # 3-D pooling refuses one larger than the volume
         state = self.cell(pool(features, window, ceil_mode=True), state)
         fine = F.interpolate(self.project(state), scale_factor=self.scale, mode=mode, align_corners=False)
-        return features + fine[(..., *[slice(0, n) for n in features.shape[2:]])], state
+        return features + cropped(fine, features.shape[2:]), state
 
 
 def to_image(hidden: int, channels: int, stride: int, dims: int) -> nn.Module:
@@ -120,6 +120,24 @@ def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) 
     return torch.cat([x, gradient, *(m.expand(len(x), 1, *x.shape[2:]) for m in maps)], dim=1)
 
 
+def ceil_divided(size: Sequence[int], divisor: int) -> list[int]:
+    """n / divisor rounded up, of positive numbers only: ONNX rounds negative quotients towards zero."""
+    return [(n + divisor - 1) // divisor for n in size]
+
+
+def cropped(features: Tensor, size: Sequence[int], start: int = 0) -> Tensor:
+    """(B, channels, ...) cut to ``size``, from place ``start`` on.
+
+    ``torch.export`` asks of a slice whether it is contiguous, and the answer would hold for some sizes of x only: while
+    it traces, the entries are gathered instead.
+    """
+    if autodiff.values_known():
+        return features[(..., *[slice(start, start + n) for n in size])]
+    for dim, n in enumerate(size, 2):
+        features = features.index_select(dim, torch.arange(start, start + n, device=features.device))
+    return features
+
+
 def replicate_border(inputs: Tensor, radius: int, stride: int) -> Tensor:
     """Replicate the border by ``radius``, and on the far side up to a multiple of ``stride``.
 
@@ -128,7 +146,9 @@ def replicate_border(inputs: Tensor, radius: int, stride: int) -> Tensor:
     for dim in range(2, inputs.ndim):
         shape, n = list(inputs.shape), inputs.shape[dim]
         first, last = inputs.narrow(dim, 0, 1), inputs.narrow(dim, n - 1, 1)
-        before, after = ([*shape[:dim], wide, *shape[dim + 1 :]] for wide in (radius, radius + (-n % stride)))
+        before, after = (
+            [*shape[:dim], wide, *shape[dim + 1 :]] for wide in (radius, radius + (stride - n % stride) % stride)
+        )
         inputs = torch.cat([first.expand(before), inputs, last.expand(after)], dim)
     return inputs
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import tree
+from ..core import autodiff, tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_real, check_shared, check_trailing
 from .reach import Window, crop
@@ -66,7 +66,8 @@ class Select(Operator):
         integers = not (
             self.indices.is_floating_point() or self.indices.is_complex() or self.indices.dtype == torch.bool
         )
-        if not integers or self.indices.ndim != 1 or ((self.indices < 0) | (self.indices >= size)).any():
+        outside = autodiff.values_known() and bool(((self.indices < 0) | (self.indices >= size)).any())
+        if not integers or self.indices.ndim != 1 or outside:
             raise MetaoptError(
                 f"Select needs one axis of integers from 0 to {size - 1} for shape {self.shape}, but got "
                 f"{tree.describe(self.indices)} with other values or axes; for a mask use Mask, or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,9 +124,13 @@ class InverseProblem:
             logs = logs.flatten(1).amin(1)
         return torch.exp(2 * logs)
 
-    def _full_precision(self) -> torch.autocast:
-        """Networks may compute in bfloat16 under ``torch.autocast``; the model of the measurement never does."""
-        return torch.autocast(self.y.device.type, enabled=False)
+    def _full_precision(self) -> AbstractContextManager[Any]:
+        """Networks may compute in bfloat16 under ``torch.autocast``; the model of the measurement never does.
+
+        Where autocast is off nothing is done: an exported program with an empty region of it cannot be loaded.
+        """
+        device = self.y.device.type
+        return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
     def _noise(self) -> Tensor | None:
         return None if self.noise is None else per_sample(self.noise, self.y)

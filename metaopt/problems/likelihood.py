@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, autodiff
 
 
 class Likelihood(Protocol):
@@ -66,5 +66,5 @@ class Poisson:
     def check(self, y: Tensor, noise: Tensor | None) -> None:
         if noise is not None:
             raise MetaoptError("A Poisson likelihood has no noise level, the counts give it; leave out noise=...")
-        if y.is_complex() or bool((y < 0).any()):
+        if y.is_complex() or (autodiff.values_known() and bool((y < 0).any())):
             raise MetaoptError("A Poisson measurement is a count: real and at least 0.")
