@@ -59,11 +59,11 @@ from .problems import (
 )
 
 if _TYPE_CHECKING:
-    from . import compat, data, estimators, export, metrics, optim, tasks, training, viewer
+    from . import compat, data, estimators, export, metrics, optim, scale, tasks, training, viewer
 
 __version__ = "0.1.0"
 
-_LAZY = ("compat", "data", "estimators", "export", "metrics", "optim", "tasks", "training", "viewer")
+_LAZY = ("compat", "data", "estimators", "export", "metrics", "optim", "scale", "tasks", "training", "viewer")
 
 __all__ = [
     "Adaptation",
@@ -123,6 +123,7 @@ __all__ = [
     "per_step",
     "priors",
     "problems",
+    "scale",
     "shared",
     "slot",
     "slots",

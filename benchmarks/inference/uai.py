@@ -100,11 +100,9 @@ def measured(instance: Instance, method: Callable[[mo.FactorGraph], Found]) -> d
 
 
 def exact(graph: mo.FactorGraph) -> Found:
-    cards, scopes, tables = mo.problems.graph_formats.list_factors(graph)
     begin = time.perf_counter()
-    marginals, log_z = mo.exact_marginals(cards, scopes, tables)
-    log = torch.cat(marginals).log()[None]
-    return Found(log, torch.tensor([[log_z]]), None, time.perf_counter() - begin)
+    found = mo.exact_marginals(graph)
+    return Found(found.log_marginals, found.log_z, None, time.perf_counter() - begin)
 
 
 def gibbs(graph: mo.FactorGraph) -> Found:

@@ -12,24 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..algorithms import BeliefPropagation, MeanField, coloring, condition, exact_map, exact_marginals
-from ..algorithms.inference import tree_weights
+from ..algorithms import BeliefPropagation, MeanField, coloring, exact_map, exact_marginals
+from ..algorithms.inference import break_ties, has_ties, possible_states, rests_on_impossible, tree_weights
 from ..algorithms.inference.restarts import CONVERGED
 from ..core import MetaoptError, fixed, unroll
 from ..data.formats.uai import UaiModel, read_evidence, read_uai
 from ..data.formats.uai_answers import write_assignment, write_log10_z, write_marginals
 from ..data.formats.uai_graphs import factor_graph
 from ..models import load, many_starts
-from ..problems import FactorGraph, TableFactors, log_max, log_sum
-from ..problems.factors import LOG_ZERO
+from ..problems import FactorGraph, log_max, log_sum
 
 TASKS = ("MAR", "PR", "MAP")
 METHODS = ("bp", "trw", "mf", "learned", "exact")
 BOUNDS = {"mf": "a lower bound of log10 Z", "trw": "an upper bound of log10 Z"}
 TEN = math.log(10)
 CHUNK = 20  # steps between looks at the residual
-TIE = 1e-3  # log max-marginals that are nearer than this are equal
-ROUNDS = 1000  # of excluding states
 
 
 class Answer(NamedTuple):
@@ -89,31 +86,28 @@ def infer(
         raise MetaoptError(
             f"There are the tasks {', '.join(TASKS)} and the methods {', '.join(METHODS)}, but not {task} by {method}."
         )
-    evidence = evidence or {}
-    if method == "exact":
-        return _exact(model, evidence, task)
     graph = factor_graph(model, evidence)
-    _check_possible(graph)
+    if method == "exact":
+        return _exact(graph, task)
+    possible_states(graph)  # raises where nothing is possible
     if method == "learned" and task != "MAP":
         beliefs, residuals = many_starts(load("learned_bp").double(), max_steps)(graph)
         residual, stop = float(residuals.min()), max_steps
     else:
         algorithm = BUILD[method](graph, task, max_steps)
         run, residual = _run(algorithm, graph, max_steps)
-        if task == "MAP" and _tied(graph, run.final.log_marginals):
-            noise = torch.rand(graph.unary.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-            run, residual = _run(algorithm, graph.with_unary(graph.unary + TIE * noise), max_steps)
+        if task == "MAP" and has_ties(graph, run.final.log_marginals):
+            run, residual = _run(algorithm, break_ties(graph), max_steps)
         beliefs, stop = run.final, run.stop
-        if method == "mf" and _on_impossible(graph, beliefs.log_marginals.exp(), LOG_ZERO / 100):
+        if method == "mf" and rests_on_impossible(graph, beliefs.log_marginals.exp(), 0.01):
             residual = math.inf
-    log_marginals = beliefs.log_marginals[0]
-    assignment = graph.decode(log_marginals[None])
+    assignment = graph.decode(beliefs.log_marginals)
     log10_p = float(graph.log_potential(assignment)) / TEN
-    if _on_impossible(graph, graph.one_hot(assignment), LOG_ZERO / 2):
+    if rests_on_impossible(graph, graph.one_hot(assignment), 0.5):
         log10_p = -math.inf
         residual = math.inf if task == "MAP" else residual
     return Answer(
-        [p.numpy() for p in log_marginals.exp().split(graph.cardinalities.tolist())],
+        _by_variable(graph, beliefs.log_marginals),
         float(beliefs.log_z) / TEN,
         assignment[0].tolist(),
         log10_p,
@@ -167,63 +161,17 @@ def _run(algorithm: Any, graph: FactorGraph, max_steps: int) -> tuple[Any, float
                 return run, residual
 
 
-def _check_possible(graph: FactorGraph) -> None:
-    """Raise where factors and evidence exclude every state of a variable: then the evidence has probability zero.
-
-    Arc consistency: a state goes where a factor has no entry left for it, round by round.
-    """
-    hard = []
-    for group in graph.factors:
-        table = group.tables()
-        highest = table.amax(tuple(range(1, table.ndim - 1)), keepdim=True)
-        hard.append(TableFactors(group.variables, torch.where(table > highest + LOG_ZERO / 2, 0.0, LOG_ZERO).to(table)))
-    highest = graph.highest(graph.unary)[:, graph.variable]
-    left = torch.where(graph.unary > highest + LOG_ZERO / 2, 0.0, LOG_ZERO).to(graph.unary)
-    for _ in range(ROUNDS):
-        cavities = graph.blocks(graph.at_edges(left))
-        heard = graph.flat([g.messages(c, 1.0, log_max) for g, c in zip(hard, cavities, strict=True)], 1)
-        excluded = graph.sums(torch.zeros_like(left), (heard < LOG_ZERO / 2).to(left)) > 0
-        now = torch.where(excluded, LOG_ZERO, left)
-        if bool((gone := graph.highest(now)[0] < 0).any()):
-            variable = int(gone.nonzero()[0])
-            raise MetaoptError(
-                f"The evidence has probability zero: factors and evidence exclude every state of variable {variable}."
-            )
-        if torch.equal(now, left):
-            return
-        left = now
-
-
-def _tied(graph: FactorGraph, log_marginals: Tensor) -> bool:
-    """Whether a variable has two states that are about as likely: the best of two variables may not go together."""
-    near = log_marginals > graph.highest(log_marginals)[:, graph.variable] - TIE
-    return int(near.sum()) > len(graph.cardinalities)
-
-
-def _on_impossible(graph: FactorGraph, beliefs: Tensor, least: float) -> bool:
-    """Whether independent beliefs put so much probability on what a factor or a unary potential excludes."""
-    blocks = graph.blocks(graph.at_edges(beliefs))
-    below = graph.unary - graph.highest(graph.unary)[:, graph.variable]
-    return bool((below * beliefs < least).any()) or any(
-        bool((group.expected(b) - group.tables().flatten(1, -2).amax(1) < least).any())
-        for group, b in zip(graph.factors, blocks, strict=True)
-    )
-
-
-def _exact(model: UaiModel, evidence: dict[int, int], task: str) -> Answer:
-    cardinalities, scopes, tables = condition(model.cardinalities, model.scopes, model.tables, evidence)
-    with np.errstate(divide="ignore"):
-        logs = [np.log(table) for table in tables]
+def _exact(graph: FactorGraph, task: str) -> Answer:
     if task == "MAP":
-        states, value = exact_map(cardinalities, scopes, logs)
-        whole = [evidence.get(variable, state) for variable, state in enumerate(states)]
-        return Answer([], math.nan, whole, value / TEN, None, None)
-    found, log_z = exact_marginals(cardinalities, scopes, logs)
-    marginals = [m.numpy() for m in found]
-    for variable, state in evidence.items():
-        marginals[variable] = np.zeros(model.cardinalities[variable])
-        marginals[variable][state] = 1
-    return Answer(marginals, log_z / TEN, [], math.nan, None, None)
+        states, value = exact_map(graph)
+        return Answer([], math.nan, states[0].tolist(), float(value) / TEN, None, None)
+    found = exact_marginals(graph)
+    return Answer(_by_variable(graph, found.log_marginals), float(found.log_z) / TEN, [], math.nan, None, None)
+
+
+def _by_variable(graph: FactorGraph, log_marginals: Tensor) -> list[np.ndarray]:
+    """Of a graph of one sample, the probabilities of each variable's states."""
+    return [p.numpy() for p in log_marginals[0].exp().split(graph.cardinalities.tolist())]
 
 
 def infer_file(

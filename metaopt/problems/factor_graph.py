@@ -249,7 +249,7 @@ class FactorGraph:
 
         Raises: MetaoptError for a variable or state that is not there, or a state that its unary potentials exclude.
         """
-        mask = torch.zeros_like(self.unary[:1])
+        excluded = torch.zeros_like(self.unary[:1], dtype=torch.bool)
         for variable, state in evidence.items():
             if not 0 <= variable < len(self.cardinalities):
                 raise MetaoptError(f"Evidence names variable {variable}, but the graph has {len(self.cardinalities)}.")
@@ -259,9 +259,9 @@ class FactorGraph:
             own = self.unary[:, at : at + size]
             if bool((own[:, state] <= own.amax(1) + LOG_ZERO).any()):
                 raise MetaoptError(f"Evidence of probability zero: variable {variable} cannot be in state {state}.")
-            mask[:, at : at + size] = LOG_ZERO
-            mask[:, at + state] = 0
-        return self.with_unary(self.unary + mask)
+            excluded[:, at : at + size] = True
+            excluded[:, at + state] = False
+        return self.with_unary(self.unary.masked_fill(excluded, -math.inf))
 
     def with_unary(self, unary: Tensor) -> FactorGraph:
         """The same structure and factors with other unary potentials (B, N), one row a sample."""

@@ -2,11 +2,13 @@
 
 from .belief_propagation import BeliefPropagation, Beliefs
 from .elimination import JunctionTree, junction_tree
-from .exact import condition, exact_map, exact_marginals
+from .exact import exact_map, exact_marginals
 from .gibbs import Gibbs
+from .hard_constraints import possible_states, rests_on_impossible
 from .join_graph import ClusterFactors, join_graph, log_partition
 from .mean_field import MeanField, coloring
 from .restarts import RandomRestarts
+from .ties import break_ties, has_ties
 from .tree_weights import ResidualSchedule, TreeSchedule, tree_weights
 
 __all__ = [
@@ -19,12 +21,15 @@ __all__ = [
     "RandomRestarts",
     "ResidualSchedule",
     "TreeSchedule",
+    "break_ties",
     "coloring",
-    "condition",
     "exact_map",
     "exact_marginals",
+    "has_ties",
     "join_graph",
     "junction_tree",
     "log_partition",
+    "possible_states",
+    "rests_on_impossible",
     "tree_weights",
 ]

@@ -1,8 +1,9 @@
-"""Exact inference in discrete models, as a reference for what approximates it.
+"""Exact inference on factor graphs, as a reference for what approximates it.
 
-A model is p(x) = 1/Z prod_f exp(log_tables[f][x[scopes[f]]]). Sums (or maxima) of products are passed along a junction
-tree from its leaves to its roots, and back (Lauritzen and Spiegelhalter, doi:10.1111/j.2517-6161.1988.tb01721.x), in
-float64 and in logarithms; a factor may be zero, log 0 = -inf. The cost is exponential in the tree's width.
+Sums (or maxima) of products are passed along a junction tree from its leaves to its roots, and back (Lauritzen and
+Spiegelhalter, doi:10.1111/j.2517-6161.1988.tb01721.x), in float64 and in logarithms; a factor may be zero, log 0 =
+-inf. States that the unary potentials exclude are left out, so that an observed variable costs nothing. The cost is
+exponential in the tree's width.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 from ...core import MetaoptError
+from ...problems import FactorGraph, graph_formats
+from .belief_propagation import Beliefs
 from .elimination import JunctionTree, Scopes, junction_tree
 
 LIMIT = 10**8  # entries of the largest table: 0.8 GB, and with what is computed on the way less than 4 GiB
@@ -31,33 +34,35 @@ _Part = tuple[tuple[int, ...], Tensor]  # variables in the order of their elimin
 class _Model:
     """A model on its junction tree. ``factors``: of each clique, those that it multiplies, axes in the clique's order.
 
-    ``children``: of each clique, those that hang on it. ``constant``: the logarithm of the factors without variables.
+    ``possible``: of each variable, the states that are left, and ``states`` how many. ``children``: of each clique,
+    those that hang on it. ``graph``: of each clique, the graph of the union that it belongs to. ``constant``:
+    (graphs,), the logarithm of the factors whose variables have one state.
     """
 
     tree: JunctionTree
+    possible: list[Tensor]
     states: Sequence[int]
     factors: list[list[_Part]]
     children: list[list[int]]
-    constant: float
+    graph: list[int]
+    constant: Tensor
 
 
-def exact_marginals(
-    cardinalities: Sequence[int], scopes: Scopes, log_tables: Sequence[Any], limit: int = LIMIT
-) -> tuple[list[Tensor], float]:
-    """The marginal distribution of each variable, (states,) float64 each, and log Z, the natural logarithm.
+def exact_marginals(graph: FactorGraph, limit: int = LIMIT) -> Beliefs:
+    """The marginal distribution of every variable, and log Z, exactly.
 
     Args:
-        cardinalities: The number of states of each variable.
-        scopes: The variables of each factor.
-        log_tables: The logarithms of each factor's values, arrays or tensors with its variables as axes.
-        limit: The most entries that a table may have; of 8 bytes, and about three such tables are held at once.
+        graph: of one sample; variables may be observed (:meth:`FactorGraph.observe`).
+        limit: the most entries that a table may have; of 8 bytes, and about three such tables are held at once.
 
-    Raises: MetaoptError where a table does not fit its scope or has NaN or inf, a clique of the best junction tree that
-        was found or the messages together are larger than the limit allows, or Z = 0.
+    Returns: log marginals (1, N), -inf where a state is impossible, and log Z (1, graphs), float64.
+
+    Raises: MetaoptError where the graph has several samples, a clique of the best junction tree that was found or the
+        messages together are larger than the limit allows, or Z = 0.
     """
-    model = _model(cardinalities, scopes, log_tables, limit)
+    model = _model(graph, limit)
     up, log_z = _collect(model, _log_sum)
-    marginals = [torch.ones(1, dtype=torch.float64)] * len(cardinalities)
+    marginals = [torch.ones(1, dtype=torch.float64)] * len(model.states)
     down: list[_Part | None] = [None] * len(up)
     for k, clique in enumerate(model.tree.cliques):
         belief = _product(model, clique, [*_incoming(model, up, k), *filter(None, [down[k]])])
@@ -65,19 +70,22 @@ def exact_marginals(
         own = len(clique) - len(model.tree.separator(k))
         for v, marginal in zip(clique[:own], _axis_sums((belief - belief.max()).exp_(), own), strict=True):
             marginals[v] = marginal / marginal.sum()
-    return [marginal.clone() for marginal in marginals], log_z
+    probabilities = torch.zeros(1, len(graph.variable), dtype=torch.float64)
+    for offset, states, marginal in zip(graph.offset.tolist(), model.possible, marginals, strict=True):
+        probabilities[0, offset + states] = marginal
+    return Beliefs(probabilities.log().to(graph.unary.device), log_z[None].to(graph.unary.device))
 
 
-def exact_map(
-    cardinalities: Sequence[int], scopes: Scopes, log_tables: Sequence[Any], limit: int = LIMIT
-) -> tuple[list[int], float]:
-    """A most probable assignment, the state of each variable, and the sum of its log factors.
+def exact_map(graph: FactorGraph, limit: int = LIMIT) -> tuple[Tensor, Tensor]:
+    """A most probable assignment, and its log potential, exactly.
 
-    Arguments and errors are those of `exact_marginals`.
+    Arguments and errors are those of :func:`exact_marginals`.
+
+    Returns: the state of every variable, (1, V), int64, and the sum of log potentials, (1, graphs), float64.
     """
-    model = _model(cardinalities, scopes, log_tables, limit)
+    model = _model(graph, limit)
     up, value = _collect(model, torch.amax)
-    states = [0] * len(cardinalities)
+    states = [0] * len(model.states)
     for k, clique in enumerate(model.tree.cliques):
         shared = set(model.tree.separator(k))
         own = tuple(v for v in clique if v not in shared)
@@ -86,73 +94,59 @@ def exact_map(
         table = _product(model, own, rows)
         for v, state in zip(own, np.unravel_index(int(table.argmax()), table.shape), strict=True):
             states[v] = int(state)
-    return states, value
+    chosen = [int(possible[state]) for possible, state in zip(model.possible, states, strict=True)]
+    device = graph.unary.device
+    return torch.tensor([chosen], dtype=torch.long, device=device), value[None].to(device)
 
 
-def condition(
-    cardinalities: Sequence[int], scopes: Scopes, tables: Sequence[Any], evidence: Mapping[int, int]
-) -> tuple[list[int], list[tuple[int, ...]], list[Any]]:
-    """The model given ``evidence``, the states of some variables: (cardinalities, scopes, tables).
-
-    An observed variable keeps its number and place in the scopes, with the observed state as its only one. Tables, or
-    their logarithms, are sliced, not copied.
-
-    Raises: MetaoptError where the model does not have that variable or state.
-    """
-    left = list(cardinalities)
-    for variable, state in evidence.items():
-        if not 0 <= variable < len(left) or not 0 <= state < cardinalities[variable]:
-            raise MetaoptError(
-                f"Variable {variable} is observed in state {state}, but the model has {len(left)} variables, from 0"
-                + (f", and this one {left[variable]} states, from 0." if 0 <= variable < len(left) else ".")
-            )
-        left[variable] = 1
-    every = slice(None)
-    sliced = [
-        table[tuple(slice(evidence[v], evidence[v] + 1) if v in evidence else every for v in scope)]
-        for scope, table in zip(scopes, tables, strict=True)
-    ]
-    return left, [tuple(scope) for scope in scopes], sliced
-
-
-def _model(cardinalities: Sequence[int], scopes: Scopes, log_tables: Sequence[Any], limit: int) -> _Model:
-    if len(scopes) != len(log_tables) or min(cardinalities, default=1) < 1:
-        raise MetaoptError(
-            f"The model has {len(scopes)} scopes, {len(log_tables)} tables, and cardinalities from "
-            f"{min(cardinalities, default=1)}; it needs a table for each scope, and variables of at least 1 state."
-        )
-    tree = junction_tree(cardinalities, scopes)
-    _check_size(tree, cardinalities, limit)
+def _model(graph: FactorGraph, limit: int) -> _Model:
+    cardinalities, scopes, tables = graph_formats.list_factors(graph)
+    possible = _possible(cardinalities, scopes, tables)
+    states = [len(left) for left in possible]
+    tree = junction_tree(states, scopes)
+    _check_size(tree, states, limit)
+    owner: list[int] = graph.graph.tolist()  # type: ignore[union-attr]
     factors: list[list[_Part]] = [[] for _ in tree.cliques]
-    constant = 0.0
-    for factor, (scope, values) in enumerate(zip(scopes, log_tables, strict=True)):
-        table = _checked(factor, values, tuple(cardinalities[v] for v in scope))
-        axes = sorted(
-            (axis for axis, v in enumerate(scope) if cardinalities[v] > 1), key=lambda a: tree.position[scope[a]]
-        )
+    constant = graph.constant[0].double().cpu().clone()  # type: ignore[index]
+    for scope, values in zip(scopes, tables, strict=True):
+        if not scope:
+            continue  # the graph's constant
+        table = _restricted(values.detach().double().cpu(), [possible[v] for v in scope])
+        axes = sorted((axis for axis, v in enumerate(scope) if states[v] > 1), key=lambda a: tree.position[scope[a]])
         if axes:
             table = table.permute(*axes, *(a for a in range(len(scope)) if a not in axes))
             order = tuple(scope[axis] for axis in axes)
             factors[tree.home[order[0]]].append((order, table.reshape(table.shape[: len(axes)])))
         else:
-            constant += float(table)
-    if constant == -inf:
+            constant[owner[scope[0]]] += table.reshape(())
+    if bool((constant == -inf).any()):
         raise _nothing()
     children: list[list[int]] = [[] for _ in tree.cliques]
     for k, parent in enumerate(tree.parents):
         if parent >= 0:
             children[parent].append(k)
-    return _Model(tree, cardinalities, factors, children, constant)
+    graphs = [owner[clique[0]] for clique in tree.cliques]
+    return _Model(tree, possible, states, factors, children, graphs, constant)
 
 
-def _checked(factor: int, values: Any, shape: tuple[int, ...]) -> Tensor:
-    table = torch.as_tensor(values, dtype=torch.float64).detach()
-    if tuple(table.shape) != shape:
-        raise MetaoptError(
-            f"Factor {factor} has a table {tuple(table.shape)}, but the states of its scope are {shape}."
-        )
-    if not bool((table < inf).all()):
-        raise MetaoptError(f"The table of factor {factor} has NaN or inf; logarithms of factors are below infinity.")
+def _possible(cardinalities: Sequence[int], scopes: Scopes, tables: Sequence[Tensor]) -> list[Tensor]:
+    """Of each variable, the states that no factor of it alone excludes."""
+    left = [torch.ones(count, dtype=torch.bool) for count in cardinalities]
+    for scope, table in zip(scopes, tables, strict=True):
+        if len(scope) == 1:
+            left[scope[0]] &= (table > -inf).cpu()
+    if not all(bool(states.any()) for states in left):
+        raise _nothing()
+    return [states.nonzero()[:, 0] for states in left]
+
+
+def _restricted(table: Tensor, possible: Sequence[Tensor]) -> Tensor:
+    """The entries of the states that are left; a view where one of an axis is, as of an observed variable."""
+    for axis, states in enumerate(possible):
+        if len(states) == 1:
+            table = table.narrow(axis, int(states), 1)
+        elif len(states) < table.shape[axis]:
+            table = table.index_select(axis, states)
     return table
 
 
@@ -177,10 +171,10 @@ def _nothing() -> MetaoptError:
     )
 
 
-def _collect(model: _Model, summed: Callable[[Tensor, list[int]], Tensor]) -> tuple[list[_Part], float]:
-    """The message of each clique to its parent, of maximum 0, and the logarithm of the whole sum (or maximum)."""
+def _collect(model: _Model, summed: Callable[[Tensor, list[int]], Tensor]) -> tuple[list[_Part], Tensor]:
+    """The message of each clique to its parent, of maximum 0, and the log of each graph's sum (or maximum)."""
     up: list[_Part] = [((), torch.empty(0))] * len(model.tree.cliques)
-    value = model.constant
+    value = model.constant.clone()
     for k in reversed(range(len(up))):
         clique, separator = model.tree.cliques[k], model.tree.separator(k)
         table = _product(model, clique, _incoming(model, up, k))
@@ -188,7 +182,8 @@ def _collect(model: _Model, summed: Callable[[Tensor, list[int]], Tensor]) -> tu
         largest = float(message.max())
         if largest == -inf:
             raise _nothing()
-        up[k], value = (separator, message - largest), value + largest
+        up[k] = separator, message - largest
+        value[model.graph[k]] += largest
     return up, value
 
 

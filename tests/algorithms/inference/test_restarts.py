@@ -10,7 +10,7 @@ import metaopt as mo
 from metaopt.tasks import ising, structure
 from metaopt.tasks.batch_marginals import batch_marginals
 
-from ..factor_graphs import joint, log_z, loopy, marginals, trees
+from ...factor_graphs import joint, log_z, loopy, marginals, trees
 
 
 def ferromagnet(field: float) -> mo.FactorGraph:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import metaopt as mo
 
-from ..factor_graphs import joint, joint_of, log_z, loopy, marginals, random_factors, trees
+from ...factor_graphs import joint, joint_of, log_z, loopy, marginals, random_factors, trees
 
 STEPS = 14  # more than any of the trees is deep
 SQUARE = [(0, 1), (1, 2), (2, 3), (3, 0)]
