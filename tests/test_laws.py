@@ -133,7 +133,7 @@ def test_the_memory_matters(case: Case) -> None:
     algorithm, problem = case.build(), case.problem(6)
     state = algorithm.step(problem, algorithm.init(problem), 0)
     perturbed = state._replace(memory=tree.map(lambda t: t + 0.1, state.memory))
-    outputs = [algorithm.readout(problem, algorithm.step(problem, s, 1)) for s in (state, perturbed)]
+    outputs = [algorithm.readout(problem, algorithm.step(problem, s, 1), 1) for s in (state, perturbed)]
     assert any(not torch.allclose(a, b) for a, b in zip(*(tree.leaves(o) for o in outputs), strict=True))
 
 

@@ -37,7 +37,7 @@ def iterated(build: Callable[[mo.FactorGraph], Any], steps: int, graph: mo.Facto
     algorithm = build(graph)
     run = mo.unroll(algorithm, steps, keep="last")(graph)
     seconds = time.perf_counter() - begin
-    residual = algorithm.residual(graph, run.state) if hasattr(algorithm, "residual") else None
+    residual = algorithm.residual(graph, run.state, run.stop - 1) if hasattr(algorithm, "residual") else None
     return Found(*run.final, residual, seconds)
 
 

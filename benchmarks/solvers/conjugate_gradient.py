@@ -95,7 +95,7 @@ class ConjugateGradient(mo.Algorithm):
         following = dot(residual, z)
         return u, residual, z + following / rz * direction, following
 
-    def readout(self, problem, state):
+    def readout(self, problem, state, k):
         return state[0]
 
 

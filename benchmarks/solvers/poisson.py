@@ -89,7 +89,7 @@ class Chebyshev(mo.Algorithm):
         smooth = following + self.smoothing(k) * neighbours(following)
         return u + change, following, self.momentum(k) * change + self.step_size(k) * smooth
 
-    def readout(self, source, state):
+    def readout(self, source, state, k):
         return state[0]
 
 

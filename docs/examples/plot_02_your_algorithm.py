@@ -181,7 +181,7 @@ class HeavyBall(mo.Algorithm):
         v = self.momentum(k) * state.v - self.step_size(k) * problem.gradient(state.x)
         return HeavyBallState(state.x + v, v)
 
-    def readout(self, problem, state):
+    def readout(self, problem, state, k):
         return state.x
 
 

@@ -68,7 +68,7 @@ for strength in strengths:
     for name, (algorithm, steps) in methods.items():
         with torch.no_grad():
             run = mo.unroll(algorithm, steps, keep="last")(graph)
-            note(name, marginal_error(run.final, exact), algorithm.residual(graph, run.state))
+            note(name, marginal_error(run.final, exact), algorithm.residual(graph, run.state, run.stop - 1))
     starts = mo.models.many_starts(learned, steps=100, starts=8)
     each = [starts(ising(edges, 0.3 * fields[i : i + 1], strength * couplings[i : i + 1])) for i in range(8)]
     mean = sum(marginal_error(beliefs, exact[i : i + 1]) for i, (beliefs, _) in enumerate(each)) / 8

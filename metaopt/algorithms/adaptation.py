@@ -53,7 +53,7 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
         made = self._objectives()
         return tree.vmap(lambda task, state: self.descent.step(made(task), state, k))(problem, state)
 
-    def readout(self, problem: Episode, state: DescentState) -> Tensor:
+    def readout(self, problem: Episode, state: DescentState, k: int) -> Tensor:
         def answers(task: Episode, state: DescentState) -> Tensor:
             return tree.substitute(self.network, {**state.x, **state.buffers}).eval()(task.queries)
 

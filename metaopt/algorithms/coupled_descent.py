@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -32,9 +33,9 @@ class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
 
     def __init__(self, read: nn.Module, mix: nn.Module, write: nn.Module):
         super().__init__()
-        if not hasattr(mix, "inverse"):
-            raise MetaoptError(f"CoupledDescent needs a mix with inverse(memory), but {type(mix).__name__} has none.")
         self.read, self.mix, self.write = slot(read), slot(mix), slot(write)
+        if not hasattr(self.mix(0), "inverse"):
+            raise MetaoptError(f"CoupledDescent needs a mix with inverse(memory), but {type(mix).__name__} has none.")
 
     def init(self, problem: Any) -> CoupledState:
         x = problem.start()
@@ -50,7 +51,7 @@ class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
         x = next_state.x - self.write(k)(next_state.memory)
         return CoupledState(x, self.mix(k).inverse(next_state.memory - self._read(problem, x, k)))
 
-    def readout(self, problem: Any, state: CoupledState) -> Tensor:
+    def readout(self, problem: Any, state: CoupledState, k: int) -> Tensor:
         return state.x
 
     @property
@@ -76,11 +77,20 @@ class Scale(nn.Module):
         super().__init__()
         self.factor = slot(factor)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.factor(0) * x
+    def at_step(self, k: int) -> Scaling:
+        return Scaling(self.factor(k))
+
+
+class Scaling(NamedTuple):
+    """Multiplication by ``factor``, and its inverse."""
+
+    factor: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.factor * x
 
     def inverse(self, x: Tensor) -> Tensor:
-        return x / self.factor(0)
+        return x / self.factor
 
 
 class ScaleGradient(nn.Module):
@@ -92,8 +102,9 @@ class ScaleGradient(nn.Module):
         super().__init__()
         self.factor = slot(factor)
 
-    def forward(self, gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
-        return self.factor(0) * gradient
+    def at_step(self, k: int) -> Callable[..., Tensor]:
+        factor = self.factor(k)
+        return lambda gradient, x, context: factor * gradient
 
 
 def reversible_momentum(step_size: float, momentum: float) -> CoupledDescent:

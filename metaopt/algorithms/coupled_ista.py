@@ -74,7 +74,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
             kept = torch.where(self._largest(moved, k), moved, kept)
         return CodeState(kept, memory)
 
-    def readout(self, problem: Tensor, state: CodeState) -> Tensor:
+    def readout(self, problem: Tensor, state: CodeState, k: int) -> Tensor:
         return state.z
 
     def _largest(self, z: Tensor, k: int) -> Tensor:

@@ -50,5 +50,9 @@ class Descent(Algorithm[Any, DescentState, Any]):
         change, memory = self.update(k)(gradient, state.x, state.memory, k, protocol.context(now))
         return DescentState(tree.map(lambda x, c: x + c, state.x, change), memory, buffers)
 
-    def readout(self, problem: Any, state: DescentState) -> Any:
+    def readout(self, problem: Any, state: DescentState, k: int) -> Any:
         return state.x
+
+    def samples(self, problem: Any, state: DescentState) -> int:
+        """As many as x has: the parameters of a network, for example, are one whole."""
+        return verbs.samples(problem, state.x)

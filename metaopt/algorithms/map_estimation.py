@@ -61,5 +61,5 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
             downhill = self.unit(problem, state.x) * downhill
         return MapEstimationState(state.x + self.step_size(k) * downhill)
 
-    def readout(self, problem: Any, state: MapEstimationState) -> Tensor:
+    def readout(self, problem: Any, state: MapEstimationState, k: int) -> Tensor:
         return state.x

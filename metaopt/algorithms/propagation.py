@@ -39,8 +39,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
         encode: x -> (nodes, width); called as ``encode.from_signal(problem)`` if it has that verb.
         decode: what a caller sees of H.
         teleport: share of H_0 in every step; ``None`` (default): none, and no slot.
-        mix: h -> like h, what a step does to the sum over the neighbours, by default nothing; called as
-            ``mix.at_step(h, k)`` if it has that verb, which a stack of unlike layers needs.
+        mix: h -> like h, what a step does to the sum over the neighbours, by default nothing.
         inject: as ``encode``; ``None`` (default): x enters by ``encode`` alone.
         activation: by default the identity.
         dropout: of H before every step but the first, while training and where the problem has a seed.
@@ -76,6 +75,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
         self.dropout, self.edge_dropout = dropout, edge_dropout
 
     def init(self, problem: GraphSignal) -> PropagationState:
+        check_read_once(self, "encode")
         h = _read(self.encode(0), self._seen(problem))
         if h.ndim != 2 or len(h) != problem.x.shape[0]:
             raise MetaoptError(f"encode must give {problem.x.shape[0]} nodes a row each, but gave {tuple(h.shape)}.")
@@ -84,7 +84,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
     def step(self, problem: GraphSignal, state: PropagationState, k: int) -> PropagationState:
         seen = self._seen(problem)
         h = seen.drop(state.h, self.dropout, STATE, k) if k else state.h
-        h = _mixed(self.mix(k), seen.drop(seen.adjacency, self.edge_dropout, EDGES, k) @ h, k)
+        h = self.mix(k)(seen.drop(seen.adjacency, self.edge_dropout, EDGES, k) @ h)
         if self.teleport is not None:
             self._check_anchor(problem, state.anchor)
             share = self.teleport(k)
@@ -93,8 +93,12 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
             h = h + _read(self.inject(k), seen)
         return PropagationState(self.activation(k)(h), state.anchor)
 
-    def readout(self, problem: GraphSignal, state: PropagationState) -> Tensor:
-        return self.decode(0)(state.h)
+    def readout(self, problem: GraphSignal, state: PropagationState, k: int) -> Tensor:
+        return self.decode(k)(state.h)
+
+    def samples(self, problem: GraphSignal, state: PropagationState) -> int:
+        """1: the nodes of a graph are no samples, and it settles as one whole."""
+        return 1
 
     def _seen(self, problem: GraphSignal) -> GraphSignal:
         """The problem as this mode sees it: outside of training nothing is dropped."""
@@ -126,8 +130,13 @@ def _read(module: Any, problem: GraphSignal) -> Tensor:
     return h.to_dense() if isinstance(h, SparseMatrix) else h
 
 
-def _mixed(module: Any, h: Tensor, k: int) -> Tensor:
-    return module.at_step(h, k) if hasattr(module, "at_step") else module(h)
+def check_read_once(algorithm: Algorithm[Any, Any, Any], name: str) -> None:
+    """Raise where a slot that is read before the first step, and never again, holds one value a step."""
+    if getattr(algorithm, name).steps is not None:
+        raise MetaoptError(
+            f"{type(algorithm).__name__} reads its slot '{name}' once, before the first step, so all values but one of "
+            "per_step(...) would never be read; use shared(...)."
+        )
 
 
 def personalized_pagerank(teleport: Any = 0.1) -> Propagation:
@@ -168,9 +177,11 @@ class ChebyshevFilter(Algorithm[GraphSignal, ChebyshevState, Tensor]):
         super().__init__()
         if len(coefficients) < 2:
             raise MetaoptError(f"A Chebyshev filter needs at least two coefficients, but got {len(coefficients)}.")
-        self.first, self.coefficient = slot(float(coefficients[0])), slot([float(c) for c in coefficients[1:]])
+        self.first = slot(float(coefficients[0]))
+        self.coefficient = slot([float(c) for c in coefficients[1:]])
 
     def init(self, problem: GraphSignal) -> ChebyshevState:
+        check_read_once(self, "first")
         x = problem.x.to_dense() if isinstance(problem.x, SparseMatrix) else problem.x
         return ChebyshevState(x, torch.zeros_like(x), self.first(0) * x)
 
@@ -179,8 +190,12 @@ class ChebyshevFilter(Algorithm[GraphSignal, ChebyshevState, Tensor]):
         term = 2 * spread - state.before if k else spread
         return ChebyshevState(term, state.term, state.total + self.coefficient(k) * term)
 
-    def readout(self, problem: GraphSignal, state: ChebyshevState) -> Tensor:
+    def readout(self, problem: GraphSignal, state: ChebyshevState, k: int) -> Tensor:
         return state.total
+
+    def samples(self, problem: GraphSignal, state: ChebyshevState) -> int:
+        """1: the nodes of a graph are no samples, and it settles as one whole."""
+        return 1
 
 
 def heat_kernel(time: float, steps: int) -> ChebyshevFilter:

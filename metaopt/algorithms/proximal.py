@@ -55,7 +55,7 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
     def step(self, problem: Tensor, state: IstaState, k: int) -> IstaState:
         return IstaState(soft_threshold(self.encode(k)(problem) + self.mix(k)(state.z), self.threshold(k)))
 
-    def readout(self, problem: Tensor, state: IstaState) -> Tensor:
+    def readout(self, problem: Tensor, state: IstaState, k: int) -> Tensor:
         return state.z
 
 
@@ -121,7 +121,7 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
             step = (per_sample(unit.flatten(1).amin(1), state.x) if unit.ndim > 1 else unit) * step
         return ProximalGradientState(_forward_backward(self.prior(k), problem, state.x, step, k))
 
-    def readout(self, problem: Any, state: ProximalGradientState) -> Tensor:
+    def readout(self, problem: Any, state: ProximalGradientState, k: int) -> Tensor:
         return state.x
 
 
@@ -164,7 +164,7 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
         x = _forward_backward(self.prior(k), problem, state.ahead, self.step_size(k), k)
         return FistaState(x, x + k / (k + 3) * (x - state.x))
 
-    def readout(self, problem: Any, state: FistaState) -> Tensor:
+    def readout(self, problem: Any, state: FistaState, k: int) -> Tensor:
         return state.x
 
 

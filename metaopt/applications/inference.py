@@ -131,7 +131,7 @@ def _mean_field(graph: FactorGraph, task: str, steps: int) -> MeanField:
 def _learned(graph: FactorGraph, task: str, steps: int) -> BeliefPropagation:
     machine = load("learned_bp").double().algorithm
     falling = [0.05 ** min(1.0, k / (steps * 0.8)) for k in range(steps)] or [1.0]
-    weight, correction = machine.weight(0), machine.correction(0)
+    weight, correction = machine.weight.content(), machine.correction.content()
     return BeliefPropagation(0.5, fixed(falling), weight, correction)
 
 
@@ -153,7 +153,7 @@ def _run(algorithm: Any, graph: FactorGraph, max_steps: int) -> tuple[Any, float
             count = min(CHUNK, max_steps - done)
             run = net(graph, state, start=done, steps=count)
             state, done = run.state, done + count
-            residual = float(algorithm.residual(graph, state).max()) if graph.factors else 0.0
+            residual = float(algorithm.residual(graph, state, done - 1).max()) if graph.factors else 0.0
             bar.update(count)
             bar.set_postfix(residual=f"{residual:.1e}", refresh=False)
             falling = getattr(algorithm, "temperature", None) is not None and algorithm.temperature.steps is not None

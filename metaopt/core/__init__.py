@@ -1,27 +1,16 @@
 """The abstraction: algorithms, slots, unrolling and gradient strategies. Knows no image, no graph, no likelihood."""
 
-from . import autodiff, gradients, tree
+from . import autodiff, gradients, random, tree
 from .algorithm import Algorithm, Invertible
 from .errors import MetaoptError, MetaoptWarning
+from .run import Report, Settled, Status, run_until
 from .slots import fixed, parameterize, per_step, shared, slot, slots
 from .unroll import Trajectory, Unrolled, solve, unroll
 
+# fmt: off
 __all__ = [
-    "Algorithm",
-    "Invertible",
-    "MetaoptError",
-    "MetaoptWarning",
-    "Trajectory",
-    "Unrolled",
-    "autodiff",
-    "fixed",
-    "gradients",
-    "parameterize",
-    "per_step",
-    "shared",
-    "slot",
-    "slots",
-    "solve",
-    "tree",
-    "unroll",
+    "Algorithm", "Invertible", "MetaoptError", "MetaoptWarning", "Report", "Settled", "Status", "Trajectory",
+    "Unrolled", "autodiff", "fixed", "gradients", "parameterize", "per_step", "random", "run_until", "shared", "slot",
+    "slots", "solve", "tree", "unroll",
 ]
+# fmt: on

@@ -11,6 +11,9 @@ from torch import Tensor
 from . import tree
 from .errors import MetaoptError
 
+Tensors = Sequence[Tensor]
+Gradients = Sequence[Tensor | None]
+
 
 def inside_transform() -> bool:
     """Whether the code runs under ``torch.func`` (vmap, grad, jvp), where ``torch.autograd.grad`` does not work."""
@@ -37,10 +40,8 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
         result = function(tree.fill(x, inputs))
         value, aux = result if has_aux else (result, ())
         if value.numel() != 1 or value.is_complex():
-            raise MetaoptError(
-                f"A gradient needs a function with one real value, but it returned {tree.describe(value)}; "
-                "sum or average it over the batch."
-            )
+            what = f"it returned {tree.describe(value)}; sum or average it over the batch"
+            raise MetaoptError(f"A gradient needs a function with one real value, but {what}.")
         return value.reshape(()) if value.ndim else value, aux
 
     if inside_transform():
@@ -61,12 +62,7 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
 
 
 def pull_back(
-    outputs: Sequence[Tensor],
-    inputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor | None],
-    *,
-    create_graph: bool = False,
-    retain_graph: bool = False,
+    outputs: Tensors, inputs: Tensors, cotangents: Gradients, *, create_graph: bool = False, retain_graph: bool = False
 ) -> list[Tensor | None]:
     """Vector-Jacobian product: the cotangents of ``outputs`` pulled back to ``inputs``; ``None`` where none arrives."""
     pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
@@ -124,7 +120,7 @@ def refuse_transform(who: str) -> None:
         raise MetaoptError(f"{who} has a backward pass of its own, which vmap and torch.func refuse; use Backprop().")
 
 
-Pass = Callable[..., Sequence[Tensor | None]]
+Pass = Callable[..., Gradients]
 
 
 class _Custom(torch.autograd.Function):

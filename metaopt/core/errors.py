@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from types import ModuleType
 
 
@@ -12,6 +13,11 @@ class MetaoptError(ValueError):
 
 class MetaoptWarning(UserWarning):
     """A result that is returned, but that its user should look at twice."""
+
+
+def warn(message: str) -> None:
+    """Warn the caller's caller."""
+    warnings.warn(message, MetaoptWarning, stacklevel=4)
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -29,9 +35,7 @@ def require(module: str, extra: str) -> ModuleType:
     package, remedy = module.partition(".")[0], f"pip install 'metaopt-torch[{extra}]'"
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise MetaoptError(f"This needs {package}, which cannot be imported ({error}): {remedy}.") from error
-        raise MetaoptError(f"This needs {package}, which is not installed: {remedy}.") from error
     except (ImportError, OSError) as error:  # OSError where a shared library of it is missing
-        raise MetaoptError(f"This needs {package}, which cannot be imported ({error}): {remedy}.") from error
+        missing = isinstance(error, ModuleNotFoundError) and error.name == package
+        what = "is not installed" if missing else f"cannot be imported ({error})"
+        raise MetaoptError(f"This needs {package}, which {what}: {remedy}.") from error

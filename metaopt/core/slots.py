@@ -89,13 +89,16 @@ class ValueSlot(nn.Module):
         if self._positive:
             return base * torch.exp(raw)
         low, high = self._interval  # type: ignore[misc]
-        return base + torch.where(
-            raw >= 0, (high - base) * torch.tanh(raw / (high - base)), (base - low) * torch.tanh(raw / (base - low))
-        )
+        room = torch.where(raw >= 0, high - base, base - low)
+        return base + room * torch.tanh(raw / room)
 
 
 class ModuleSlot(nn.Module):
-    """A slot with one module for all steps."""
+    """A slot with one module for all steps.
+
+    A module that differs from step to step, as one with slots of its own does, has ``at_step(k)``: this is what reading
+    the slot at k gives. Any other module is given as it is.
+    """
 
     steps = None
 
@@ -103,8 +106,8 @@ class ModuleSlot(nn.Module):
         super().__init__()
         self.module = opening.value
 
-    def forward(self, k: int) -> nn.Module:
-        return self.module
+    def forward(self, k: int) -> Any:
+        return self.module.at_step(k) if hasattr(self.module, "at_step") else self.module
 
     def content(self) -> nn.Module:
         return self.module
@@ -136,15 +139,18 @@ class StackedSlot(nn.Module):
         self._templates[0].train(mode)
         return super().train(mode)
 
-    def forward(self, k: int) -> StepModule:
+    def forward(self, k: int) -> Any:
         _check_step(self.steps, k)
-        stacked = [*self._parameters.values(), *self._buffers.values()]
-        return StepModule(self._templates[0], self._places, [t[k] for t in stacked if t is not None])
+        module = StepModule(self._templates[0], self._places, self._tensors(k))
+        return module.at_step(k) if hasattr(self._templates[0], "at_step") else module
+
+    def _tensors(self, k: int) -> list[Tensor]:
+        return [t[k] for t in (*self._parameters.values(), *self._buffers.values()) if t is not None]
 
     def content(self) -> list[nn.Module]:
         modules = [copy.deepcopy(self._templates[0]) for _ in range(self.steps or 0)]
         for k, module in enumerate(modules):
-            for old, new in zip(tree.partition(module)[0], self(k).tensors, strict=True):
+            for old, new in zip(tree.partition(module)[0], self._tensors(k), strict=True):
                 old.data = new.detach().clone()
         return modules
 
@@ -171,7 +177,7 @@ class StepModule:
 
 
 def _check_step(steps: int | None, k: int) -> None:
-    if steps is not None and k >= steps:
+    if steps is not None and not 0 <= k < steps:
         raise MetaoptError(f"A slot holds values for {steps} steps, but was read at k={k}.")
 
 
@@ -214,17 +220,15 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
     for name, opening in openings.items():
         known = slots(opened)
         if name not in known:
-            raise MetaoptError(
-                f"{type(algorithm).__name__} has no slot '{name}'; its slots are {', '.join(sorted(known)) or 'none'}."
-            )
+            names = ", ".join(sorted(known)) or "none"
+            raise MetaoptError(f"{type(algorithm).__name__} has no slot '{name}'; its slots are {names}.")
         if not isinstance(opening, Opening):
             raise MetaoptError(f"Slot '{name}' is opened by fixed, shared or per_step(...), not by {opening!r}.")
         new = _inherit(name, opening, known[name])
         if opening.learned and not any(p.requires_grad for p in new.parameters()):
-            raise MetaoptError(
-                f"Slot '{name}' holds a module without parameters, which cannot learn; open a slot inside it: "
-                f"{', '.join(n for n in sorted(known) if n.startswith(name + '.')) or 'it has none'}."
-            )
+            inner = ", ".join(n for n in sorted(known) if n.startswith(f"{name}.")) or "it has none"
+            what = "holds a module without parameters, which cannot learn; open a slot inside it"
+            raise MetaoptError(f"Slot '{name}' {what}: {inner}.")
         _replace_slot(opened, name, new)
     return opened
 
@@ -233,9 +237,9 @@ def check_steps(algorithm: nn.Module, stop: int) -> None:
     """Raise if a slot of ``algorithm`` holds fewer than ``stop`` steps."""
     for name, found in slots(algorithm).items():
         if found.steps is not None and stop > found.steps:
+            remedy = f"run at most {found.steps}, or use shared(...), which serves any number"
             raise MetaoptError(
-                f"Slot '{name}' holds values for {found.steps} steps, but {stop} were asked for; "
-                f"run at most {found.steps}, or use shared(...), which serves any number."
+                f"Slot '{name}' holds values for {found.steps} steps, but {stop} were asked for; {remedy}."
             )
 
 
@@ -281,6 +285,8 @@ def _number(value: Any) -> Tensor:
 def _as_modules(opening: Opening) -> list[nn.Module]:
     value = opening.value
     modules = list(value) if isinstance(value, list | tuple) else [value] * (opening.steps or 1)
+    if any(inner.steps is not None for module in modules for inner in slots(module).values()):
+        raise MetaoptError("A module of a per_step slot has slots with one value a step of its own; use shared(...).")
     kinds = {f"{m} {[tree.describe(t) for t in tree.leaves(m)]}" for m in modules}
     if len(kinds) != 1:
         raise MetaoptError(f"The modules of a per_step slot must be of one kind and shape, but are {sorted(kinds)}.")
@@ -295,7 +301,5 @@ def _check_constraint(opening: Opening, value: Tensor) -> None:
         raise MetaoptError(f"A slot learns floating or complex numbers, but its value is {tree.describe(value)}.")
     constrained = opening.positive or opening.interval
     if constrained and (value.is_complex() or not bool(((value > low) & (value < high)).all())):
-        raise MetaoptError(
-            f"The starting value {value.tolist()} must lie strictly between {low} and {high}, "
-            "or its learning could never move; move it a little inside."
-        )
+        remedy = "or its learning could never move; move it a little inside"
+        raise MetaoptError(f"The starting value {value.tolist()} must lie strictly between {low} and {high}, {remedy}.")

@@ -43,11 +43,9 @@ def _map(function: Callable[..., Any], tree: Any, others: Sequence[Any], shadow:
             raise MetaoptError(f"Trees are joined only if they hold the same {type(tree).__name__}, not two of them.")
         return tree if others else shadow(tree)
     if _is_dataclass(tree):
-        new = object.__new__(type(tree))
-        for name in [field.name for field in dataclasses.fields(tree)]:
-            value = _map(function, getattr(tree, name), [getattr(o, name) for o in others], shadow)
-            object.__setattr__(new, name, value)
-        return new
+        names = [field.name for field in dataclasses.fields(tree)]
+        rows = [(getattr(tree, name), [getattr(other, name) for other in others]) for name in names]
+        return replace(tree, {n: _map(function, *row, shadow) for n, row in zip(names, rows, strict=True)})
     return tree
 
 
@@ -64,9 +62,8 @@ def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
         raise MetaoptError(f"tree.replace changes fields of a dataclass, not of a {type(dataclass).__name__}.")
     names = [field.name for field in dataclasses.fields(dataclass)]  # type: ignore[arg-type]
     if unknown := [name for name in changes if name not in names]:
-        raise MetaoptError(
-            f"{type(dataclass).__name__} has no field {unknown[0]!r}; its fields are {', '.join(names) or 'none'}."
-        )
+        known = ", ".join(names) or "none"
+        raise MetaoptError(f"{type(dataclass).__name__} has no field {unknown[0]!r}; its fields are {known}.")
     new = object.__new__(type(dataclass))
     for name in names:
         object.__setattr__(new, name, changes[name] if name in changes else getattr(dataclass, name))
@@ -208,6 +205,16 @@ def detach(tree: Tree) -> Tree:
     return map(lambda t: t.detach(), tree)
 
 
+def batch_of(tree: Any) -> int:
+    """The length of the first axis of the first tensor that has one; 1 if none has."""
+    return next((len(t) for t in leaves(tree) if t.ndim), 1)
+
+
+def version(tensor: Tensor) -> int:
+    """How often ``tensor`` was written into; 0 in inference mode, which does not count."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def describe(tensor: Tensor) -> str:
     """``(2, 5, 3) float32``"""
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
@@ -219,24 +226,19 @@ def _same(a: Any, b: Any) -> bool:
         return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    return (
-        isinstance(a, tuple)
-        and type(a) is type(b)
-        and len(a) == len(b)
-        and all(_same(*pair) for pair in zip(a, b, strict=True))
-    )
+    if not isinstance(a, tuple) or type(a) is not type(b) or len(a) != len(b):
+        return False
+    return all(_same(*pair) for pair in zip(a, b, strict=True))
 
 
 def check_unchanged(before: Any, after: Any, who: str, k: int) -> None:
     """Raise if ``after`` differs from ``before`` in structure, shapes or dtypes: a state must keep all three."""
     if _same(before, after):
         return
-    old, new = named_leaves(before, "state"), named_leaves(after, "state")
-    for (name, a), (other, b) in zip(old, new, strict=False):
-        if name != other:
-            break
-        if a.shape != b.shape or a.dtype != b.dtype:
-            raise MetaoptError(f"step of {who} changed {name} from {describe(a)} to {describe(b)} at k={k}.")
-    if [n for n, _ in old] != [n for n, _ in new]:
-        was, now = (", ".join(n for n, _ in names) or "no tensor" for names in (old, new))
+    old, new = ({n: describe(t) for n, t in named_leaves(s, "state")} for s in (before, after))
+    for name in old:
+        if old[name] != new.get(name, old[name]):
+            raise MetaoptError(f"step of {who} changed {name} from {old[name]} to {new[name]} at k={k}.")
+    if list(old) != list(new):
+        was, now = (", ".join(names) or "no tensor" for names in (old, new))
         raise MetaoptError(f"step of {who} changed the structure of its state at k={k}: it held {was}, now {now}.")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
+import torch
 from torch import nn
 
-from .algorithm import Algorithm, Keep, Output, Problem, State
+from . import tree
+from .algorithm import Algorithm, Keep, Output, Problem, State, check_algorithm
 from .errors import MetaoptError
 from .gradients.backprop import Backprop
-from .gradients.implicit import Settled, fixed_point
-from .gradients.strategy import GradientStrategy, Report
+from .run import Callback, GradientStrategy, Report, Settled, Until, run_until
 from .slots import check_steps
+
+BACKPROP = Backprop()
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class Trajectory(Generic[State, Output]):
         return self.outputs[-1]
 
     @property
+    def not_finite_at(self) -> int | None:
+        """The first step whose kept readout holds NaN or infinity; found when it is asked for."""
+        first = self.stop - len(self.outputs)
+        bad = (k for k, o in enumerate(self.outputs, first) if not all(torch.isfinite(t).all() for t in tree.leaves(o)))
+        return next(bad, self.report.not_finite_at)
+
+    @property
     def counted(self) -> list[Output]:
         """The outputs that a loss is taken of: of the steps that are differentiated, or of all without a gradient."""
         return self.outputs if self.report.counted is None else self.outputs[-self.report.counted :]
@@ -52,7 +61,7 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
     def forward(
         self, problem: Problem, state: State | None = None, start: int = 0, steps: int | None = None
     ) -> Trajectory[State, Output]:
-        stop = start + (self.steps if steps is None else _count(steps))
+        stop = _count(start, "The step to start at") + (self.steps if steps is None else _count(steps))
         check_steps(self.algorithm, stop)
         begin = self.algorithm.init(problem) if state is None else state
         outputs, end, report = self.gradient.run(self.algorithm, problem, begin, range(start, stop), self.keep)
@@ -63,18 +72,14 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
 
 
 def unroll(
-    algorithm: Algorithm[Problem, State, Output],
-    steps: int,
-    gradient: GradientStrategy = Backprop(),  # noqa: B008
-    keep: Keep = "all",
+    algorithm: Algorithm[Problem, State, Output], steps: int, gradient: GradientStrategy = BACKPROP, keep: Keep = "all"
 ) -> Unrolled[Problem, State, Output]:
     """Cut ``algorithm`` off after ``steps`` steps and make it a module.
 
     ``gradient`` says how it is differentiated (see :mod:`metaopt.core.gradients`); ``keep="last"`` keeps only the last
     readout, which saves memory where the loss needs no other. A call may ask for another number of steps.
     """
-    if not isinstance(algorithm, Algorithm):
-        raise MetaoptError(f"unroll needs an Algorithm, not {type(algorithm).__name__}; see Algorithm.from_step.")
+    check_algorithm(algorithm, "unroll")
     if keep not in ("all", "last"):
         raise MetaoptError(f"unroll keeps 'all' readouts or the 'last', not {keep!r}.")
     return Unrolled(algorithm, steps, gradient, keep)
@@ -84,15 +89,34 @@ def solve(
     algorithm: Algorithm[Problem, State, Output],
     problem: Problem,
     max_steps: int,
-    until: Callable[[Problem, State, State], bool] = Settled(1e-6),  # noqa: B008
+    until: Until = Settled(),  # noqa: B008
+    state: State | None = None,
+    start: int = 0,
+    callback: Callback = None,
 ) -> Trajectory[State, Output]:
-    """Run ``algorithm`` without a graph until ``until(problem, before, after)`` or ``max_steps``."""
-    check_steps(algorithm, _count(max_steps))
-    state, report = fixed_point(algorithm, problem, algorithm.init(problem), range(max_steps), until)
-    return Trajectory([algorithm.readout(problem, state)], state, report, report.steps)
+    """Run ``algorithm`` without a graph until every sample has converged, or for ``max_steps`` steps.
+
+    ``report`` says how each sample ended: converged, out of steps, diverged or not finite.
+
+    Args:
+        until: a stopping rule such as :class:`Settled`, or a function ``until(problem, before, after)`` of two states,
+            which answers with a bool, or with one a sample.
+        state: to start from, with ``start`` the number of the first step; by default ``algorithm.init(problem)`` and 0.
+        callback: called after each step with (k, state, the largest residual of the samples or ``None``).
+
+    Raises: MetaoptError where a slot holds fewer steps, or the algorithm breaks its contract.
+    """
+    check_algorithm(algorithm, "solve")
+    ks = range(_count(start, "The step to start at"), start + _count(max_steps))
+    check_steps(algorithm, ks.stop)
+    begin = algorithm.init(problem) if state is None else state
+    end, report = run_until(algorithm, problem, begin, ks, until, callback)
+    stop = start + report.steps
+    with torch.no_grad():
+        return Trajectory([algorithm.readout(problem, end, max(0, stop - 1))], end, report, stop)
 
 
-def _count(steps: int) -> int:
+def _count(steps: Any, what: str = "The number of steps") -> int:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise MetaoptError(f"The number of steps must be a whole number of at least 0, but got {steps!r}.")
+        raise MetaoptError(f"{what} must be a whole number of at least 0, but got {steps!r}.")
     return steps

@@ -92,7 +92,7 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
     def step(self, problem: Episode, state: Tensor, k: int) -> Tensor:
         return self._means(problem)
 
-    def readout(self, problem: Episode, state: Tensor) -> Tensor:
+    def readout(self, problem: Episode, state: Tensor, k: int) -> Tensor:
         return -torch.cdist(self._embedded(problem.queries), state).square()
 
     def _means(self, problem: Episode) -> Tensor:

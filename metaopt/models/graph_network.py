@@ -51,7 +51,7 @@ class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
         numbers = torch.stack([unary.clamp_min(-20) / 5, unary.exp()], dim=-1).expand(batch, -1, -1)
         return Features(torch.tanh(self.move(k)(torch.cat([hidden, heard, numbers], dim=-1))))
 
-    def readout(self, problem: FactorGraph, state: Features) -> Beliefs:
-        logits = self.decide(-1)(state.memory)[..., 0]
+    def readout(self, problem: FactorGraph, state: Features, k: int) -> Beliefs:
+        logits = self.decide(k)(state.memory)[..., 0]
         logits = problem.normalized(logits)
         return Beliefs(logits, problem.elbo(logits))

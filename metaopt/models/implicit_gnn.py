@@ -9,8 +9,7 @@ from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
 from ..core import Trajectory, unroll
 from ..core.calls import recorded
-from ..core.gradients import Gcr, Implicit
-from ..core.gradients.strategy import GradientStrategy
+from ..core.gradients import Gcr, GradientStrategy, Implicit
 from ..networks.graph_layers import Contraction, NodeEncoder
 from ..problems import GraphSignal
 from .gcn import Net

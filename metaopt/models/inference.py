@@ -47,7 +47,7 @@ def many_starts(machine: Inference, steps: int = 400, starts: int = 16, seed: in
     Tried are belief propagation, a little damped, and the learned weights ever larger, until a start comes near a fixed
     point.
     """
-    weights = machine.algorithm.weight(0)
+    weights = machine.algorithm.weight.content()
     scaled = [parameterize(BeliefPropagation(0.5, weight=weights), {"weight.scale": fixed(s)}) for s in SCALES]
     return RandomRestarts([BeliefPropagation(0.3), *scaled], steps, starts, seed=seed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -64,13 +64,13 @@ class Layers(nn.Module):
         self.weights = nn.ParameterList([_glorot(width, width) for _ in range(steps - 2)])
         self.biases = nn.ParameterList([torch.zeros(width) for _ in range(steps - 1)])
 
-    def at_step(self, h: Tensor, k: int) -> Tensor:
+    def at_step(self, k: int) -> Callable[[Tensor], Tensor]:
         """What step k does to the sum over the neighbours."""
         if k > len(self.biases):
             raise MetaoptError(f"This GCN has {len(self.biases) + 1} layers, but step {k} was asked for.")
         if k == len(self.biases):
-            return h
-        return torch.relu((h @ self.weights[k - 1] if k else h) + self.biases[k])
+            return lambda h: h
+        return lambda h: torch.relu((h @ self.weights[k - 1] if k else h) + self.biases[k])
 
 
 class Contraction(nn.Module):

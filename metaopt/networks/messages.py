@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +61,10 @@ class LearnedWeights(nn.Module):
         self.network = nn.Sequential(nn.Linear(4, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.read = _zero(nn.Linear(hidden, 1))
 
-    def forward(self, problem: FactorGraph) -> Tensor:
+    def at_step(self, k: int) -> Callable[[FactorGraph], Tensor]:
+        return functools.partial(self._weights, k)
+
+    def _weights(self, k: int, problem: FactorGraph) -> Tensor:
         degrees = torch.bincount(problem.variable[problem.edge_state], minlength=len(problem.cardinalities))
         degrees = degrees.to(problem.unary) / problem.cardinalities
         features = []
@@ -72,7 +77,7 @@ class LearnedWeights(nn.Module):
         if not features:
             return problem.unary.new_zeros(problem.batch, 0)
         seen = torch.cat(features, dim=1)
-        return torch.where(seen[..., 1] > 0, 1.0, self.scale(0) * self.read(self.network(seen))[..., 0].exp())
+        return torch.where(seen[..., 1] > 0, 1.0, self.scale(k) * self.read(self.network(seen))[..., 0].exp())
 
 
 class LearnedEvidence(nn.Module):

@@ -37,4 +37,4 @@ def load(name: str | Path) -> nn.Module:
     if made_by != CALL:
         raise MetaoptError(f"The weights {name} are those of {made_by}, not of an optimizer.")
     algorithm: Any = load_model(name).algorithm
-    return algorithm.update(0)
+    return algorithm.update.content()

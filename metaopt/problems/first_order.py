@@ -39,6 +39,9 @@ class FirstOrder:
     def at(self, k: int) -> FirstOrder:
         return FirstOrder(protocol.at(self.problem, k))
 
+    def samples(self, x: Any) -> int:
+        return verbs.samples(self.problem, x)
+
     def buffers(self) -> Any:
         return protocol.buffers(self.problem)
 

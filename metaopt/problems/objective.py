@@ -48,6 +48,10 @@ class Objective:
         named = dict(self.module.named_parameters())
         return {name: named[name] for name in self.names}
 
+    def samples(self, x: Parameters) -> int:
+        """1: the parameters of a network are one whole, and no axis of theirs is a batch."""
+        return 1
+
     def buffers(self) -> Buffers:
         """A copy of the module's buffers."""
         return {name: b.detach().clone() for name, b in self.module.named_buffers()}

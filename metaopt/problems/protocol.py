@@ -3,12 +3,15 @@
 Every problem has ``start()`` and ``gradient(x)``. It may add ``context()`` (tensors an update may look at),
 ``at(k)`` (the problem of step k: a minibatch, an ordered subset), ``variance()`` (noise^2, the unit of step sizes,
 where it is not that of the context) and, where computing the gradient changes buffers
-such as BatchNorm's, ``buffers()`` and ``gradient_and_buffers(x, buffers)``.
+such as BatchNorm's, ``buffers()`` and ``gradient_and_buffers(x, buffers)``. Where no axis of x is the batch
+``samples(x)`` says so by 1.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+from ..core import tree
 
 
 def context(problem: Any) -> tuple[Any, ...]:
@@ -24,6 +27,11 @@ def variance(problem: Any) -> Any:
 def at(problem: Any, k: int) -> Any:
     """The problem as step k sees it; by default the same for every step."""
     return problem.at(k) if hasattr(problem, "at") else problem
+
+
+def samples(problem: Any, x: Any) -> int:
+    """How many samples x holds, by default as many as its first tensor's first axis is long; 1: x is one whole."""
+    return problem.samples(x) if hasattr(problem, "samples") else tree.batch_of(x)
 
 
 def buffers(problem: Any) -> Any:

@@ -34,7 +34,7 @@ class Chain(mo.Algorithm[Tensor, Tensor, Tensor]):
     def step(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
         return self.scale(k) * self.net(k)(state)
 
-    def readout(self, problem: Tensor, state: Tensor) -> Tensor:
+    def readout(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
         return state
 
 

@@ -94,8 +94,8 @@ class Compiled(mo.Algorithm):
     def step(self, problem: Any, state: Any, k: int) -> Any:
         return self._step(self.algorithm, problem, state, k)
 
-    def readout(self, problem: Any, state: Any) -> Any:
-        return self.algorithm.readout(problem, state)
+    def readout(self, problem: Any, state: Any, k: int) -> Any:
+        return self.algorithm.readout(problem, state, k)
 
 
 STEPS = 16

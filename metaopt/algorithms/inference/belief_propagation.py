@@ -12,8 +12,6 @@ from ...core import Algorithm, slot
 from ...problems.factor_graph import FactorGraph
 from ...problems.factors import Marginalize, log_sum
 
-LAST = -1  # a slot with one value a step is read at its end
-
 
 class Beliefs(NamedTuple):
     """What inference gives.
@@ -107,21 +105,21 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
             found.append([m - m.amax(1, keepdim=True) for m in out])
         return problem.flat(found, len(messages))
 
-    def readout(self, problem: FactorGraph, state: Messages) -> Beliefs:
-        """Of a state, with the weights and the temperature of the last step where there is one a step."""
-        weight = self._weight(problem, LAST)
-        totals = self._totals(problem, state.messages, weight, LAST)
+    def readout(self, problem: FactorGraph, state: Messages, k: int) -> Beliefs:
+        """With the weights, evidence and temperature of the step that left the messages."""
+        weight = self._weight(problem, k)
+        totals = self._totals(problem, state.messages, weight, k)
         by_variable = (problem.log_sums if self.marginalize is log_sum else problem.highest)(totals)
         cavities = problem.blocks(problem.at_edges(totals) - state.messages)
         parts = [
             group.log_total(blocks, scale, self.marginalize) - by_variable[:, group.variables].sum(-1)
-            for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, weight, LAST), strict=True)
+            for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, weight, k), strict=True)
         ]
         log_z = problem.by_graph(by_variable, problem.graph)
         log_z = log_z + problem.by_graph(weight * problem.joined(parts, len(totals)), problem.factor_graph)
-        return Beliefs(problem.normalized(totals), self.temperature(LAST) * log_z + problem.constant)
+        return Beliefs(problem.normalized(totals), self.temperature(k) * log_z + problem.constant)
 
-    def residual(self, problem: FactorGraph, state: Messages, k: int = LAST) -> Tensor:
+    def residual(self, problem: FactorGraph, state: Messages, k: int) -> Tensor:
         """(B,): the most that an undamped, uncorrected step changes any message: 0 at a fixed point."""
         change = (self.propose(problem, state.messages, k) - state.messages).abs()
         return change.amax(1) if change.shape[1] else change.new_zeros(len(change))

@@ -58,7 +58,7 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
         counts = 1.0 if k >= self.burn_in else 0.0
         return Samples(states, state.total + counts * conditionals, state.count + counts)
 
-    def readout(self, problem: FactorGraph, state: Samples) -> Beliefs:
+    def readout(self, problem: FactorGraph, state: Samples, k: int) -> Beliefs:
         mean = state.total / state.count.clamp_min(1)[:, None]
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
         nothing = log.new_full((len(log), problem.constant.shape[1]), torch.nan)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...core import Algorithm, MetaoptError, autodiff, slot
 from ...problems.factor_graph import FactorGraph
-from .belief_propagation import LAST, Beliefs
+from .belief_propagation import Beliefs
 
 
 class Logits(NamedTuple):
@@ -51,13 +51,13 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
             logits = proposed if mask is None else torch.where(mask, proposed, logits)
         return Logits(logits)
 
-    def readout(self, problem: FactorGraph, state: Logits) -> Beliefs:
+    def readout(self, problem: FactorGraph, state: Logits, k: int) -> Beliefs:
         return Beliefs(state.logits, problem.elbo(state.logits))
 
-    def residual(self, problem: FactorGraph, state: Logits) -> Tensor:
+    def residual(self, problem: FactorGraph, state: Logits, k: int) -> Tensor:
         """(B,): the most that an undamped parallel step changes any belief (a probability)."""
         q = state.logits.exp()
-        fields = local_fields(problem, q) / self.temperature(LAST)
+        fields = local_fields(problem, q) / self.temperature(k)
         return (problem.normalized(fields).exp() - q).abs().amax(1)
 
 

@@ -69,7 +69,7 @@ class RandomRestarts:
         for _ in range(4):
             run = net(many, state=state, start=done)
             state, done = run.state, run.stop
-            residual = algorithm.residual(many, state)
+            residual = algorithm.residual(many, state, done - 1)
             if not CONVERGED < float(residual.min()) <= NEAR:
                 break
         return run.final, residual

@@ -1,21 +1,10 @@
 """Gradient strategies: how an unrolled algorithm is differentiated."""
 
+from ..run import GradientStrategy
 from .backprop import Backprop
 from .checkpointed import Checkpointed
-from .implicit import Gcr, Implicit, LinearSolver, Settled
+from .implicit import Gcr, Implicit, LinearSolver
 from .reversible import Reversible
-from .strategy import GradientStrategy, Report
 from .truncated import Truncated
 
-__all__ = [
-    "Backprop",
-    "Checkpointed",
-    "Gcr",
-    "GradientStrategy",
-    "Implicit",
-    "LinearSolver",
-    "Report",
-    "Reversible",
-    "Settled",
-    "Truncated",
-]
+__all__ = ["Backprop", "Checkpointed", "Gcr", "GradientStrategy", "Implicit", "LinearSolver", "Reversible", "Truncated"]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..algorithm import AnyAlgorithm, Keep, iterate
-from .strategy import Report
+from ..run import Ran, Report
 
 
 @dataclass(frozen=True)
 class Backprop:
     """Differentiate through every step. Memory grows linearly with the number of steps; nothing is refused."""
 
-    def run(
-        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
-    ) -> tuple[list[Any], Any, Report]:
+    def run(self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: Keep) -> Ran:
         outputs, state = iterate(algorithm, problem, state, ks, keep)
         return outputs, state, Report(len(ks))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..algorithm import AnyAlgorithm, Keep, iterate
 from ..autodiff import recompute, refuse_transform
 from ..errors import MetaoptError
-from .strategy import Report
+from ..run import Ran, Report
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,14 @@ class Checkpointed:
         if self.every is not None and self.every < 1:
             raise MetaoptError(f"Checkpointed needs every >= 1, but got {self.every}.")
 
-    def run(
-        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
-    ) -> tuple[list[Any], Any, Report]:
+    def run(self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: Keep) -> Ran:
         refuse_transform("Checkpointed")
         length = self.every or max(1, math.isqrt(len(ks)))
         outputs: list[Any] = []
         for begin in range(0, len(ks), length) or (0,):
             part = ks[begin : begin + length]
 
-            def segment(algorithm: Any, problem: Any, state: Any, part: Sequence[int] = part) -> Any:
+            def segment(algorithm: Any, problem: Any, state: Any, part: range = part) -> Any:
                 return iterate(algorithm, problem, state, part, keep)
 
             kept, state = recompute(segment, "Checkpointed", algorithm, problem, state)

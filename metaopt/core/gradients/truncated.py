@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from .. import tree
 from ..algorithm import AnyAlgorithm, Keep, iterate
 from ..errors import MetaoptError
-from .strategy import Report
+from ..run import Ran, Report
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,7 @@ class Truncated:
         if self.last < 1:
             raise MetaoptError(f"Truncated needs last >= 1, but got {self.last}.")
 
-    def run(
-        self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: Sequence[int], keep: Keep
-    ) -> tuple[list[Any], Any, Report]:
+    def run(self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: Keep) -> Ran:
         split = max(0, len(ks) - self.last)
         early: list[Any] = []
         if split:
