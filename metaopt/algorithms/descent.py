@@ -55,4 +55,4 @@ class Descent(Algorithm[Any, DescentState, Any]):
 
     def samples(self, problem: Any, state: DescentState) -> int:
         """As many as x has: the parameters of a network, for example, are one whole."""
-        return verbs.samples(problem, state.x)
+        return protocol.samples(problem, state.x)

@@ -40,7 +40,7 @@ class FirstOrder:
         return FirstOrder(protocol.at(self.problem, k))
 
     def samples(self, x: Any) -> int:
-        return verbs.samples(self.problem, x)
+        return protocol.samples(self.problem, x)
 
     def buffers(self) -> Any:
         return protocol.buffers(self.problem)

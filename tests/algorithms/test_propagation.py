@@ -81,7 +81,7 @@ def test_pagerank_converges_to_the_solution_of_its_linear_system(graph: Any, tel
     signal = mo.GraphSignal.from_edges(*graph)
     adjacency = signal.adjacency.to_dense()
     exact = teleport * torch.linalg.solve(torch.eye(len(adjacency)) - (1 - teleport) * adjacency, signal.x)
-    found = mo.solve(personalized_pagerank(teleport), signal, 500, mo.core.gradients.implicit.Settled(1e-10))
+    found = mo.solve(personalized_pagerank(teleport), signal, 500, mo.core.Settled(1e-10))
     assert found.report.converged
     close(found.final, exact)
 
