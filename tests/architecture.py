@@ -44,6 +44,9 @@ MAY_IMPORT = {
 for _writer in ("data", "viewer", "tasks", "training", "estimators"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
+MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps
+for _maker in CHAIN[1:]:
+    MAY_IMPORT[_maker].add("records")
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)

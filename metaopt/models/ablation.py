@@ -9,7 +9,7 @@ from torch import nn
 
 from ..algorithms import Descent
 from ..core import MetaoptError, Unrolled, slots, unroll
-from ..core.calls import recorded
+from ..records import recorded
 from ..updates import WithoutEstimate, WithoutMemory
 
 

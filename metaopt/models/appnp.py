@@ -8,8 +8,8 @@ from torch import nn
 
 from ..algorithms import Propagation
 from ..core import unroll
-from ..core.calls import recorded
 from ..networks.graph_layers import NodeEncoder
+from ..records import recorded
 from .gcn import Net
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from ..algorithms import Adaptation, first_order_objective
 from ..core import Algorithm, Unrolled, shared, unroll
-from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import Episode
+from ..records import recorded
 from ..updates import MetaLstm, MetaSgd, Sgd
 
 Learner = Unrolled[Episode, Any, Tensor]

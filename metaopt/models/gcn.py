@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
 from ..core import Unrolled, unroll
-from ..core.calls import recorded
 from ..networks.graph_layers import Layers, NodeEncoder, Shift
 from ..problems import GraphSignal
+from ..records import recorded
 
 Net = Unrolled[GraphSignal, PropagationState, Tensor]
 

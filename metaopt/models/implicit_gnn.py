@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
 from ..core import Trajectory, unroll
-from ..core.calls import recorded
 from ..core.gradients import Gcr, GradientStrategy, Implicit
 from ..networks.graph_layers import Contraction, NodeEncoder
 from ..problems import GraphSignal
+from ..records import recorded
 from .gcn import Net
 
 IMPLICIT = Implicit(Gcr(tolerance=1e-5), tolerance=1e-5)

@@ -8,10 +8,10 @@ import torch
 
 from ..algorithms import BeliefPropagation, MeanField, RandomRestarts
 from ..core import Unrolled, fixed, parameterize, per_step, shared, unroll
-from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
 from ..networks import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
 from ..problems import FactorGraph
+from ..records import recorded
 from . import GraphNetwork
 
 Inference = Unrolled[FactorGraph, Any, Any]

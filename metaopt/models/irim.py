@@ -6,9 +6,9 @@ from typing import Any
 
 from ..algorithms import CoupledDescent
 from ..core import Unrolled, unroll
-from ..core.calls import recorded
 from ..core.gradients import GradientStrategy, Reversible
 from ..networks import Coupling, GradientReader, Writer
+from ..records import recorded
 
 
 @recorded

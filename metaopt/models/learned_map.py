@@ -6,10 +6,10 @@ from typing import Any
 
 from ..algorithms import MapEstimation
 from ..core import Unrolled, parameterize, shared, unroll
-from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
 from ..priors import FieldOfExperts, dct_filters
 from ..problems import noise_variance
+from ..records import recorded
 
 
 @recorded

@@ -6,8 +6,8 @@ from torch import nn
 
 from ..algorithms import Descent
 from ..core import Unrolled, unroll
-from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
+from ..records import recorded
 
 BACKPROP = Backprop()
 

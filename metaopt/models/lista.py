@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..algorithms import CoupledIsta, Ista, analytic_weights
 from ..core import Unrolled, fixed, parameterize, per_step, shared, unroll
-from ..core.calls import recorded
 from ..networks import LstmSchedule
+from ..records import recorded
 
 Net = Unrolled[Tensor, Any, Tensor]
 

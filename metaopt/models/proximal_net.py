@@ -6,10 +6,10 @@ from typing import Any
 
 from ..algorithms import ProximalGradient
 from ..core import Unrolled, parameterize, per_step, unroll
-from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
 from ..networks import ResidualProx
 from ..problems import noise_variance
+from ..records import recorded
 
 
 @recorded

@@ -9,8 +9,8 @@ from torch import nn
 
 from ..algorithms import Descent
 from ..core import MetaoptError, Unrolled, parameterize, per_step, slots, unroll
-from ..core.calls import recorded
 from ..core.gradients import Backprop, GradientStrategy
+from ..records import recorded
 from ..updates import ComplexAsBatch, ComplexAsChannels, ConvGru
 
 

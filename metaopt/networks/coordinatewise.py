@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import tree
-from ..core.calls import recorded
+from ..records import recorded
 from .recurrent import GruCell
 
 

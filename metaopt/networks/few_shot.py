@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.calls import recorded
+from ..records import recorded
 
 
 @recorded

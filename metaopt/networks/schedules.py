@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.calls import recorded
+from ..records import recorded
 
 
 @recorded

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError, Unrolled
-from ..core.calls import record_of
+from ..records import record_of
 from ..weights import save
 
 

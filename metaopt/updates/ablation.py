@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from ..core import tree
-from ..core.calls import recorded
 from ..operators.reach import PerAxis, period_of, reach_of
+from ..records import recorded
 
 
 @recorded

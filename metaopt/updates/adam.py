@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..core import slot, tree
-from ..core.calls import recorded
+from ..records import recorded
 from .moments import as_complex, matching, root, running_mean, running_square, zeros
 from .weight_decay import add_weight_decay
 

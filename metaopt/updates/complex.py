@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, tree
-from ..core.calls import recorded
 from ..core.tree import describe
 from ..networks.convolutional import complex_channels, real_channels
 from ..operators.complex import join_complex, split_complex
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..problems.noise import variance
+from ..records import recorded
 
 
 @recorded

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import MetaoptError
-from ..core.calls import recorded
 from ..core.tree import describe
 from ..networks.convolutional import (
     CoarseMemory,
@@ -26,6 +25,7 @@ from ..networks.convolutional import (
     replicate_border,
     to_image,
 )
+from ..records import recorded
 
 
 @recorded

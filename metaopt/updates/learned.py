@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from ..core import MetaoptError, slot
-from ..core.calls import recorded
 from ..networks.coordinatewise import Perceptron, log_and_sign, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell
+from ..records import recorded
 from .moments import root, zeros
 from .update import check_real
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from ..core import MetaoptError, tree
-from ..core.calls import recorded
 from ..networks.coordinatewise import log_and_sign, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell
+from ..records import recorded
 from .update import check_real
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..core import slot, tree
-from ..core.calls import recorded
+from ..records import recorded
 from .weight_decay import add_weight_decay
 
 

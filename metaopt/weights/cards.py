@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
-from ..core.calls import record_of
 from ..files import replacing
+from ..records import record_of
 from .calls import build
 from .tensors import load_tensors, save_tensors
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 import metaopt as mo
-from metaopt.core.calls import record_of
 from metaopt.models import load, proximal_net
+from metaopt.records import record_of
 
 from ..helpers import normal, picture_problem, seeded
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import metaopt as mo
-from metaopt.core.calls import record_of
+from metaopt.records import record_of
 from metaopt.weights.calls import MODEL_CALLS, RENAMED, build
 
 from ..helpers import seeded

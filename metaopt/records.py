@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from .errors import MetaoptError
-from .slots import Opening
+from .core.errors import MetaoptError
+from .core.slots import Opening
 
 Constructor = TypeVar("Constructor", bound=Callable[..., Any])
 RECORD = "made_by"
