@@ -186,7 +186,7 @@ def test_a_network_or_a_graph_settles_as_one_whole() -> None:
     objective = mo.Objective(network, torch.nn.functional.mse_loss, [(torch.randn(9, 3).double(), torch.ones(9, 2))])
     assert len(mo.solve(mo.Descent(mo.updates.Sgd(0.1)), objective, 3).report.statuses) == 1
     signal = mo.GraphSignal.from_edges(torch.eye(4), torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]))
-    assert len(mo.solve(mo.personalized_pagerank(0.2), signal, 3).report.statuses) == 1
+    assert len(mo.solve(mo.algorithms.personalized_pagerank(0.2), signal, 3).report.statuses) == 1
 
 
 def test_an_empty_state_and_an_empty_batch_have_nothing_to_wait_for() -> None:

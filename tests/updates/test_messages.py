@@ -42,7 +42,7 @@ def test_a_trained_correction_changes_the_messages(correction: type[nn.Module]) 
 
 def machines() -> dict[str, mo.Unrolled]:
     bp = {
-        c: mo.BeliefPropagation(0.1, correction=trained(getattr(mo.updates, c)()))
+        c: mo.BeliefPropagation(0.1, correction=trained(getattr(mo.networks, c)()))
         for c in ("LearnedDamping", "GraphCorrection")
     }
     network = trained(seeded(lambda: mo.models.GraphNetwork(8)), 1.0)
