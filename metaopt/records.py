@@ -53,6 +53,11 @@ def recorded(constructor: Constructor) -> Constructor:
     return call  # type: ignore[return-value]
 
 
+def remember(made: nn.Module, call: Mapping[str, Any]) -> None:
+    """Let ``made`` remember ``call``, which made it, in the place of what was recorded: the same, said otherwise."""
+    made.__dict__[RECORD] = dict(call)
+
+
 def record_of(net: nn.Module) -> dict[str, Any]:
     """The call that made ``net``.
 

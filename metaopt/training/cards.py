@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..core import MetaoptError, Unrolled
 from ..records import record_of
-from ..weights import save
+from ..weights.cards import card_of
 
 
-def write_card(net: Unrolled[Any, Any, Any], folder: Path, result: Mapping[str, Any], card: Mapping[str, Any]) -> bool:
-    """Write ``weights.safetensors`` and its card to ``folder``, where a public constructor made ``net``.
+def arguments_of(net: Unrolled[Any, Any, Any]) -> dict[str, Tensor]:
+    """The tensors that the call which made ``net`` asks for; they belong to its file besides the network's own."""
+    return card_of(net, {})[1] if _is_recorded(net) else {}
+
+
+def card_of_training(
+    net: Unrolled[Any, Any, Any], result: Mapping[str, Any], card: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The card of ``net`` as it was trained.
 
     Args:
-        net: As it was trained.
-        folder: Of the training.
+        net: The network.
         result: What :func:`~metaopt.training.train` returns.
         card: Further entries.
 
     Returns:
-        Whether it was written. Of a network that nothing public made, no card can say how to build it.
+        ``None`` where nothing public made ``net``, since then no card can say how to build it.
     """
-    try:
-        card = {"call": record_of(net), **card}
-    except MetaoptError:
-        if "call" not in card:
-            return False
+    if not _is_recorded(net):
+        return None
     device = next(net.parameters()).device
     entries = {
         "trained_steps": net.steps,
@@ -41,5 +44,12 @@ def write_card(net: Unrolled[Any, Any, Any], folder: Path, result: Mapping[str, 
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),
     }
-    save(net, folder / "weights.safetensors", {**entries, **card})
+    return card_of(net, {**entries, **card})[0]
+
+
+def _is_recorded(net: Unrolled[Any, Any, Any]) -> bool:
+    try:
+        record_of(net)
+    except MetaoptError:
+        return False
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from ..losses.adapters import of_last_step, with_default_weights
 from ..losses.training_loss import check_training_loss, evaluate, name_of
 from ..tasks import Task
 from ..weights import load_tensors, save_tensors
-from .cards import write_card
+from ..weights.cards import write_card
+from .cards import arguments_of, card_of_training
 from .checkpoint import pack_optimizer, unpack_optimizer
 from .distributed import Workers, hold_gradients, workers
 from .feed import feed
@@ -78,8 +79,7 @@ def train(
         if validation is not None and result["validation"] is None:  # the run was complete already
             result["validation"] = run.validate(validation, watch.batches)
         result |= {"minutes": run.minutes(), "updates": run.update}
-        if team.leads:
-            write_card(net, run.folder, result, {"name": run.folder.name, "seed": seed})
+        run.write_card({"name": run.folder.name, "seed": seed}, result)
         return result
 
 
@@ -131,6 +131,7 @@ class _Run:
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = OPTIMIZERS[settings.rate.optimizer](net.parameters(), lr=settings.rate.peak)
         self.update, self.before, self.begun = 0, 0.0, time.monotonic()
+        self.arguments = arguments_of(net)
         make_folder(folder)
 
     def minutes(self) -> float:
@@ -208,7 +209,7 @@ class _Run:
     def save(self) -> None:
         """The weights before the checkpoint: cut off in between, a resumed run writes both again."""
         if self.team.leads:
-            shipped = {**dict(self.net.named_buffers()), **self.average}
+            shipped = {**dict(self.net.named_buffers()), **self.average, **self.arguments}
             save_tensors(self.folder / "weights.safetensors", shipped, {"update": self.update})
             state, rest = pack_optimizer(self.optimizer)
             tensors = {f"parameter/{n}": p for n, p in self.parameters.items()}
@@ -217,6 +218,11 @@ class _Run:
             card = {"update": self.update, "minutes": self.minutes(), "optimizer": rest, "seed": self.seed}
             save_tensors(self.folder / "checkpoint.safetensors", tensors, card)
         self.team.wait()
+
+    def write_card(self, card: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """The card beside the weights, where it can say how the network is built."""
+        if self.team.leads and (full := card_of_training(self.net, result, card)) is not None:
+            write_card(self.folder / "weights.safetensors", full)
 
     def resume(self) -> None:
         path = self.folder / "checkpoint.safetensors"

@@ -15,10 +15,12 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError
+from ..core.calls import remember
 from ..losses import LOSSES, TrainingLoss
 from ..weights import read_card
 from ..weights.calls import build
-from .cards import write_card
+from ..weights.cards import write_card
+from .cards import card_of_training
 from .log import read_log
 from .loop import check_unrolled, train
 from .settings import Settings, Watch
@@ -40,6 +42,9 @@ TASK_CALLS = frozenset(
     + [f"metaopt.data.{name}" for name in READERS]
     + ["metaopt.operators.gaussian_dictionary"]
 )
+LOSS_CALLS = frozenset({"metaopt.losses.Supervised", "metaopt.losses.Unsupervised"}) | {
+    f"metaopt.losses.{name}" for name in LOSSES
+}
 KEYS = ("model", "task", "validation", "loss", "settings", "watch", "seed", "start", "card")
 
 
@@ -92,7 +97,7 @@ def loss_of(recipe: Mapping[str, Any]) -> TrainingLoss:
     """What the recipe trains and validates by: one of ``metaopt.losses.LOSSES``, by default mse, or what it builds."""
     loss = recipe.get("loss", "mse")
     if isinstance(loss, Mapping) and {"call", "take"} & set(loss):
-        return build(loss)
+        return build(loss, LOSS_CALLS)
     if not isinstance(loss, str) or loss not in LOSSES:
         raise MetaoptError(
             f"The loss of a recipe is one of {', '.join(LOSSES)}, or a mapping that says what to call, not {loss!r}."
@@ -116,6 +121,7 @@ def run_recipe(
     torch.manual_seed(seed)
     net = build(recipe["model"])
     check_unrolled(net)
+    remember(net, recipe["model"])
     if "start" in recipe:
         start_from(net, recipe["start"])
     net.to(_device(device))
@@ -126,12 +132,13 @@ def run_recipe(
     )
     card = {
         "name": Path(path).stem,
-        "call": recipe["model"],
         "history": _history(recipe),
         "recipe": recipe,
         "curve": learning_curve(folder),
     }
-    write_card(net, Path(folder), result, {**card, **(recipe.get("card") or {})})
+    full = card_of_training(net, result, {**card, **(recipe.get("card") or {})})
+    if full is not None:
+        write_card(Path(folder) / "weights.safetensors", full)
     return result
 
 

@@ -85,7 +85,7 @@ def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None
     Args:
         net: What a constructor of :mod:`metaopt.models` returned, trained or not.
         path: ``NAME.safetensors``; its folder is made.
-        card: Further entries, JSON. Its entry ``call`` takes the place of the record, where it says the same shorter.
+        card: Further entries, JSON.
 
     Returns:
         ``path``.
@@ -97,25 +97,50 @@ def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None
     path = Path(path)
     if path.suffix != ".safetensors":
         raise MetaoptError(f"Weights are saved in a file NAME.safetensors, not in {path}.")
-    arguments: dict[str, Tensor] = {}
-    call = _written((card or {}).get("call") or record_of(net), "", arguments)
-    state = dict(net.state_dict())
-    again = _rebuilt(net, call, arguments).state_dict()
+    state = net.state_dict()
+    full, arguments = card_of(net, {"name": path.stem, **(card or {})})
+    text = _json(full)
     _check_finite(state, path)
-    extra: dict[str, Any] = {"name": path.stem, "parameters": sum(p.numel() for p in net.parameters())}
+    own = {name: tensor.clone() for name, tensor in state.items()}  # tied tensors share memory, which files do not know
+    save_tensors(path, {**own, **arguments}, {})
+    _write(path, text)
+    return path
+
+
+def card_of(net: nn.Module, card: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The card of a network that a public constructor made, and the tensors that its call asks for, by their names.
+
+    Args:
+        net: The network.
+        card: Further entries, as for :func:`save`.
+
+    Raises:
+        MetaoptError: A network that nothing public made, or that was changed since.
+    """
+    arguments: dict[str, Tensor] = {}
+    call = _written(record_of(net), "", arguments)
+    again, state = _rebuilt(net, call, arguments).state_dict(), net.state_dict()
+    entries: dict[str, Any] = {"parameters": sum(p.numel() for p in net.parameters())}
     if dtypes := {n: str(t.dtype).removeprefix("torch.") for n, t in state.items() if t.dtype != again[n].dtype}:
-        extra["dtypes"] = dtypes
+        entries["dtypes"] = dtypes
+    return {**entries, **card, "call": call}, {PREFIX + name: tensor for name, tensor in arguments.items()}
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Write ``card`` as JSON beside the weights ``path``."""
+    _write(path, _json(card))
+
+
+def _json(card: Mapping[str, Any]) -> str:
     try:
-        text = json.dumps({**extra, **(card or {}), "call": call}, indent=2)
+        return json.dumps(card, indent=2)
     except (TypeError, ValueError) as error:
         raise MetaoptError(f"A card holds numbers, texts, lists and mappings, which JSON knows: {error}.") from error
-    # Tied tensors share memory, which the format does not know.
-    save_tensors(
-        path, {**{n: t.clone() for n, t in state.items()}, **{PREFIX + n: t for n, t in arguments.items()}}, {}
-    )
+
+
+def _write(path: Path, text: str) -> None:
     with replacing(path.with_suffix(".json")) as file:
         file.write(text.encode() + b"\n")
-    return path
 
 
 def read_weights(name: str | Path) -> dict[str, Tensor]:

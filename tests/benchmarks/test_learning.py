@@ -15,6 +15,7 @@ from benchmarks.sparse_coding import nmse
 from metaopt.models import maml, prototypes
 from metaopt.networks import few_shot_network
 from metaopt.tasks import FewShot, Sinusoids
+from metaopt.training.recipe import TASK_CALLS
 from metaopt.weights import build
 from metaopt.weights.calls import MODEL_CALLS
 
@@ -58,7 +59,7 @@ def test_a_recipe_says_what_its_name_does(name: str) -> None:
 def test_the_shipped_numbers_of_sparse_coding_are_trained_ones(name: str) -> None:
     """They complete what the dictionary gives, and find codes about as well as, or better than, before training."""
     net, card = sparse_training.trained(name)
-    task = build({**card["recipe"]["validation"], "batch": 100})
+    task = build({**card["recipe"]["validation"], "batch": 100}, TASK_CALLS)
     torch.testing.assert_close(net.algorithm.dictionary, task.dictionary)
     y, x = task.sample(1)
     start = build(sparse_training.recipe(name)["model"])

@@ -27,7 +27,8 @@ from metaopt.tasks import (
     pool,
     smooth_phase,
 )
-from metaopt.weights.calls import build
+from metaopt.training.recipe import TASK_CALLS
+from metaopt.weights import build
 
 
 def pictures(count: int = 3, size: int = 80) -> list[Tensor]:
@@ -134,7 +135,7 @@ def test_noise_levels_in_grey_levels_are_refused(kind: Any, levels: tuple[float,
     ],
 )
 def test_a_recipe_of_an_earlier_version_means_the_same_noise(call: str, old: Any, levels: tuple[float, float]) -> None:
-    task = build({"call": f"metaopt.tasks.{call}", "patches": Patches(pictures(), 8, 2), **old})
+    task = build({"call": f"metaopt.tasks.{call}", "patches": Patches(pictures(), 8, 2), **old}, TASK_CALLS)
     assert task.noise_levels == pytest.approx(levels, rel=1e-15)
     for name in set(old) - {"noise"}:
         assert call == "Denoising" or getattr(task, name) == old[name]

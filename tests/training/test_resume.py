@@ -111,6 +111,7 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint.safetensors",
         "log.csv",
+        "weights.json",
         "weights.safetensors",
     ]
 
