@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError
-from ..core.calls import remember
 from ..losses import LOSSES, TrainingLoss
+from ..records import remember
 from ..weights import read_card
 from ..weights.calls import build
 from ..weights.cards import write_card
