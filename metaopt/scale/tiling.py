@@ -37,8 +37,10 @@ def tiled(
     """``net(problem, steps=steps).final``, computed tile by tile, without gradients.
 
     Memory holds the measurement, the result and one tile with its halo. A smaller halo than the exact one is faster and
-    an approximation, whose error has no bound: it is what the network does with information from further away. Compare
-    with a larger halo before you trust it.
+    an approximation, whose error is what the network makes of what lies further away: of scikit-image's camera with
+    noise of 25 grey levels, the shipped ``denoise_grey``, whose exact halo is 196 pixels, changes no pixel by more than
+    1.8, 0.3 and 0.0004 grey levels with halos of 16, 32 and 64. Nothing bounds it for other networks: compare with a
+    larger halo before you trust it.
 
     Args:
         net: an unrolled algorithm whose step has a reach: :class:`~metaopt.Descent`, proximal algorithms,

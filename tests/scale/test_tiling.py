@@ -175,6 +175,20 @@ def test_a_piece_holds_what_belongs_to_its_window() -> None:
     assert part.operator(part.guess).shape == part.y.shape
 
 
+def test_the_error_of_a_smaller_halo_is_as_small_as_documented() -> None:
+    from skimage import data
+
+    net = mo.models.load("denoise_grey")
+    picture = torch.as_tensor(data.camera()).float()[None, None, 128:256, 128:256] / 255
+    noisy = picture + 25 / 255 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+    given = mo.InverseProblem(ops.Identity(), noisy, 25 / 255)
+    expected = whole(net, given)
+    errors = [float(255 * (tiled(net, given, 64, halo=halo) - expected).abs().max()) for halo in (8, 16, 32, 64)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 0.5
+    assert errors[-1] <= 0.01
+
+
 def test_memory_is_that_of_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
     net, given = CASES["blur"]()
     seen = []
