@@ -29,26 +29,26 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def scores(printed: str) -> list[tuple[list[float], float]]:
-    """For each problem: the machine's PSNR after every step, and the best classical one."""
+    """For each problem: the network's PSNR after every step, and the best classical one."""
     found = []
     for part in re.split(r"\n(?=start )", printed)[1:]:
-        machine = [float(v) for v in re.findall(r"^(?:start|RIM).*?\s+\d+\s+(-?[\d.]+)\s", part, flags=re.MULTILINE)]
+        network = [float(v) for v in re.findall(r"^(?:start|RIM).*?\s+\d+\s+(-?[\d.]+)\s", part, flags=re.MULTILINE)]
         classical = [float(v) for v in re.findall(r"^MAP, .*?\s+\d+\s+(-?[\d.]+)\s", part, flags=re.MULTILINE)]
-        found.append((machine, max(classical)))
+        found.append((network, max(classical)))
     return found
 
 
-def test_the_machine_keeps_its_margins_over_the_classical_rows_and_stays_when_run_on(demo: tuple[Path, str]) -> None:
+def test_the_network_keeps_its_margins_over_the_classical_rows_and_stays_when_run_on(demo: tuple[Path, str]) -> None:
     """By the margins that the project promises; run for twice its trained steps, it loses at most 0.1 dB.
 
     From random projections it does not beat total variation that has converged, yet gets near it in 6 steps.
     """
     margins = {"denoise_grey": 1.0, "mri": 2.0, "random_projections": -2.0}
-    for (machine, classical), (weights, margin) in zip(scores(demo[1]), margins.items(), strict=True):
+    for (network, classical), (weights, margin) in zip(scores(demo[1]), margins.items(), strict=True):
         trained = read_card(weights)["trained_steps"]
-        assert len(machine) == 2 * trained + 1
-        assert machine[trained] >= classical + margin, weights
-        assert machine[2 * trained] >= machine[trained] - 0.1, weights
+        assert len(network) == 2 * trained + 1
+        assert network[trained] >= classical + margin, weights
+        assert network[2 * trained] >= network[trained] - 0.1, weights
 
 
 def test_the_page_walks_through_the_steps_and_asks_for_nothing(demo: tuple[Path, str], browser: Browser) -> None:

@@ -1,4 +1,4 @@
-"""The classical rival gets its best weight: the optimum of a known curve, inside the grid."""
+"""The classical baseline gets its best weight: the optimum of a known curve, inside the grid."""
 
 from __future__ import annotations
 

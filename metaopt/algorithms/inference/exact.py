@@ -216,7 +216,7 @@ def _product(model: _Model, clique: tuple[int, ...], parts: list[_Part]) -> Tens
     total = torch.zeros([1] * len(clique), dtype=torch.float64)
     for _, tables in sorted(groups, key=lambda group: _entries(model, group[0])):
         placed = [table.reshape([model.states[v] if v in own else 1 for v in clique]) for own, table in tables]
-        together = sum(placed[1:], placed[0])
+        together = reduce(torch.add, placed)
         total = total.add_(together) if _fits(together, total) else total + together
     return total.expand(shape)
 
