@@ -3,7 +3,7 @@
 Noise is Gaussian, once as it is and once clipped and rounded to 8 bits (then on every fourth of the grey pictures);
 PSNR and SSIM are means over the pictures of the estimate clipped to [0, 1]. Classical weights are chosen on crops of
 other pictures, for every noise level, with the best inside a grid. BM3D, which takes long, runs on every so-manieth
-picture, and so does the machine beside it. Two machines of equal size, equal patches and equally brief training on one
+picture, and so does the network beside it. Two networks of equal size, equal patches and equally brief training on one
 core, a RIM and an unrolled proximal network, are compared with one another; they and the learned prior run on noise as
 it is. Figures marked as published are others'. Times are of one picture, all methods in turn. The figures are of
 scikit-image's pictures.
@@ -33,9 +33,9 @@ from .imaging import (
     crops,
     curve,
     in_bfloat16,
-    machine,
     mean_quality,
     measured,
+    network,
     pictures,
     published,
     quality,
@@ -129,14 +129,14 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
         "noisy": lambda: scored(lambda problem: problem.y),
         **{method: lambda method=method: classical(method) for method in CLASSICAL},
         "RIM": rim,
-        "RIM, bfloat16": lambda: scored(in_bfloat16(machine(weights))),
-        "RIM, few": lambda: scored(machine(weights), few),
+        "RIM, bfloat16": lambda: scored(in_bfloat16(network(weights))),
+        "RIM, few": lambda: scored(network(weights), few),
         "BM3D, few": lambda: scored(bm3d, few),
     }
     if grey and not quantised:
-        methods["MAP, learned prior"] = lambda: scored(machine(LEARNED_PRIOR))
+        methods["MAP, learned prior"] = lambda: scored(network(LEARNED_PRIOR))
         for method, file in BRIEF.items():
-            methods[method] = lambda file=file: scored(machine(COMPARED / f"{file}.safetensors"))
+            methods[method] = lambda file=file: scored(network(COMPARED / f"{file}.safetensors"))
     labels = {"set": name, "noise": "8 bit" if quantised else "as it is", "sigma": sigma}
     files = {method: weights_of(weights) for method in methods if method.startswith("RIM")}
     return measured(labels, methods, saved, [DATA[name], VALIDATION], {**files, **trained_of()})
@@ -152,13 +152,13 @@ def timings(weights: dict[str, float], size: dict[str, Any]) -> list[dict[str, A
     """Seconds and memory of every method on one picture of BSD68, in turn; ``weights`` are those of classical ones."""
     problem, _ = noisy(pictures(DATA["bsd68"], every=size["every"])[:1], 25)[0]
     methods: dict[str, Method] = {
-        "RIM": machine(GREY),
-        "RIM, 3 steps": machine(GREY, 3),
-        "RIM, bfloat16": in_bfloat16(machine(GREY)),
+        "RIM": network(GREY),
+        "RIM, 3 steps": network(GREY, 3),
+        "RIM, bfloat16": in_bfloat16(network(GREY)),
         **{name: functools.partial(CLASSICAL[name][0], weight) for name, weight in weights.items()},
         "BM3D": bm3d,
-        "MAP, learned prior": machine(LEARNED_PRIOR),
-        **{name: machine(COMPARED / f"{file}.safetensors") for name, file in BRIEF.items()},
+        "MAP, learned prior": network(LEARNED_PRIOR),
+        **{name: network(COMPARED / f"{file}.safetensors") for name, file in BRIEF.items()},
     }
     functions = {name: functools.partial(run, problem) for name, run in methods.items()}
     taken = paired(functions, size["rounds"], warmup=1)
@@ -166,7 +166,7 @@ def timings(weights: dict[str, float], size: dict[str, Any]) -> list[dict[str, A
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> list[Path]:
-    """Crops by every method, the machine step by step, and the mean PSNR after every step."""
+    """Crops by every method, the network step by step, and the mean PSNR after every step."""
     from skimage import data
 
     sigma = 25
@@ -182,7 +182,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> list[Path]:
     estimates = {"noisy": problem.y}
     for method, (run, _) in CLASSICAL.items():
         estimates[method] = run(of_grey["as it is", sigma, method]["weight"], problem)
-    estimates |= {"BM3D": bm3d(problem), "RIM": machine(GREY)(problem)}
+    estimates |= {"BM3D": bm3d(problem), "RIM": network(GREY)(problem)}
     with torch.inference_mode():
         outputs = [problem.start(), *load(GREY)(problem, steps=2 * read_card(GREY)["trained_steps"]).outputs]
     walk = [panel(f"step {k}" if k else "start", outputs[k]) for k in (0, 1, 2, 3, 4, 8)]
@@ -201,7 +201,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> list[Path]:
 
 
 def headline(rows: Sequence[dict[str, Any]], times: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Quality and speed are both those of the machine in bfloat16."""
+    """Quality and speed are both those of the network in bfloat16."""
     at = {(r["set"], r["noise"], r["sigma"], r["method"]): r["psnr"] for r in rows}
     grey = {sigma: at["bsd68", "as it is", sigma, OURS] for sigma in {r["sigma"] for r in rows if "RIM" in r["method"]}}
     ratio = {row["timed"]: row["ratio"] for row in times}

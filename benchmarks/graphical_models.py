@@ -6,7 +6,7 @@ methods are trained on generated models alone (`benchmarks.graphical_training`).
 mean over states of |p - exact|; of families, means over their instances. Converged means that an undamped step changes
 the logarithm of no message by more than 1e-4. PGMax has no log Z; pgmpy's belief propagation is exact, on a junction
 tree. *16 starts* joins the fixed points that as many random starts find, by what each says of Z (`RandomRestarts`), for
-the learned machine with larger weights where nothing converges; beside it stands damped belief propagation from as many
+the learned network with larger weights where nothing converges; beside it stands damped belief propagation from as many
 starts, which is what the starts alone are worth. The published marginals of the relational family are not exact: its
 instances show convergence and time only.
 """

@@ -1,4 +1,4 @@
-"""What the imaging benchmarks share: pictures, tuned weights, a machine's quality after every step."""
+"""What the imaging benchmarks share: pictures, tuned weights, a network's quality after every step."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def mean_quality(estimates: Iterable[tuple[Tensor, Tensor]], border: int = 0) ->
     return {"psnr": statistics.mean(psnrs), "ssim": statistics.mean(ssims), "pictures": len(scores)}
 
 
-def machine(weights: str | Path, steps: int | None = None) -> Method:
+def network(weights: str | Path, steps: int | None = None) -> Method:
     net = load(weights)
 
     @torch.inference_mode()

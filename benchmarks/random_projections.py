@@ -1,17 +1,17 @@
 """Random projections of 32 x 32 patches: how fast the machine gets there, what each of its parts is worth, other tasks.
 
 Patches of BSD68 are measured by three ensembles at three ratios of measurements to pixels, with noise of 1/255. PSNR is
-the mean over the patches of the estimate clipped to [0, 1], after every step up to 4 T, T being what the machine was
+the mean over the patches of the estimate clipped to [0, 1], after every step up to 4 T, T being what the network was
 trained for. All rows solve the same problems, normalized to |A| = 1, from the same first estimate. The classical
 weights are chosen on patches of other pictures, for every task, with the best inside a logarithmic grid, where each
 algorithm is stopped at its own best. The networks compute in bfloat16.
 
-The ablated machines and a whole one of their size had equal trainings, briefer than that of the shipped machine, and
+The ablated networks and a whole one of their size had equal trainings, briefer than that of the shipped network, and
 are compared with one another; the shipped one with the classical rows. On a part of the patches FISTA runs for 2,000
-steps: its steps to come within 0.1 dB of its best are compared with the machine's to the same PSNR. (The others run for
+steps: its steps to come within 0.1 dB of its best are compared with the network's to the same PSNR. (The others run for
 300 there.)
 
-The shipped machine, trained on nothing but random projections, then denoises, fills in and enlarges pictures.
+The shipped network, trained on nothing but random projections, then denoises, fills in and enlarges pictures.
 """
 
 from __future__ import annotations
@@ -241,12 +241,12 @@ def main() -> None:
     for fista, rim in ((f, r) for f in rows for r in rows if f["method"].startswith("FISTA") and r["method"] == "RIM"):
         if (fista["ensemble"], fista["ratio"]) == (rim["ensemble"], rim["ratio"]) and rim["steps_to_fista"]:
             ratios.append(fista["steps_to_fista"] / rim["steps_to_fista"])
-    machine = [row for row in rows if row["method"] == "RIM"]
+    own = [row for row in rows if row["method"] == "RIM"]
     denoised = {row["setting"]: row["RIM"] for row in others if row["task"] == "denoising"}
     headline = {
         "gain_at_5": round(min(gains(rows, 5).values()), 2),
         "gain_at_T": round(min(gains(rows, trained).values()), 2),
-        "loss_4T": round(max(max(row["at_T"] - row["at_4T"], 0) for row in machine), 3),
+        "loss_4T": round(max(max(row["at_T"] - row["at_4T"], 0) for row in own), 3),
         "fista_steps_ratio": round(min(ratios), 1) if ratios else None,
         **{f"three_task_{sigma}": round(value, 2) for sigma, value in denoised.items()},
     }

@@ -28,8 +28,8 @@ from .imaging import (
     VALIDATION,
     crops,
     curve,
-    machine,
     measured,
+    network,
     pictures,
     published,
     quality,
@@ -43,7 +43,7 @@ from .rows import Rows, weights_of
 FULL = {"factors": (2, 3, 4), "every": 1, "tuning": 12, "fista": 60}
 QUICK = {"factors": (2, 3), "every": 17, "tuning": 2, "fista": 20}
 SETS = {"set5": ("natural/set5", False), "cbsd68": ("natural/cbsd68", True)}  # folder; whether ``every`` thins it
-NOISE = 0.3 / 255  # that the machine and total variation are told; there is none
+NOISE = 0.3 / 255  # that the network and total variation are told; there is none
 WEIGHTS = "restore_grey"
 PUBLISHED = {  # Set5; arXiv:1508.02848 and 1511.04587
     "bicubic": (33.64, 30.39, 28.42),
@@ -87,7 +87,7 @@ def rows_of(name: str, factor: int, size: dict[str, Any], saved: Rows) -> list[d
     }
     methods["total variation"] = tv
     methods["RIM"] = lambda: {
-        **row(machine(WEIGHTS), pairs, factor),
+        **row(network(WEIGHTS), pairs, factor),
         **curve(load(WEIGHTS), pairs, 2 * trained, factor),
     }
     labels, data = {"set": name, "factor": factor}, [folder, VALIDATION]
@@ -95,7 +95,7 @@ def rows_of(name: str, factor: int, size: dict[str, Any], saved: Rows) -> list[d
 
 
 def draw(factors: Sequence[int]) -> Path:
-    """A small picture, enlarged by repetition, by bicubic interpolation and by the machine; the large one."""
+    """A small picture, enlarged by repetition, by bicubic interpolation and by the network; the large one."""
     from skimage import data
 
     whole = luminance(torch.as_tensor(data.astronaut()).movedim(-1, 0)[None].float() / 255)
@@ -105,7 +105,7 @@ def draw(factors: Sequence[int]) -> Path:
         panels = {
             "small": interpolated(problem, factor, "nearest"),
             "bicubic": interpolated(problem, factor, "bicubic"),
-            "RIM": machine(WEIGHTS)(problem),
+            "RIM": network(WEIGHTS)(problem),
         }
         parts = {name: crop_of(x, 84, 180, 96) for name, x in {**panels, "target": target}.items()}
         scores = {name: f"{quality(parts[name], parts['target'])[0]:.2f} dB" for name in panels}

@@ -1,7 +1,7 @@
-"""Denoising, inpainting and super-resolution by a machine that saw nothing but random projections in training.
+"""Denoising, inpainting and super-resolution by a network that saw nothing but random projections in training.
 
 Part of ``python -m benchmarks.random_projections``, which writes the results; alone it prints them. Beside it: what
-interpolates, and the machine trained for the task.
+interpolates, and the network trained for the task.
 The networks compute in bfloat16. What is run to 4 T is run on fewer pictures, and so is the T beside it.
 """
 
@@ -19,7 +19,7 @@ import metaopt as mo
 from metaopt.tasks import shrinking
 
 from .denoising import GREY, noisy
-from .imaging import Method, Pairs, in_bfloat16, machine, mean_quality, pictures
+from .imaging import Method, Pairs, in_bfloat16, mean_quality, network, pictures
 from .report import need, parse_options, table
 from .rows import Rows, weights_of
 from .super_resolution import WEIGHTS as RESTORE
@@ -62,12 +62,12 @@ def linear(problem: mo.InverseProblem) -> Tensor:
 
 
 def guessing(run: Method) -> Method:
-    """As in its training, the machine's first guess is middle grey."""
+    """As in its training, the network's first guess is middle grey."""
     return lambda problem: run(dataclasses.replace(problem, guess=0.5))
 
 
 def three_tasks(every: int, saved: Rows) -> list[dict[str, Any]]:
-    """A row for each task and setting: PSNR of the projections' machine after T and 4 T steps, and of its rivals."""
+    """A row for each task and setting: PSNR of the projections' network after T and 4 T steps, and of its rivals."""
     targets = pictures(DATA[0], every=every)
     fewer = targets[::THINNED] if len(targets) > ALL_OF else targets
     rows = [_row("denoising", sigma, noisy(targets, sigma), "noisy", lambda p: p.y, GREY, saved) for sigma in SIGMAS]
@@ -90,11 +90,11 @@ def _row(
     trained = mo.weights.read_card("random_projections")["trained_steps"]
     few = pairs[::THINNED] if len(pairs) > ALL_OF else pairs
     methods: dict[str, tuple[Method, Pairs]] = {
-        "RIM": (guessing(machine("random_projections")), pairs),
-        "RIM, few": (guessing(machine("random_projections")), few),
-        "RIM at 4T, few": (guessing(machine("random_projections", 4 * trained)), few),
+        "RIM": (guessing(network("random_projections")), pairs),
+        "RIM, few": (guessing(network("random_projections")), few),
+        "RIM at 4T, few": (guessing(network("random_projections", 4 * trained)), few),
         "simple": (run, pairs),
-        "specialist": (machine(specialist), pairs),
+        "specialist": (network(specialist), pairs),
     }
     reads = [*DATA, weights_of("random_projections"), weights_of(specialist)]
     found = saved.row(

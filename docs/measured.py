@@ -46,7 +46,7 @@ def pivot(
 
 
 def draw_curves(cards: Mapping[str, Mapping[str, Any]], path: Path, columns: int = 4) -> None:
-    """The validation loss over the updates of the last training of each machine."""
+    """The validation loss over the updates of the last training of each network."""
     import matplotlib.pyplot as plt
 
     lines = -(-len(cards) // columns)

@@ -4,7 +4,7 @@ A process takes a gradient through one step to warm up, hands back what malloc k
 level, resets the kernel's high-water mark of it, and takes a gradient through T steps: the peak is the mark less the
 level. malloc is told to map every larger tensor on its own, so that resident memory is what the tensors hold.
 
-The machines are the RIM and its invertible form at a quarter of the resolution, with few features on a picture so large
+The networks are the RIM and its invertible form at a quarter of the resolution, with few features on a picture so large
 that the state handed from step to step fills more than 16 MiB. Such a step keeps few tensors beside its state, which is
 the hard case for checkpoints: those tensors are what they save, states are what they cost.
 """
@@ -33,7 +33,7 @@ from ..provenance import ROOT
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 ROOM = 1.2  # a run starts only where this many times the memory that it is expected to take is free
 STRIDE = 4
-CALM = 0.1  # times the invertible machine's random weights, or its state would grow without bound
+CALM = 0.1  # times the invertible network's random weights, or its state would grow without bound
 
 
 def full(steps: int) -> mo.Unrolled:
@@ -45,13 +45,13 @@ def checkpointed(steps: int) -> mo.Unrolled:
 
 
 def reversible(steps: int) -> mo.Unrolled:
-    """Of the invertible machine: the RIM's gates cannot be undone."""
+    """Of the invertible network: the RIM's gates cannot be undone."""
     read = mo.networks.GradientReader(1, 2, STRIDE, context=0)
-    machine = mo.CoupledDescent(read, mo.networks.Coupling(2, layers=1), mo.networks.Writer(1, 2, STRIDE))
+    network = mo.CoupledDescent(read, mo.networks.Coupling(2, layers=1), mo.networks.Writer(1, 2, STRIDE))
     with torch.no_grad():
-        for weights in machine.parameters():
+        for weights in network.parameters():
             weights *= CALM
-    return mo.unroll(machine, steps, mo.Reversible(), keep="last")
+    return mo.unroll(network, steps, mo.Reversible(), keep="last")
 
 
 def _rim() -> mo.Descent:
@@ -62,7 +62,7 @@ STRATEGIES = {"full": full, "checkpointed": checkpointed, "reversible": reversib
 
 
 def take_gradient(net: mo.Unrolled, problem: mo.InverseProblem, target: Tensor, steps: int) -> mo.Trajectory:
-    """Of the last output's squared error, for the machine's parameters."""
+    """Of the last output's squared error, for the network's parameters."""
     net.zero_grad()
     trajectory = net(problem, steps=steps)
     mo.mse(trajectory.final, target).backward()

@@ -23,29 +23,29 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def make_step(batch: int, size: int, features: int) -> tuple[mo.Descent, mo.InverseProblem, Any]:
-    """A machine, a problem, and the machine's state in the middle of a run."""
+    """A network, a problem, and the network's state in the middle of a run."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        machine = mo.Descent(mo.updates.ConvGru(channels=1, hidden=features))
+        network = mo.Descent(mo.updates.ConvGru(channels=1, hidden=features))
         y = torch.randn(batch, 1, size, size)
     problem = mo.InverseProblem(mo.operators.Identity(), y, noise=torch.full((batch,), NOISE))
     with torch.no_grad():
-        state = machine.step(problem, machine.init(problem), 0)
-    return machine, problem, mo.tree.map(lambda t: t.requires_grad_(), state)
+        state = network.step(problem, network.init(problem), 0)
+    return network, problem, mo.tree.map(lambda t: t.requires_grad_(), state)
 
 
 class Convolutions(nn.Module):
     """The convolutions of a step, and nothing else, each on what it sees there."""
 
-    def __init__(self, machine: mo.Descent, problem: mo.InverseProblem, state: Any):
+    def __init__(self, network: mo.Descent, problem: mo.InverseProblem, state: Any):
         super().__init__()
-        layers = [module for module in machine.modules() if isinstance(module, CONVOLUTIONS)]
+        layers = [module for module in network.modules() if isinstance(module, CONVOLUTIONS)]
         seen: dict[nn.Module, Tensor] = {}
         hooks = [
             layer.register_forward_hook(lambda layer, given, _: seen.update({layer: given[0]})) for layer in layers
         ]
         with torch.no_grad():
-            machine.step(problem, state, 1)
+            network.step(problem, state, 1)
         for hook in hooks:
             hook.remove()
         self.layers = nn.ModuleList(seen)
@@ -70,17 +70,17 @@ MODES = {"forward": forward, "forward and backward": forward_and_backward}
 
 def measure(batch: int, size: int, features: int, rounds: int, mode: str) -> list[dict[str, Any]]:
     """Bare convolutions and the step, eager and compiled. ``ratio``: of times, over what stands in ``over``."""
-    machine, problem, state = make_step(batch, size, features)
-    weights, convolutions = list(machine.parameters()), Convolutions(machine, problem, state)
+    network, problem, state = make_step(batch, size, features)
+    weights, convolutions = list(network.parameters()), Convolutions(network, problem, state)
     given, states = convolutions.inputs, mo.tree.leaves(state)
     torch.compiler.reset()
-    compiled_convolutions, compiled_step = torch.compile(convolutions), torch.compile(machine.step)
+    compiled_convolutions, compiled_step = torch.compile(convolutions), torch.compile(network.step)
     prepare = MODES[mode]
     timings = paired(
         {
             "convolutions": prepare(lambda: convolutions(*given), [*weights, *given]),
             "compiled convolutions": prepare(lambda: compiled_convolutions(*given), [*weights, *given]),
-            "step": prepare(lambda: machine.step(problem, state, 1), [*weights, *states]),
+            "step": prepare(lambda: network.step(problem, state, 1), [*weights, *states]),
             "compiled step": prepare(lambda: compiled_step(problem, state, 1), [*weights, *states]),
         },
         rounds,

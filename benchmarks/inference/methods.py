@@ -61,13 +61,13 @@ def mean_field(graph: mo.FactorGraph) -> mo.MeanField:
 
 
 @cache
-def machine(name: str) -> Any:
+def network(name: str) -> Any:
     return mo.models.load(WEIGHTS / f"{name}.safetensors")
 
 
 def trained(name: str, graph: mo.FactorGraph) -> Any:
-    """The algorithm of a trained machine, in the precision of the graph."""
-    return machine(name).to(graph.unary.dtype).algorithm
+    """The algorithm of a trained network, in the precision of the graph."""
+    return network(name).to(graph.unary.dtype).algorithm
 
 
 CLASSICAL: dict[str, Method] = {
@@ -102,7 +102,7 @@ def damped_starts(graph: mo.FactorGraph) -> mo.RandomRestarts:
 
 
 def learned_starts(graph: mo.FactorGraph) -> mo.RandomRestarts:
-    return mo.models.many_starts(machine("learned_bp").to(graph.unary.dtype))
+    return mo.models.many_starts(network("learned_bp").to(graph.unary.dtype))
 
 
 def weights_read(*labels: str) -> list[Path]:

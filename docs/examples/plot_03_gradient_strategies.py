@@ -194,7 +194,7 @@ show(lambda: torch.autograd.grad(loss, list(algorithm.parameters()), create_grap
 # Which one, then?
 # ----------------
 # Start with ``Backprop``. When memory runs out, write ``gradient=mo.Checkpointed()`` and change nothing else. For very
-# deep machines build the step so that it can be undone (:func:`~metaopt.models.irim`) and use ``Reversible``. For
+# deep networks build the step so that it can be undone (:func:`~metaopt.models.irim`) and use ``Reversible``. For
 # solvers that converge, ``Implicit``. ``Truncated`` is the choice of learned optimizers that run for thousands of
-# steps, and a useful regulariser: with a random number of steps before the differentiated ones, a machine learns to
+# steps, and a useful regulariser: with a random number of steps before the differentiated ones, a network learns to
 # stay where it is when it is run on (the recipes of this package are trained like that).

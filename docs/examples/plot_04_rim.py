@@ -40,7 +40,7 @@ print("gradient of -log p(y|x):", tuple(problem.gradient(problem.start()).shape)
 print("log noise, which the network sees as well:", problem.context()[0].tolist())
 
 # %%
-# The machine
+# The network
 # -----------
 # ``mo.models.rim`` writes out one line: ``mo.unroll(mo.Descent(mo.updates.ConvGru(...)), steps)``. The cell is a 5x5
 # convolution, a convolutional GRU, and a 3x3 convolution back to a change of x; ``stride=2`` lets it work at half
@@ -59,7 +59,7 @@ print("parameters:", sum(p.numel() for p in net.parameters()))
 # A *task* is a distribution of problems with their answers: ``task.sample(seed)`` returns a batch of both. Here patches
 # of 32 x 32 pixels from two colour pictures made grey, each with a noise level of its own between 10 and 50 of 255. The
 # picture above, scikit-image's camera, is not among them. The loss looks at every step, and every batch runs 3 to 6
-# steps: a machine that is always stopped at the same step has no reason to stay where it is afterwards.
+# steps: a network that is always stopped at the same step has no reason to stay where it is afterwards.
 
 colour = (data.astronaut(), data.coffee())
 pictures = [torch.as_tensor(255 * color.rgb2gray(p)).round().byte()[None] for p in colour]
@@ -133,7 +133,7 @@ print(f"RIM: step {T} {curve[T]:.1f} dB, step {4 * T} {curve[-1]:.1f} dB")
 # %%
 # Complex pictures: MRI
 # ---------------------
-# Nothing changes but the operator and the number type. Complex tensors stay complex; the machine takes them apart
+# Nothing changes but the operator and the number type. Complex tensors stay complex; the network takes them apart
 # inside.
 
 from metaopt.tasks import UndersampledMri
@@ -146,7 +146,7 @@ print("picture:", mri(kspace).final.dtype, tuple(truth.shape))
 # %%
 # Deeper: the invertible RIM, and untied steps
 # --------------------------------------------
-# Training keeps every step in memory. Two ways out: ``gradient=mo.Checkpointed()`` works for any machine, and the
+# Training keeps every step in memory. Two ways out: ``gradient=mo.Checkpointed()`` works for any network, and the
 # invertible RIM (`arXiv:1911.10914 <https://arxiv.org/abs/1911.10914>`_), whose steps can be undone, trains in memory
 # that does not depend on the number of steps. ``untie`` gives each step a network of its own; before training it
 # computes exactly the same.
@@ -159,9 +159,9 @@ print(deep.gradient)
 print(f"the way back missed the initial state by {trajectory.report.backward_residual:.0e}")
 
 # %%
-# Trained machines
+# Trained networks
 # ----------------
-# The package comes with trained weights. ``mo.models.load(name)`` returns the machine, in evaluation mode; its card
+# The package comes with trained weights. ``mo.models.load(name)`` returns the network, in evaluation mode; its card
 # says on what it was trained, for how long, and by which recipe.
 
 print("shipped:", mo.weights.shipped())

@@ -2,7 +2,7 @@
 Pictures: denoise, enlarge, fill in
 ===================================
 
-Three trained machines serve picture files of any size, from the command line::
+Three trained networks serve picture files of any size, from the command line::
 
     metaopt denoise noisy.png clean.png --sigma 25
     metaopt upscale small.png large.png --scale 3
@@ -40,7 +40,7 @@ def score(picture, target):
 # %%
 # Noise
 # -----
-# A machine for colour sees the three channels together: what is an edge in one is an edge in the others. One for grey
+# A network for colour sees the three channels together: what is an edge in one is an edge in the others. One for grey
 # pictures can take the channels one by one, and shows what that is worth.
 
 astronaut = torch.as_tensor(data.astronaut()).float().movedim(-1, 0) / 255
@@ -59,7 +59,7 @@ show(
 # %%
 # Too few pixels
 # --------------
-# The small picture is the large one after antialiased bicubic shrinking. The machine knows this operator: at every step
+# The small picture is the large one after antialiased bicubic shrinking. The network knows this operator: at every step
 # it sees how far its estimate is from the measurement.
 
 camera = torch.as_tensor(data.camera()).float()[None, 60:240, 170:350] / 255
@@ -70,7 +70,7 @@ show(
     [
         ("small, 60 x 60\n", small),
         (f"bicubic\n{score(bicubic, camera)}", bicubic),
-        (f"machine, x3\n{score(enlarged, camera)}", enlarged),
+        (f"network, x3\n{score(enlarged, camera)}", enlarged),
         ("target, 180 x 180\n", camera),
     ]
 )
@@ -78,7 +78,7 @@ show(
 # %%
 # Missing pixels
 # --------------
-# The same machine fills in. What is known is kept to the bit.
+# The same network fills in. What is known is kept to the bit.
 
 generator = torch.Generator().manual_seed(1)
 dots = torch.rand(180, 180, generator=generator) < 0.7
@@ -93,7 +93,7 @@ show(panels)
 # %%
 # Step by step
 # ------------
-# A machine may run longer than it was trained for, which is how one finds out whether it has settled.
+# A network may run longer than it was trained for, which is how one finds out whether it has settled.
 
 problem = mo.InverseProblem(mo.operators.Identity(), noisy[None], 25 / 255)
 with torch.inference_mode():

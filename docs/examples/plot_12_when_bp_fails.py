@@ -4,7 +4,7 @@ When belief propagation fails, and what learning repairs
 
 On a tree belief propagation is exact. On a graph with cycles a message comes back to where it started, and is counted
 as if it were news. While couplings are weak that matters little; as they grow, beliefs become too sure, then there are
-several fixed points, then none that the iteration finds. This page looks at all three, and at a machine that was
+several fixed points, then none that the iteration finds. This page looks at all three, and at a network that was
 trained on some twenty thousand generated models to do better.
 """
 
@@ -95,7 +95,7 @@ for name, values in errors.items():
 # What to do
 # ----------
 # Look at the residual before the answer. Damp first; where that does not converge, tree weights give up exactness on
-# trees for a convex problem, whose beliefs are not sure enough. The learned machine is best in few steps, where the
+# trees for a convex problem, whose beliefs are not sure enough. The learned network is best in few steps, where the
 # others are still on their way or already astray; many starts are best where there are many fixed points, or none.
 # Where the graph is not much wider than a tree, ask for ``exact``; where it is somewhat wider,
 # :func:`metaopt.join_graph` sums as much as memory allows exactly and passes messages between the clusters:

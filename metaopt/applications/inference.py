@@ -129,9 +129,9 @@ def _mean_field(graph: FactorGraph, task: str, steps: int) -> MeanField:
 
 
 def _learned(graph: FactorGraph, task: str, steps: int) -> BeliefPropagation:
-    machine = load("learned_bp").double().algorithm
+    network = load("learned_bp").double().algorithm
     falling = [0.05 ** min(1.0, k / (steps * 0.8)) for k in range(steps)] or [1.0]
-    weight, correction = machine.weight.content(), machine.correction.content()
+    weight, correction = network.weight.content(), network.correction.content()
     return BeliefPropagation(0.5, fixed(falling), weight, correction)
 
 

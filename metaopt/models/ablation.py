@@ -1,4 +1,4 @@
-"""A machine whose update is kept from seeing something, to find out what that is worth. arXiv:1706.04008."""
+"""A network whose update is kept from seeing something, to find out what that is worth. arXiv:1706.04008."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..updates import WithoutEstimate, WithoutMemory
 
 @recorded
 def without_estimate(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
-    """The same machine, its update shown zeros in the place of x (:class:`WithoutEstimate`)."""
+    """The same network, its update shown zeros in the place of x (:class:`WithoutEstimate`)."""
     return _with_update(net, WithoutEstimate)
 
 
 @recorded
 def without_memory(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
-    """The same machine, its update begun anew at every step (:class:`WithoutMemory`)."""
+    """The same network, its update begun anew at every step (:class:`WithoutMemory`)."""
     return _with_update(net, WithoutMemory)
 
 

@@ -1,4 +1,4 @@
-"""Learning to learn from few examples: machines that are trained to be a good start of their own training."""
+"""Learning to learn from few examples: networks that are trained to be a good start of their own training."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
 
 @recorded
 def prototypes(network: nn.Module, gradient: GradientStrategy = BACKPROP) -> Learner:
-    """:class:`Prototypes` as a machine of one step: the row that adapts nothing."""
+    """:class:`Prototypes` as a network of one step: the row that adapts nothing."""
     return unroll(Prototypes(network), 1, gradient, keep="last")
 
 

@@ -41,13 +41,13 @@ def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = B
 SCALES = (1.25, 1.5, 2.0, 4.0)  # of learned weights
 
 
-def many_starts(machine: Inference, steps: int = 400, starts: int = 16, seed: int = 0) -> RandomRestarts:
+def many_starts(network: Inference, steps: int = 400, starts: int = 16, seed: int = 0) -> RandomRestarts:
     """The learned weights of :func:`learned_bp` from many starts: its damping is made for few steps, not for these.
 
     Tried are belief propagation, a little damped, and the learned weights ever larger, until a start comes near a fixed
     point.
     """
-    weights = machine.algorithm.weight.content()
+    weights = network.algorithm.weight.content()
     scaled = [parameterize(BeliefPropagation(0.5, weight=weights), {"weight.scale": fixed(s)}) for s in SCALES]
     return RandomRestarts([BeliefPropagation(0.3), *scaled], steps, starts, seed=seed)
 

@@ -30,7 +30,7 @@ def rim(
     """A Recurrent Inference Machine with tied steps, for problems that know their noise level.
 
     ``channels`` counts complex channels where ``is_complex``; with ``each_part`` their real and imaginary parts are
-    read alike, as two real pictures (:class:`ComplexAsBatch`), so that a machine for real ones can be trained on.
+    read alike, as two real pictures (:class:`ComplexAsBatch`), so that a network for real ones can be trained on.
     ``kernels=(3,)`` is the slides' cell, ``(1, 1)`` the form with two GRUs; ``stride=2`` works at half resolution;
     ``scales`` adds GRUs at lower ones (:class:`ConvGru` has the details). For other cells build the pieces:
     ``unroll(Descent(update), steps)``; for untied steps see :func:`untie`.
@@ -46,6 +46,6 @@ def rim(
 
 @recorded
 def untie(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
-    """The same machine with networks of its own for every step; before training it computes exactly the same."""
+    """The same network with networks of its own for every step; before training it computes exactly the same."""
     networks = {name: per_step(net.steps) for name in slots(net.algorithm) if "." not in name}
     return unroll(parameterize(net.algorithm, networks), net.steps, net.gradient, net.keep)

@@ -75,7 +75,7 @@ class InverseProblem:
         """The same problem in units in which ``|A| = 1``: A, y and noise over the norm of A, by power iteration.
 
         Energy and gradient are the same functions of x. But the start A^H y and noise^2 times the gradient, which
-        trained machines see, no longer depend on how the measurement was scaled.
+        trained networks see, no longer depend on how the measurement was scaled.
 
         Raises: MetaoptError for another likelihood than :class:`Gaussian`, or A = 0.
         """

@@ -49,7 +49,7 @@ class Settings:
 
     - ``updates``: of the parameters, in total (a resumed run continues towards the same total).
     - ``steps``: (fewest, most) unrolled steps; every batch draws its own, uniformly on a logarithmic scale. With
-      ``Truncated(last=fewest)`` the steps before are a start without a graph, which teaches the machine to stay where
+      ``Truncated(last=fewest)`` the steps before are a start without a graph, which teaches the network to stay where
       it is when it is run on.
     - ``clip``: bound on the norm of all gradients together. ``ema``: decay of the averaged weights that are validated
       and shipped. ``batches``: batches whose gradients are averaged in one update.

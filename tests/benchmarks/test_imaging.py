@@ -103,9 +103,9 @@ def test_every_classical_rival_and_the_machine_denoise() -> None:
     pairs = denoising.noisy([picture(64)], 25)
     before = imaging.mean_quality((p.y, t) for p, t in pairs)["psnr"]
     runs = {name: (lambda p, run=run, w=w: run(w, p)) for name, (run, w) in denoising.CLASSICAL.items()}
-    runs |= {"machine": imaging.machine("denoise_grey"), "three steps": imaging.machine("denoise_grey", 3)}
-    runs |= {"lower": imaging.in_bfloat16(imaging.machine("denoise_grey"))}
+    runs |= {"network": imaging.network("denoise_grey"), "three steps": imaging.network("denoise_grey", 3)}
+    runs |= {"lower": imaging.in_bfloat16(imaging.network("denoise_grey"))}
     found = {name: imaging.row(run, pairs) for name, run in runs.items()}
     assert all(row["psnr"] > before + 4 for row in found.values()), found
-    assert found["lower"]["psnr"] == pytest.approx(found["machine"]["psnr"], abs=0.1)
+    assert found["lower"]["psnr"] == pytest.approx(found["network"]["psnr"], abs=0.1)
     assert all(row["seconds"] > 0 for row in found.values())

@@ -49,7 +49,7 @@ def test_the_learned_prior_weighs_what_it_is_told() -> None:
 
 
 def test_a_lead_is_over_the_next_best_of_its_own_kind() -> None:
-    """The shipped machine against the classical rows, the brief one against its ablations."""
+    """The shipped network against the classical rows, the brief one against its ablations."""
     at: dict[str, float] = {"RIM": 30, "gradient descent": 20, "FISTA, wavelets": 27, "MAP, learned prior": 25}
     at |= {bench.EQUAL: 26, "no estimate, brief training": 25.5, "no memory, brief training": 22}
     rows: list[dict[str, Any]] = [

@@ -51,21 +51,21 @@ def test_the_task_has_dead_inputs_whose_meta_gradient_needs_a_guard(monkeypatch)
 
 
 def test_bare_convolutions_are_all_of_the_step_and_compute_what_it_does():
-    machine, problem, state = rim_step.make_step(batch=2, size=6, features=4)
-    convolutions = rim_step.Convolutions(machine, problem, state)
+    network, problem, state = rim_step.make_step(batch=2, size=6, features=4)
+    convolutions = rim_step.Convolutions(network, problem, state)
     weights = {id(p) for p in convolutions.parameters()}
-    assert weights == {id(p) for p in machine.parameters()}
+    assert weights == {id(p) for p in network.parameters()}
     embedded, from_input, from_state, *_ = convolutions(*convolutions.inputs)
-    cell = machine.update(0)
+    cell = network.update(0)
     tensors_close(from_input, cell.memories[0].input(embedded.relu()), 1e-6)
     tensors_close(from_state, cell.memories[0].state(state.memory[0]), 1e-6)
 
 
 @pytest.mark.parametrize("mode", rim_step.MODES)
 def test_both_modes_of_a_step_run(mode):
-    machine, problem, state = rim_step.make_step(batch=1, size=4, features=2)
-    inputs = [*machine.parameters(), *mo.tree.leaves(state)]
-    result = rim_step.MODES[mode](lambda: machine.step(problem, state, 1), inputs)()
+    network, problem, state = rim_step.make_step(batch=1, size=4, features=2)
+    inputs = [*network.parameters(), *mo.tree.leaves(state)]
+    result = rim_step.MODES[mode](lambda: network.step(problem, state, 1), inputs)()
     assert len(mo.tree.leaves(result)) == (len(inputs) if "backward" in mode else len(mo.tree.leaves(state)))
 
 

@@ -1,4 +1,4 @@
-"""Ablated machines are made of whole ones, and their weights load by the card's nested calls."""
+"""Ablated networks are made of whole ones, and their weights load by the card's nested calls."""
 
 from __future__ import annotations
 

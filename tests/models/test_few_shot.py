@@ -1,4 +1,4 @@
-"""Machines that learn from few examples: against hand-written ones, and what their BatchNorms let a query see."""
+"""Networks that learn from few examples: against hand-written ones, and what their BatchNorms let a query see."""
 
 from __future__ import annotations
 

@@ -43,13 +43,13 @@ def test_single_precision_stays_single(name: str) -> None:
 @pytest.mark.parametrize("name", SCHEMES)
 def test_training_reaches_every_parameter(name: str) -> None:
     torch.manual_seed(0)
-    machine = SCHEMES[name][0]().double()
-    for parameter in machine.parameters():  # last layers are zero at first, and hide those before them
+    network = SCHEMES[name][0]().double()
+    for parameter in network.parameters():  # last layers are zero at first, and hide those before them
         parameter.data += 0.1 * torch.randn_like(parameter)
     graph = loopy(0, batch=2)
-    final = machine(graph).final
+    final = network(graph).final
     (final.log_z.sum() + (final.log_marginals * torch.arange(16.0)).sum()).backward()
-    idle = [n for n, p in machine.named_parameters() if p.grad is None or not bool(p.grad.abs().max() > 0)]
+    idle = [n for n, p in network.named_parameters() if p.grad is None or not bool(p.grad.abs().max() > 0)]
     assert not idle
 
 
@@ -67,8 +67,8 @@ def test_evidence_is_learned_without_regard_to_the_order_of_states() -> None:
 
 def test_many_starts_take_larger_weights_where_nothing_converges() -> None:
     graph = loopy(3, scale=6.0)
-    machine = models.learned_bp().double().requires_grad_(False)
-    starts = models.many_starts(machine, steps=150, starts=4)
+    network = models.learned_bp().double().requires_grad_(False)
+    starts = models.many_starts(network, steps=150, starts=4)
     assert float(starts.algorithms[1].weight(0)(graph).max()) == 1.25
     assert float(starts.algorithms[-1].weight(0)(graph).min()) == 4
     _, residual = starts(graph)

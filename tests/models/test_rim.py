@@ -1,4 +1,4 @@
-"""The machines: tied and untied, run longer than trained, and the invertible one run backwards."""
+"""The networks: tied and untied, run longer than trained, and the invertible one run backwards."""
 
 from __future__ import annotations
 

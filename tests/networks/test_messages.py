@@ -40,7 +40,7 @@ def test_a_trained_correction_changes_the_messages(correction: type[nn.Module]) 
     assert not torch.allclose(plain.log_marginals, other.log_marginals, atol=1e-4)
 
 
-def machines() -> dict[str, mo.Unrolled]:
+def networks() -> dict[str, mo.Unrolled]:
     bp = {
         c: mo.BeliefPropagation(0.1, correction=trained(getattr(mo.networks, c)()))
         for c in ("LearnedDamping", "GraphCorrection")
@@ -60,7 +60,7 @@ def test_renaming_variables_states_and_factors_only_renames_the_beliefs(name: st
     ]
     new_cards = [cards[order.index(v)] for v in range(4)]
     a, b = (
-        machines()[name](mo.FactorGraph.from_factors(c, f)).final for c, f in ((cards, factors), (new_cards, renamed))
+        networks()[name](mo.FactorGraph.from_factors(c, f)).final for c, f in ((cards, factors), (new_cards, renamed))
     )
     old, new = a.log_marginals[0].split(cards), b.log_marginals[0].split(new_cards)
     for variable in range(4):
@@ -75,9 +75,9 @@ def _flipped(table: torch.Tensor, scope: tuple[int, ...], variable: int) -> torc
 
 @pytest.mark.parametrize("name", ["LearnedDamping", "GraphCorrection", "GraphNetwork"])
 def test_graphs_of_a_union_do_not_see_each_other(name: str) -> None:
-    graphs, machine = [loopy(0), loopy(1)], machines()[name]
-    together = machine(mo.FactorGraph.union(graphs)).final.log_marginals
-    torch.testing.assert_close(together, torch.cat([machine(g).final.log_marginals for g in graphs], dim=1))
+    graphs, network = [loopy(0), loopy(1)], networks()[name]
+    together = network(mo.FactorGraph.union(graphs)).final.log_marginals
+    torch.testing.assert_close(together, torch.cat([network(g).final.log_marginals for g in graphs], dim=1))
 
 
 def test_learned_weights_spare_factors_with_zeros() -> None:

@@ -25,7 +25,7 @@ import os, sys
 from pathlib import Path
 from tests.training import tiny
 settings = tiny.Settings(updates=4, steps=(2, 4), clip=0.05, batches=int(sys.argv[2]))
-tiny.run(Path(sys.argv[1]), tiny.machine(seed=int(os.environ.get("RANK", "0"))), settings=settings)
+tiny.run(Path(sys.argv[1]), tiny.network(seed=int(os.environ.get("RANK", "0"))), settings=settings)
 """
 
 

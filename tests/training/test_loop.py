@@ -44,7 +44,7 @@ def test_seeds_of_batches_are_distinct() -> None:
 
 def by_hand(settings: Settings) -> tuple[nn.Module, dict[str, torch.Tensor], list[dict[str, float]]]:
     """The same training, written out plainly."""
-    net = tiny.machine()
+    net = tiny.network()
     average = {n: p.detach().clone() for n, p in net.named_parameters()}
     optimizer, records = torch.optim.Adam(net.parameters()), []
     for u in range(settings.updates):
@@ -104,7 +104,7 @@ def test_validation_is_the_averages_mean_loss_of_the_last_step(tmp_path: Path) -
 
 def test_validation_leaves_the_training_as_it_was(tmp_path: Path) -> None:
     for name, every in (("often", 1), ("seldom", 100)):
-        train(tiny.machine(), tiny.Noisy(), tmp_path / name, Settings(updates=6, steps=(2, 2)), tiny.Noisy(),
+        train(tiny.network(), tiny.Noisy(), tmp_path / name, Settings(updates=6, steps=(2, 2)), tiny.Noisy(),
               watch=Watch(1, every, 6, 1))  # fmt: skip
     states = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("often", "seldom")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -112,7 +112,7 @@ def test_validation_leaves_the_training_as_it_was(tmp_path: Path) -> None:
 
 def test_batches_drawn_by_other_processes_are_the_same(tmp_path: Path) -> None:
     for name, workers in (("here", 0), ("there", 2)):
-        train(tiny.machine(), tiny.Noisy(), tmp_path / name, Settings(updates=5, steps=(2, 2), batches=2),
+        train(tiny.network(), tiny.Noisy(), tmp_path / name, Settings(updates=5, steps=(2, 2), batches=2),
               num_workers=workers)  # fmt: skip
     states = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("here", "there")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -121,7 +121,7 @@ def test_batches_drawn_by_other_processes_are_the_same(tmp_path: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_network_on_a_gpu_is_trained_there_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
     for updates in (3, 5):
-        net = tiny.machine().cuda()
+        net = tiny.network().cuda()
         result = train(net, tiny.Noisy(), tmp_path, Settings(updates=updates, steps=(2, 2)), tiny.Noisy(),
                        watch=tiny.WATCH, num_workers=1)  # fmt: skip
         assert result["updates"] == updates
@@ -130,7 +130,7 @@ def test_a_network_on_a_gpu_is_trained_there_and_goes_on_after_an_interruption(t
 
 def test_training_learns(tmp_path: Path) -> None:
     settings = Settings(updates=60, steps=(2, 2), rate=LearningRate(2e-2, 1e-3, 5))
-    before = tiny.machine()
+    before = tiny.network()
     net, _ = tiny.run(tmp_path, settings=settings)
     problem, target = tiny.Noisy().sample(12345)
     assert mse(net(problem).final, target) < 0.8 * mse(before(problem).final, target)
@@ -142,7 +142,7 @@ def test_a_loss_that_is_not_finite_stops_with_update_seed_and_gradient(tmp_path:
         tiny.run(tmp_path, task=tiny.Noisy(poison))
     text = str(caught.value)
     assert f"stopped at update 7: the loss is inf on the batch of seed {poison}, and the largest gradient, " in text
-    assert any(f"is that of {name}." in text for name, _ in tiny.machine().named_parameters())
+    assert any(f"is that of {name}." in text for name, _ in tiny.network().named_parameters())
     tensors, card = load_tensors(tmp_path / "checkpoint.safetensors")
     assert card["update"] == 6
     assert all(torch.isfinite(t).all() for t in tensors.values())

@@ -134,9 +134,9 @@ def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("net", "seed", "words"),
     [
-        (lambda: tiny.machine(hidden=4), 0, "belongs to another network; train in a new folder"),
-        (lambda: tiny.machine().float(), 0, "belongs to another network"),
-        (tiny.machine, 1, "belongs to a training of seed 0, not 1"),
+        (lambda: tiny.network(hidden=4), 0, "belongs to another network; train in a new folder"),
+        (lambda: tiny.network().float(), 0, "belongs to another network"),
+        (tiny.network, 1, "belongs to a training of seed 0, not 1"),
     ],
     ids=["features", "dtype", "seed"],
 )
@@ -178,13 +178,13 @@ def small_disk(tmp_path: Path) -> Any:
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(small_disk: Path) -> None:
     settings = tiny.Settings(updates=1, steps=(1, 1))
-    tiny.run(small_disk, tiny.machine(hidden=1), settings=settings)
+    tiny.run(small_disk, tiny.network(hidden=1), settings=settings)
     before = {path.name: path.read_bytes() for path in small_disk.iterdir()}
     room = os.statvfs(small_disk)
     (small_disk / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize - 4096))
     longer = tiny.Settings(updates=4, steps=(1, 1))
     with pytest.raises(mo.MetaoptError, match=r"cannot be written \(No space left on device\); free some room"):
-        tiny.run(small_disk, tiny.machine(hidden=1), settings=longer)
+        tiny.run(small_disk, tiny.network(hidden=1), settings=longer)
     (small_disk / "filler").unlink()
     assert sorted(path.name for path in small_disk.iterdir()) == sorted(before)
     assert (small_disk / "checkpoint.safetensors").read_bytes() == before["checkpoint.safetensors"]

@@ -38,7 +38,7 @@ class Noisy:
         return mo.InverseProblem(mo.operators.Identity(), y, 0.3), target
 
 
-def machine(hidden: int = 3, seed: int = 0) -> mo.core.Unrolled:
+def network(hidden: int = 3, seed: int = 0) -> mo.core.Unrolled:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return mo.models.rim(hidden=hidden, steps=2, gradient=Truncated(2)).double()
@@ -49,7 +49,7 @@ WATCH = Watch(log_every=1, validate_every=5, checkpoint_every=3, batches=2)
 
 
 def _run(folder: Path, net: Any = None, task: Any = None, settings: Settings = SETTINGS, seed: int = 0) -> Any:
-    net = machine() if net is None else net
+    net = network() if net is None else net
     result = train(net, task or Noisy(), folder, settings, Noisy(), watch=WATCH, seed=seed)
     return net, result
 
@@ -81,7 +81,7 @@ def write_recipe(folder: Path) -> Path:
 
 
 def write_weights(folder: Path, **model: Any) -> Path:
-    """A small machine with random weights, and its card."""
+    """A small network with random weights, and its card."""
     model = {"hidden": 4, "kernels": [3], "stride": 2, "steps": 3, **model}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -58,7 +58,7 @@ def perturbed(net: nn.Module) -> nn.Module:
 def test_every_recurrent_state_reaches_the_change_at_its_own_place(
     kernels: tuple[int, ...], scales: tuple[int, ...]
 ) -> None:
-    """The published trap: a machine whose hidden state never reached its cell."""
+    """The published trap: a network whose hidden state never reached its cell."""
     net = perturbed(cell(kernels=kernels, scales=scales))
     x, gradient, context = normal(0, 1, 1, 7, 7), normal(1, 1, 1, 7, 7), (torch.zeros(1, dtype=torch.float64),)
     memory = net.init(x, context)
