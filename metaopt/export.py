@@ -78,8 +78,8 @@ def export_onnx(program: torch.export.ExportedProgram, path: Path | str) -> None
 
     Raises: MetaoptError where an input or the output is complex, which runtimes do not take, or onnx is not installed.
     """
-    for package in ("onnx", "onnxscript"):
-        require(package, "export")
+    require("onnx", "export")
+    require("onnxscript", "export")
     inputs, _ = program.example_inputs or ((), {})
     if any(isinstance(t, Tensor) and t.is_complex() for t in inputs):
         raise MetaoptError(

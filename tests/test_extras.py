@@ -53,6 +53,11 @@ def _volumes(folder: Path) -> object:
     return mo.data.read_slices(folder)
 
 
+def _onnx(folder: Path) -> None:
+    program = torch.export.export(torch.nn.Identity(), (torch.ones(1),))
+    mo.export.export_onnx(program, folder / "a.onnx")
+
+
 def _graph() -> mo.FactorGraph:
     return mo.FactorGraph.from_factors([2, 2], [((0, 1), torch.zeros(2, 2))])
 
@@ -81,6 +86,8 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
     ("networkx", "graphs"): [lambda _: to_networkx(_graph()), lambda _: mo.tasks.RandomFields(batch=2).sample(0)],
     ("scipy", "graphs"): [lambda _: mo.algorithms.heat_kernel(1.0, 5)],
     ("higher", "higher"): [_torch_optim],
+    ("onnx", "export"): [_onnx],
+    ("onnxscript", "export"): [_onnx],
     ("sklearn", "data"): [lambda _: mo.data.read_digits()],
     ("pooch", "data"): [lambda folder: mo.data.fetch_source("natural/set5", folder)],
     ("nibabel", "mri"): [_volumes],
