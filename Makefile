@@ -44,7 +44,7 @@ docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -E -W --keep-going -q -b html docs docs/_build/html
 	@echo 'The documentation is in docs/_build/html/index.html'
 
-# Not build/, in which what an earlier version had would be left and packed too.
+# build/ is emptied first: setuptools would pack what an earlier version left there too.
 wheel: $(VENV)/.made
 	rm -rf build dist
 	$(BIN)/python -m pip --disable-pip-version-check -qq wheel --no-deps -w dist .
