@@ -41,6 +41,7 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_custom_sections = [("Slots", "params_style"), "Source"]
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

@@ -1,4 +1,4 @@
-"""Files that are never found half-written."""
+"""Writing files so that nobody finds them half-written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ from .core.errors import MetaoptError
 
 @contextlib.contextmanager
 def replacing(path: Path, keep: bool = True) -> Iterator[BinaryIO]:
-    """A file beside ``path`` that takes its place once it is complete, and leaves no trace where it fails.
+    """Open a temporary file beside ``path``, and move it to ``path`` once it is complete.
 
-    With ``keep=False`` it is only tried out whether ``path`` could be written.
+    After a failure, ``path`` is as before and the temporary file is removed.
+
+    Args:
+        path: The file to write or replace.
+        keep: Whether to move the file to ``path``. With False the call only tests that ``path`` could be written.
+
+    Returns:
+        A context manager that gives the open binary file.
+
+    Raises:
+        MetaoptError: The file cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -34,7 +44,17 @@ def replacing(path: Path, keep: bool = True) -> Iterator[BinaryIO]:
 
 
 def make_folder(path: Path) -> Path:
-    """``path``, which is a folder now."""
+    """Make the folder ``path`` with its parents if it does not exist, and return it.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        MetaoptError: The folder cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How near an estimate is to its target: one number for every sample of a batch."""
+"""Metrics of the distance between an estimate and its target, one number for every sample of a batch."""
 
 from __future__ import annotations
 
@@ -12,23 +12,32 @@ WINDOW = 11
 
 
 def magnitude(x: Tensor) -> Tensor:
-    """The absolute value of complex x, as pictures of magnetic resonance are shown and measured; real x as it is."""
+    """Return the absolute value of a complex x, as MR images are shown and measured, and a real x unchanged.
+
+    Args:
+        x: A tensor of any shape.
+
+    Returns:
+        A real tensor of the shape of ``x``.
+    """
     return x.abs() if x.is_complex() else x
 
 
 def psnr(estimate: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
-    """The peak signal-to-noise ratio, 10 log10(peak^2 / mean((estimate - target)^2)), in dB.
+    """Return the peak signal-to-noise ratio, ``10 log10(peak^2 / mean((estimate - target)^2))``, in dB.
+
+    It is differentiable where estimate and target differ.
 
     Args:
-        estimate: (B, ...) real.
-        target: As ``estimate``.
+        estimate: (B, ...), real.
+        target: A tensor of the same shape.
         peak: The largest value that a sample can take.
 
     Returns:
-        (B,); infinite where the two are equal. Differentiable elsewhere.
+        (B,), infinite where the two are equal.
 
     Raises:
-        MetaoptError: The two do not fit each other, or are complex.
+        MetaoptError: The shapes differ, there is no batch axis, or a tensor is not of a real floating-point type.
     """
     _check(estimate, target, peak)
     error = (estimate - target).square().flatten(1).mean(1)
@@ -36,22 +45,23 @@ def psnr(estimate: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
 
 
 def ssim(estimate: Tensor, target: Tensor, peak: float = 1.0) -> Tensor:
-    """The structural similarity of Wang et al. (2004, https://doi.org/10.1109/TIP.2003.819861), at most 1.
+    """Return the structural similarity of Wang et al. (2004, https://doi.org/10.1109/TIP.2003.819861), at most 1.
 
-    Their set-up, by scikit-image: a Gaussian window of 11 x 11 pixels with a standard deviation of 1.5, population
-    covariances, K1 = 0.01, K2 = 0.03, no downsampling; the mean over the pixels whose window lies inside the picture
-    and, for colour, over the channels. Not differentiable.
+    The settings are those of the paper, computed by scikit-image: a Gaussian window of 11 x 11 pixels with a standard
+    deviation of 1.5, population covariances, K1 = 0.01, K2 = 0.03, no downsampling. The result is the mean over the
+    pixels whose window lies inside the picture and, for colour, over the channels. It is not differentiable.
 
     Args:
         estimate: (B, H, W), (B, C, H, W), or volumes (B, C, D, H, W); real.
-        target: As ``estimate``.
+        target: A tensor of the same shape.
         peak: The largest value that a sample can take.
 
     Returns:
         (B,) float64.
 
     Raises:
-        MetaoptError: The two do not fit each other, are complex, or are smaller than the window.
+        MetaoptError: The shapes differ, a tensor is complex, a side is smaller than the window, or scikit-image is not
+            installed.
     """
     _check(estimate, target, peak)
     if estimate.ndim not in (3, 4, 5):

@@ -1,4 +1,4 @@
-"""How a network was made: the public call and its arguments, kept on it, so that it can be made again."""
+"""Records of how a network was made: the public call and its arguments, kept on the network to make it again."""
 
 from __future__ import annotations
 
@@ -18,11 +18,18 @@ RECORD = "made_by"
 
 
 def recorded(constructor: Constructor) -> Constructor:
-    """Let what ``constructor``, a public class or function of this package, makes remember how it was made.
+    """Decorate a public constructor so that what it makes remembers the call that made it.
 
-    The record is a mapping with the public name of the call and its arguments: ``{"call": "metaopt.models.rim",
-    "hidden": 64, ...}``. Numbers, texts, lists and tensors stand for themselves; modules that were recorded too, and
-    dataclasses of this package, are mappings of the same form; public functions and classes are ``{"take": name}``.
+    The record is a mapping of the public name of the call and its arguments, such as ``{"call": "metaopt.models.rim",
+    "hidden": 64, ...}``. Numbers, strings, lists and tensors are kept as they are. Modules with a record of their own,
+    and dataclasses of this package, become mappings of the same form. Public functions and classes become ``{"take":
+    name}``.
+
+    Args:
+        constructor: A public class or function of this package that makes a module.
+
+    Returns:
+        The class, whose constructor now records, or a function that records.
     """
     signature = inspect.signature(constructor)
     name = _public_name(constructor)
@@ -38,7 +45,7 @@ def recorded(constructor: Constructor) -> Constructor:
         @functools.wraps(original)
         def initialize(self: Any, *arguments: Any, **keywords: Any) -> None:
             original(self, *arguments, **keywords)
-            if type(self) is constructor:  # a subclass is something else, and nothing public makes it
+            if type(self) is constructor:  # the call would not make a subclass
                 record(self, arguments, keywords)
 
         constructor.__init__ = initialize
@@ -54,14 +61,26 @@ def recorded(constructor: Constructor) -> Constructor:
 
 
 def remember(made: nn.Module, call: Mapping[str, Any]) -> None:
-    """Let ``made`` remember ``call``, which made it, in the place of what was recorded: the same, said otherwise."""
+    """Replace the record of ``made`` by an equivalent ``call`` that is written in another way.
+
+    Args:
+        made: A module.
+        call: A mapping with ``call`` and its arguments.
+    """
     made.__dict__[RECORD] = dict(call)
 
 
 def record_of(net: nn.Module) -> dict[str, Any]:
-    """The call that made ``net``.
+    """Return the call that made ``net``.
 
-    Raises: MetaoptError where no public constructor made it, or one of its arguments cannot be written down.
+    Args:
+        net: A module that a recorded constructor made.
+
+    Returns:
+        A mapping with ``call`` and its arguments.
+
+    Raises:
+        MetaoptError: No public constructor made the network, or one of its arguments cannot be written down.
     """
     record = net.__dict__.get(RECORD)
     if record is None:
@@ -75,7 +94,7 @@ def record_of(net: nn.Module) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Undescribed:
-    """An argument of which a record can only say what type it has."""
+    """Mark an argument that a record cannot hold, and keep the name of its type."""
 
     kind: str
 
@@ -125,7 +144,7 @@ def _check_described(node: Any, where: str) -> None:
 
 
 def _public_name(value: Any) -> str:
-    """``metaopt.models.rim`` of a function that is made in ``metaopt.models.rim`` and public in ``metaopt.models``."""
+    """Return the public name, such as ``metaopt.models.rim`` of a function of the module ``metaopt.models.rim``."""
     parts = value.__module__.split(".")
     package = ".".join(parts[:3] if parts[1:3] == ["core", "gradients"] else parts[:2])
     return f"{package}.{value.__qualname__}"

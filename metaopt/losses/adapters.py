@@ -1,4 +1,4 @@
-"""Losses of a run made of losses of one output."""
+"""Adapters that turn a loss of one output into a loss of a whole run."""
 
 from __future__ import annotations
 
@@ -18,31 +18,40 @@ from .training_loss import TrainingLoss, name_of
 def trajectory_loss(
     trajectory: Trajectory[Any, Any], target: Any, loss: Loss = mse, weights: StepWeights = "uniform"
 ) -> Tensor:
-    """sum_t w_t loss(output_t, target), with weights that add up to 1.
+    """Return the weighted mean of a loss over the steps of a run, ``sum_t w_t loss(output_t, target)``.
+
+    The weights w_t add up to 1.
 
     Args:
-        trajectory: of a run. After a truncated one the steps that are differentiated count, without a gradient all do.
-        target: the same for every step.
-        loss: of an output and the target, a scalar.
-        weights: "uniform", "linear", "last" or a list; see :func:`~metaopt.losses.step_weights`.
+        trajectory: The result of a run. After a truncated run only the differentiated steps count; without a gradient
+            all steps count.
+        target: What every output is compared with.
+        loss: A function of an output and the target that returns a scalar.
+        weights: ``"uniform"``, ``"linear"``, ``"last"`` or a list of numbers; see
+            :func:`~metaopt.losses.step_weights`.
+
+    Returns:
+        A scalar tensor.
 
     Raises:
-        MetaoptError: weights that do not fit the outputs that were kept; what ``loss`` refuses.
+        MetaoptError: The weights do not fit the outputs that were kept, or ``loss`` refuses an output.
     """
     return weighted_mean(trajectory, lambda output: loss(output, target), weights)
 
 
 @dataclass(frozen=True)
 class Supervised:
-    """The training loss sum_t w_t loss(output_t, target), of networks that are told the answer.
+    """Compare every counted output of a run with the target: ``sum_t w_t loss(output_t, target)``.
+
+    This is the training loss for tasks that give a target.
 
     Args:
-        loss: of an output and the target, a scalar.
-        weights: as in :func:`trajectory_loss`. None: those of the :class:`~metaopt.training.Settings` in a training,
-            uniform otherwise.
+        loss: A function of an output and the target that returns a scalar.
+        weights: As in :func:`trajectory_loss`. With None, a training uses the weights of its
+            :class:`~metaopt.training.Settings`, and a direct call uses uniform weights.
 
     Raises:
-        MetaoptError: a loss that cannot be called; when it is called, a task without targets.
+        MetaoptError: ``loss`` is not callable, or the task has no target (when called).
     """
 
     loss: Loss = mse
@@ -64,14 +73,16 @@ class Supervised:
 
 @dataclass(frozen=True)
 class Unsupervised:
-    """The training loss sum_t w_t loss(output_t, problem), of networks that are not told the answer.
+    """Judge every counted output of a run by the problem alone: ``sum_t w_t loss(output_t, problem)``.
+
+    This is the training loss for tasks without targets.
 
     Args:
-        loss: of an output and the problem, a scalar.
-        weights: as in :class:`Supervised`.
+        loss: A function of an output and the problem that returns a scalar.
+        weights: As in :class:`Supervised`.
 
     Raises:
-        MetaoptError: a loss that cannot be called.
+        MetaoptError: ``loss`` is not callable.
     """
 
     loss: Loss = energy
@@ -87,14 +98,14 @@ class Unsupervised:
 
 
 def with_default_weights(loss: TrainingLoss, weights: StepWeights) -> TrainingLoss:
-    """``loss`` with those step weights if it takes any and was given none."""
+    """Return ``loss`` with the given step weights if it takes weights and has none of its own."""
     if isinstance(loss, Supervised | Unsupervised) and loss.weights is None:
         return dataclasses.replace(loss, weights=weights)
     return loss
 
 
 def of_last_step(loss: TrainingLoss) -> TrainingLoss:
-    """``loss`` of the last step alone if it is one over steps; any other as it is."""
+    """Return ``loss`` restricted to the last step if it is a loss over steps, and unchanged otherwise."""
     return dataclasses.replace(loss, weights="last") if isinstance(loss, Supervised | Unsupervised) else loss
 
 

@@ -1,4 +1,4 @@
-"""Losses of an output that need no target: the problem says how good it is."""
+"""Losses of one output that need no target, because the problem itself rates the output."""
 
 from __future__ import annotations
 
@@ -10,21 +10,38 @@ from ..core import MetaoptError
 
 
 def energy(output: Any, problem: Any) -> Tensor:
-    """``problem.energy(output)``, averaged over the batch where the problem gives one energy a sample.
+    """Return ``problem.energy(output)``, averaged over the batch where the problem gives one energy per sample.
 
-    Of an optimizer's problem it is what the optimizer is to make small; of an inverse problem with Gaussian noise it is
-    how far the output is from explaining the measurement, ``|A x - y|^2 / (2 noise^2)``.
+    For an optimization problem this is the objective. For an inverse problem with Gaussian noise it is the data misfit
+    ``|A x - y|^2 / (2 noise^2)``.
+
+    Args:
+        output: An output of a run, as ``problem.energy`` takes it.
+        problem: The problem that the run solved.
+
+    Returns:
+        A scalar tensor.
 
     Raises:
-        MetaoptError: a problem without an energy.
+        MetaoptError: The problem has no energy.
     """
     return _energy(output, problem, "energy").mean()
 
 
 def log_energy(output: Any, problem: Any) -> Tensor:
-    """log ``problem.energy(output)`` of a positive energy, averaged as :func:`energy` is.
+    """Return ``log problem.energy(output)`` of a positive energy, averaged over the batch as in :func:`energy`.
 
-    Late steps, whose energies are small, count as much as early ones.
+    With the logarithm, late steps, whose energies are small, count as much as early steps.
+
+    Args:
+        output: An output of a run, as ``problem.energy`` takes it.
+        problem: The problem that the run solved.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        MetaoptError: The problem has no energy.
     """
     return _energy(output, problem, "log_energy").log().mean()
 

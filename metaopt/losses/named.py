@@ -1,4 +1,4 @@
-"""The losses that a recipe can name."""
+"""The losses that a recipe can refer to by name."""
 
 from __future__ import annotations
 

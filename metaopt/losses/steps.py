@@ -1,4 +1,4 @@
-"""How much every step of a run counts in a loss."""
+"""Step weights: how much each step of a run counts in its loss."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ StepWeights = str | Sequence[float]
 
 
 def step_weights(weights: StepWeights, steps: int) -> list[float]:
-    """``steps`` weights that add up to 1.
+    """Return ``steps`` weights that add up to 1.
 
     Args:
-        weights: "uniform", "last", "linear" (the k-th step counts k + 1, so that later steps count more), or a list of
-            as many numbers, none of them negative.
-        steps: how many outputs there are to weigh.
+        weights: ``"uniform"``, ``"last"``, ``"linear"`` (step k counts k + 1 times, so later steps count more), or a
+            list of ``steps`` nonnegative numbers.
+        steps: The number of outputs to weigh.
+
+    Returns:
+        A list of ``steps`` floats.
 
     Raises:
-        MetaoptError: an unknown name, another number of weights than outputs, a weight that is negative or not finite,
-            weights that are all zero.
+        MetaoptError: The name is unknown, the list has another length than ``steps``, a weight is negative or not
+            finite, or all weights are zero.
     """
     named: dict[str, list[float]] = {
         "uniform": [1.0] * steps,
@@ -57,15 +60,21 @@ def _numbers(weights: Any) -> list[float] | None:
 def weighted_mean(
     trajectory: Trajectory[Any, Any], measure: Callable[[Any], Tensor], weights: StepWeights = "uniform"
 ) -> Tensor:
-    """sum_t w_t measure(output_t) over ``trajectory.counted``, with weights that add up to 1.
+    """Return the weighted mean of a measure over the counted outputs of a run, ``sum_t w_t measure(output_t)``.
+
+    The sum runs over ``trajectory.counted``, and the weights add up to 1.
 
     Args:
-        trajectory: of a run. After a truncated one the steps that are differentiated count, without a gradient all do.
-        measure: of one output, a tensor.
-        weights: as in :func:`step_weights`. An output of weight 0 is not measured.
+        trajectory: The result of a run. After a truncated run only the differentiated steps count; without a gradient
+            all steps count.
+        measure: A function of one output that returns a tensor.
+        weights: As in :func:`step_weights`. An output of weight 0 is not measured.
+
+    Returns:
+        A tensor of the shape that ``measure`` returns.
 
     Raises:
-        MetaoptError: weights that cannot be, or that are of steps whose readouts were not kept.
+        MetaoptError: The weights are invalid, or they refer to steps whose readouts were not kept.
     """
     outputs, report = trajectory.counted, trajectory.report
     steps = max(1, report.steps) if report.counted is None else report.counted

@@ -1,4 +1,4 @@
-"""Losses that compare one output with a target. What only fits by broadcasting is refused."""
+"""Losses that compare one output with a target, and refuse shapes that only fit by broadcasting."""
 
 from __future__ import annotations
 
@@ -14,30 +14,37 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 def mse(output: Tensor, target: Tensor) -> Tensor:
-    """The mean of ``|output - target|^2`` over all entries.
+    """Return the mean of ``|output - target|^2`` over all entries.
 
     Args:
-        output, target: of equal shape, both real or both complex. The real and the imaginary part of a complex entry
-            count as one entry.
+        output: A real or complex tensor. The real and imaginary parts of a complex entry count as one entry.
+        target: A tensor of the same shape, real if ``output`` is real and complex if it is complex.
+
+    Returns:
+        A scalar tensor.
 
     Raises:
-        MetaoptError: shapes that are not equal, a real tensor beside a complex one.
+        MetaoptError: The shapes differ, or one tensor is real and the other complex.
     """
     _check_alike("mse", output, target)
     return _squares(output, target).mean()
 
 
 def negative_psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Minus the peak signal-to-noise ratio in dB, averaged over the samples: 10 log10 of each one's mean square error.
+    """Return minus the peak signal-to-noise ratio in dB, averaged over the samples, for values with peak 1.
 
-    Unlike in :func:`mse`, samples with little noise count as much as those with much. A sample is taken as no nearer
-    than 120 dB.
+    This is the mean over samples of ``10 log10(mean |output - target|^2)``. Unlike with :func:`mse`, samples with
+    little noise count as much as samples with much noise. The ratio of a sample is capped at 120 dB.
 
     Args:
-        output, target: (B, ...), of equal shape, both real or both complex, with values whose peak is 1.
+        output: (B, ...), real or complex, with values whose peak is 1.
+        target: A tensor of the same shape, real if ``output`` is real and complex if it is complex.
+
+    Returns:
+        A scalar tensor.
 
     Raises:
-        MetaoptError: as :func:`mse`; tensors without a batch axis.
+        MetaoptError: The shapes differ, one tensor is real and the other complex, or there is no batch axis.
     """
     _check_alike("negative_psnr", output, target)
     if output.ndim < 2:
@@ -47,14 +54,18 @@ def negative_psnr(output: Tensor, target: Tensor) -> Tensor:
 
 
 def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-    """The mean of -log softmax(output)[target].
+    """Return the mean of ``-log softmax(output)[target]``.
 
     Args:
-        output: scores (..., classes).
-        target: the right class of each, whole numbers (...).
+        output: Scores, (..., classes).
+        target: The index of the right class for each row of scores, integers of shape (...).
+
+    Returns:
+        A scalar tensor.
 
     Raises:
-        MetaoptError: a target of another shape than the output without its last axis, or not of whole numbers.
+        MetaoptError: The shape of the target is not that of the output without its last axis, or the target is not of
+            an integer type.
     """
     _check_tensors("cross_entropy", output, target)
     whole = not (target.is_floating_point() or target.is_complex())
@@ -67,27 +78,34 @@ def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
 
 
 def marginal_error(output: Any, target: Tensor) -> Tensor:
-    """The mean over variables and samples of ``sum_states |belief - marginal| / 2``, the total variation distance.
+    """Return the mean total variation distance, ``sum_states |belief - marginal| / 2``, over variables and samples.
 
     Args:
-        output: has ``log_marginals`` (B, N), the states of all variables side by side.
-        target: marginals (B, n), those of the first n of these states.
+        output: An output with ``log_marginals`` (B, N), which holds the states of all variables side by side.
+        target: Marginals (B, n) of the first n of these states.
+
+    Returns:
+        A scalar tensor.
 
     Raises:
-        MetaoptError: a target that is not of that shape.
+        MetaoptError: The output has no ``log_marginals``, or the shape of the target does not fit them.
     """
     beliefs = _log_beliefs("marginal_error", output, target).exp()
     return (beliefs - target).abs().sum() / (2 * target.sum())
 
 
 def marginal_cross_entropy(output: Any, target: Tensor) -> Tensor:
-    """The mean over variables and samples of -sum_states target log belief; a belief counts as no less than e^-20.
+    """Return the mean of ``-sum_states target log belief`` over variables and samples; log beliefs are cut off at -20.
 
     Args:
-        output, target: as in :func:`marginal_error`.
+        output: An output with ``log_marginals`` (B, N), which holds the states of all variables side by side.
+        target: Marginals (B, n) of the first n of these states.
+
+    Returns:
+        A scalar tensor.
 
     Raises:
-        MetaoptError: as :func:`marginal_error`.
+        MetaoptError: The output has no ``log_marginals``, or the shape of the target does not fit them.
     """
     beliefs = _log_beliefs("marginal_cross_entropy", output, target).clamp_min(-20)
     return -(target * beliefs).sum() / target.sum()
@@ -99,7 +117,7 @@ def _squares(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _log_beliefs(name: str, output: Any, target: Any) -> Tensor:
-    """Those of the states that the target has."""
+    """Return the log beliefs of the states that the target covers."""
     beliefs = getattr(output, "log_marginals", None)
     if beliefs is None:
         raise MetaoptError(

@@ -1,4 +1,4 @@
-"""What a training minimises: one contract for all losses, those with a target and those without."""
+"""The one contract of all training losses, with or without a target."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from ..core import MetaoptError, Trajectory, Unrolled, tree
 
 
 class TrainingLoss(Protocol):
-    """A loss of one run of a network: ``loss(net, trajectory, problem, target)`` is one real number to be minimised.
+    """Map one run of a network to a real scalar to be minimised: ``loss(net, trajectory, problem, target)``.
+
+    Any function of these four arguments fits. :class:`~metaopt.losses.Supervised` adapts a loss that compares an output
+    with the target, and :class:`~metaopt.losses.Unsupervised` one that compares an output with the problem.
 
     Args:
-        net: the unrolled network, which a loss may run again, on another problem for instance.
-        trajectory: what ``net(problem)`` gave. ``trajectory.counted`` are the outputs that a loss over steps weighs;
-            :func:`~metaopt.losses.weighted_mean` does that.
-        problem: what was given to the network.
-        target: what the task gave beside the problem; ``None`` where the truth is not known.
+        net: The unrolled network. A loss may run it again, for instance on another problem.
+        trajectory: The result of ``net(problem)``. A loss over steps weighs the outputs in ``trajectory.counted``, as
+            :func:`~metaopt.losses.weighted_mean` does.
+        problem: The problem that the network solved.
+        target: What the task gave along with the problem, or None where the truth is not known.
 
-    :class:`~metaopt.losses.Supervised` makes one of a loss that compares an output with the target, and
-    :class:`~metaopt.losses.Unsupervised` of one that compares it with the problem. Any function of these four will do.
+    Returns:
+        A real scalar tensor.
     """
 
     def __call__(
@@ -30,10 +33,13 @@ class TrainingLoss(Protocol):
 
 
 def check_training_loss(loss: Any) -> None:
-    """Raise where ``loss`` cannot be called as ``loss(net, trajectory, problem, target)``.
+    """Check that ``loss`` can be called as ``loss(net, trajectory, problem, target)``.
+
+    Args:
+        loss: Anything that was given as the loss of a training.
 
     Raises:
-        MetaoptError: something that cannot be called, or that takes an output and a target.
+        MetaoptError: ``loss`` is not callable, or takes only an output and a target.
     """
     if not callable(loss):
         raise MetaoptError(
@@ -43,7 +49,7 @@ def check_training_loss(loss: Any) -> None:
     called: Any = loss.forward if isinstance(loss, nn.Module) else loss
     try:
         signature = inspect.signature(called)
-    except ValueError:  # a function of C, which says nothing of its arguments
+    except ValueError:  # builtins written in C may have no signature
         return
     needed = [p for p in signature.parameters.values() if p.default is p.empty and p.kind in _POSITIONAL]
     try:
@@ -51,7 +57,7 @@ def check_training_loss(loss: Any) -> None:
     except TypeError:
         fits = False
     else:
-        fits = len(needed) != 2  # functional.cross_entropy has two arguments and options, which are not for us
+        fits = len(needed) != 2  # like F.cross_entropy, whose further arguments are options
     if not fits:
         name, takes = name_of(loss), ", ".join(p.name for p in needed)
         raise MetaoptError(
@@ -67,10 +73,20 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 def evaluate(
     loss: TrainingLoss, net: Unrolled[Any, Any, Any], trajectory: Trajectory[Any, Any], problem: Any, target: Any
 ) -> Tensor:
-    """``loss(net, trajectory, problem, target)``, which is one real number.
+    """Return ``loss(net, trajectory, problem, target)``, and check that it is one real number.
+
+    Args:
+        loss: The training loss.
+        net: The unrolled network.
+        trajectory: The result of ``net(problem)``.
+        problem: The problem that the network solved.
+        target: The task's target, or None.
+
+    Returns:
+        A real scalar tensor.
 
     Raises:
-        MetaoptError: a value that is none.
+        MetaoptError: The value of the loss is not one real number.
     """
     value = loss(net, trajectory, problem, target)
     if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
@@ -82,5 +98,5 @@ def evaluate(
 
 
 def name_of(loss: Any) -> str:
-    """What errors call a loss: the name of a function, the class of an object."""
+    """Return the name that errors use for a loss: that of the function, or of the class of an object."""
     return getattr(loss, "__name__", type(loss).__name__)

@@ -1,4 +1,4 @@
-"""Models: learned instances of the classical algorithms, and their trained weights."""
+"""Models: learned instances of the classical algorithms, with their trained weights."""
 
 from ..weights import load, save
 from .ablation import without_estimate, without_memory

@@ -1,4 +1,4 @@
-"""A network whose update is kept from seeing something, to find out what that is worth. arXiv:1706.04008."""
+"""Ablations, which hide one input from the update of a network to measure what it contributes (arXiv:1706.04008)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,33 @@ from ..updates import WithoutEstimate, WithoutMemory
 
 @recorded
 def without_estimate(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
-    """The same network, its update shown zeros in the place of x (:class:`WithoutEstimate`)."""
+    """Return the same network, except that its update sees zeros in place of the estimate x.
+
+    Args:
+        net: An unrolled :class:`~metaopt.Descent` with one update for all steps.
+
+    Returns:
+        A network whose update is wrapped in :class:`~metaopt.updates.WithoutEstimate` and shares its parameters.
+
+    Raises:
+        MetaoptError: The network is no such descent.
+    """
     return _with_update(net, WithoutEstimate)
 
 
 @recorded
 def without_memory(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
-    """The same network, its update begun anew at every step (:class:`WithoutMemory`)."""
+    """Return the same network, except that the memory of its update is reset before every step.
+
+    Args:
+        net: An unrolled :class:`~metaopt.Descent` with one update for all steps.
+
+    Returns:
+        A network whose update is wrapped in :class:`~metaopt.updates.WithoutMemory` and shares its parameters.
+
+    Raises:
+        MetaoptError: The network is no such descent.
+    """
     return _with_update(net, WithoutMemory)
 
 

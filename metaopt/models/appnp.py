@@ -1,4 +1,4 @@
-"""Predict, then propagate: personalised PageRank of a network's predictions."""
+"""APPNP, which predicts by a network and then propagates the predictions by personalised PageRank."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ from .gcn import Net
 def appnp(
     features: int, classes: int, hidden: int = 64, steps: int = 10, teleport: Any = 0.1, dropout: float = 0.5
 ) -> Net:
-    """H <- (1 - teleport) A H + teleport MLP(x) (Gasteiger et al., arXiv:1810.05997).
+    """Build APPNP, which iterates ``H <- (1 - teleport) A H + teleport MLP(x)`` (Gasteiger et al., arXiv:1810.05997).
 
-    ``dropout`` holds for the layers of the MLP and, in every step anew, for the entries of A.
+    Args:
+        features: Number of input features of a node.
+        classes: Number of output classes.
+        hidden: Width of the hidden layer of the MLP.
+        steps: Number of propagation steps.
+        teleport: The teleport probability in (0, 1], a number or a slot's content such as ``shared(0.1)``.
+        dropout: Dropout probability, for the layers of the MLP and, drawn anew in every step, for the entries of A.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.problems.GraphSignal` to the scores of its nodes, (nodes, classes).
     """
     encode = NodeEncoder((features, hidden, classes), dropout=dropout)
     return unroll(Propagation(encode, nn.Identity(), teleport=teleport, edge_dropout=dropout), steps, keep="last")

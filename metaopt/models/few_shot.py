@@ -1,4 +1,4 @@
-"""Learning to learn from few examples: networks that are trained to be a good start of their own training."""
+"""Few-shot models, which are trained to be a good start for their own training on a few examples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,18 @@ def maml(
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
 ) -> Learner:
-    """MAML: gradient descent from a learned start and with a learned step size (Finn et al., arXiv:1703.03400)."""
+    """Build MAML: gradient descent with a learned start and a learned step size (Finn et al., arXiv:1703.03400).
+
+    Args:
+        network: The network to adapt. Its parameters are the learned start.
+        steps: Number of steps of the inner loop.
+        step_size: Initial step size of the inner loop.
+        loss: A function of the network's outputs and the targets that returns a scalar.
+        gradient: The gradient strategy of the unrolled inner loop.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.problems.Episode` to the outputs at its queries.
+    """
     return unroll(Adaptation(network, Sgd(shared(step_size)), loss), steps, gradient)
 
 
@@ -41,7 +52,18 @@ def first_order_maml(
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
 ) -> Learner:
-    """:func:`maml` without second derivatives (arXiv:1703.03400, section 5.2)."""
+    """Build :func:`maml` without second derivatives (arXiv:1703.03400, section 5.2).
+
+    Args:
+        network: The network to adapt. Its parameters are the learned start.
+        steps: Number of steps of the inner loop.
+        step_size: Initial step size of the inner loop.
+        loss: A function of the network's outputs and the targets that returns a scalar.
+        gradient: The gradient strategy of the unrolled inner loop.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.problems.Episode` to the outputs at its queries.
+    """
     return unroll(Adaptation(network, Sgd(shared(step_size)), loss, first_order_objective), steps, gradient)
 
 
@@ -53,7 +75,18 @@ def meta_sgd(
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
 ) -> Learner:
-    """Meta-SGD: a learned start and a learned step size for every parameter (Li et al., arXiv:1707.09835)."""
+    """Build Meta-SGD: a learned start and a learned step size for every parameter (Li et al., arXiv:1707.09835).
+
+    Args:
+        network: The network to adapt. Its parameters are the learned start.
+        steps: Number of steps of the inner loop.
+        step_size: Initial step size of every parameter.
+        loss: A function of the network's outputs and the targets that returns a scalar.
+        gradient: The gradient strategy of the unrolled inner loop.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.problems.Episode` to the outputs at its queries.
+    """
     return unroll(Adaptation(network, MetaSgd(_start(network), step_size), loss), steps, gradient)
 
 
@@ -66,20 +99,37 @@ def meta_lstm(
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
 ) -> Learner:
-    """A learned start and a learned LSTM that steps from it (Ravi and Larochelle, ICLR 2017).
+    """Build the meta-learner LSTM: a learned start and a learned LSTM as update (Ravi and Larochelle, ICLR 2017).
 
-    As there, the gradient counts as a constant.
+    As in the paper, the inner gradient is treated as a constant, so there are no second derivatives.
+
+    Args:
+        network: The network to adapt. Its parameters are the learned start.
+        steps: Number of steps of the inner loop.
+        step_size: Initial step size of the inner loop.
+        hidden: Width of the LSTM.
+        loss: A function of the network's outputs and the targets that returns a scalar.
+        gradient: The gradient strategy of the unrolled inner loop.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.problems.Episode` to the outputs at its queries.
+
+    Source:
+        https://openreview.net/forum?id=rJY0-Kcll
     """
     algorithm = Adaptation(network, MetaLstm(hidden, step_size), loss, first_order_objective)
     return unroll(algorithm, steps, gradient)
 
 
 class Prototypes(Algorithm[Episode, Tensor, Tensor]):
-    """Prototypical networks: every class is the mean embedding of its examples, and a query is of the nearest class.
+    """Classify each query by the nearest class, where a class is the mean embedding of its examples.
 
-    One step of k-means with known labels; another one changes nothing. The state is the means, (tasks, classes,
-    features), the readout minus the squared distances of the embedded queries to them, (tasks, q, classes). Snell,
-    Swersky and Zemel, arXiv:1703.05175.
+    This is one step of k-means with known labels; further steps change nothing. The state holds the class means,
+    (tasks, classes, features). The readout is minus the squared distance from each embedded query to each mean, (tasks,
+    queries, classes). It is the prototypical network of Snell, Swersky and Zemel, arXiv:1703.05175.
+
+    Args:
+        network: The embedding. It maps images (n, C, H, W) to features (n, features).
     """
 
     def __init__(self, network: nn.Module):
@@ -105,7 +155,16 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
 
 @recorded
 def prototypes(network: nn.Module, gradient: GradientStrategy = BACKPROP) -> Learner:
-    """:class:`Prototypes` as a network of one step: the row that adapts nothing."""
+    """Build :class:`Prototypes` as a network of one step, a baseline that adapts no parameter to the episode.
+
+    Args:
+        network: The embedding. It maps images (n, C, H, W) to features (n, features).
+        gradient: The gradient strategy of the one step.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.problems.Episode` to the scores of its queries, (tasks, queries,
+        classes).
+    """
     return unroll(Prototypes(network), 1, gradient, keep="last")
 
 

@@ -1,4 +1,4 @@
-"""Graph convolutional networks: label propagation with its places opened."""
+"""Graph convolutional networks, which are label propagation with learned slots."""
 
 from __future__ import annotations
 
@@ -16,9 +16,22 @@ Net = Unrolled[GraphSignal, PropagationState, Tensor]
 
 @recorded
 def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5) -> Net:
-    """A relu(A ... relu(A X W_1 + b_1) ...) W_T + b_T (Kipf and Welling, arXiv:1609.02907), by one step a layer.
+    """Build a graph convolutional network, ``A relu(A ... relu(A X W_1 + b_1) ...) W_T + b_T``, one step a layer.
 
-    W_1 is in ``encode``, W_T and b_T in ``decode``, the rest in ``mix``.
+    W_1 is in slot ``encode``, W_T and b_T are in ``decode``, and the other weights and biases are in ``mix``.
+
+    Args:
+        features: Number of input features of a node.
+        classes: Number of output classes.
+        hidden: Width of the hidden layers.
+        layers: Number T of layers, and so of steps.
+        dropout: Dropout probability, before every layer.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.problems.GraphSignal` to the scores of its nodes, (nodes, classes).
+
+    Source:
+        Kipf and Welling, arXiv:1609.02907.
     """
     encode = NodeEncoder((features, hidden), bias=False, dropout=dropout)
     decode = nn.Linear(hidden, classes)
@@ -29,5 +42,16 @@ def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout:
 
 @recorded
 def sgc(features: int, classes: int, steps: int = 2) -> Net:
-    """A^T X W + b (Wu et al., arXiv:1902.07153), a GCN without its nonlinearities: logistic regression on A^T X."""
+    """Build the simplified GCN ``A^T X W + b``, logistic regression on propagated features (arXiv:1902.07153).
+
+    Here A^T is the T-th power of the adjacency matrix A, for T ``steps``. It is a GCN without its nonlinearities.
+
+    Args:
+        features: Number of input features of a node.
+        classes: Number of output classes.
+        steps: Number T of propagation steps.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.problems.GraphSignal` to the scores of its nodes, (nodes, classes).
+    """
     return unroll(Propagation(NodeEncoder((features, classes), bias=False), Shift(classes)), steps, keep="last")

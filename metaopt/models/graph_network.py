@@ -1,4 +1,4 @@
-"""A graph network for inference that knows the model, but no classical scheme."""
+"""A graph network for inference that reads the factors but contains no classical scheme."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from ..problems.factor_graph import FactorGraph
 
 
 class Features(NamedTuple):
-    """``memory``: of every state of every variable, (B, N, hidden)."""
+    """Hold the state of a :class:`GraphNetwork`: ``memory`` (B, N, hidden), a vector for every state of a variable."""
 
     memory: Tensor
 
 
 class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
-    """h <- tanh(U [h, sum of what the factors say, unary]) for every state of every variable; softmax of a linear map.
+    """Infer marginals by a recurrent graph network on the factor graph, without belief propagation in it.
 
-    A recurrent graph network on the factor graph (after Yoon et al., arXiv:1803.07710, for tables of any shape): no
-    belief propagation in it. ``log_z`` is the ELBO of its beliefs. Relabelling variables, factors or states relabels
-    the result.
+    For every state of every variable, ``h <- tanh(U [h, m, unary])``, where m is the sum of the messages of the
+    adjacent factors. Beliefs are the softmax of a linear map of h, and ``log_z`` is their ELBO. It follows Yoon et al.,
+    arXiv:1803.07710, extended to tables of any shape. Relabelling variables, factors or states relabels the result in
+    the same way.
 
-    Slots: ``entries``, ``move`` and ``decide`` (modules).
+    Args:
+        hidden: Width of the vectors h.
+
+    Slots:
+        entries: Module that computes the messages of the factors.
+        move: Linear map U of h, the summed messages and the unary potential.
+        decide: Linear map from h to the logit of the state.
     """
 
     def __init__(self, hidden: int = 32):

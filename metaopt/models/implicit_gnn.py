@@ -1,4 +1,4 @@
-"""A graph network of unlimited depth: the fixed point of one propagation."""
+"""The implicit graph neural network, the fixed point of one propagation."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ IMPLICIT = Implicit(Gcr(tolerance=1e-5), tolerance=1e-5)
 
 
 class Zeros(nn.Module):
-    """A start that knows nothing."""
+    """Start the iteration at zero, whatever the input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
 
 
 class Encoded(nn.Module):
-    """``net`` on the signal that ``encode`` makes of the features, once, outside of the loop.
+    """Run ``net`` on the signal that ``encode`` computes from the features, once, outside of the loop.
 
-    The strategies take a problem's tensors as inputs, so that gradients reach ``encode`` whatever the strategy.
+    Gradient strategies take the tensors of a problem as inputs, so gradients reach ``encode`` with every strategy.
+
+    Args:
+        encode: The encoder of the node features.
+        net: The unrolled propagation.
     """
 
     def __init__(self, encode: NodeEncoder, net: Net):
@@ -48,10 +52,25 @@ def implicit_gnn(
     dropout: float = 0.5,
     gradient: GradientStrategy = IMPLICIT,
 ) -> Encoded:
-    """The H with H = relu(A H W + x B + b), ``|W| <= bound``; it exists and is unique (Gu et al., arXiv:2009.06211).
+    """Build the network whose hidden signal solves ``H = relu(A H W + x B + b)`` with ``|W| <= bound``.
 
-    ``steps`` is the most that the search for it takes; gradients cost the memory of one step. It needs ``|A| <= 1``, as
-    :func:`~metaopt.symmetric_adjacency` of an undirected graph has. ``dropout`` is of x.
+    The solution exists and is unique where ``|A| <= 1``, which :func:`~metaopt.symmetric_adjacency` of an undirected
+    graph ensures. Gradients cost the memory of one step.
+
+    Args:
+        features: Number of input features of a node.
+        classes: Number of output classes.
+        hidden: Width of H.
+        steps: Maximum number of steps of the fixed-point iteration.
+        bound: Bound on the norm of W, below 1.
+        dropout: Dropout probability for the features x.
+        gradient: The gradient strategy; the default differentiates the fixed point implicitly.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.problems.GraphSignal` to the scores of its nodes, (nodes, classes).
+
+    Source:
+        Gu et al., arXiv:2009.06211.
     """
     propagation = Propagation(
         Zeros(),

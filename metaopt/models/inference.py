@@ -1,4 +1,4 @@
-"""Learned inference: classical schemes on factor graphs with open slots, and a graph network beside them."""
+"""Learned inference: classical schemes on factor graphs with learned slots, and a graph network."""
 
 from __future__ import annotations
 
@@ -20,9 +20,16 @@ BACKPROP = Backprop()
 
 @recorded
 def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> Inference:
-    """Mean field in parallel, with a learned damping and temperature for every step: a mean-field network.
+    """Build a mean-field network: parallel mean field with a learned damping and temperature for every step.
 
-    The network of Selvan et al., arXiv:1811.08674, for any factor graph.
+    It works on any factor graph; the original is the network of Selvan et al., arXiv:1811.08674.
+
+    Args:
+        steps: Number of steps.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.FactorGraph` to its beliefs.
     """
     algorithm = MeanField(per_step(steps, 0.5, interval=(0.0, 1.0)), per_step(steps, 1.0, positive=True))
     return unroll(algorithm, steps, gradient)
@@ -30,22 +37,40 @@ def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> In
 
 @recorded
 def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
-    """Belief propagation with :class:`LearnedDamping` and :class:`LearnedWeights`.
+    """Build belief propagation with a learned damping and learned factor weights, for any graph and number of steps.
 
-    Starts as belief propagation with damping 0.5, and serves any graph and any number of steps.
+    Before training it equals belief propagation with damping 0.5. The networks are
+    :class:`~metaopt.networks.LearnedDamping` and :class:`~metaopt.networks.LearnedWeights`.
+
+    Args:
+        steps: Number of steps.
+        hidden: Width of both networks.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.FactorGraph` to its beliefs.
     """
     algorithm = BeliefPropagation(0.5, weight=LearnedWeights(hidden), correction=LearnedDamping(hidden))
     return unroll(algorithm, steps, gradient)
 
 
-SCALES = (1.25, 1.5, 2.0, 4.0)  # of learned weights
+SCALES = (1.25, 1.5, 2.0, 4.0)  # that many_starts multiplies the learned weights by
 
 
 def many_starts(network: Inference, steps: int = 400, starts: int = 16, seed: int = 0) -> RandomRestarts:
-    """The learned weights of :func:`learned_bp` from many starts: its damping is made for few steps, not for these.
+    """Combine the learned weights of :func:`learned_bp` with random restarts, for longer runs than in training.
 
-    Tried are belief propagation, a little damped, and the learned weights ever larger, until a start comes near a fixed
-    point.
+    The learned damping is left out, because it was trained for few steps. The candidates are belief propagation with
+    damping 0.3, then the learned weights with damping 0.5 at growing scales, until a start comes near a fixed point.
+
+    Args:
+        network: A network that :func:`learned_bp` built.
+        steps: Maximum number of steps of each run.
+        starts: Number of random starts.
+        seed: Seed of the starts.
+
+    Returns:
+        The restarts, to be called with a factor graph.
     """
     weights = network.algorithm.weight.content()
     scaled = [parameterize(BeliefPropagation(0.5, weight=weights), {"weight.scale": fixed(s)}) for s in SCALES]
@@ -54,17 +79,35 @@ def many_starts(network: Inference, steps: int = 400, starts: int = 16, seed: in
 
 @recorded
 def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
-    """Belief propagation whose messages a graph network corrects in every step (arXiv:2003.01998)."""
+    """Build belief propagation whose messages a graph network corrects in every step (arXiv:2003.01998).
+
+    Args:
+        steps: Number of steps.
+        hidden: Width of the graph network.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.FactorGraph` to its beliefs.
+    """
     damping = shared(0.5, interval=(0.0, 1.0))
     return unroll(BeliefPropagation(damping, correction=GraphCorrection(hidden)), steps, gradient)
 
 
 @recorded
 def weighted_bp(steps: int, factors: int, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
-    """Belief propagation with a weight for every factor and step, a damping for every step, and learned evidence.
+    """Build belief propagation with a weight for every factor and step, a damping for every step, and learned evidence.
 
-    For one structure, such as a code of so many checks: the weighted decoder of Nachmani, Be'ery and Burshtein
-    (arXiv:1607.04793), with weights on what a check says instead of on every edge.
+    The network fits graphs of one structure only, such as one code. It is the weighted decoder of Nachmani, Be'ery and
+    Burshtein (arXiv:1607.04793), but with a weight for each factor instead of each edge.
+
+    Args:
+        steps: Number of steps.
+        factors: Number of factors of the graph.
+        hidden: Width of the network that reads the evidence.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.FactorGraph` to its beliefs.
     """
     algorithm = BeliefPropagation(
         per_step(steps, 0.0),
@@ -76,7 +119,16 @@ def weighted_bp(steps: int, factors: int, hidden: int = 16, gradient: GradientSt
 
 @recorded
 def neural_enhanced_decoder(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
-    """:func:`neural_enhanced_bp`, undamped at first, with learned evidence."""
+    """Build :func:`neural_enhanced_bp` with learned evidence and a learned damping for every step, 0 at first.
+
+    Args:
+        steps: Number of steps.
+        hidden: Width of the two networks.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.FactorGraph` to its beliefs.
+    """
     damping = per_step(steps, 0.0)
     correction = GraphCorrection(hidden)
     return unroll(BeliefPropagation(damping, correction=correction, evidence=LearnedEvidence(hidden)), steps, gradient)
@@ -84,5 +136,14 @@ def neural_enhanced_decoder(steps: int = 10, hidden: int = 16, gradient: Gradien
 
 @recorded
 def graph_network(steps: int = 10, hidden: int = 32, gradient: GradientStrategy = BACKPROP) -> Inference:
-    """A graph network that reads the factors and never sees belief propagation (:class:`GraphNetwork`)."""
+    """Build an unrolled :class:`GraphNetwork`, which reads the factors and contains no belief propagation.
+
+    Args:
+        steps: Number of steps.
+        hidden: Width of the vectors of the graph network.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps a :class:`~metaopt.FactorGraph` to its beliefs.
+    """
     return unroll(GraphNetwork(hidden), steps, gradient)

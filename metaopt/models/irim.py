@@ -1,4 +1,4 @@
-"""The invertible Recurrent Inference Machine, which trains in memory independent of its depth. arXiv:1911.10914."""
+"""The invertible Recurrent Inference Machine, whose training memory does not grow with its depth (arXiv:1911.10914)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,21 @@ def irim(
     dims: int = 2,
     gradient: GradientStrategy = Reversible(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
-    """An invertible RIM with tied steps; ``layers`` couplings mix its memory in every step. See :func:`~.rim.rim`."""
+    """Build an invertible RIM with tied steps, for problems that know their noise level.
+
+    Args:
+        channels: Number of channels of x, counted in complex channels where ``is_complex``.
+        hidden: Width of the memory.
+        layers: Number of couplings that mix the memory in every step.
+        stride: The network works at 1 / ``stride`` of the resolution.
+        steps: Number of steps.
+        is_complex: Whether x is complex.
+        dims: Number of spatial axes, 1 to 3.
+        gradient: The gradient strategy; the default recomputes states from the last one.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.InverseProblem` to estimates (B, channels, ...).
+    """
     width = 2 * channels if is_complex else channels
     algorithm = CoupledDescent(
         read=GradientReader(width, hidden, stride, dims),

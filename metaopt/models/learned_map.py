@@ -1,4 +1,4 @@
-"""The usual approach with a prior that is learned: model and prior known apart, only the prior trained."""
+"""Maximum a posteriori estimation with a learned prior: the measurement model is given, only the prior is trained."""
 
 from __future__ import annotations
 
@@ -18,10 +18,18 @@ def learned_map(
     steps: int = 20,
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
-    """Maximum a posteriori estimation of grey pictures in [0, 1], with experts of ``size`` x ``size`` filters.
+    """Build MAP estimation of grey pictures in [0, 1] with a field-of-experts prior that is learned by unrolling.
 
-    Filters (the DCT's at first), their weights, the experts' scale and the step size are learned through the unrolled
-    ascent, one for all steps. The step size is in units of noise^2, so one prior serves every operator and noise level.
+    The filters (at first those of the DCT), their weights, the scale of the experts and the step size are learned, one
+    for all steps. The step size is in units of noise^2, so that one prior serves every operator and noise level.
+
+    Args:
+        size: Side of the filters in pixels.
+        steps: Number of steps of gradient descent on the negative log posterior.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.InverseProblem` to estimates (B, 1, H, W).
     """
     prior = FieldOfExperts(dct_filters(size), weight=0.02, scale=0.03)
     ascent = MapEstimation(prior, step_size=0.2, unit=noise_variance)

@@ -1,4 +1,4 @@
-"""Optimizers that were learned by solving many problems."""
+"""Learned optimizers, which are trained by solving many problems."""
 
 from __future__ import annotations
 
@@ -14,9 +14,19 @@ BACKPROP = Backprop()
 
 @recorded
 def learned_optimizer(update: nn.Module, steps: int = 100, gradient: GradientStrategy = BACKPROP) -> Unrolled:
-    """``steps`` steps of descent by a learned ``update`` (Andrychowicz et al., arXiv:1606.04474).
+    """Build a learned optimizer, which is descent by a learned update (Andrychowicz et al., arXiv:1606.04474).
 
-    Trained with ``Truncated(last=n)`` and steps drawn from (n, steps), every piece of a run is differentiated, at
-    starts that are spread over it: staggered truncation (Vicol, Metz and Sohl-Dickstein, arXiv:2112.13835).
+    With the strategy ``Truncated(last=n)`` and a number of steps drawn from (n, steps), every part of a run is
+    differentiated in some training step. This is staggered truncation (Vicol, Metz and Sohl-Dickstein,
+    arXiv:2112.13835).
+
+    Args:
+        update: The learned update, such as :class:`~metaopt.updates.CoordinatewiseLstm`.
+        steps: Number of steps.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps a problem with a gradient, such as :class:`~metaopt.FunctionObjective`, to its estimates of
+        the minimiser.
     """
     return unroll(Descent(update), steps, gradient)

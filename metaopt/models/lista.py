@@ -1,4 +1,4 @@
-"""Learned sparse coding: ISTA unrolled, with more or fewer of its places opened."""
+"""Learned sparse coding: unrolled ISTA with more or fewer learned slots."""
 
 from __future__ import annotations
 
@@ -17,14 +17,38 @@ Net = Unrolled[Tensor, Any, Tensor]
 
 @recorded
 def lista(dictionary: Tensor, penalty: float, steps: int = 16) -> Net:
-    """Both matrices, the same in all steps, and every step's threshold are learned (Gregor and LeCun, ICML 2010)."""
+    """Build LISTA: ISTA with learned matrices, shared by all steps, and one learned threshold per step.
+
+    Before training it equals ISTA.
+
+    Args:
+        dictionary: The dictionary A, (m, n).
+        penalty: Weight of the 1-norm.
+        steps: Number of steps.
+
+    Returns:
+        The network. It maps measurements (B, m) to codes (B, n).
+
+    Source:
+        Gregor and LeCun, ICML 2010, https://icml.cc/Conferences/2010/papers/449.pdf
+    """
     openings = {"encode": shared(), "mix": shared(), "threshold": per_step(steps, positive=True)}
     return unroll(parameterize(Ista(dictionary, penalty), openings), steps)
 
 
 @recorded
 def lista_cp(dictionary: Tensor, penalty: float, steps: int = 16, support: Sequence[float] = ()) -> Net:
-    """One coupled matrix and one threshold a step, with support selection (Chen et al., arXiv:1808.10038)."""
+    """Build LISTA with coupled weights: one matrix and one threshold per step (Chen et al., arXiv:1808.10038).
+
+    Args:
+        dictionary: The dictionary A, (m, n).
+        penalty: Weight of the 1-norm.
+        steps: Number of steps.
+        support: For each step, the share of the largest entries that the threshold leaves alone (support selection).
+
+    Returns:
+        The network. It maps measurements (B, m) to codes (B, n).
+    """
     openings = {"weights": per_step(steps), "threshold": per_step(steps, positive=True)}
     return unroll(parameterize(CoupledIsta(dictionary, penalty, support), openings), steps)
 
@@ -38,10 +62,24 @@ def alista(
     step_size: float = 1.0,
     decay: float = 1.0,
 ) -> Net:
-    """Analytic weights; a step size and a threshold a step are all that is learned (Liu et al., ICLR 2019).
+    """Build ALISTA: analytic weights, with one learned step size and threshold per step (Liu et al., ICLR 2019).
 
-    Training starts from equal step sizes and from thresholds ``penalty / |A|^2 * decay^k``. From constant ones (decay
-    1) it gets stuck where n is several times m; from 0.8 it does not.
+    Training starts from equal step sizes and from the thresholds ``penalty / |A|^2 * decay^k``. With constant
+    thresholds (``decay=1``) training gets stuck where n is several times m; with 0.8 it does not.
+
+    Args:
+        dictionary: The dictionary A, (m, n).
+        penalty: Weight of the 1-norm.
+        steps: Number of steps.
+        support: For each step, the share of the largest entries that the threshold leaves alone (support selection).
+        step_size: Initial step size of every step.
+        decay: Factor from each initial threshold to the next.
+
+    Returns:
+        The network. It maps measurements (B, m) to codes (B, n).
+
+    Source:
+        https://openreview.net/forum?id=B1lnzn0ctQ
     """
     algorithm = CoupledIsta(dictionary, penalty, support)
     return _analytic(algorithm, steps, step_size, decay)
@@ -57,7 +95,20 @@ def na_alista(
     decay: float = 1.0,
     hidden: int = 128,
 ) -> Net:
-    """:func:`alista` whose numbers an LSTM multiplies, for every sample by its own factors (arXiv:2102.00714)."""
+    """Build :func:`alista` whose step sizes and thresholds an LSTM scales for every sample (arXiv:2102.00714).
+
+    Args:
+        dictionary: The dictionary A, (m, n).
+        penalty: Weight of the 1-norm.
+        steps: Number of steps.
+        support: For each step, the share of the largest entries that the threshold leaves alone (support selection).
+        step_size: Initial step size of every step.
+        decay: Factor from each initial threshold to the next.
+        hidden: Width of the LSTM.
+
+    Returns:
+        The network. It maps measurements (B, m) to codes (B, n).
+    """
     schedule = LstmSchedule(hidden).to(dictionary.dtype)
     algorithm = CoupledIsta(dictionary, penalty, support, schedule)
     return _analytic(algorithm, steps, step_size, decay)

@@ -1,4 +1,4 @@
-"""Proximal gradient descent with a network of its own for every step in the place of the prox."""
+"""Unrolled proximal gradient descent in which each step has a network in place of the proximal operator."""
 
 from __future__ import annotations
 
@@ -20,10 +20,23 @@ def proximal_net(
     steps: int = 4,
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
-    """Unrolled proximal gradient descent: known model of the measurement, learned prox, both apart.
+    """Build unrolled proximal gradient descent with a learned prox, ``x <- prox_k(x - step_k gradient(x))``.
 
-    The networks and step sizes are untied; the latter are in units of noise^2. x <- prox_k(x - step_k gradient(x)).
-    Meinhardt et al., arXiv:1704.03488.
+    The measurement model stays known and separate from the learned part. Each step has its own network and its own step
+    size, which is in units of noise^2.
+
+    Args:
+        channels: Number of channels of x.
+        hidden: Width of the networks.
+        layers: Number of convolutions of each network.
+        steps: Number of steps.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.InverseProblem` to estimates (B, channels, H, W).
+
+    Source:
+        Meinhardt et al., arXiv:1704.03488.
     """
     descent = ProximalGradient(ResidualProx(channels, hidden, layers), step_size=0.5, unit=noise_variance)
     return unroll(

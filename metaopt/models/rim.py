@@ -27,13 +27,28 @@ def rim(
     scales: Sequence[int] = (),
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
-    """A Recurrent Inference Machine with tied steps, for problems that know their noise level.
+    """Build a Recurrent Inference Machine with tied steps, for problems that know their noise level.
 
-    ``channels`` counts complex channels where ``is_complex``; with ``each_part`` their real and imaginary parts are
-    read alike, as two real pictures (:class:`ComplexAsBatch`), so that a network for real ones can be trained on.
-    ``kernels=(3,)`` is the slides' cell, ``(1, 1)`` the form with two GRUs; ``stride=2`` works at half resolution;
-    ``scales`` adds GRUs at lower ones (:class:`ConvGru` has the details). For other cells build the pieces:
-    ``unroll(Descent(update), steps)``; for untied steps see :func:`untie`.
+    For other cells build the parts, ``unroll(Descent(update), steps)``; for untied steps see :func:`untie`.
+
+    Args:
+        channels: Number of channels of x, counted in complex channels where ``is_complex``.
+        hidden: Width of the recurrent layers.
+        kernels: One kernel size for each GRU; ``(3,)`` is one GRU, ``(1, 1)`` two GRUs of pointwise kernels.
+        stride: The network works at 1 / ``stride`` of the resolution.
+        steps: Number of steps.
+        is_complex: Whether x is complex.
+        each_part: Read the real and the imaginary part as two real pictures (:class:`~metaopt.updates.ComplexAsBatch`),
+            so that a network for real pictures can be trained further on complex ones.
+        dims: Number of spatial axes, 1 to 3.
+        scales: Factors of lower resolutions at which further GRUs work; see :class:`~metaopt.updates.ConvGru`.
+        gradient: The gradient strategy.
+
+    Returns:
+        The network. It maps an :class:`~metaopt.InverseProblem` to estimates (B, channels, ...).
+
+    Raises:
+        MetaoptError: ``each_part`` without ``is_complex``.
     """
     if each_part and not is_complex:
         raise MetaoptError("each_part says how a complex picture is read; give is_complex=True with it.")
@@ -46,6 +61,15 @@ def rim(
 
 @recorded
 def untie(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
-    """The same network with networks of its own for every step; before training it computes exactly the same."""
+    """Return a copy of the network with separate modules for every step, initially equal.
+
+    Before training it computes exactly what ``net`` computes.
+
+    Args:
+        net: An unrolled network whose slots are shared by all steps.
+
+    Returns:
+        The network with ``net.steps`` copies of the content of every slot.
+    """
     networks = {name: per_step(net.steps) for name in slots(net.algorithm) if "." not in name}
     return unroll(parameterize(net.algorithm, networks), net.steps, net.gradient, net.keep)

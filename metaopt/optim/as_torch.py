@@ -1,4 +1,4 @@
-"""An update as a ``torch.optim.Optimizer``, to train any network with it."""
+"""An update wrapped as a ``torch.optim.Optimizer``, which trains any network."""
 
 from __future__ import annotations
 
@@ -12,22 +12,41 @@ from ..core import MetaoptError, tree
 
 
 class UpdateOptimizer(torch.optim.Optimizer):
-    """Steps by ``update``; made by :func:`as_torch`.
+    """Step parameters by an update; :func:`as_torch` makes it.
 
-    ``lr`` of a parameter group multiplies the change that the update gives, so that schedulers work on any update. The
-    memory of a parameter is its entries ``memory_0``, ``memory_1``, ... in ``state``, and ``step`` counts its steps.
+    ``lr`` of a parameter group multiplies the change that the update returns, so schedulers work with any update. In
+    ``state``, the memory of a parameter is stored in the entries ``memory_0``, ``memory_1``, ..., and ``step`` counts
+    its steps.
+
+    Args:
+        params: Parameters, or parameter groups.
+        update: The update.
+        lr: Factor of every change.
+
+    Raises:
+        MetaoptError: ``lr`` is negative or NaN.
     """
 
     def __init__(self, params: Iterable[Any], update: nn.Module, lr: float = 1.0):
         if not lr >= 0:
             raise MetaoptError(f"lr multiplies the changes and must be at least 0, but got {lr}.")
         self.update = update
-        self._structures: dict[int, Any] = {}  # of the memory, for so many parameters at once
+        self._structures: dict[int, Any] = {}  # structure of the memory, by the number of parameters
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """One step of every parameter that has a gradient; with a closure, of the gradients that it computes."""
+        """Take one step for every parameter that has a gradient.
+
+        Args:
+            closure: A function that computes the loss and its gradients, called first. None: the gradients are there.
+
+        Returns:
+            The value of the closure, or None.
+
+        Raises:
+            MetaoptError: A parameter is complex, or its gradient is sparse.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -41,10 +60,10 @@ class UpdateOptimizer(torch.optim.Optimizer):
         return loss
 
     def _step(self, parameters: list[Tensor], step: int, lr: float) -> None:
-        """One step of parameters that have had equally many, all of them as one tree."""
+        """Step parameters that have taken equally many steps, all of them as one tree."""
         x, gradient = tuple(p.detach() for p in parameters), tuple(p.grad for p in parameters)
         memory = self._memory(x, new=not step)
-        each = len(tree.leaves(memory)) // len(parameters)  # it is made of trees like x, one after another
+        each = len(tree.leaves(memory)) // len(parameters)  # an update's memory is trees like x, one after another
         if step:
             kept = [self.state[p][f"memory_{i}"] for i in range(each) for p in parameters]
             memory = tree.fill(memory, kept)
@@ -56,7 +75,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
             self.state[parameter].update(step=step + 1, **mine)
 
     def _memory(self, x: tuple[Tensor, ...], new: bool) -> Any:
-        """That before the first step; if it is not ``new`` its structure alone, which takes no room and is kept."""
+        """Return the initial memory if ``new``, otherwise only its structure, on the meta device and cached."""
         if new:
             return self.update.init(x, ())
         if len(x) not in self._structures:
@@ -68,13 +87,21 @@ class UpdateOptimizer(torch.optim.Optimizer):
 
 
 def as_torch(update: nn.Module, params: Iterable[Any], lr: float = 1.0) -> UpdateOptimizer:
-    """``update`` as a ``torch.optim.Optimizer`` for ``params`` (or groups of them).
+    """Wrap ``update`` as a ``torch.optim.Optimizer``.
 
-    ``lr`` multiplies the changes that the update gives: 1 is what it was trained for. ``torch.optim.lr_scheduler``,
-    ``state_dict``, ``torch.amp.GradScaler``, copies and pickles work as with torch's own.
+    ``torch.optim.lr_scheduler``, ``state_dict``, ``torch.amp.GradScaler``, copies and pickles work as with the
+    optimizers of torch.
+
+    Args:
+        update: A classical or learned update.
+        params: Parameters of a network, or parameter groups.
+        lr: Factor of the changes that the update returns. Learned updates are trained for 1.
+
+    Returns:
+        The optimizer. Its ``step`` refuses parameters that are complex or whose gradient is sparse.
 
     Raises:
-        MetaoptError: on ``step``, for a parameter that is complex or whose gradient is sparse.
+        MetaoptError: ``lr`` is negative or NaN.
 
     Example:
         >>> optimizer = as_torch(metaopt.updates.Adam(1e-3), model.parameters())

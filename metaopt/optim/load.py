@@ -1,4 +1,4 @@
-"""Trained optimizers by their names."""
+"""Trained optimizers by name."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ CALL = "metaopt.models.learned_optimizer"
 
 
 def trained() -> list[str]:
-    """The names of the trained optimizers that come with the package."""
+    """Return the names of the trained optimizers that come with the package."""
     return [name for name in shipped() if read_card(name)["call"]["call"] == CALL]
 
 
 def load(name: str | Path) -> nn.Module:
-    """The trained update of that name, or in a ``.safetensors`` file with its card, for :func:`as_torch`.
+    """Load a trained update for :func:`as_torch`.
+
+    Args:
+        name: One of :func:`trained`, or the path of a ``.safetensors`` file that has its card beside it.
+
+    Returns:
+        The update, in evaluation mode.
 
     Raises:
-        MetaoptError: an unknown name, weights of another kind, and as :func:`metaopt.models.load` does.
+        MetaoptError: The name is unknown, the weights are not those of an optimizer, or
+            :func:`metaopt.models.load` refuses them.
 
     Example:
         >>> optimizer = as_torch(load("optimizer_digits"), model.parameters())

@@ -1,7 +1,8 @@
-"""Networks from what a card or a recipe says of them: a call by its public name, from a list that is constant.
+"""Building networks from the calls in cards and recipes, by public names from a constant allow-list.
 
-A mapping whose key ``call`` is such a name calls it with the other entries as keywords; a mapping with the one key
-``take`` is what has that name, uncalled; one with the one key ``tensor`` is a tensor of the file beside the card.
+A mapping with the key ``call`` calls the object of that name with the other entries as keywords. A mapping with the
+single key ``take`` is the object of that name, not called. A mapping with the single key ``tensor`` is a tensor of the
+file beside the card.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def _names(package: str, names: str) -> frozenset[str]:
     return frozenset(f"metaopt.{package}.{name}" for name in names.split())
 
 
-# What a card may call. Nothing here reads or writes a file.
+# What a card may call. A card can come from a stranger, so nothing here may read or write a file.
 MODEL_CALLS = (
     _names("core", "fixed per_step shared")
     | _names("core.gradients", "Backprop Checkpointed Implicit Reversible Truncated")
@@ -42,15 +43,18 @@ MODEL_CALLS = (
 
 
 def build(node: Any, allowed: frozenset[str] = MODEL_CALLS, tensors: Mapping[str, Tensor] | None = None) -> Any:
-    """Build what an entry describes, by ``allowed`` names only.
+    """Build what an entry of a card or recipe describes, calling only ``allowed`` names.
 
     Args:
-        node: A number, text or list, or a mapping as this module's docstring says.
+        node: A number, string or list, or a mapping as this module's docstring explains.
         allowed: Public names that may be called or taken.
-        tensors: What ``{"tensor": name}`` may mean.
+        tensors: The tensors that ``{"tensor": name}`` may refer to, by name.
+
+    Returns:
+        What the entry describes.
 
     Raises:
-        MetaoptError: A name that is not allowed or unknown, or arguments that do not fit what is called.
+        MetaoptError: A name is unknown or not allowed, or the arguments do not fit what is called.
     """
     if isinstance(node, list):
         return [build(item, allowed, tensors) for item in node]

@@ -1,4 +1,4 @@
-"""Trained networks in files: their tensors, and beside them a card that says what they are and how to build them."""
+"""Trained networks in files: their tensors, and beside them a card that describes them and how to build them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ from .calls import build
 from .tensors import load_tensors, save_tensors
 
 SHIPPED = Path(__file__).parent
-PREFIX = "call/"  # of tensors in a file that are arguments of the call, not part of the network's state
+PREFIX = "call/"  # marks tensors that are arguments of the call rather than part of the network's state
 
 
 def shipped() -> list[str]:
-    """The names of the weights that come with the package."""
+    """Return the names of the weights that come with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
 def read_card(name: str | Path) -> dict[str, Any]:
-    """The card of shipped weights, or of those in a file ``name.safetensors``: data, updates, minutes, validation.
+    """Return the card of weights: how to build the network (``call``), its data, updates, minutes and validation.
 
-    Its entry ``call`` says what builds the network. Cards of earlier versions, which have ``kind`` and ``model`` in its
-    place, are read as if they had it.
+    Cards of earlier versions, which have ``kind`` and ``model`` instead of ``call``, are converted.
+
+    Args:
+        name: One of :func:`shipped`, or the path of a ``.safetensors`` file.
+
+    Returns:
+        The card as a dictionary.
 
     Raises:
-        MetaoptError: An unknown name, a card that is missing, or a file that is no card.
+        MetaoptError: The name is unknown, the card is missing, or the file is not a card.
     """
     path = weight_file(name).with_suffix(".json")
     try:
@@ -49,16 +54,17 @@ def read_card(name: str | Path) -> dict[str, Any]:
 
 
 def load(name: str | Path) -> Unrolled[Any, Any, Any]:
-    """A trained network by its shipped name, or from a ``.safetensors`` file with its card.
+    """Load a trained network by its shipped name, or from a ``.safetensors`` file with its card.
 
     Args:
         name: One of :func:`shipped`, or the path of a file.
 
     Returns:
-        The network, in evaluation mode, no parameter requiring a gradient.
+        The network, in evaluation mode, with no parameter requiring a gradient.
 
     Raises:
-        MetaoptError: An unknown name, a corrupt or foreign file, weights that do not fit the card's call.
+        MetaoptError: The name is unknown, the file is damaged or of another kind, or the weights do not fit the card's
+            call.
     """
     path = weight_file(name)
     tensors, card = load_tensors(path)[0], read_card(name)
@@ -78,21 +84,22 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
 
 
 def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None) -> Path:
-    """Write a network that a public constructor made: ``path`` with its tensors, and its card beside it.
+    """Write a network that a public constructor made: its tensors to ``path``, and its card beside it.
 
-    The card says how the network is built; ``card`` adds what else a reader should know: data, updates, validation.
+    The card says how the network is built; ``card`` adds what else a reader should know, such as data, updates and
+    validation.
 
     Args:
         net: What a constructor of :mod:`metaopt.models` returned, trained or not.
-        path: ``NAME.safetensors``; its folder is made.
-        card: Further entries, JSON.
+        path: ``NAME.safetensors``. Its folder is made if needed.
+        card: Further entries, which JSON can hold.
 
     Returns:
         ``path``.
 
     Raises:
-        MetaoptError: A network that nothing public made or that was changed since; values that are not finite; a card
-            that is not JSON; a path that cannot be written.
+        MetaoptError: No public constructor made the network, it was changed since, a value is not finite, the card
+            cannot be written as JSON, or the path cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -101,21 +108,24 @@ def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None
     full, arguments = card_of(net, {"name": path.stem, **(card or {})})
     text = _json(full)
     _check_finite(state, path)
-    own = {name: tensor.clone() for name, tensor in state.items()}  # tied tensors share memory, which files do not know
+    own = {name: tensor.clone() for name, tensor in state.items()}  # safetensors refuses tensors that share memory
     save_tensors(path, {**own, **arguments}, {})
     _write(path, text)
     return path
 
 
 def card_of(net: nn.Module, card: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The card of a network that a public constructor made, and the tensors that its call asks for, by their names.
+    """Return the card of a network that a public constructor made, and the tensors that are arguments of its call.
 
     Args:
         net: The network.
         card: Further entries, as for :func:`save`.
 
+    Returns:
+        The card, and a mapping from names in the file to tensors.
+
     Raises:
-        MetaoptError: A network that nothing public made, or that was changed since.
+        MetaoptError: No public constructor made the network, or it was changed since.
     """
     arguments: dict[str, Tensor] = {}
     call = _written(record_of(net), "", arguments)
@@ -127,7 +137,15 @@ def card_of(net: nn.Module, card: Mapping[str, Any]) -> tuple[dict[str, Any], di
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Write ``card`` as JSON beside the weights ``path``."""
+    """Write ``card`` as JSON beside the weights ``path``.
+
+    Args:
+        path: The file of the weights.
+        card: The entries, which JSON can hold.
+
+    Raises:
+        MetaoptError: The card cannot be written as JSON, or the file cannot be written.
+    """
     _write(path, _json(card))
 
 
@@ -144,12 +162,32 @@ def _write(path: Path, text: str) -> None:
 
 
 def read_weights(name: str | Path) -> dict[str, Tensor]:
-    """The tensors of shipped weights by name, or of a ``.safetensors`` file."""
+    """Return the tensors of weights by name.
+
+    Args:
+        name: One of :func:`shipped`, or the path of a ``.safetensors`` file.
+
+    Returns:
+        A mapping from names to tensors.
+
+    Raises:
+        MetaoptError: The name is unknown, or the file is not a readable safetensors file.
+    """
     return load_tensors(weight_file(name))[0]
 
 
 def weight_file(name: str | Path) -> Path:
-    """The file of shipped weights by name, or the path itself."""
+    """Return the path of shipped weights by name; the path of a ``.safetensors`` file is returned as it is.
+
+    Args:
+        name: One of :func:`shipped`, or the path of a ``.safetensors`` file.
+
+    Returns:
+        The path.
+
+    Raises:
+        MetaoptError: The name is unknown.
+    """
     path = Path(name)
     if path.suffix == ".safetensors":
         return path
@@ -163,7 +201,7 @@ def weight_file(name: str | Path) -> Path:
 
 
 def _written(node: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """A record as a card holds it: without the strategy, which says nothing of the result; tensors by name."""
+    """Return a record as a card holds it: tensors by name, and no gradient strategy, which changes no result."""
     if isinstance(node, Tensor):
         tensors[name] = node.detach()
         return {"tensor": name}
@@ -178,7 +216,7 @@ def _is_list(node: Any) -> bool:
 
 
 def _rebuilt(net: nn.Module, call: dict[str, Any], arguments: Mapping[str, Tensor]) -> nn.Module:
-    """What the call makes. Raises where that is something else than ``net``, which was then changed since."""
+    """Return what the call makes, and raise where that differs from ``net``, which was then changed since."""
     again = build(call, tensors=arguments)
     fits = {n: tuple(t.shape) for n, t in net.state_dict().items()}
     if fits == {n: tuple(t.shape) for n, t in again.state_dict().items()} and _settings(net) == _settings(again):
@@ -200,7 +238,7 @@ def _settings(net: nn.Module) -> list[Any]:
 
 
 def _convert(net: nn.Module, name: str, kind: Any, path: Path) -> None:
-    """Give the parameter or buffer of that name the precision that it had when it was saved."""
+    """Give the named parameter or buffer the precision that it had when it was saved."""
     dtype, tensor = getattr(torch, str(kind), None), net.state_dict(keep_vars=True).get(name)
     if not isinstance(dtype, torch.dtype) or tensor is None:
         raise MetaoptError(f"The card of {path} says that {name} is {kind!r}, which does not fit its network.")

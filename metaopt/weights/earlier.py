@@ -1,11 +1,11 @@
-"""Cards and recipes of earlier versions, in the names, keywords and units of this one."""
+"""Translation of cards and recipes of earlier versions to the names, keywords and units of this one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# Names of earlier versions, as cards and recipes that were written then have them.
+# Names in cards and recipes of earlier versions, and what they are called now.
 RENAMED = {
     "metaopt.Truncated": "metaopt.core.gradients.Truncated",
     "metaopt.models.Frozen": "metaopt.networks.Frozen",
@@ -20,7 +20,7 @@ RENAMED = {
     "metaopt.updates.Recurrent": "metaopt.networks.Recurrent",
 }
 
-# What took noise levels in grey levels of 255, and under which keyword; in a list in this order or as low and high.
+# Tasks that took noise in grey levels of 255, with the keyword: a list of low and high, or two keywords in that order.
 GREY_LEVELS = {
     "metaopt.tasks.Deblurring": "noise",
     "metaopt.tasks.Denoising": "low high",
@@ -31,7 +31,14 @@ GREY_LEVELS = {
 
 
 def renewed(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An entry with ``call``, as it was written for an earlier version, in today's keywords and units."""
+    """Return an entry with ``call`` of an earlier version in the keywords and units of this one.
+
+    Args:
+        node: A mapping with ``call`` and its arguments.
+
+    Returns:
+        The mapping, changed where the call took other keywords or units in an earlier version.
+    """
     call, rest = str(node["call"]), dict(node)
     if call == "metaopt.tasks.UndersampledMri" and "noise" in node:
         return {"noise_levels": rest.pop("noise"), **rest}

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files. Nothing is ever unpickled."""
+"""Tensors in safetensors files; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from ..files import make_folder, replacing
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
-    """Write ``tensors`` and ``card`` (JSON) to ``path``, atomically."""
+    """Write tensors and a card to one file, atomically.
+
+    Args:
+        path: The file. Its folder is made if needed.
+        tensors: A mapping from names to tensors.
+        card: Metadata, which JSON can hold.
+
+    Raises:
+        MetaoptError: The file or its folder cannot be written.
+    """
     make_folder(path.parent)
     data = save({n: t.detach().contiguous() for n, t in tensors.items()}, {"card": json.dumps(card)})
     with replacing(path) as file:
@@ -24,7 +33,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what :func:`save_tensors` wrote."""
+    """Read a file that :func:`save_tensors` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The tensors by name, and the card.
+
+    Raises:
+        MetaoptError: There is no such file, or it is not a readable safetensors file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {}).get("card", "{}"))
