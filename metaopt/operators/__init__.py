@@ -1,4 +1,4 @@
-"""Linear operators with exact adjoints."""
+"""Linear operators A with exact adjoints: dense, sparse, masks, Fourier, blur, downsampling and random projections."""
 
 from .adapt import as_operator
 from .blur import Blur, CircularBlur, gaussian_kernel

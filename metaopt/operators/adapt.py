@@ -1,4 +1,4 @@
-"""Operators of other libraries, taken as they are."""
+"""Convert matrices and the operators of other libraries to an ``Operator``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,25 @@ from .operator import Operator
 
 
 def as_operator(thing: Any) -> Operator:
-    """``thing`` as an operator; none of the other libraries is imported.
+    """Convert a matrix or a linear operator of another library to an :class:`Operator`.
 
-    - an ``Operator``: itself
-    - a tensor (m, n) or (B, m, n): ``Dense``
-    - an object with ``A`` and ``A_adjoint`` on batched tensors, as in deepinv: ``LinearMap``
-    - one with ``matmat``, ``rmatmat``, ``shape`` and ``dtype``, as in scipy.sparse.linalg and pylops: ``LinearMap`` on
-      vectors (B, n)
+    None of the other libraries is imported.
 
-    Raises: MetaoptError where it is none of them.
+    Args:
+        thing: one of
+
+            - an ``Operator``, which is returned as it is;
+            - a tensor (m, n) or (B, m, n), which becomes a :class:`Dense`;
+            - an object with ``A`` and ``A_adjoint`` on batched tensors, as in deepinv, which becomes a
+              :class:`LinearMap`;
+            - an object with ``matmat``, ``rmatmat``, ``shape`` and ``dtype``, as in scipy.sparse.linalg and pylops,
+              which becomes a :class:`LinearMap` on vectors (B, n).
+
+    Returns:
+        The operator.
+
+    Raises:
+        MetaoptError: ``thing`` is none of these.
     """
     if isinstance(thing, Operator):
         return thing

@@ -1,4 +1,4 @@
-"""Convolution with a kernel, with zeros or periodic repetition beyond the border."""
+"""Convolve images with a kernel, with zeros or with periodic repetition beyond the border."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from .reach import Window
 
 @dataclass(frozen=True, eq=False)
 class Blur(Operator):
-    """y = k * x, the convolution of every (H, W) plane with k, of the same size, with zeros beyond the border.
+    """Convolve every (H, W) plane with a kernel, ``y = k * x``, with zeros beyond the border.
+
+    The output has the size of the input.
 
     Args:
-        kernel: real, (kh, kw) shared or (B, kh, kw) per sample, of odd sizes; its centre is the origin.
+        kernel: k, real, (kh, kw) shared by all samples or (B, kh, kw) with one per sample. Both sizes are odd; the
+            centre is the origin.
 
-    Raises: MetaoptError where the kernel is complex or of even size, or where the batches differ.
+    Raises:
+        MetaoptError: The kernel is complex or of even size, or its batch differs from that of x.
     """
 
     kernel: Tensor
@@ -56,9 +60,13 @@ class Blur(Operator):
 
 @dataclass(frozen=True, eq=False)
 class CircularBlur(Operator):
-    """y = IFFT(FFT(k) FFT(x)): as ``Blur``, but the (H, W) plane repeats beyond the border.
+    """Convolve every (H, W) plane with a kernel, ``y = IFFT(FFT(k) FFT(x))``; the plane repeats beyond the border.
 
-    Raises: MetaoptError as ``Blur`` does, and where the kernel is larger than the plane.
+    Args:
+        kernel: k, as for :class:`Blur`.
+
+    Raises:
+        MetaoptError: The kernel is not one that :class:`Blur` takes, or it is larger than the plane.
     """
 
     kernel: Tensor
@@ -95,9 +103,20 @@ class CircularBlur(Operator):
 
 
 def gaussian_kernel(size: int, sigma: float, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """exp(-(i^2 + j^2) / (2 sigma^2)) around the centre, with sum one: (size, size), ``sigma`` in pixels.
+    """Return the (size, size) kernel ``exp(-(i^2 + j^2) / (2 sigma^2))``, scaled to sum 1.
 
-    Raises: MetaoptError where the size is even or sigma is not positive.
+    i and j are the distances in pixels to the centre.
+
+    Args:
+        size: the number of rows and of columns, odd.
+        sigma: the standard deviation, in pixels.
+        dtype: the dtype of the result.
+
+    Returns:
+        The kernel, (size, size).
+
+    Raises:
+        MetaoptError: The size is even or sigma is not positive.
     """
     if size % 2 == 0 or sigma <= 0:
         raise MetaoptError(f"gaussian_kernel needs an odd size and a positive sigma, but got {size} and {sigma}.")

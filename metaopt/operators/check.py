@@ -1,4 +1,4 @@
-"""The dot test."""
+"""Check that an operator and its adjoint belong together, by the dot test."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from .operator import Operator
 def check_adjoint(
     operator: Operator, x: Tensor | tuple[int, ...], *, tolerance: float | None = None, seed: int = 0
 ) -> float:
-    """The largest ``|Re<A u, v> - Re<u, A^H v>| / (|A u| |v|)`` over two random pairs u, v.
+    """Return the largest ``|Re<A u, v> - Re<u, A^H v>| / (|A u| |v|)`` over two random pairs u, v.
 
     Args:
-        x: an example input, or the shape of one (float64 then).
-        tolerance: 1e-10 for float64, 1e-4 for float32, 1e-2 below, if left out.
+        operator: A.
+        x: an example input, or the shape of one, which is then in float64.
+        tolerance: the largest error that passes; by default 1e-10 for float64, 1e-4 for float32 and 1e-2 below.
+        seed: the seed of the random pairs.
 
-    Raises: MetaoptError above the tolerance, by how much, and by which factor if the adjoint is a multiple of the right
-    one; or where A^H v has another shape than u.
+    Returns:
+        The largest relative error, a number without unit.
+
+    Raises:
+        MetaoptError: The error exceeds the tolerance, or A^H v has another shape than u. The message says by how much
+            the adjoint is wrong, and by which factor if it is a multiple of the right one.
     """
     example = x if isinstance(x, Tensor) else torch.empty(x, dtype=torch.float64)
     if tolerance is None:

@@ -1,4 +1,4 @@
-"""Complex tensors as real ones: the two parts along an axis of their own."""
+"""Represent complex tensors as real ones, with the two parts along an axis of their own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from torch import Tensor
 
 
 def split_complex(x: Tensor, dim: int) -> Tensor:
-    """The real and the imaginary part of complex x, stacked along a new axis ``dim``: (..., 2, ...) real."""
+    """Stack the real and the imaginary part of complex x along a new axis ``dim``, which gives a real (..., 2, ...)."""
     return torch.stack([x.real, x.imag], dim)
 
 
 def join_complex(parts: Tensor, dim: int) -> Tensor:
-    """The inverse of :func:`split_complex`; the result of bfloat16 parts is complex64, since it has no complex type."""
+    """Undo :func:`split_complex`: combine the two parts along the axis ``dim`` to one complex tensor.
+
+    Parts in bfloat16, which has no complex type, give complex64.
+    """
     wide = torch.promote_types(parts.dtype, torch.float32)
     return torch.complex(*parts.to(wide).unbind(dim))

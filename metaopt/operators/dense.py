@@ -1,4 +1,4 @@
-"""A matrix as an operator."""
+"""Represent a matrix as an operator."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from .operator import Operator, check_shared, check_trailing, same_kind
 
 @dataclass(frozen=True, eq=False)
 class Dense(Operator):
-    """y = A x, where x is flattened over its trailing axes ``shape``: ``(..., *shape) -> (..., m)``.
+    """Multiply the flattened trailing axes of x by a matrix: ``y = A x``, ``(..., *shape) -> (..., m)``.
 
     Args:
-        matrix: A, (m, n) shared by all leading axes of x, or (B, m, n) with one matrix per entry of the first one.
-        shape: trailing axes of x, of n entries in all; (n,) if left out.
+        matrix: A, (m, n) shared by all leading axes of x, or (B, m, n) with one matrix for each entry of the first
+            axis.
+        shape: the trailing axes of x, with n entries in all; by default (n,).
 
-    Raises: MetaoptError where matrix and shape disagree, where x ends in other axes, where the batches differ, or where
-    the matrix is complex and x is real.
+    Raises:
+        MetaoptError: The matrix and the shape disagree, x ends in other axes, the batches differ, or the matrix is
+            complex and x is real.
     """
 
     matrix: Tensor

@@ -1,4 +1,4 @@
-"""Dictionaries of sparse coding."""
+"""Draw dictionaries for sparse coding."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from torch import Tensor
 
 
 def gaussian_dictionary(rows: int, columns: int, seed: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Independent normal entries, every column then made of length 1."""
+    """Draw a (rows, columns) matrix of independent normal entries and scale every column to length 1.
+
+    The draw depends on ``seed`` alone.
+    """
     matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (matrix / torch.linalg.vector_norm(matrix, dim=0)).to(dtype)

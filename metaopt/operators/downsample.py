@@ -1,4 +1,4 @@
-"""Separable resampling of images, for super-resolution."""
+"""Resample images along rows and columns, for super-resolution."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from .reach import Window, coarse
 
 @dataclass(frozen=True, eq=False)
 class Separable(Operator):
-    """y = R x C^T on the last two axes: (..., H, W) -> (..., h, w).
+    """Multiply the last two axes by one matrix each: ``y = R x C^T``, from (..., H, W) to (..., h, w).
 
     Args:
-        rows: R, real (h, H), or with leading axes that broadcast against those of x, such as (B, 1, h, H).
-        columns: C, real (w, W), likewise.
+        rows: R, real (h, H), or with leading axes that broadcast to those of x, such as (B, 1, h, H).
+        columns: C, real (w, W), or with leading axes in the same way.
 
-    Raises: MetaoptError where a matrix has fewer than two axes or is complex, or where x does not fit them.
+    Raises:
+        MetaoptError: A matrix has fewer than two axes or is complex, or x does not fit the matrices.
     """
 
     rows: Tensor
@@ -51,7 +52,7 @@ class Separable(Operator):
 
     @property
     def reach(self) -> tuple[int, int] | None:
-        """Measured: None where a matrix does not shrink by a whole number."""
+        """Return the reach that the nonzero entries of the matrices give, or None where H / h or W / w is not whole."""
         if any(matrix.shape[-1] % matrix.shape[-2] for matrix in (self.rows, self.columns)):
             return None
         return _reach(self.rows), _reach(self.columns)
@@ -66,7 +67,10 @@ class Separable(Operator):
 
 
 def _reach(matrix: Tensor) -> int:
-    """Of R^T R: if row i holds pixels at most d away from cell i, of ``period`` pixels, it is 2 d + period - 1."""
+    """Return the reach of R^T R: if row i holds pixels at most d away from cell i, it is ``2 d + period - 1``.
+
+    A cell has ``period`` pixels.
+    """
     period = matrix.shape[-1] // matrix.shape[-2]
     row, column = (matrix != 0).reshape(-1, *matrix.shape[-2:]).any(0).nonzero().unbind(1)
     beyond = torch.cat([row * period - column, column - (row + 1) * period + 1, row.new_zeros(1)])
@@ -74,23 +78,36 @@ def _reach(matrix: Tensor) -> int:
 
 
 def bicubic_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Separable:
-    """Antialiased bicubic shrinking of (..., H, W) by ``factor``, as PIL and ``interpolate(antialias=True)`` do it.
+    """Return the operator that shrinks (..., H, W) by ``factor`` with an antialiased bicubic kernel.
 
-    Keys' kernel with a = -1/2, stretched by ``factor``, cut off and renormalised at the border.
+    It agrees with PIL and with ``torch.nn.functional.interpolate(antialias=True)``: Keys' kernel with a = -1/2,
+    stretched by ``factor``, is cut off and renormalised at the border.
 
     Args:
-        shape: of the image; its last two axes are H and W.
+        shape: the shape of the image, whose last two axes are H and W.
+        factor: the whole number by which H and W shrink.
+        dtype: the dtype of the two matrices.
 
-    Raises: MetaoptError where H or W is no multiple of ``factor``.
+    Raises:
+        MetaoptError: H or W is no multiple of ``factor``.
 
-    Reference: R. Keys, Cubic convolution interpolation for digital image processing, 1981,
-    doi:10.1109/TASSP.1981.1163711.
+    Source:
+        R. Keys, Cubic convolution interpolation for digital image processing, 1981, doi:10.1109/TASSP.1981.1163711.
     """
     return _downsample("bicubic_downsample", _keys, shape, factor, dtype)
 
 
 def box_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Separable:
-    """The mean over every ``factor`` x ``factor`` cell of (..., H, W); the rest is as in ``bicubic_downsample``."""
+    """Return the operator that takes the mean over every ``factor`` x ``factor`` cell of (..., H, W).
+
+    Args:
+        shape: the shape of the image, whose last two axes are H and W.
+        factor: the side of a cell, in pixels.
+        dtype: the dtype of the two matrices.
+
+    Raises:
+        MetaoptError: H or W is no multiple of ``factor``.
+    """
     return _downsample("box_downsample", lambda t: (t.abs() < 0.5).to(t.dtype), shape, factor, dtype)
 
 

@@ -1,4 +1,4 @@
-"""The masked Fourier transform."""
+"""Apply the masked Fourier transform."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from .operator import Operator, check_real, check_shared
 
 @dataclass(frozen=True, eq=False)
 class Fourier(Operator):
-    """y = m FFT(x), the unitary transform over the last ``dims`` axes, uncentred: frequency zero is at index 0.
+    """Apply the unitary Fourier transform over the last ``dims`` axes, then a mask: ``y = m FFT(x)``.
+
+    The spectrum is uncentred: frequency zero is at index 0 of each axis. For real x use ``Fourier(mask) @
+    RealToComplex()``.
 
     Args:
-        mask: m, real or bool, broadcastable to x, shared (H, W) or per sample (B, 1, H, W); all ones if left out.
+        mask: m, real or bool, broadcastable to x: (H, W) shared or (B, 1, H, W) per sample; by default all ones.
         dims: how many trailing axes are transformed.
 
-    Raises: MetaoptError where the mask is complex or enlarges x, or where x is real (for which there is
-    ``Fourier(mask) @ RealToComplex()``).
+    Raises:
+        MetaoptError: The mask is complex or would enlarge x, or x is real.
     """
 
     mask: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Operators that keep every number: the identity, and the embedding of the real numbers in the complex ones."""
+"""Keep every number: the identity, and the embedding of real numbers in the complex ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .reach import Window
 
 @dataclass(frozen=True, eq=False)
 class Identity(Operator):
-    """y = x, the operator of denoising; any shape."""
+    """Return x itself, ``y = x``, in any shape: the operator of denoising."""
 
     def apply(self, x: Tensor) -> Tensor:
         return x
@@ -37,9 +37,12 @@ class Identity(Operator):
 
 @dataclass(frozen=True, eq=False)
 class RealToComplex(Operator):
-    """y = x + 0i, with the real part as its adjoint; any shape. ``Fourier(mask) @ RealToComplex()`` takes real images.
+    """Embed real x in the complex numbers, ``y = x + 0i``, in any shape.
 
-    Raises: MetaoptError where x is complex already, as the real part would not be the adjoint then.
+    The adjoint is the real part. ``Fourier(mask) @ RealToComplex()`` takes real images.
+
+    Raises:
+        MetaoptError: x is complex already; the real part would not be the adjoint then.
     """
 
     def apply(self, x: Tensor) -> Tensor:

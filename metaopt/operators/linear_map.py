@@ -1,4 +1,4 @@
-"""Any pair of functions as an operator that torch can differentiate and map."""
+"""Make an operator of any two functions, which torch can then differentiate and map."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class LinearMap(Operator):
-    """y = forward(x) for any linear function on batches, with a given adjoint: ``LinearMap(forward, adjoint)``.
+    """Apply any linear function to a batch, ``y = forward(x)``, with a given adjoint.
 
-    Neither function needs to be differentiable: the gradient of the one is the other, to every order, also under
-    ``torch.func``. ``check_adjoint`` tells whether they fit. For real x and complex y, ``adjoint`` returns a real part.
+    Neither function needs to be differentiable: the gradient of each is the other, to every order and also under
+    ``torch.func``. :func:`check_adjoint` tells whether they fit. For real x and complex y, ``adjoint`` returns a real
+    part.
 
     Args:
-        forward_function: (B, ...) -> (B, ...), linear, each sample by itself.
+        forward_function: a linear function from (B, ...) to (B, ...) that treats each sample separately.
         adjoint_function: its adjoint.
 
-    Raises: MetaoptError where a function depends on a tensor that requires a gradient, which would be lost (but torch
-    hides those of ``torch.func.grad`` itself), or where the gradient that ``adjoint`` gives has another shape than x.
+    Raises:
+        MetaoptError: A function depends on a tensor that requires a gradient, which would be lost (torch hides those of
+            ``torch.func.grad`` itself), or the gradient from ``adjoint`` has another shape than x.
     """
 
     forward_function: Function
@@ -43,7 +45,7 @@ class LinearMap(Operator):
 
     @staticmethod
     def from_numpy(forward: Callable[[Any], Any], adjoint: Callable[[Any], Any]) -> LinearMap:
-        """As ``LinearMap``, of functions on numpy arrays; results take the device and the precision of the input."""
+        """Make a ``LinearMap`` of two functions on NumPy arrays; results have the device and precision of the input."""
         return LinearMap(_OnNumpy(forward), _OnNumpy(adjoint))
 
 

@@ -1,4 +1,4 @@
-"""Operators that measure some entries: a mask that keeps the shape, and a selection that lists them."""
+"""Measure some of the entries: a mask keeps the shape, a selection lists what it keeps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from .reach import Window, crop
 
 @dataclass(frozen=True, eq=False)
 class Mask(Operator):
-    """y = m x entry by entry, the operator of inpainting (m in {0, 1}) or of any real weighting.
+    """Multiply by a mask, ``y = m x`` entry by entry: the operator of inpainting, or any real weighting.
 
     Args:
-        mask: real or bool, broadcastable to x: (H, W) shared, or (B, 1, H, W) per sample, for x (B, C, H, W).
+        mask: m, real or bool, broadcastable to x: (H, W) shared, or (B, 1, H, W) per sample, for x (B, C, H, W). For
+            inpainting it is 1 where x is known and 0 elsewhere.
 
-    Raises: MetaoptError where the mask is complex, or where it would enlarge x.
+    Raises:
+        MetaoptError: The mask is complex, or it would enlarge x.
     """
 
     mask: Tensor
@@ -49,13 +51,14 @@ class Mask(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Select(Operator):
-    """y_j = x_i(j): the entries ``indices`` of the trailing axes ``shape``, ``(..., *shape) -> (..., rows)``.
+    """Select entries of the flattened trailing axes, ``y_j = x[indices_j]``, ``(..., *shape) -> (..., rows)``.
 
     Args:
         indices: (rows,) integers into the flattened trailing axes.
         shape: the trailing axes of x.
 
-    Raises: MetaoptError where an index lies outside, or where x ends in other axes.
+    Raises:
+        MetaoptError: An index lies outside, or x ends in other axes.
     """
 
     indices: Tensor

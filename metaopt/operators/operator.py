@@ -1,4 +1,4 @@
-"""What an operator is, and the algebra of operators: the adjoint, the product and the multiple of one."""
+"""Define what an operator is, and the algebra of operators: adjoint, product and multiple."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .reach import PerAxis, Window, coarse, per_axis, times, total
 
 
 class Operator(abc.ABC):
-    """A linear map A with its exact adjoint A^H: Re<A x, y> = Re<x, A^H y> for every x and y.
+    """An operator is a linear map A with its exact adjoint A^H: ``Re<A x, y> = Re<x, A^H y>`` for every x and y.
 
     Subclasses are ``@dataclass(frozen=True, eq=False)`` whose fields are tensors, operators or static values, so that
-    an operator is a tree (``metaopt.core.tree``). They check values in ``__post_init__`` only, which rebuilding a tree
-    leaves out; ``apply`` and ``adjoint`` check shapes. The batch comes first: x is (B, ...), y is (B, ...).
+    an operator is a tree (:mod:`metaopt.core.tree`). They check values in ``__post_init__`` only, which is skipped when
+    a tree is rebuilt; ``apply`` and ``adjoint`` check shapes. The batch comes first: x is (B, ...) and y is (B, ...).
     """
 
     @abc.abstractmethod
@@ -36,31 +36,34 @@ class Operator(abc.ABC):
 
     @property
     def H(self) -> Operator:
-        """The adjoint A^H as an operator."""
+        """Return the adjoint A^H as an operator."""
         return Adjoint(self)
 
     @property
     def is_diagonal(self) -> bool:
-        """Whether every entry of A x is a multiple of the same entry of x, so that y lives on the places of x."""
+        """Tell whether each entry of A x is a multiple of the same entry of x, so that y has the shape of x."""
         return False
 
     @property
     def reach(self) -> PerAxis | None:
-        """A^H A x at a pixel depends on x at most so many pixels away; None: on all of it, and A cannot be tiled."""
+        """Return how many pixels away A^H A x may depend on x; None where it depends on all of x and is not tiled."""
         return None
 
     @property
     def period(self) -> PerAxis:
-        """How many pixels of x there are for one of y, along each axis."""
+        """Return how many pixels of x there are for one pixel of y, along each axis."""
         return 1
 
     def crop(self, window: Window) -> Operator:
-        """The operator from a window of x to that of y; of y's pixels near its edge it is wrong, by ``reach``.
+        """Return the operator from a window of x to the corresponding window of y.
+
+        Pixels of y that are nearer than ``reach`` to the edge of the window are wrong, since they depend on x outside.
 
         Args:
             window: one slice for each spatial axis of x, which begins at a multiple of ``period``.
 
-        Raises: MetaoptError where the operator has no reach.
+        Raises:
+            MetaoptError: The operator has no reach.
         """
         raise MetaoptError(
             f"{type(self).__name__} sees all of x at once, so there is no {type(self).__name__} of a window of x; "
@@ -76,7 +79,11 @@ class Operator(abc.ABC):
 
 @dataclass(frozen=True, eq=False)
 class Adjoint(Operator):
-    """A^H of an operator A, written ``A.H``; ``A.H.H`` is A itself."""
+    """Apply the adjoint A^H of an operator A; written ``A.H``, and ``A.H.H`` is A itself.
+
+    Args:
+        operator: A.
+    """
 
     operator: Operator
 
@@ -96,7 +103,7 @@ class Adjoint(Operator):
 
     @property
     def reach(self) -> PerAxis | None:
-        """That of A, if x and y have the same pixels."""
+        """Return the reach of A if x and y have the same pixels, and None otherwise."""
         return self.operator.reach if set(per_axis(self.operator.period, 3, 1)) == {1} else None
 
     def crop(self, window: Window) -> Operator:
@@ -105,7 +112,12 @@ class Adjoint(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Compose(Operator):
-    """outer(inner(x)), written ``outer @ inner``."""
+    """Apply one operator after another, ``y = outer(inner(x))``; written ``outer @ inner``.
+
+    Args:
+        outer: the operator that is applied last.
+        inner: the operator that is applied first.
+    """
 
     outer: Operator
     inner: Operator
@@ -137,9 +149,14 @@ class Compose(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Scaled(Operator):
-    """factor A(x), where ``factor`` is a real number or a real tensor without axes.
+    """Multiply an operator by a real number: ``y = factor A x``.
 
-    Raises: MetaoptError where the factor is complex or has axes.
+    Args:
+        operator: A.
+        factor: a real number or a real tensor without axes.
+
+    Raises:
+        MetaoptError: The factor is complex or has axes.
     """
 
     operator: Operator
@@ -176,14 +193,14 @@ class Scaled(Operator):
 
 
 def same_kind(tensor: Tensor, x: Tensor) -> Tensor:
-    """``tensor``, made complex where ``x`` is: torch multiplies matrices of one kind only."""
+    """Make ``tensor`` complex if ``x`` is, since torch multiplies only matrices of one kind."""
     if tensor.is_complex() or not x.is_complex():
         return tensor
     return torch.complex(tensor, torch.zeros_like(tensor))  # dynamo does not trace dtype.to_complex()
 
 
 def check_real(who: str, name: str, tensor: Tensor) -> None:
-    """Raise where a tensor that belongs to an operator on real and on complex images is itself complex."""
+    """Raise if ``tensor``, which an operator on both real and complex images holds, is itself complex."""
     if tensor.is_complex():
         raise MetaoptError(
             f"{who} needs a real {name}, but got {tree.describe(tensor)}; pass {name}.real or use Dense."
@@ -201,7 +218,7 @@ def check_trailing(who: str, x: Tensor, shape: Sequence[int]) -> None:
 
 
 def check_shared(who: str, name: str, given: Sequence[int], axes: Sequence[int]) -> None:
-    """Raise unless ``given`` broadcasts to ``axes`` without enlarging them, as the adjoint would have to sum."""
+    """Raise unless ``given`` broadcasts to ``axes`` without enlarging them: the adjoint would then have to sum."""
     padded = (1,) * (len(axes) - len(given)) + tuple(given)
     if len(given) > len(axes) or any(n not in (1, m) for n, m in zip(padded, axes, strict=True)):
         raise MetaoptError(

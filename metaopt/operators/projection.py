@@ -1,8 +1,8 @@
-"""Random projections for compressed sensing, and the cutting of a picture into the blocks that they act on.
+"""Draw random projections for compressed sensing, and cut pictures into the blocks that they act on.
 
-All three are scaled so that every entry of A has mean square 1/rows, of which a column has ``rows``: E[A^T A] = I over
-the draws (but for the constants that ``fourier_projection`` always has). The draw depends on ``seed`` alone, and is the
-same at each precision.
+All three projections are scaled so that an entry of A has mean square 1/rows and ``E[A^T A] = I`` over the draws, apart
+from the constant coefficients that ``fourier_projection`` always keeps. The draw depends on ``seed`` alone and is the
+same in each precision.
 """
 
 from __future__ import annotations
@@ -23,27 +23,47 @@ Shape = tuple[int, ...]
 
 
 def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtype = torch.float32) -> Dense:
-    """``(..., *shape) -> (..., rows)`` by independent normal entries of variance 1/rows, so that E[A^T A] = I."""
+    """Draw a projection ``(..., *shape) -> (..., rows)`` of independent normal entries of variance 1/rows.
+
+    Args:
+        rows: the number of measurements.
+        shape: the trailing axes of x.
+        seed: the seed of the draw.
+        dtype: the dtype of the matrix.
+    """
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
     return Dense((matrix / rows**0.5).to(dtype), tuple(shape))
 
 
 def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtype = torch.float32) -> Dense:
-    """``(..., *shape) -> (..., rows)`` by a matrix of independent fair signs times 1/sqrt(rows), so E[A^T A] = I."""
+    """Draw a projection ``(..., *shape) -> (..., rows)`` of independent fair signs times 1/sqrt(rows).
+
+    Args:
+        rows: the number of measurements.
+        shape: the trailing axes of x.
+        seed: the seed of the draw.
+        dtype: the dtype of the matrix.
+    """
     generator = torch.Generator().manual_seed(seed)
     bits = torch.randint(0, 2, (rows, torch.Size(shape).numel()), generator=generator)
     return Dense(((2 * bits - 1) / rows**0.5).to(dtype), tuple(shape))
 
 
 def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
-    """(..., C, H, W) real -> (..., rows) complex: distinct coefficients of the unitary 2-D DFT of every channel.
+    """Draw a projection from real (..., C, H, W) to complex (..., rows): distinct coefficients of the 2-D DFT.
 
-    The first are the constant ones, without which nothing says how bright x is; the others are random. All are scaled
-    by sqrt(n / rows) with n = C H W. The adjoint is that of the real inner product Re<y, z> and gives back a real
-    image.
+    The unitary transform is taken of every channel. The constant coefficients come first, since without them the mean
+    brightness of x is unknown; the others are drawn at random. All are scaled by ``sqrt(n / rows)`` with ``n = C H W``.
+    The adjoint is that of the real inner product ``Re<y, z>`` and returns a real image.
 
-    Raises: MetaoptError where there are fewer coefficients than ``rows``, or x is complex.
+    Args:
+        rows: the number of coefficients, at most n.
+        shape: (C, H, W).
+        seed: the seed of the draw.
+
+    Raises:
+        MetaoptError: There are fewer coefficients than ``rows``, or x is complex.
     """
     size = torch.Size(shape).numel()
     if rows > size:
@@ -58,11 +78,17 @@ def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
 
 @dataclass(frozen=True, eq=False)
 class Blocks(Operator):
-    """Cut a picture into square blocks: (..., C, H, W) -> (..., blocks, C, size, size), row by row; orthogonal.
+    """Cut a picture into square blocks, from (..., C, H, W) to (..., blocks, C, size, size), row by row.
 
-    ``gaussian_projection(rows, (C, size, size), seed) @ Blocks((C, H, W), size)`` measures a large picture by blocks.
+    The operator is orthogonal. ``gaussian_projection(rows, (C, size, size), seed) @ Blocks((C, H, W), size)`` measures
+    a large picture block by block.
 
-    Raises: MetaoptError where H or W is no multiple of ``size``, or x ends in other axes.
+    Args:
+        shape: (C, H, W).
+        size: the side of a block, in pixels.
+
+    Raises:
+        MetaoptError: H or W is no multiple of ``size``, or x ends in other axes.
     """
 
     shape: tuple[int, int, int]

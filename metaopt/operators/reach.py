@@ -1,14 +1,14 @@
-"""How far a map looks, and which shifts it does not notice: what tiling has to know of it.
+"""Define how far a map looks and by which shifts it is unchanged, which tiling has to know.
 
-Operators, updates, networks, priors and algorithms say so by two attributes, ``reach`` and ``period``:
+Operators, updates, networks, priors and algorithms state it by two attributes:
 
-- ``reach``: the output at a pixel depends on inputs at most so many pixels away. Of an operator it is that of A^H A, of
-  an algorithm that of a step apart from the problem's operator.
-- ``period``: shifting the input by so many pixels shifts the output. Of an operator it is also how many pixels of x
-  there are for one of y.
+- ``reach``: the output at a pixel depends on inputs at most this many pixels away. For an operator it is the reach of
+  A^H A; for an algorithm it is the reach of a step without the problem's operator.
+- ``period``: shifting the input by this many pixels shifts the output. For an operator it is also the number of pixels
+  of x for one pixel of y.
 
 Both are an int, which holds for all spatial axes, or a tuple with one int for each of the last axes. A map whose reach
-is None, or that has none, may look everywhere and cannot be tiled.
+is None, or that has no such attribute, may look everywhere and cannot be tiled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Window = tuple[slice, ...]
 
 
 class Local(Protocol):
-    """What can be computed piece by piece; see this file's first lines."""
+    """A map is local if it can be computed piece by piece; the top of this file explains both attributes."""
 
     @property
     def reach(self) -> PerAxis | None: ...
@@ -36,42 +36,53 @@ class Local(Protocol):
 
 
 def reach_of(part: Any, name: str = "reach") -> PerAxis | None:
-    """The reach of a module, or the largest one of the modules in a slot; None where one of them has none.
+    """Return the reach of a module, or the largest reach of the modules in a slot; None where one of them has none.
 
-    ``name``: the attribute that says it; a prior's prox has the reach ``prox_reach``.
+    Args:
+        part: a module or a slot.
+        name: the attribute to read; a prior's prox, for example, has the reach ``prox_reach``.
     """
     return largest(*(getattr(module, name, None) for module in _modules(part)))
 
 
 def period_of(part: Any) -> PerAxis:
-    """The period of a module, or the least common multiple of those in a slot."""
+    """Return the period of a module, or the least common multiple of the periods of the modules in a slot."""
     return common_multiple(*(getattr(module, "period", 1) for module in _modules(part)))
 
 
 def total(*values: PerAxis | None) -> PerAxis | None:
-    """The reach of maps one after another: the sum, axis by axis; None where one of them is."""
+    """Return the reach of maps that follow one another: the sum along each axis, or None where one of them is None."""
     return _combine(sum, 0, *values)
 
 
 def largest(*values: PerAxis | None) -> PerAxis | None:
-    """The reach of maps side by side: the maximum, axis by axis; None where one of them is."""
+    """Return the reach of maps side by side: the maximum along each axis, or None where one of them is None."""
     return _combine(max, 0, *values)
 
 
 def times(factor: PerAxis, value: PerAxis | None) -> PerAxis | None:
-    """A reach in coarse pixels, each of ``factor`` fine ones, in fine ones."""
+    """Convert a reach from coarse pixels, each of ``factor`` fine pixels, to fine pixels."""
     return _combine(math.prod, 1, factor, value)
 
 
 def common_multiple(*values: PerAxis) -> PerAxis:
-    """The period of maps that are used together: the least common multiple, axis by axis."""
+    """Return the period of maps that are used together: the least common multiple along each axis."""
     period = _combine(lambda numbers: math.lcm(*numbers), 1, *values)
     assert period is not None
     return period
 
 
 def per_axis(value: PerAxis, dims: int, fill: int) -> tuple[int, ...]:
-    """One number for each of ``dims`` spatial axes; a tuple is for the last ones, and the others get ``fill``."""
+    """Return one number for each of ``dims`` spatial axes.
+
+    Args:
+        value: an int for all axes, or a tuple for the last axes.
+        dims: the number of spatial axes.
+        fill: the number for the axes that a tuple leaves out.
+
+    Raises:
+        MetaoptError: The tuple has more than ``dims`` entries.
+    """
     numbers = (value,) * dims if isinstance(value, int) else tuple(value)
     if len(numbers) > dims:
         raise MetaoptError(f"{numbers} is for {len(numbers)} axes, but there are {dims} spatial ones.")
@@ -79,13 +90,13 @@ def per_axis(value: PerAxis, dims: int, fill: int) -> tuple[int, ...]:
 
 
 def coarse(window: Window, period: PerAxis) -> Window:
-    """The window of y that belongs to one of x, with one pixel for every ``period`` pixels."""
+    """Return the window of y that belongs to a window of x, with one pixel for every ``period`` pixels."""
     factors = per_axis(period, len(window), 1)
     return tuple(slice(s.start // f, -(-s.stop // f)) for s, f in zip(window, factors, strict=True))
 
 
 def crop(tensor: Tensor, window: Window) -> Tensor:
-    """The window of the last axes; an axis of size 1 is shared by all pixels and stays."""
+    """Cut a window out of the last axes of a tensor; an axis of size 1, which all pixels share, is kept whole."""
     axes = window[-tensor.ndim :] if tensor.ndim else ()
     sizes = tensor.shape[tensor.ndim - len(axes) :]
     return tensor[(..., *(slice(None) if n == 1 else s for n, s in zip(sizes, axes, strict=True)))]

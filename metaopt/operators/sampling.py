@@ -1,6 +1,7 @@
-"""Sampling masks for k-space, uncentred as ``Fourier`` expects them: frequency zero is at index 0 of each axis.
+"""Draw sampling masks for k-space, uncentred as ``Fourier`` expects them.
 
-``torch.fft.fftshift(mask)`` shows them as they are usually drawn. The draw depends on ``seed`` alone.
+Frequency zero is at index 0 of each axis; ``torch.fft.fftshift(mask)`` shows a mask as it is usually drawn. The draw
+depends on ``seed`` alone.
 """
 
 from __future__ import annotations
@@ -14,12 +15,22 @@ from ..core.errors import MetaoptError
 
 
 def cartesian_mask(shape: tuple[int, int], acceleration: float, center_fraction: float, seed: int) -> Tensor:
-    """Whole columns of a (H, W) k-space, as a 2-D Cartesian scan samples them: float32, zeros and ones.
+    """Draw a mask that keeps whole columns of an (H, W) k-space, as a 2-D Cartesian scan samples them.
 
-    Exactly round(W / acceleration) columns: the round(W center_fraction) lowest frequencies, the others uniformly at
-    random among the rest.
+    It keeps exactly ``round(W / acceleration)`` columns: the ``round(W center_fraction)`` lowest frequencies, and
+    others that are drawn uniformly from the rest.
 
-    Raises: MetaoptError where the centre alone has more columns than that.
+    Args:
+        shape: (H, W).
+        acceleration: how many times fewer columns are kept than there are.
+        center_fraction: the share of the columns, at the lowest frequencies, that is always kept.
+        seed: the seed of the draw.
+
+    Returns:
+        The mask, (H, W) float32, zeros and ones.
+
+    Raises:
+        MetaoptError: The centre alone has more columns than are to be kept.
     """
     height, width = shape
     frequency = torch.fft.fftfreq(width, dtype=torch.float64)
@@ -32,16 +43,28 @@ def cartesian_mask(shape: tuple[int, int], acceleration: float, center_fraction:
 def gaussian_mask(
     shape: tuple[int, int], acceleration: float, center_fraction: float, seed: int, *, width: float = 0.7
 ) -> Tensor:
-    """Single points of a (H, W) k-space, as a 3-D Cartesian scan samples its two phase-encoding directions.
+    """Draw a mask that keeps single points of an (H, W) k-space, as a 3-D Cartesian scan samples two phase encodings.
 
-    Exactly round(H W / acceleration) points: an ellipse around frequency zero with half axes ``center_fraction`` times
-    H and W, the others drawn without replacement from a Gaussian density around frequency zero, of full width at half
-    maximum ``width`` times H and W. float32, zeros and ones.
+    It keeps exactly ``round(H W / acceleration)`` points: an ellipse around frequency zero with half axes
+    ``center_fraction`` times H and W, and others that are drawn without replacement from a Gaussian density around
+    frequency zero.
 
-    Raises: MetaoptError where the ellipse alone has more points than that.
+    Args:
+        shape: (H, W).
+        acceleration: how many times fewer points are kept than there are.
+        center_fraction: the half axes of the ellipse, as a share of H and W.
+        seed: the seed of the draw.
+        width: the full width at half maximum of the density, as a share of H and W.
 
-    Reference: K. Lonning et al., Recurrent inference machines for reconstructing heterogeneous MRI data, 2019,
-    doi:10.1016/j.media.2019.01.005 (width 0.7, centre 0.02).
+    Returns:
+        The mask, (H, W) float32, zeros and ones.
+
+    Raises:
+        MetaoptError: The ellipse alone has more points than are to be kept.
+
+    Source:
+        K. Lonning et al., Recurrent inference machines for reconstructing heterogeneous MRI data, 2019,
+        doi:10.1016/j.media.2019.01.005 (width 0.7, centre 0.02).
     """
     rows, columns = (torch.fft.fftfreq(size, dtype=torch.float64) for size in shape)
     radius = rows.square()[:, None] + columns.square()  # both in units of the full extent of k-space

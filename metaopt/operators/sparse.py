@@ -1,4 +1,4 @@
-"""A sparse matrix as plain tensors, multiplied in time and memory linear in its entries."""
+"""Store a sparse matrix as plain tensors, with products in time and memory linear in the number of its entries."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from ..core import MetaoptError, tree
 
 @dataclass(frozen=True, eq=False)
 class SparseMatrix:
-    """M with M[rows[e], columns[e]] = values[e] (entries at one place add up), for products ``M @ dense``.
+    """Store a sparse matrix M with ``M[rows[e], columns[e]] = values[e]``, for products ``M @ dense``.
 
-    It differentiates by ``values`` and by the dense factor, to every order. Both M and its transpose are kept in
-    compressed order, so that a product and its gradient are each one ``embedding_bag``, which on a CPU is several times
-    faster than a gather and a scatter.
+    Entries at the same place add up. The product can be differentiated with respect to ``values`` and the dense factor,
+    to every order. Both M and its transpose are kept in compressed order, so that a product and its gradient are each
+    one ``embedding_bag``, which on a CPU is several times faster than a gather and a scatter.
 
     Args:
-        rows, columns: (E,) int64, in any order; they are kept sorted by row.
+        rows: (E,) int64, in any order; the entries are kept sorted by row.
+        columns: (E,) int64.
         values: (E,) floating.
         shape: (n, m).
 
-    Raises: MetaoptError where these do not fit, an entry lies outside of the shape, or a value is not finite.
+    Raises:
+        MetaoptError: These do not fit each other, an entry lies outside of the shape, or a value is not finite.
     """
 
     rows: Tensor
@@ -50,23 +52,23 @@ class SparseMatrix:
         self._set("column_starts", _starts(self.columns, self.shape[1]))
 
     def __matmul__(self, dense: Tensor) -> Tensor:
-        """(n, m) @ (m, w) -> (n, w)."""
+        """Multiply by a dense matrix: (n, m) @ (m, w) gives (n, w)."""
         if dense.ndim != 2 or len(dense) != self.shape[1]:
             raise MetaoptError(f"A sparse {self.shape} times {tree.describe(dense)} does not fit.")
         return _Product.apply(self.values.to(dense.dtype), dense.contiguous(), self, False)
 
     def with_values(self, values: Tensor) -> SparseMatrix:
-        """The same places with other values, in the order of ``rows``. Nothing is checked or sorted again."""
+        """Return a matrix with other values at the same places, in the order of ``rows``, without checks or sorting."""
         return tree.replace(self, {"values": values})
 
     def to_dense(self) -> Tensor:
-        """(n, m)."""
+        """Return the matrix as a dense tensor (n, m)."""
         zeros = self.values.new_zeros(self.shape)
         return zeros.index_put((self.rows, self.columns), self.values, accumulate=True)
 
     @staticmethod
     def from_dense(matrix: Tensor) -> SparseMatrix:
-        """Its entries that are not 0."""
+        """Make a sparse matrix of the entries of a dense one that are not 0."""
         rows, columns = matrix.nonzero(as_tuple=True)
         return SparseMatrix(rows, columns, matrix[rows, columns], (matrix.shape[0], matrix.shape[1]))
 

@@ -1,4 +1,4 @@
-"""The norm of an operator, from which safe step sizes follow."""
+"""Estimate the norm of an operator, from which safe step sizes follow."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from .operator import Operator
 
 @torch.no_grad()
 def spectral_norm(operator: Operator, x: Tensor, *, iterations: int = 50, seed: int = 0) -> float:
-    """The largest singular value of A by power iteration on A^H A: max ``|A v|`` over ``|v| = 1``, over all samples.
+    """Estimate the largest singular value of A, ``max |A v|`` over ``|v| = 1`` and all samples, by power iteration.
 
-    It approaches the norm from below, at once where many singular values equal the largest (a mask, an orthogonal
-    transform), and to about one percent in 50 iterations at worst (Kuczynski and Wozniakowski, doi:10.1137/0613066).
+    The iteration on A^H A approaches the norm from below: at once where many singular values equal the largest (a mask,
+    an orthogonal transform), and to about one percent in 50 iterations at worst.
 
     Args:
-        x: an example input, (B, ...); only its shape, dtype and device are used. Its samples are iterated one by one,
-            since an operator may differ between them.
+        operator: A.
+        x: an example input, (B, ...); only its shape, dtype and device are used. Each of its samples is iterated
+            separately, since an operator may differ between them.
+        iterations: the number of iterations.
+        seed: the seed of the random start.
+
+    Returns:
+        The norm, in units of y per unit of x.
+
+    Source:
+        J. Kuczynski and H. Wozniakowski, 1992, doi:10.1137/0613066 (the accuracy).
     """
     generator = torch.Generator().manual_seed(seed)
     v = torch.randn(x.shape, dtype=x.dtype, generator=generator).to(x.device)
