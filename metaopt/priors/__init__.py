@@ -1,4 +1,4 @@
-"""Priors: what is known of x apart from the measurement."""
+"""Priors say what is known of x apart from the measurement."""
 
 from .field_of_experts import FieldOfExperts, dct_filters
 from .prior import Prior, Sparsity

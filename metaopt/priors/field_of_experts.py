@@ -1,4 +1,4 @@
-"""Fields of experts: a prior whose filters are learned from images."""
+"""Fields of experts are priors whose filters are learned from images."""
 
 from __future__ import annotations
 
@@ -14,18 +14,29 @@ from .prior import from_planes, to_planes
 
 
 class FieldOfExperts(nn.Module):
-    """``energy(x) = sum_i weight_i sum_p log(1 + |(f_i * x)_p|^2 / (2 scale^2))``: Student-t experts on responses.
+    """This prior says that the responses of learned filters follow a Student-t distribution.
 
-    Roth and Black, doi:10.1007/s11263-008-0197-6. p runs over the places where the filter lies wholly inside the image;
-    every channel counts on its own. The energy is smooth and not convex, so there is no prox: train and use it by
-    unrolling :class:`~metaopt.algorithms.MapEstimation`.
+    ``energy(x) = sum_i weight_i sum_p log(1 + |(f_i * x)_p|^2 / (2 scale^2))``, where p runs over the places at which
+    filter f_i lies wholly inside the image; x is (B, ..., H, W), and every channel counts separately. The energy is
+    smooth and not convex, so there is no prox: train and use it by unrolling
+    :class:`~metaopt.algorithms.MapEstimation`.
 
     Args:
-        filters: f_i, (n, height, width), such as :func:`dct_filters`; learned.
-        weight: the weights, a positive number or (n,); learned, and stay positive.
-        scale: in the units of x; filter responses well below it cost quadratically, those above hardly more and more.
+        filters: f_i, (n, height, width), such as :func:`dct_filters`.
+        weight: the weights, a positive number or (n,); they stay positive while they are learned.
+        scale: the size, in the units of x, of a filter response above which the energy grows only logarithmically; well
+            below it the energy is quadratic.
 
-    x is (B, ..., H, W). Slots: ``filters``, ``weight``, ``scale``.
+    Slots:
+        filters: f_i, learned by default.
+        weight: the weights, learned by default.
+        scale: the scale, fixed by default.
+
+    Raises:
+        MetaoptError: The filters have other axes, or the images are smaller than the filters.
+
+    Source:
+        S. Roth and M. Black, Fields of experts, 2009, doi:10.1007/s11263-008-0197-6.
     """
 
     def __init__(self, filters: Tensor, weight: Any = 1.0, scale: Any = 0.1):
@@ -74,7 +85,14 @@ def _like(value: Tensor, planes: Tensor) -> Tensor:
 
 
 def dct_filters(size: int) -> Tensor:
-    """(size^2 - 1, size, size): the orthonormal two-dimensional DCT-II basis without its constant, slowest first."""
+    """Return the orthonormal two-dimensional DCT-II basis without its constant, the slowest frequencies first.
+
+    Args:
+        size: the side of a filter, in pixels.
+
+    Returns:
+        The filters, (size^2 - 1, size, size).
+    """
     place, frequency = torch.arange(size) + 0.5, torch.arange(size).unsqueeze(1)
     basis = torch.cos(math.pi / size * frequency * place) * (2 / size) ** 0.5
     basis[0] /= 2**0.5

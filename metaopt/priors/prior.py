@@ -1,4 +1,4 @@
-"""Priors: what is known of x before anything is measured, as energies -log p(x) up to a constant."""
+"""Define what a prior is: an energy ``-log p(x)`` up to a constant, known before anything is measured."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..operators.complex import join_complex, split_complex
 
 
 class Prior(Protocol):
-    """What an algorithm may ask of a prior; every prior is an ``nn.Module`` whose numbers are slots.
+    """A prior offers what an algorithm may ask of it; every prior is an ``nn.Module`` whose numbers are slots.
 
-    - ``energy(x)``: -log p(x) up to a constant, one number a sample, shape (B,).
-    - ``gradient(x)``: its gradient, analytic; where the energy has kinks, that of a smoothed one.
-    - ``prox(x, step)``: ``argmin_u |u - x|^2 / 2 + step * energy(u)``, of the energy itself, where it can be computed.
-      ``step`` is a number or a tensor that broadcasts with x, such as (B, 1, 1, 1) for one a sample.
+    - ``energy(x)``: ``-log p(x)`` up to a constant, (B,), one number per sample.
+    - ``gradient(x)``: the analytic gradient of the energy; where the energy has kinks, that of a smoothed energy.
+    - ``prox(x, step)``: ``argmin_u |u - x|^2 / 2 + step * energy(u)`` for the energy itself, where it can be computed.
+      ``step`` is a number or a tensor that broadcasts with x, such as (B, 1, 1, 1) for one per sample.
 
-    Where the gradient at a pixel depends on x nearby alone, ``reach`` says how far, and ``prox_reach`` does for the
+    ``k`` is the number of the step that asks, for slots with one value per step. x may be real or complex; for complex
+    x the energy depends on magnitudes, and the gradient points in torch's direction of steepest ascent.
+
+    Where the gradient at a pixel depends only on x nearby, ``reach`` says how far, and ``prox_reach`` does so for the
     prox (:mod:`metaopt.operators.reach`). A prior that looks everywhere, such as periodic wavelets, has neither.
-
-    ``k`` is the step that asks, for slots that hold one value a step. x may be real or complex; for complex x energies
-    look at magnitudes, and the gradient points in torch's direction of steepest ascent.
     """
 
     def energy(self, x: Tensor, k: int = 0) -> Tensor: ...
@@ -35,11 +35,16 @@ class Prior(Protocol):
 
 
 class Sparsity(nn.Module):
-    """``energy(x) = weight * sum |x|``: few entries of x differ from zero.
+    """This prior says that few entries of x differ from zero: ``energy(x) = weight * sum |x|``.
 
     The gradient is that of ``weight * sum sqrt(|x|^2 + smoothing^2)``; the prox is the soft threshold.
 
-    Slots: ``weight``.
+    Args:
+        weight: the weight, a number or an opening of a slot.
+        smoothing: the size of an entry, in the units of x, below which the gradient is linear.
+
+    Slots:
+        weight: the weight, in units of 1 / x.
     """
 
     reach, prox_reach = 0, 0
@@ -60,27 +65,30 @@ class Sparsity(nn.Module):
 
 
 def soft_threshold(x: Tensor, threshold: Any) -> Tensor:
-    """x / |x| * max(|x| - threshold, 0), entry by entry, real or complex."""
+    """Return ``x / |x| * max(|x| - threshold, 0)``, entry by entry, for real or complex x."""
     return torch.sgn(x) * torch.relu(x.abs() - threshold)
 
 
 def to_planes(x: Tensor) -> Tensor:
-    """Real or complex (B, ...) as real (planes, B, ...): one plane, or the real and the imaginary part."""
+    """View real or complex (B, ...) as real (planes, B, ...): one plane, or the real and the imaginary part."""
     return split_complex(x, 0) if x.is_complex() else x.unsqueeze(0)
 
 
 def from_planes(planes: Tensor) -> Tensor:
-    """The inverse of :func:`to_planes`."""
+    """Undo :func:`to_planes`."""
     return join_complex(planes, 0) if len(planes) == 2 else planes[0]
 
 
 def smoothed_sign(planes: Tensor, smoothing: float) -> Tensor:
-    """v / sqrt(|v|^2 + smoothing^2) with |v| over the leading axis: the gradient of the sum of those roots."""
+    """Return ``v / sqrt(|v|^2 + smoothing^2)``, the gradient of the sum of these roots.
+
+    The norm ``|v|`` is over the leading axis.
+    """
     return planes * torch.rsqrt(planes.square().sum(0) + smoothing**2)
 
 
 def prior_slot(prior: Any, verb: str, who: str) -> Slot:
-    """A slot with a prior that has the method ``verb``, which ``who`` needs."""
+    """Make a slot that holds a prior, or raise if the prior lacks the method ``verb``, which ``who`` needs."""
     held = slot(prior)
     content = held.content()
     first = content[0] if isinstance(content, list) else content

@@ -1,4 +1,4 @@
-"""Total variation: images are flat nearly everywhere, with edges."""
+"""Total variation is the prior of images that are flat nearly everywhere and have sharp edges."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ Dual = list[Tensor]
 
 
 class TotalVariation(nn.Module):
-    """energy(x) = weight * sum over pixels of ``|D x|``, with D x the differences to the next pixel along each axis.
+    """This prior says that x is flat nearly everywhere: ``energy(x) = weight * sum over pixels of |D x|``.
 
-    Isotropic: ``|D x|^2`` is summed over the axes and, for complex x, over real and imaginary part. Every channel
-    counts on its own. There is no difference across the border.
+    D x holds the differences to the next pixel along each axis, without one across the border. The norm is isotropic:
+    ``|D x|^2`` is summed over the axes and, for complex x, over the real and the imaginary part. Every channel counts
+    separately.
 
     The gradient is that of ``weight * sum sqrt(|D x|^2 + smoothing^2)``. The prox takes ``inner`` iterations of the
-    fast dual projection method (Beck and Teboulle, doi:10.1109/TIP.2009.2028250), all differentiable: over q with
-    ``|q| <= step * weight`` at every pixel it minimises ``|x - D^T q|^2 / 2``, whose gradient is 4 ``dims``-Lipschitz,
-    and returns x - D^T q.
+    fast dual projection method, all of them differentiable: over q with ``|q| <= step * weight`` at every pixel it
+    minimises ``|x - D^T q|^2 / 2``, whose gradient is ``4 dims``-Lipschitz, and returns ``x - D^T q``.
 
     Args:
-        weight: a number, or an opening of a slot.
-        smoothing: in the units of x; a change of this size between neighbours is where the gradient begins to bend.
-        inner: iterations of the prox. Its error is about step * weight / inner; algorithms that call it again and again
-            are content with 20.
-        dims: how many trailing axes are the image's: x is (B, ..., H, W) for 2.
+        weight: the weight, a number or an opening of a slot.
+        smoothing: the difference between neighbours, in the units of x, below which the gradient is linear.
+        inner: the number of iterations of the prox. Its error is about ``step * weight / inner``; 20 are enough for
+            algorithms that call it repeatedly.
+        dims: how many trailing axes are the image's: 2 for x of shape (B, ..., H, W).
 
-    Slots: ``weight``.
+    Slots:
+        weight: the weight, in units of 1 / x.
+
+    Source:
+        A. Beck and M. Teboulle, 2009, doi:10.1109/TIP.2009.2028250 (the dual method).
     """
 
     def __init__(self, weight: Any, smoothing: float = 1e-3, inner: int = 20, dims: int = 2):

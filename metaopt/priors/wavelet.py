@@ -1,4 +1,4 @@
-"""Wavelet sparsity: few details of an image, over all scales, differ from zero."""
+"""Wavelet sparsity is the prior of images of which few details, over all scales, differ from zero."""
 
 from __future__ import annotations
 
@@ -27,25 +27,34 @@ SYM4 = (
 
 
 class Wavelet(nn.Module):
-    """``energy(x) = weight * sum |c|``, c the details of x in an orthonormal periodic wavelet basis (sym4), all levels.
+    """This prior says that few wavelet coefficients of x differ from zero: ``energy(x) = weight * sum |c|``.
 
-    The coarsest approximation costs nothing. For complex x, ``|c|`` is the magnitude. The gradient is that of
-    ``weight * sum sqrt(|c|^2 + smoothing^2)``. The prox is exact: transform, soft-threshold details, transform back.
+    c holds the details of all levels in an orthonormal periodic wavelet basis (sym4); the coarsest approximation is
+    free. For complex x, ``|c|`` is the magnitude. x is (B, ..., H, W). The gradient is that of ``weight * sum
+    sqrt(|c|^2 + smoothing^2)``. The prox is exact: it transforms x, applies the soft threshold to the details and
+    transforms back.
 
-    Sides that are not multiples of 2^levels are mirrored up to the next one and the result is cropped; energy and
-    gradient are those of the mirrored image, and the prox is then approximate near those borders.
+    Sides that are no multiples of 2^levels are extended by reflection to the next multiple, and the result is cropped.
+    Energy and gradient are those of the extended image, and the prox is then approximate near those borders.
 
-    With ``shifts`` = s > 1 the basis is replaced by its s^2 translates by (0 ... s-1, 0 ... s-1) pixels: energy and
-    gradient are the means over them, and the prox is the mean of their proxes (cycle spinning, Coifman and Donoho,
-    doi:10.1007/978-1-4612-2544-7_9), which for small steps is near the prox of that energy, without block artefacts.
+    With ``shifts`` = s > 1 the basis is replaced by its s^2 translates by 0 to s - 1 pixels along both axes. Energy and
+    gradient are the means over the translates, and the prox is the mean of their proxes (cycle spinning); for small
+    steps this is close to the prox of that energy, and it has no block artefacts.
 
     Args:
-        weight: a number, or an opening of a slot.
-        levels: how often the approximation is split again.
-        shifts: translates along each axis; the cost grows with its square.
-        smoothing: in the units of x, only in the gradient.
+        weight: the weight, a number or an opening of a slot.
+        levels: how many times the approximation is split.
+        shifts: the number of translates along each axis; the cost grows with its square.
+        smoothing: the size of a coefficient, in the units of x, below which the gradient is linear.
 
-    x is (B, ..., H, W). Slots: ``weight``.
+    Slots:
+        weight: the weight, in units of 1 / x.
+
+    Raises:
+        MetaoptError: ``levels`` or ``shifts`` is below 1.
+
+    Source:
+        R. Coifman and D. Donoho, Translation-invariant de-noising, 1995, doi:10.1007/978-1-4612-2544-7_9.
     """
 
     def __init__(self, weight: Any, levels: int = 4, shifts: int = 1, smoothing: float = 1e-3):
