@@ -1,4 +1,4 @@
-"""Networks: what may fill a slot."""
+"""Networks that may fill the slots of algorithms."""
 
 from .convolutional import CoarseMemory, ConvGruCell
 from .coordinatewise import Perceptron, Recurrent, log_and_sign

@@ -1,4 +1,4 @@
-"""Convolutional cells, and what networks that see a descent share: how its pictures come in and go out."""
+"""Convolutional cells, and how networks that see a descent read and write images."""
 
 from __future__ import annotations
 
@@ -19,18 +19,31 @@ TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3
 
 
 def convolution_of(dims: int) -> Callable[..., nn.Module]:
-    """The convolution over ``dims`` axes."""
+    """Return torch's convolution over ``dims`` axes.
+
+    Raises:
+        MetaoptError: ``dims`` is not 1, 2 or 3.
+    """
     if dims not in CONVOLUTIONS:
         raise MetaoptError(f"Convolutions have 1, 2 or 3 dims, not {dims!r}.")
     return CONVOLUTIONS[dims]
 
 
 class ConvGruCell(nn.Module):
-    """A gated recurrent unit whose matrices are convolutions (with a 1x1 kernel: ``torch.nn.GRUCell`` at every pixel).
+    """Apply a gated recurrent unit whose matrices are convolutions.
 
-    r, z = sigmoid(W_r u + U_r s), sigmoid(W_z u + U_z s);  n = tanh(W_n u + r * (U_n s));  s' = (1 - z) n + z s.
+    ``r, z = sigmoid(W_r u + U_r s), sigmoid(W_z u + U_z s)``, ``n = tanh(W_n u + r * (U_n s))`` and ``s' = (1 - z) n +
+    z s``, where the input u, the state s and the next state s' are (B, features, ...). With a 1x1 kernel it is
+    ``torch.nn.GRUCell`` at every pixel.
 
-    Input u and state s are (B, features, ...). Cho et al., arXiv:1406.1078.
+    Args:
+        features: the channels of input and state.
+        kernel: the side of the kernels, odd, in pixels.
+        dilation: the dilation of the kernels.
+        dims: the number of spatial axes, 1, 2 or 3.
+
+    Source:
+        K. Cho et al., 2014, arXiv:1406.1078.
     """
 
     def __init__(self, features: int, kernel: int, dilation: int = 1, dims: int = 2):
@@ -48,9 +61,14 @@ class ConvGruCell(nn.Module):
 
 
 class CoarseMemory(nn.Module):
-    """A GRU that sees the features averaged over ``scale`` pixels a side, and adds its state, interpolated, to them.
+    """Run a GRU on features averaged over ``scale`` pixels a side, and add its interpolated state to the features.
 
-    What is smooth over many pixels is remembered there at a fraction of the cost. Before training it adds nothing.
+    It remembers what is smooth over many pixels at a fraction of the cost. Before training it adds nothing.
+
+    Args:
+        features: the channels.
+        scale: the side of the averaged cells, in pixels of the features.
+        dims: the number of spatial axes, 1, 2 or 3.
     """
 
     def __init__(self, features: int, scale: int, dims: int = 2):
@@ -71,7 +89,7 @@ class CoarseMemory(nn.Module):
 
 
 def to_image(hidden: int, channels: int, stride: int, dims: int) -> nn.Module:
-    """A convolution from features to channels, transposed where the features are at lower resolution."""
+    """Make a convolution from features to channels, transposed where the features are at lower resolution."""
     if stride == 1:
         return convolution_of(dims)(hidden, channels, 3, padding=1)
     return TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
@@ -108,9 +126,10 @@ def check_fits(x: Tensor, context: tuple[Any, ...], channels: int, maps: int, co
 
 
 def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) -> Tensor:
-    """What a network sees of a descent: x, the gradient times noise^2, and the context as maps, (B, channels, ...).
+    """Return what a network sees of a descent: x, the gradient times noise^2, and the context as maps.
 
-    The first context tensor, if there is one, is the log noise level. Complex x and gradient become real channels.
+    The result is (B, channels, ...). The first context tensor, if there is one, is the log noise level. Complex x and
+    gradient become real channels.
     """
     if x.is_complex():
         x, gradient = real_channels(x), real_channels(gradient)
@@ -121,15 +140,15 @@ def gradient_features(gradient: Tensor, x: Tensor, context: tuple[Tensor, ...]) 
 
 
 def ceil_divided(size: Sequence[int], divisor: int) -> list[int]:
-    """n / divisor rounded up, of positive numbers only: ONNX rounds negative quotients towards zero."""
+    """Return n / divisor rounded up for each n, by positive numbers only: ONNX rounds negative ones towards zero."""
     return [(n + divisor - 1) // divisor for n in size]
 
 
 def cropped(features: Tensor, size: Sequence[int], start: int = 0) -> Tensor:
-    """(B, channels, ...) cut to ``size``, from place ``start`` on.
+    """Cut features (B, channels, ...) to ``size``, beginning at place ``start``.
 
-    ``torch.export`` asks of a slice whether it is contiguous, and the answer would hold for some sizes of x only: while
-    it traces, the entries are gathered instead.
+    ``torch.export`` asks whether a slice is contiguous, and the answer would hold for some sizes of x only. While it
+    traces, the entries are gathered instead.
     """
     if autodiff.values_known():
         return features[(..., *[slice(start, start + n) for n in size])]
@@ -139,7 +158,7 @@ def cropped(features: Tensor, size: Sequence[int], start: int = 0) -> Tensor:
 
 
 def replicate_border(inputs: Tensor, radius: int, stride: int) -> Tensor:
-    """Replicate the border by ``radius``, and on the far side up to a multiple of ``stride``.
+    """Replicate the border by ``radius`` pixels, and on the far side up to a multiple of ``stride``.
 
     ``F.pad`` would keep its input for the backward pass, and its backward does not compile (torch 2.13, inductor).
     """
@@ -154,10 +173,10 @@ def replicate_border(inputs: Tensor, radius: int, stride: int) -> Tensor:
 
 
 def real_channels(x: Tensor) -> Tensor:
-    """C complex channels as 2C real ones, all real parts first."""
+    """Convert C complex channels to 2C real ones, all real parts first."""
     return split_complex(x, 1).flatten(1, 2)
 
 
 def complex_channels(x: Tensor) -> Tensor:
-    """The inverse of :func:`real_channels`."""
+    """Undo :func:`real_channels`."""
     return join_complex(x.unflatten(1, (2, -1)), 1)

@@ -1,4 +1,4 @@
-"""Small networks that serve every coordinate of x alike, and the trees of x as rows for them."""
+"""Small networks that treat every coordinate of x alike, and the conversion of trees to rows for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from .recurrent import GruCell
 
 @recorded
 class Perceptron(nn.Module):
-    """Features of every coordinate, (features, n), and the time to two numbers each, (2, n): one hidden layer, ReLU."""
+    """Map the features of every coordinate and the time to two numbers by one hidden layer with ReLU.
+
+    The features are (features, n) for n coordinates and the result is (2, n).
+
+    Args:
+        features: the number of features per coordinate.
+        hidden: the width of the hidden layer.
+    """
 
     def __init__(self, features: int = 4, hidden: int = 4):
         super().__init__()
@@ -33,7 +40,14 @@ class Perceptron(nn.Module):
 
 @recorded
 class Recurrent(nn.Module):
-    """As :class:`Perceptron`, by a gated recurrent unit, whose ``hidden`` numbers every coordinate remembers."""
+    """Map the features of every coordinate and the time to two numbers by a gated recurrent unit.
+
+    It is used as :class:`Perceptron` is, and remembers ``hidden`` numbers for every coordinate.
+
+    Args:
+        features: the number of features per coordinate.
+        hidden: the width of the memory.
+    """
 
     def __init__(self, features: int = 4, hidden: int = 10):
         super().__init__()
@@ -50,7 +64,17 @@ class Recurrent(nn.Module):
 
 
 def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
-    """(..., 2): (``log |g| / p``, sign g) where ``|g| >= e^-p``, (-1, e^p g) elsewhere (arXiv:1606.04474)."""
+    """Represent a gradient by the logarithm of its size and its sign, (..., 2).
+
+    The pair is ``(log |g| / p, sign g)`` where ``|g| >= e^-p``, and ``(-1, e^p g)`` elsewhere.
+
+    Args:
+        gradient: g, of any shape.
+        p: the negative logarithm of the size below which g is represented linearly.
+
+    Source:
+        M. Andrychowicz et al., 2016, arXiv:1606.04474.
+    """
     size = gradient.abs()
     large = size >= math.exp(-p)
     log = torch.where(large, size, 1.0).log() / p
@@ -59,17 +83,17 @@ def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
 
 
 def zero_rows(x: Any, features: int) -> Any:
-    """A tree like x of zeros, with ``features`` as last axis."""
+    """Return a tree like x of zeros, with an additional last axis of length ``features``."""
     return tree.map(lambda t: t.new_zeros(*t.shape, features), x)
 
 
 def rows_of(parts: Any, features: int = 1) -> Tensor:
-    """All coordinates of a tree below one another, (coordinates, features)."""
+    """Stack all coordinates of a tree as rows, (coordinates, features)."""
     return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
 
 
 def refill(values: Tensor, parts: Any) -> Any:
-    """A tree like ``parts`` of the entries of ``values``, in order: the inverse of :func:`rows_of`."""
+    """Undo :func:`rows_of`: return a tree like ``parts`` with the entries of ``values``, in order."""
     leaves = tree.leaves(parts)
     pieces = values.reshape(-1).split([t.numel() for t in leaves])
     return tree.fill(parts, [piece.reshape(t.shape) for piece, t in zip(pieces, leaves, strict=True)])

@@ -1,4 +1,4 @@
-"""Networks for :class:`~metaopt.algorithms.CoupledDescent`: the cell of the invertible RIM, arXiv:1911.10914."""
+"""Networks for :class:`~metaopt.algorithms.CoupledDescent`: the parts of the invertible RIM (arXiv:1911.10914)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ from .convolutional import check_fits, complex_channels, convolution_of, gradien
 
 
 class GradientReader(nn.Module):
-    """(gradient, x, context) -> (B, hidden, ...): a 5x5 convolution with stride, ReLU, and a 3x3 convolution.
+    """Map (gradient, x, context) to features by a 5x5 convolution with stride, ReLU and a 3x3 convolution.
 
-    ``channels`` counts real channels; complex x and gradient are taken apart into real and imaginary ones.
+    The features are (B, hidden, ...), at 1 / stride of the resolution of x.
+
+    Args:
+        channels: the number of real channels; complex x and gradient are split into real and imaginary channels.
+        hidden: the channels of the features.
+        stride: the stride of the first convolution; the sizes of x must be multiples of it.
+        dims: the number of spatial axes, 1, 2 or 3.
+        context: how many context tensors the problem gives.
+
+    Raises:
+        MetaoptError: x or the context does not fit, or a size of x is no multiple of the stride.
     """
 
     def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, context: int = 1):
@@ -24,7 +34,7 @@ class GradientReader(nn.Module):
 
     @property
     def reach(self) -> int:
-        """From the first pixel of a memory's pixel."""
+        """Return the reach in pixels of x, counted from the first one that belongs to a pixel of the memory."""
         return 2 + self.stride
 
     @property
@@ -43,10 +53,21 @@ class GradientReader(nn.Module):
 
 
 class Coupling(nn.Module):
-    """An invertible map of (B, hidden, ...): with halves (a, b), a <- a + f(b), b <- b + g(a), ``layers`` times.
+    """Map features (B, hidden, ...) invertibly: with halves (a, b), ``a <- a + f(b)``, ``b <- b + g(a)``.
 
-    Between layers the channels are turned by one place. f and g are convolution 3x3, ReLU, convolution 3x3.
-    Dinh et al., arXiv:1410.8516.
+    This is done ``layers`` times, and the channels are rotated by one place in between. f and g are each a 3x3
+    convolution, ReLU and a 3x3 convolution.
+
+    Args:
+        hidden: the channels of the features, an even number.
+        layers: how many pairs (f, g) there are.
+        dims: the number of spatial axes, 1, 2 or 3.
+
+    Raises:
+        MetaoptError: ``hidden`` is odd.
+
+    Source:
+        L. Dinh et al., NICE, 2014, arXiv:1410.8516.
     """
 
     def __init__(self, hidden: int, layers: int = 2, dims: int = 2):
@@ -61,7 +82,7 @@ class Coupling(nn.Module):
 
     @property
     def reach(self) -> int:
-        """In pixels of the memory."""
+        """Return the reach in pixels of the memory."""
         return 2 * len(self.shifts)
 
     def forward(self, memory: Tensor) -> Tensor:
@@ -82,10 +103,16 @@ class Coupling(nn.Module):
 
 
 class Writer(nn.Module):
-    """(B, hidden, ...) -> a change of x: a convolution, transposed where the memory is at lower resolution.
+    """Map features (B, hidden, ...) to a change of x by a convolution, transposed where the stride is above 1.
 
-    ``is_complex``: the 2C real channels become C complex ones. With a stride, the sizes of x must be multiples of
-    it: a step that crops could not be undone exactly.
+    With a stride, the sizes of x must be multiples of it: a step that crops could not be undone exactly.
+
+    Args:
+        channels: the number of real channels of x.
+        hidden: the channels of the features.
+        stride: how many pixels of x there are for one of the features, along each axis.
+        dims: the number of spatial axes, 1, 2 or 3.
+        is_complex: whether the ``channels`` = 2C real channels become C complex ones.
     """
 
     def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, is_complex: bool = False):
@@ -95,7 +122,7 @@ class Writer(nn.Module):
 
     @property
     def reach(self) -> int:
-        """To the first pixel of a memory's pixel, from the last one of its neighbour before."""
+        """Return a bound, in pixels of x, on how far the first pixel of a memory pixel is that a pixel depends on."""
         return 2 * self.stride - 1
 
     def forward(self, memory: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Networks that tell characters apart, and the normalizations that a few examples leave a choice of."""
+"""Networks for few-shot classification, and the normalizations that so few examples leave to choose from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from ..records import recorded
 
 @recorded
 class Transductive(nn.BatchNorm2d):
-    """Normalises by the statistics of what is seen together: the examples, then the queries with one another."""
+    """Normalise by the statistics of the current batch: the examples together, then the queries together.
+
+    Args:
+        features: the number of channels.
+    """
 
     def __init__(self, features: int):
         super().__init__(features, track_running_stats=False)
@@ -20,7 +24,11 @@ class Transductive(nn.BatchNorm2d):
 
 @recorded
 class PerStep(nn.BatchNorm2d):
-    """Normalises by the statistics of a task's examples in the latest step, and a query by them as well."""
+    """Normalise by the statistics of a task's examples in the latest step; queries are normalised by them too.
+
+    Args:
+        features: the number of channels.
+    """
 
     def __init__(self, features: int):
         super().__init__(features, momentum=1.0)
@@ -28,7 +36,7 @@ class PerStep(nn.BatchNorm2d):
 
 @recorded
 class Frozen(nn.BatchNorm2d):
-    """Normalises by constants, those in its buffers, whatever it sees and in every mode."""
+    """Normalise by the constants in the buffers, for every input and in every mode."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
@@ -43,12 +51,22 @@ def few_shot_network(
     normalization: Callable[[int], nn.Module] = Transductive,
     size: int = 28,
 ) -> nn.Module:
-    """Convolutions 3x3 of stride 2, each normalized and rectified, and a linear layer, as usual for Omniglot.
+    """Make the convolutional network that is usual for Omniglot.
 
-    With ``outputs`` None there is no last layer, which makes it an embedding for :func:`prototypes`.
+    It has ``layers`` 3x3 convolutions of stride 2, each followed by a normalization and ReLU, and a linear layer.
 
-    The normalization says what statistics a query sees: :class:`Transductive` (as in arXiv:1703.03400: they depend on
-    the other queries), :class:`PerStep` or :class:`Frozen`.
+    Args:
+        outputs: the number of classes. None leaves out the linear layer, which gives an embedding for
+            :func:`prototypes`.
+        channels: the channels of the pictures.
+        hidden: the channels of every convolution.
+        layers: the number of convolutions.
+        normalization: what statistics a query is normalised by: :class:`Transductive` (as in the paper; they depend on
+            the other queries), :class:`PerStep` or :class:`Frozen`.
+        size: the side of the pictures, in pixels.
+
+    Source:
+        C. Finn et al., MAML, 2017, arXiv:1703.03400.
     """
     blocks: list[nn.Module] = []
     for i in range(layers):

@@ -1,4 +1,4 @@
-"""What graph networks put into the slots of a propagation."""
+"""Networks that graph networks put into the slots of a propagation."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ FIRST_PLACE = 2  # of dropout; those before it belong to Propagation
 
 
 class NodeEncoder(nn.Module):
-    """A perceptron on every node by itself, with ReLU between its layers and dropout before each.
+    """Apply a perceptron to every node separately, with ReLU between its layers and dropout before each.
 
-    The first layer multiplies ``x @ weight``, so that sparse features stay sparse, their dropout too. Masks come from
-    the problem's seed.
+    The first layer computes ``x @ weight``, so that sparse features stay sparse, also under dropout. The masks come
+    from the problem's seed.
 
     Args:
-        widths: of the features, hidden layers and output.
-        bias: whether layers have one.
-        dropout: rate before each layer, while training and where the problem has a seed.
+        widths: the widths of the features, of the hidden layers and of the output.
+        bias: whether the layers have a bias.
+        dropout: the rate of dropout before each layer, while training and where the problem has a seed.
+
+    Raises:
+        MetaoptError: There are fewer than two widths.
     """
 
     def __init__(self, widths: Sequence[int], bias: bool = True, dropout: float = 0.0):
@@ -40,7 +43,7 @@ class NodeEncoder(nn.Module):
         return self._layers(x, lambda h, layer: h)
 
     def from_signal(self, problem: GraphSignal) -> Tensor:
-        """``forward(problem.x)`` with dropout."""
+        """Return ``forward(problem.x)`` with dropout."""
         rate = self.dropout if self.training else 0.0
         return self._layers(problem.x, lambda h, layer: problem.drop(h, rate, FIRST_PLACE + layer, 0))
 
@@ -52,9 +55,17 @@ class NodeEncoder(nn.Module):
 
 
 class Layers(nn.Module):
-    """The mix of a GCN of ``steps`` steps: relu(h W_k + b_k) in step k, W in the inner ones only, the last free.
+    """Apply in step k the layer k of a GCN with ``steps`` layers: ``relu(h W_k + b_k)`` to the sum over the neighbours.
 
-    Together with the weights before the first step and after the last there is one matrix for each step.
+    The first step has no W, since the encoder before it multiplies already, and the last step changes nothing, since
+    the decoder multiplies after it. Together with these two there is one matrix for each step.
+
+    Args:
+        width: the number of hidden features.
+        steps: the number of layers, at least 2.
+
+    Raises:
+        MetaoptError: There are fewer than two layers, or a step beyond the last one is asked for.
     """
 
     def __init__(self, width: int, steps: int):
@@ -65,7 +76,7 @@ class Layers(nn.Module):
         self.biases = nn.ParameterList([torch.zeros(width) for _ in range(steps - 1)])
 
     def at_step(self, k: int) -> Callable[[Tensor], Tensor]:
-        """What step k does to the sum over the neighbours."""
+        """Return the function that step k applies to the sum over the neighbours."""
         if k > len(self.biases):
             raise MetaoptError(f"This GCN has {len(self.biases) + 1} layers, but step {k} was asked for.")
         if k == len(self.biases):
@@ -74,10 +85,18 @@ class Layers(nn.Module):
 
 
 class Contraction(nn.Module):
-    """h W with ``|W| <= bound < 1`` in the spectral norm, so that with ``|A| <= 1`` a step has one fixed point.
+    """Multiply by a matrix W with ``|W| <= bound < 1`` in the spectral norm, ``h W``.
 
-    W is its parameter, scaled down where ``sqrt(|W|_1 |W|_inf)``, which is at least the spectral norm (Schur's test),
-    exceeds the bound. It starts as bound times the identity, which is personalised PageRank.
+    With an adjacency ``|A| <= 1`` a step then has exactly one fixed point. W is the parameter, scaled down where
+    ``sqrt(|W|_1 |W|_inf)``, which is at least the spectral norm (Schur's test), exceeds the bound. It starts as the
+    bound times the identity, which is personalised PageRank.
+
+    Args:
+        width: the number of features.
+        bound: the bound on the spectral norm, between 0 and 1.
+
+    Raises:
+        MetaoptError: The bound is not between 0 and 1.
     """
 
     def __init__(self, width: int, bound: float = 0.9):
@@ -94,7 +113,11 @@ class Contraction(nn.Module):
 
 
 class Shift(nn.Module):
-    """h + bias, from 0."""
+    """Add a learned bias to every node, ``h + b``; it starts at 0.
+
+    Args:
+        width: the number of features.
+    """
 
     def __init__(self, width: int):
         super().__init__()

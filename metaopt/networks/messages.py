@@ -1,4 +1,4 @@
-"""Learned corrections of messages: what a ``correction`` slot of belief propagation may hold."""
+"""Networks for belief propagation: learned damping, weights, evidence and corrections of its messages."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from ..problems.factor_graph import FactorGraph
 
 
 class LearnedDamping(nn.Module):
-    """Moves each message by its own learned share of what belief propagation proposes.
+    """Move each message by its own learned share of the change that belief propagation proposes.
 
-    corrected = proposed - d change with change = proposed - message and, for every edge, d = tanh(network(log of the
-    size of change, log of the size of the change before, their cosine)). Where nothing changes nothing is corrected:
-    its fixed points are those of belief propagation, and all that is learned is how to get there. That is the damping
-    operator of Kuck et al., arXiv:2007.00295, with a memory. Untrained, d = 0.
+    ``corrected = proposed - d * change`` with ``change = proposed - message``. For every edge ``d =
+    tanh(network(...))`` of three features: the log size of the change, the log size of the previous change and the
+    cosine between them. Where nothing changes nothing is corrected, so that the fixed points are those of belief
+    propagation; only the way there is learned. Untrained, d = 0. The memory is the previous change, (B, S).
 
-    The memory is the change before, (B, S).
+    It fills a ``correction`` slot.
+
+    Args:
+        hidden: the width of the two hidden layers.
+
+    Source:
+        J. Kuck et al., 2020, arXiv:2007.00295 (the damping operator, there without a memory).
     """
 
     def __init__(self, hidden: int = 16):
@@ -45,14 +51,20 @@ class LearnedDamping(nn.Module):
 
 
 class LearnedWeights(nn.Module):
-    """A weight rho for every factor, from what the factor is: what a ``weight`` slot of belief propagation may hold.
+    """Give every factor a weight rho that a network computes from the factor's table and size.
 
-    rho = scale exp(network(strength, share of zeros, log of its size, log of its variables' mean degree)), (B, F); the
-    first two as in :func:`metaopt.problems.factors.table_numbers`. A factor with a zero keeps rho = 1: what must not be
-    is not to be softened. Untrained, rho = 1: belief propagation. A trained one does for any graph what weights of
-    spanning trees do for one: it gives up exactness on trees for convergence.
+    ``rho = scale * exp(network(strength, share of zeros, log size, log mean degree of its variables))``, (B, F), with
+    the first two as in :func:`metaopt.problems.factors.table_numbers`. A factor with a zero in its table keeps rho = 1,
+    since a hard constraint must not be softened. Untrained, rho = 1, which is belief propagation. Trained, it does for
+    any graph what weights from spanning trees do for one graph: it gives up exactness on trees for convergence.
 
-    Slots: ``scale``; what does not converge does so at a larger one.
+    It fills a ``weight`` slot.
+
+    Args:
+        hidden: the width of the two hidden layers.
+
+    Slots:
+        scale: the factor of all weights, 1 by default; a run that does not converge may do so at a larger scale.
     """
 
     def __init__(self, hidden: int = 16):
@@ -81,11 +93,16 @@ class LearnedWeights(nn.Module):
 
 
 class LearnedEvidence(nn.Module):
-    """How far each variable's own potentials are to be trusted: what an ``evidence`` slot may hold.
+    """Scale each variable's own log potentials by a learned factor, which says how far to trust them.
 
-    unary_v times exp(network(log(1 + spread), its square)), where the spread is the difference of the variable's
-    largest and smallest unary potential: a learned clipping, which knows no name and no order of states. Untrained, the
-    potentials stay as they are.
+    ``unary_v * exp(network(log(1 + spread), its square))``, where the spread is the difference between the variable's
+    largest and smallest unary potential: a learned clipping that does not depend on the names and the order of states.
+    Untrained, the potentials stay as they are.
+
+    It fills an ``evidence`` slot.
+
+    Args:
+        hidden: the width of the two hidden layers.
     """
 
     def __init__(self, hidden: int = 16):
@@ -101,14 +118,20 @@ class LearnedEvidence(nn.Module):
 
 
 class GraphCorrection(nn.Module):
-    """A graph network that corrects the messages in every step: neural-enhanced belief propagation.
+    """Correct the messages in every step by a graph network (neural-enhanced belief propagation).
 
-    Every edge state keeps ``hidden`` features. In a step it sees the proposed and the old message, its variable's
-    belief, and the mean features of its edge, its variable's state and its factor; from these come new features and
-    what is added to the proposed message. All means are over sets, so that names and orders of variables, factors and
-    states do not matter. Satorras and Welling, arXiv:2003.01998. Untrained, nothing is added.
+    Every edge state keeps ``hidden`` features, which are the memory, (B, S, hidden). In a step it sees the proposed and
+    the old message, the belief of its variable, and the mean features of its edge, of its variable's state and of its
+    factor; from these the network computes new features and what is added to the proposed message. All means are over
+    sets, so that names and order of variables, factors and states do not matter. Untrained, nothing is added.
 
-    The memory is the features, (B, S, hidden).
+    It fills a ``correction`` slot.
+
+    Args:
+        hidden: the number of features of an edge state.
+
+    Source:
+        V. Garcia Satorras and M. Welling, 2020, arXiv:2003.01998.
     """
 
     def __init__(self, hidden: int = 16):
@@ -143,10 +166,13 @@ class GraphCorrection(nn.Module):
 
 
 class EntryMessages(nn.Module):
-    """What the entries of a table say to the states: a network for every entry, the mean over the entries of a state.
+    """Send messages from the entries of a factor's table to the states of its variables.
 
-    An entry x_f sees log f(x_f) and the features of its states, u = relu(W [log f] + sum_j V h_j(x_j)); state x_j of
-    variable j hears the mean of u over the entries that have it.
+    An entry x_f sees log f(x_f) and the features of its states, ``u = relu(W [log f] + sum_j V h_j(x_j))``; state x_j
+    of variable j receives the mean of u over the entries that contain it.
+
+    Args:
+        hidden: the number of features of a state.
     """
 
     def __init__(self, hidden: int):
@@ -154,7 +180,12 @@ class EntryMessages(nn.Module):
         self.of_table, self.of_state = nn.Linear(2, hidden), nn.Linear(hidden, hidden, bias=False)
 
     def forward(self, log_table: Tensor, blocks: list[Tensor]) -> list[Tensor]:
-        """``log_table`` (B, c_1, ..., c_a, F), ``blocks`` (B, c_j, F, hidden); to each block one of the same shape."""
+        """Return for each block of states the messages that it receives, in the same shape.
+
+        Args:
+            log_table: (B, c_1, ..., c_a, F).
+            blocks: for each of the a variables the features of its states, (B, c_j, F, hidden).
+        """
         numbers = torch.stack([log_table.clamp_min(-20) / 5, log_table.clamp_max(5).exp()], dim=-1)
         entries, count = self.of_table(numbers), len(blocks)
         for j, block in enumerate(blocks):
@@ -167,7 +198,7 @@ class EntryMessages(nn.Module):
 
 
 def _mean(values: Tensor, place: Tensor, count: int) -> Tensor:
-    """Of values (B, S, H): at every edge state the mean over those with the same ``place``."""
+    """Average values (B, S, H) over the edge states with the same ``place``; return the mean at every edge state."""
     ones = torch.bincount(place, minlength=count).clamp_min(1).to(values)
     total = values.new_zeros(len(values), count, values.shape[-1]).index_add(1, place, values)
     return (total / ones[:, None])[:, place]

@@ -1,4 +1,4 @@
-"""Torch's recurrent cells in elementary operations, since torch's own cannot be mapped over tasks (vmap)."""
+"""Torch's recurrent cells in elementary operations, since vmap cannot map torch's own over tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class LstmCell(nn.LSTMCell):
-    """``nn.LSTMCell`` for rows (n, inputs) and a pair (output, cell) of (n, features)."""
+    """Compute what ``nn.LSTMCell`` does for rows (n, inputs) and a pair (output, cell), each (n, features)."""
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         output, cell = hx
@@ -18,7 +18,7 @@ class LstmCell(nn.LSTMCell):
 
 
 class GruCell(nn.GRUCell):
-    """``nn.GRUCell`` for rows (n, inputs) and a state (n, features)."""
+    """Compute what ``nn.GRUCell`` does for rows (n, inputs) and a state (n, features)."""
 
     def forward(self, input: Tensor, hx: Tensor) -> Tensor:  # type: ignore[override]
         reset, update, new = F.linear(input, self.weight_ih, self.bias_ih).chunk(3, dim=-1)

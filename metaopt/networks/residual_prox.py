@@ -1,4 +1,4 @@
-"""A network in the place of a prox."""
+"""A network in the place of a prior's prox."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ from torch import Tensor, nn
 
 
 class ResidualProx(nn.Module):
-    """``prox(x, step) = x - r(x, sqrt(step))``, where r is a convolutional network.
+    """Denoise x by a convolutional network in the place of a prox: ``prox(x, step) = x - r(x, sqrt(step))``.
 
-    The prox of a prior is a denoiser for noise of variance ``step``: here it is learned as one, and no energy need
-    belong to it (Venkatakrishnan et al., doi:10.1109/GlobalSIP.2013.6737048; Zhang et al., arXiv:1608.03981, for r).
-    r is ``layers`` convolutions 3x3 with ReLU between them, which read x and a map of sqrt(step). The last one is zero
-    before training, so that the prox is the identity.
+    The prox of a prior is a denoiser for noise of variance ``step``; here it is learned as one, and need not belong to
+    any energy. r has ``layers`` 3x3 convolutions with ReLU between them, which read x and a map of ``sqrt(step)``. The
+    last one is zero before training, so that the prox is the identity.
 
     Args:
-        channels: of x, which is real, (B, channels, H, W).
-        hidden: features between the convolutions.
-        layers: at least 2.
+        channels: the channels of x, which is real, (B, channels, H, W).
+        hidden: the features between the convolutions.
+        layers: the number of convolutions, at least 2.
+
+    Source:
+        S. Venkatakrishnan et al., 2013, doi:10.1109/GlobalSIP.2013.6737048; K. Zhang et al., 2017, arXiv:1608.03981
+        (r).
     """
 
     def __init__(self, channels: int = 1, hidden: int = 64, layers: int = 7):

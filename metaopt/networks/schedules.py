@@ -1,4 +1,4 @@
-"""Networks that give the numbers of a step from what the steps before it reached."""
+"""Networks that compute the numbers of a step from what the steps before it reached."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from ..records import recorded
 
 @recorded
 class LstmSchedule(nn.Module):
-    """log of the mean ``|A z - y|`` and ``|W^T (A z - y)|`` -> LSTM -> two factors, of step size and threshold.
+    """Compute the factors of step size and threshold by an LSTM that sees how large the residual still is.
 
-    The logarithms reach the read-out beside the LSTM's state too, so that a threshold can be proportional to a power of
-    what is left to explain. Both sizes are seen in the units of y. Before training both factors are 1.
+    It reads the logarithms of the mean ``|A z - y|`` and of the mean ``|W^T (A z - y)|``, both in the units of y. They
+    reach the readout beside the LSTM's state too, so that a threshold can be proportional to a power of the residual.
+    Before training both factors are 1.
+
+    Args:
+        hidden: the width of the LSTM.
     """
 
     def __init__(self, hidden: int = 128):
