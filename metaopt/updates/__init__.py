@@ -1,4 +1,4 @@
-"""Updates: rules that turn a gradient into a change of x."""
+"""Updates are the rules that turn a gradient into a change of x."""
 
 from .ablation import WithoutEstimate, WithoutMemory
 from .adam import Adam, AdamW

@@ -1,4 +1,4 @@
-"""Updates that are kept from seeing something, to find out what it is worth."""
+"""Updates from which one input is withheld, to measure what it contributes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from ..records import recorded
 
 @recorded
 class WithoutEstimate(nn.Module):
-    """An update that sees zeros in the place of x: the gradient and its memory are all it knows."""
+    """Give an update zeros in the place of x, so that it sees only the gradient and its memory.
+
+    Args:
+        update: the update that is wrapped.
+    """
 
     def __init__(self, update: nn.Module):
         super().__init__()
@@ -37,7 +41,11 @@ class WithoutEstimate(nn.Module):
 
 @recorded
 class WithoutMemory(nn.Module):
-    """An update that begins every step with the memory of the first: x and the gradient are all it knows."""
+    """Give an update its initial memory in every step, so that it sees only x and the gradient.
+
+    Args:
+        update: the update that is wrapped.
+    """
 
     def __init__(self, update: nn.Module):
         super().__init__()

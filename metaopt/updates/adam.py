@@ -1,4 +1,4 @@
-"""Adam and AdamW."""
+"""Adam and AdamW follow the running mean of the gradient, scaled by that of its square."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .weight_decay import add_weight_decay
 
 
 class Moments(NamedTuple):
-    """Running means of the gradient (``first``) and of its square (``second``), both starting at zero."""
+    """Moments hold the running means of the gradient (``first``) and of its square (``second``), from zero on."""
 
     first: Any
     second: Any
@@ -21,13 +21,21 @@ class Moments(NamedTuple):
 
 @recorded
 class Adam(nn.Module):
-    """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;  change = -step_size m' / (sqrt(v') + epsilon),
+    """Follow the running mean of the gradient, divided by the root of the running mean of its square.
 
-    with m' = m / (1 - beta1^(k+1)), v' = v / (1 - beta2^(k+1)) and g = gradient + weight_decay * x (L2 penalty).
+    ``change = -step_size * m' / (sqrt(v') + epsilon)`` with ``m <- beta1 m + (1 - beta1) g``, ``v <- beta2 v + (1 -
+    beta2) g^2``, the corrections ``m' = m / (1 - beta1^(k+1))`` and ``v' = v / (1 - beta2^(k+1))``, and ``g = gradient
+    + weight_decay * x`` (an L2 penalty). It computes what ``torch.optim.Adam`` does.
 
-    ``torch.optim.Adam``. Kingma and Ba, arXiv:1412.6980.
+    Slots:
+        step_size: about the largest change of a coordinate in one step, in the units of x.
+        beta1: the decay of the mean of the gradient, in [0, 1).
+        beta2: the decay of the mean of its square, in [0, 1).
+        epsilon: what keeps the quotient finite, in the units of the gradient.
+        weight_decay: the weight of the L2 penalty; no slot where it is ``None``, the default.
 
-    Slots: ``step_size``, ``beta1``, ``beta2``, ``epsilon``; ``weight_decay`` unless it is ``None``.
+    Source:
+        D. Kingma and J. Ba, 2014, arXiv:1412.6980.
     """
 
     reach, period = 0, 1  # every coordinate by itself
@@ -59,11 +67,19 @@ class Adam(nn.Module):
 
 @recorded
 class AdamW(nn.Module):
-    """Adam, whose weights decay apart from the gradient: change = Adam's change - step_size * weight_decay * x.
+    """Follow Adam, and let x decay independently of the gradient.
 
-    ``torch.optim.AdamW``. Loshchilov and Hutter, arXiv:1711.05101.
+    ``change = Adam's change - step_size * weight_decay * x``. It computes what ``torch.optim.AdamW`` does.
 
-    Slots: ``step_size``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``.
+    Slots:
+        step_size: as in :class:`Adam`.
+        beta1: as in :class:`Adam`.
+        beta2: as in :class:`Adam`.
+        epsilon: as in :class:`Adam`.
+        weight_decay: the rate of decay per unit of step size.
+
+    Source:
+        I. Loshchilov and F. Hutter, 2017, arXiv:1711.05101.
     """
 
     reach, period = 0, 1  # every coordinate by itself

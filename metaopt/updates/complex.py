@@ -1,4 +1,4 @@
-"""Updates for complex x, made of updates for real x."""
+"""Updates for complex x that are made of updates for real x."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from ..records import recorded
 
 @recorded
 class ComplexAsChannels(nn.Module):
-    """An update for complex x made of one for real x: C complex channels are its 2C real ones, real parts first."""
+    """Apply an update for real x to complex x, with its C complex channels as 2C real ones, real parts first.
+
+    Args:
+        update: an update for x of 2C real channels.
+
+    Raises:
+        MetaoptError: x is real.
+    """
 
     def __init__(self, update: nn.Module):
         super().__init__()
@@ -47,11 +54,16 @@ class ComplexAsChannels(nn.Module):
 
 @recorded
 class ComplexAsBatch(nn.Module):
-    """An update for complex x: one for real pictures, applied to the real and to the imaginary part alike.
+    """Apply an update for real pictures to the real and to the imaginary part of complex x separately.
 
-    It takes over what was learned from real pictures. ``offset`` is added to what the update sees, so that parts around
-    0 look like pictures in [0, 1]. The level it is told is sqrt(noise^2 + extra^2), where ``extra``, a parameter, is
-    what disturbs the estimate besides the measurement's noise, such as aliasing.
+    It makes use of what was learned on real pictures. The update is told the level ``sqrt(noise^2 + extra^2)``, since
+    an estimate of complex x is disturbed not only by the noise of the measurement but also, for example, by aliasing.
+
+    Args:
+        update: an update for real x.
+        offset: what is added to both parts before the update sees them, so that parts around 0 look like pictures in
+            [0, 1].
+        extra: the standard deviation of the additional disturbance, in the units of x; its logarithm is a parameter.
     """
 
     def __init__(self, update: nn.Module, offset: float = 0.5, extra: float = 0.05):

@@ -1,6 +1,6 @@
-"""The update of the Recurrent Inference Machine: a convolutional gated recurrent unit that reads gradients.
+"""The update of the Recurrent Inference Machine is a convolutional gated recurrent unit that reads gradients.
 
-Putzky and Welling, arXiv:1706.04008.
+P. Putzky and M. Welling, 2017, arXiv:1706.04008.
 """
 
 from __future__ import annotations
@@ -30,25 +30,33 @@ from ..records import recorded
 
 @recorded
 class ConvGru(nn.Module):
-    """The update of the Recurrent Inference Machine.
+    """Compute the change of x by a convolutional recurrent network: the update of the Recurrent Inference Machine.
 
-    (x, gradient, log noise) -> convolution 5x5 -> GRU -> [convolution 3x3 -> GRU ...] -> two convolutions 3x3, which
-    give a correction and a step size for every pixel: change = correction - step size * gradient. The step sizes are 0
-    before training (the paper's cell is the one where they stay so); they make data consistency easy to learn.
+    (x, gradient, log noise) -> 5x5 convolution -> GRU -> [3x3 convolution -> GRU ...] -> two 3x3 convolutions, which
+    give a correction and a step size for every pixel: ``change = correction - step size * gradient``. The step sizes
+    are 0 before training, and in the paper's cell always; they make data consistency easy to learn.
 
-    Where the problem gives its log noise level as first context, the gradient is multiplied by noise^2, so that its
-    size does not depend on the level (A^H (A x - y) for a Gaussian likelihood); the level is an input map of its own.
+    Where the problem gives its log noise level as the first context tensor, the gradient is multiplied by noise^2, so
+    that its size does not depend on the level; for a Gaussian likelihood it becomes ``A^H (A x - y)``. The level is an
+    input map of its own.
 
     Args:
-        channels: C, real channels of x, which is (B, C, ...). For complex x see :class:`ComplexAsChannels`.
-        hidden: features everywhere between the first and the last convolution.
-        kernels: kernel size of each GRU. ``(3,)`` is the slides' cell, ``(1, 1)`` the two-GRU form used for MRI.
-        dilation: of every convolution of kernel 3 between the first and the last.
-        stride: 2 embeds at half resolution, which is 4 times cheaper in 2-D; any size of x is served.
-        scales: of further GRUs on features averaged over so many (embedded) pixels a side, for what is smooth.
-        dims: 2 for images, 3 for volumes, 1 for signals.
-        context: how many context tensors the problem gives (1: the log noise; 0: none). Each is (B,), (1,) or a map
-            that broadcasts with (B, 1, ...).
+        channels: C, the number of real channels of x, which is (B, C, ...). For complex x see
+            :class:`ComplexAsChannels`.
+        hidden: the number of features between the first and the last convolution.
+        kernels: the kernel size of each GRU. ``(3,)`` is a single GRU; ``(1, 1)`` is the form with two that is used for
+            MRI.
+        dilation: the dilation of every convolution of kernel 3 between the first and the last.
+        stride: the stride of the first convolution. 2 computes at half the resolution, which in 2-D is 4 times cheaper;
+            any size of x is possible.
+        dims: the number of spatial axes: 2 for images, 3 for volumes, 1 for signals.
+        context: how many context tensors the problem gives (1: the log noise level; 0: none). Each is (B,), (1,) or a
+            map that broadcasts with (B, 1, ...).
+        scales: for each further GRU the side of the cells, in pixels of the features, over which its input is averaged;
+            these GRUs are for what is smooth.
+
+    Raises:
+        MetaoptError: There is no GRU, a kernel is even, x is complex, or x or the context does not fit.
     """
 
     def __init__(
@@ -79,19 +87,19 @@ class ConvGru(nn.Module):
 
     @property
     def period(self) -> int:
-        """Shifting x by so many pixels shifts what is computed."""
+        """Return by how many pixels x must be shifted so that the result is shifted too."""
         return self.stride * math.lcm(*(coarse.scale for coarse in self.coarse))  # type: ignore[misc]
 
     @property
     def reach(self) -> int:
-        """How many pixels away a step sees at most: nothing beyond changes a pixel or the memory at it."""
+        """Return how many pixels away a step sees at most; nothing beyond changes a pixel or the memory at it."""
         widths = [3 * coarse.scale for coarse in self.coarse]  # type: ignore[operator]
         kernels = [memory.input for memory in self.memories] + list(self.between)  # type: ignore[union-attr]
         widths += [k.padding[0] for k in kernels]  # type: ignore[union-attr, index]
         return 2 + self.stride * (sum(widths) + 2) - 1  # at stride 1: 2 of the embedding, 1 of the head
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
-        """Zero states, one a GRU, each (B, hidden, ceil(size / stride) ...), then those at ``scales``."""
+        """Return zero states: (B, hidden, ceil(size / stride) ...) for each GRU, then those for ``scales``."""
         if x.is_complex():
             raise MetaoptError(f"ConvGru updates real x, but x is {describe(x)}; wrap it in ComplexAsChannels.")
         check_fits(x, context, self.channels, self.context, self.embed)

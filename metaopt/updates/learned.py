@@ -1,4 +1,4 @@
-"""Learned optimizers: one small network for every coordinate, the same for all of them."""
+"""Learned optimizers apply one small network to every coordinate."""
 
 from __future__ import annotations
 
@@ -19,12 +19,21 @@ from .update import check_real
 
 @recorded
 class CoordinatewiseLstm(nn.Module):
-    """LogAndSign(gradient) -> LSTM -> ... -> change = scale * output, for every coordinate by itself.
+    """Compute the change of every coordinate by LSTMs that see the logarithm and the sign of its gradient.
 
-    ``layers`` LSTMs of ``hidden`` features each; every coordinate has a memory of its own, all share the weights.
-    Andrychowicz et al., arXiv:1606.04474. x is real, a tensor or a tree of them.
+    ``change = scale * output(LSTM(... LSTM(log_and_sign(gradient))))``. All coordinates share the weights, and each has
+    its own memory. x is real, a tensor or a tree of tensors.
 
-    Slots: ``scale``.
+    Args:
+        hidden: the width of each LSTM.
+        layers: the number of LSTMs.
+        preprocessing: p of :func:`~metaopt.networks.log_and_sign`.
+
+    Slots:
+        scale: what the output is multiplied by, in the units of x.
+
+    Source:
+        M. Andrychowicz et al., 2016, arXiv:1606.04474.
     """
 
     reach, period = 0, 1  # every coordinate by itself
@@ -53,7 +62,10 @@ class CoordinatewiseLstm(nn.Module):
 
 
 class AdamMemory(NamedTuple):
-    """Running means of the gradient, one for each decay; one of its square; the network's own memory, if any."""
+    """AdamMemory holds running means of the gradient, one for its square, and the network's own memory.
+
+    ``means`` has one running mean for each decay; ``hidden`` is empty where the network has no memory.
+    """
 
     means: tuple[Any, ...]
     square: Any
@@ -62,19 +74,29 @@ class AdamMemory(NamedTuple):
 
 @recorded
 class LearnedAdam(nn.Module):
-    """Adam, corrected for every coordinate by a small network that sees what Adam remembers.
+    """Correct Adam's change of every coordinate by a small network that sees what Adam remembers.
 
-    change = -step_size (m / s) exp(a) + step_size b with (a, b) = network(features), where m is the running mean of the
-    gradient of the middle decay and s the root of that of its square, both corrected as Adam's are. The features do not
-    depend on the loss's scale: g / s and m_i / s for every decay; the time is tanh(log(k + 1) / 4 - 1). The network's
-    last layer starts at 0, so that before training this is Adam.
+    ``change = -step_size * (m / s) * exp(a) + step_size * b`` with ``(a, b) = network(features)``. m is the running
+    mean of the gradient with the middle decay, and s is the root of the running mean of its square, both corrected as
+    in Adam. The features do not depend on the scale of the loss: g / s, and m_i / s for every decay; the time is
+    ``tanh(log(k + 1) / 4 - 1)``. The last layer of the network starts at 0, so that before training this is Adam.
 
     Args:
-        network: a :class:`Perceptron` (the small network of Metz et al., arXiv:2203.11860) or a :class:`Recurrent` one
-            (an RNN with Adam-like features; Wichrowska et al., arXiv:1703.04813) of as many features.
-        decays: of the running means.
+        network: a :class:`~metaopt.networks.Perceptron` (the default) or a :class:`~metaopt.networks.Recurrent` network
+            of ``len(decays) + 1`` features.
+        decays: the decays of the running means of the gradient, each in [0, 1).
+        square_decay: the decay of the running mean of its square, in [0, 1).
+        epsilon: what keeps the quotient finite, in the units of the gradient.
 
-    Slots: ``step_size``.
+    Slots:
+        step_size: about the largest change of a coordinate in one step before training, in the units of x.
+
+    Raises:
+        MetaoptError: A decay is not in [0, 1), the network takes another number of features, or x is complex.
+
+    Source:
+        L. Metz et al., 2022, arXiv:2203.11860 (the small network); O. Wichrowska et al., 2017, arXiv:1703.04813 (the
+        recurrent network with Adam's features).
     """
 
     reach, period = 0, 1  # every coordinate by itself

@@ -1,4 +1,4 @@
-"""The meta-LSTM: parameters as the cell of a long short-term memory whose gates are learned."""
+"""The meta-LSTM treats parameters as the cell of a long short-term memory whose gates are learned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .update import check_real
 
 
 class MetaLstmMemory(NamedTuple):
-    """Output and cell of the network below, and the two gates of the step before, for every coordinate."""
+    """MetaLstmMemory holds, for every coordinate, the LSTM's output and cell and the two gates of the previous step."""
 
     hidden: Any
     cell: Any
@@ -26,12 +26,23 @@ class MetaLstmMemory(NamedTuple):
 
 @recorded
 class MetaLstm(nn.Module):
-    """change = (f - 1) x - i * gradient, for every coordinate by itself.
+    """Let learned gates decide how much of each coordinate is kept and how far it follows its gradient.
 
-    The input gate i = sigmoid(W_i (h, x, i')) and the forget gate f = sigmoid(W_f (h, x, f')) see the gates of the step
-    before and h, what an LSTM of ``hidden`` features has made of the gradients (LogAndSign). Before training i is about
-    ``step_size`` and f about 1 - 1e-4. Ravi and Larochelle, "Optimization as a model for few-shot learning", ICLR 2017;
-    there the loss is an input too. x is real, a tensor or a tree of them.
+    ``change = (f - 1) x - i * gradient`` with the input gate ``i = sigmoid(W_i (h, x, i'))`` and the forget gate ``f =
+    sigmoid(W_f (h, x, f'))``. i' and f' are the gates of the previous step, and h is the output of an LSTM that reads
+    the gradients as :func:`~metaopt.networks.log_and_sign` represents them. Before training i is about ``step_size``
+    and f about 1 - 1e-4. x is real, a tensor or a tree of tensors. Unlike the paper's, the LSTM does not see the loss.
+
+    Args:
+        hidden: the width of the LSTM.
+        step_size: the input gate before training, between 0 and 1.
+        preprocessing: p of :func:`~metaopt.networks.log_and_sign`.
+
+    Raises:
+        MetaoptError: ``step_size`` is not between 0 and 1, or x is complex.
+
+    Source:
+        S. Ravi and H. Larochelle, Optimization as a model for few-shot learning, ICLR 2017.
     """
 
     reach, period = 0, 1  # every coordinate by itself

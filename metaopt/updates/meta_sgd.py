@@ -1,4 +1,4 @@
-"""Gradient descent with a learned step size for every single parameter."""
+"""Meta-SGD learns a step size for every single parameter."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from ..core import MetaoptError, tree
 
 
 class MetaSgd(nn.Module):
-    """change = -step_size * gradient, entry by entry, with step sizes of x's own shapes, which are learned.
-
-    Li et al., arXiv:1707.09835.
+    """Descend along the gradient with a learned step size for every entry: ``change = -step_size * gradient``.
 
     Args:
-        x: what it will update, such as ``objective.start()`` or ``dict(network.named_parameters())``.
-        step_size: of all entries before training.
+        x: what will be updated, such as ``objective.start()`` or ``dict(network.named_parameters())``; the step sizes
+            have its shapes.
+        step_size: the step size of all entries before training.
+
+    Raises:
+        MetaoptError: The x of a problem has other shapes.
+
+    Source:
+        Z. Li et al., 2017, arXiv:1707.09835.
     """
 
     def __init__(self, x: Any, step_size: float = 0.1):

@@ -12,18 +12,18 @@ from ..core import tree
 
 
 def zeros(x: Any) -> Any:
-    """A running mean before the first step. Complex numbers are kept as their real and imaginary parts."""
+    """Return a running mean before the first step, with complex numbers as their real and imaginary parts."""
     return tree.map(lambda t: torch.zeros_like(as_real(t)), x)
 
 
 def running_mean(mean: Any, values: Any, rate: Tensor) -> Any:
-    """mean <- mean + rate * (values - mean)."""
+    """Return ``mean + rate * (values - mean)``."""
     weight = matching(rate)
     return tree.map(lambda old, new: torch.lerp(old, as_real(new), weight(old)), mean, values)
 
 
 def running_square(mean: Any, values: Any, rate: Tensor) -> Any:
-    """mean <- mean + rate * (values^2 - mean)."""
+    """Return ``mean + rate * (values^2 - mean)``."""
     weight = matching(rate)
 
     def blend(old: Tensor, new: Tensor) -> Tensor:
@@ -34,7 +34,10 @@ def running_square(mean: Any, values: Any, rate: Tensor) -> Any:
 
 
 def matching(value: Tensor) -> Callable[[Tensor], Tensor]:
-    """``value`` as a tensor needs it, converted once for each dtype: mixed dtypes would convert in every operation."""
+    """Return a function that converts ``value`` to a tensor's dtype and device, once for each.
+
+    Operations on mixed dtypes would convert it every time.
+    """
     converted: dict[Any, Tensor] = {}
 
     def like(tensor: Tensor) -> Tensor:
@@ -47,18 +50,18 @@ def matching(value: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 def root(square: Tensor) -> Tensor:
-    """The square root, with derivative 0 at 0 instead of infinity, which would make 0 * infinity = NaN of it.
+    """Return the square root, with derivative 0 at 0 instead of infinity.
 
-    An exactly zero gradient is common (a dead ReLU unit). The floor is the smallest normal number, whose root is lost
-    beside any epsilon; a subnormal one would take the processor ten times as long. ``threshold`` and not ``clamp_min``,
-    whose derivative is slower.
+    An exactly zero gradient is common (a dead ReLU unit), and 0 * infinity would make NaN of it. The floor is the
+    smallest normal number, whose root is negligible beside any epsilon; subnormal numbers would take the processor ten
+    times as long. ``threshold`` is used since the derivative of ``clamp_min`` is slower.
     """
     tiny = torch.finfo(square.dtype).tiny
     return torch.threshold(square, tiny, tiny).sqrt()
 
 
 def as_real(tensor: Tensor) -> Tensor:
-    """Complex numbers as a last axis of length 2: ``torch.optim`` scales real and imaginary parts separately."""
+    """View complex numbers as pairs along a last axis: ``torch.optim`` scales real and imaginary parts separately."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 

@@ -1,4 +1,4 @@
-"""Gradient descent with momentum."""
+"""Momentum accumulates gradients into a velocity that x follows."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from .weight_decay import add_weight_decay
 
 @recorded
 class Momentum(nn.Module):
-    """v <- momentum * v + g;  change = -step_size * v,  with g = gradient + weight_decay * x.
+    """Follow a velocity that accumulates gradients: ``change = -step_size * v``.
 
-    The memory is v, which starts at zero. ``torch.optim.SGD(momentum=...)``. Polyak, doi:10.1016/0041-5553(64)90137-5.
+    ``v <- momentum * v + g`` with ``g = gradient + weight_decay * x``. The memory is v, which starts at zero. It
+    computes what ``torch.optim.SGD(momentum=...)`` does.
 
-    Slots: ``step_size``, ``momentum``; ``weight_decay`` unless it is ``None``.
+    Slots:
+        step_size: the step size, in units of x per unit of the gradient.
+        momentum: the share of the velocity that is kept, in [0, 1).
+        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
+
+    Source:
+        B. Polyak, 1964, doi:10.1016/0041-5553(64)90137-5.
     """
 
     reach, period = 0, 1  # every coordinate by itself
@@ -39,12 +46,18 @@ class Momentum(nn.Module):
 
 @recorded
 class Nesterov(nn.Module):
-    """v <- momentum * v + g;  change = -step_size * (g + momentum * v),  with g = gradient + weight_decay * x.
+    """Follow a velocity that accumulates gradients, looking ahead: ``change = -step_size * (g + momentum * v)``.
 
-    The memory is v, which starts at zero. ``torch.optim.SGD(momentum=..., nesterov=True)``. Sutskever et al.,
-    proceedings.mlr.press/v28/sutskever13.
+    ``v <- momentum * v + g`` with ``g = gradient + weight_decay * x``. The memory is v, which starts at zero. It
+    computes what ``torch.optim.SGD(momentum=..., nesterov=True)`` does.
 
-    Slots: ``step_size``, ``momentum``; ``weight_decay`` unless it is ``None``.
+    Slots:
+        step_size: the step size, in units of x per unit of the gradient.
+        momentum: the share of the velocity that is kept, in [0, 1).
+        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
+
+    Source:
+        I. Sutskever et al., 2013, proceedings.mlr.press/v28/sutskever13.
     """
 
     reach, period = 0, 1  # every coordinate by itself

@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""RMSprop divides the gradient by the root of the running mean of its square."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ from .weight_decay import add_weight_decay
 
 @recorded
 class RMSprop(nn.Module):
-    """v <- smoothing v + (1 - smoothing) g^2;  change = -step_size g / (sqrt(v) + epsilon).
+    """Descend along the gradient, divided by the root of the running mean of its square.
 
-    Here g = gradient + weight_decay * x; the memory is v, which starts at zero. ``torch.optim.RMSprop``. Tieleman and
-    Hinton, Coursera lecture 6.5 (2012).
+    ``change = -step_size * g / (sqrt(v) + epsilon)`` with ``v <- smoothing * v + (1 - smoothing) * g^2`` and ``g =
+    gradient + weight_decay * x``. The memory is v, which starts at zero. It computes what ``torch.optim.RMSprop`` does.
 
-    Slots: ``step_size``, ``smoothing``, ``epsilon``; ``weight_decay`` unless it is ``None``.
+    Slots:
+        step_size: the step size, in the units of x.
+        smoothing: the decay of the mean of the square, in [0, 1).
+        epsilon: what keeps the quotient finite, in the units of the gradient.
+        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
+
+    Source:
+        T. Tieleman and G. Hinton, Coursera lecture 6.5, 2012.
     """
 
     reach, period = 0, 1  # every coordinate by itself

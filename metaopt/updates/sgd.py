@@ -1,4 +1,4 @@
-"""Gradient descent."""
+"""Stochastic gradient descent follows the negative gradient."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from .weight_decay import add_weight_decay
 
 @recorded
 class Sgd(nn.Module):
-    """change = -step_size * (gradient + weight_decay * x). Remembers nothing. ``torch.optim.SGD``.
+    """Descend along the gradient: ``change = -step_size * (gradient + weight_decay * x)``.
 
-    With ``per_step`` on ``step_size`` the step sizes of an unrolled run are learned one by one; a tensor of x's shape
-    gives every coordinate its own (Meta-SGD, arXiv:1707.09835).
+    It remembers nothing and computes what ``torch.optim.SGD`` does. With ``per_step`` on ``step_size`` the step sizes
+    of an unrolled run are learned one by one; a tensor of x's shape gives every coordinate its own (Meta-SGD,
+    arXiv:1707.09835).
 
-    Slots: ``step_size``; ``weight_decay`` unless it is ``None``.
+    Slots:
+        step_size: the step size, in units of x per unit of the gradient.
+        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
     """
 
     reach, period = 0, 1  # every coordinate by itself

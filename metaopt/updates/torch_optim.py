@@ -1,4 +1,4 @@
-"""Optimizers of ``torch.optim`` that this library has no own form of, made differentiable by ``higher``."""
+"""Use optimizers of ``torch.optim`` that this library does not implement itself, made differentiable by ``higher``."""
 
 from __future__ import annotations
 
@@ -31,14 +31,25 @@ REFUSED = {
 
 
 class TorchOptim(nn.Module):
-    """A ``torch.optim`` class as an update, as in ``TorchOptim(torch.optim.Adagrad, {"lr": 0.1})``.
+    """Use a class of ``torch.optim`` as an update, as in ``TorchOptim(torch.optim.Adagrad, {"lr": 0.1})``.
 
-    Serves Adadelta, Adagrad, Adamax and Rprop, for real x. Each numeric option is a slot of torch's name, with torch's
-    default; pairs such as ``betas`` are one slot with a tensor of two. The rule itself is ``higher``'s
-    (Grefenstette et al., arXiv:1910.01727); its state is this update's memory, nothing is kept between calls.
+    Adadelta, Adagrad, Adamax and Rprop are supported, for real x. The rule itself is that of ``higher``; its state is
+    the memory of this update, and nothing is kept between calls.
+
+    Args:
+        cls: the class.
+        options: the options that differ from torch's defaults, by name.
+
+    Slots:
+        options: each numeric option is a slot with torch's name and default; a pair such as ``betas`` is one slot with
+            a tensor of two.
 
     Raises:
-        MetaoptError: a class that ``higher`` lacks or gets wrong, an unknown option, ``maximize``; complex x; vmap.
+        MetaoptError: The class is one that ``higher`` lacks or gets wrong, an option is unknown, ``maximize`` is set, x
+            is complex, or the update runs under vmap.
+
+    Source:
+        E. Grefenstette et al., 2019, arXiv:1910.01727 (``higher``).
     """
 
     def __init__(self, cls: type[torch.optim.Optimizer], options: Mapping[str, Any] | None = None):

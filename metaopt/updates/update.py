@@ -1,4 +1,4 @@
-"""What an update is: the rule that turns a gradient into a change of x, and may remember."""
+"""Define what an update is: a rule that turns a gradient into a change of x, and may remember."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from ..core import MetaoptError, tree
 
 
 class Update(Protocol):
-    """An optimizer's rule, without a loop. ``x`` and ``gradient`` are trees of the same structure.
+    """An update is the rule of an optimizer without its loop; ``x`` and ``gradient`` are trees of the same structure.
 
-    ``context`` holds the problem's tensors besides the gradient (such as the log noise level). The memory is part of
-    the algorithm's state and is never kept on the module.
+    ``context`` holds the problem's tensors besides the gradient, such as the log noise level. The memory is part of the
+    algorithm's state and is never kept on the module.
 
-    An update whose change at a pixel depends on pixels nearby alone says so by ``reach`` and ``period``
+    An update whose change at a pixel depends only on pixels nearby says so by ``reach`` and ``period``
     (:mod:`metaopt.operators.reach`); without them it cannot be used in tiles.
     """
 
     def init(self, x: Any, context: tuple[Any, ...]) -> Any:
-        """The memory before the first step."""
+        """Return the memory before the first step."""
 
     def __call__(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...]) -> tuple[Any, Any]:
-        """(the change of x, the next memory)."""
+        """Return the change of x and the next memory."""
 
 
 def check_real(who: str, x: Any) -> None:
-    """Raise where x is complex and the update of that name is not for it."""
+    """Raise if x is complex, which the update named ``who`` does not support."""
     if any(t.is_complex() for t in tree.leaves(x)):
         raise MetaoptError(f"{who} is for real x; optimise real and imaginary part as two tensors.")

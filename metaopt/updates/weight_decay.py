@@ -1,4 +1,4 @@
-"""Weight decay as a penalty on x, shared by the updates."""
+"""Weight decay is a penalty on x that several updates share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from ..core import tree
 
 
 def add_weight_decay(gradient: Any, x: Any, weight_decay: Any, k: int) -> Any:
-    """The gradient of energy(x) + weight_decay |x|^2 / 2. ``weight_decay`` is a slot, or ``None`` for none at all."""
+    """Return the gradient of ``energy(x) + weight_decay |x|^2 / 2``.
+
+    Args:
+        gradient: the gradient of the energy, a tree like x.
+        x: a tree of tensors.
+        weight_decay: a slot, or ``None``, which leaves the gradient as it is.
+        k: the number of the step.
+    """
     if weight_decay is None:
         return gradient
     rate = weight_decay(k)
