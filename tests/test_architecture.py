@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import pytest
 from packaging.requirements import Requirement
 
-from . import architecture
+from . import architecture, docstrings
 from .architecture import Source
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +34,10 @@ def _dataclass(fields: int) -> str:
     return "@dataclass(frozen=True)\nclass Big:\n    kind: ClassVar[int]\n" + "\n".join(
         f"    field_{i}: int" for i in range(fields)
     )
+
+
+def _documented(text: str) -> str:
+    return f"def f(x):\n  {text!r}"
 
 
 # check, place in the package, source it must let pass, source it must refuse, a word of its complaint
@@ -142,6 +146,26 @@ CASES = [
         "Slot is an abstract",
     ),
     (architecture.abstract_bases, "core/a.py", "", "class A:\n    @abc.abstractmethod\n    def f(self): ...", "A is"),
+    (
+        docstrings.docstring_sections,
+        "operators/a.py",
+        _documented("Return x.\n\nArgs:\n    x: a.\n\nRaises:\n    MetaoptError: x is b.\n\nSource:\n    c."),
+        _documented("Return x.\n\nRaises:\n    MetaoptError: x is b.\n\nArgs:\n    x: a."),
+        "f has its sections in the order Raises, Args",
+    ),
+    (
+        docstrings.docstring_sections,
+        "operators/a.py",
+        _documented("Take what Raises gives:\n\n- Args: none"),
+        _documented("Return x.\n\nIt is c. Raises: MetaoptError where x is b."),
+        "a line of its own",
+    ),
+    (docstrings.docstring_sections, "operators/a.py", "def _f():\n    'x'", _documented("x"), "as a sentence does"),
+    (docstrings.docstring_sections, "operators/a.py", '"""A."""', '"""A\n\nB."""', "of the module begins with 'A'"),
+    (docstrings.docstring_sections, "operators/a.py", "x = 1", _documented("It is\nb."), "does not end"),
+    (docstrings.docstring_sections, "operators/a.py", "", _documented("A.\nB."), "more than one line"),
+    (docstrings.docstring_sections, "operators/a.py", "", _documented("A.\n\nReference:\n    c."), "called 'Source'"),
+    (docstrings.docstring_sections, "operators/a.py", "", "class A:\n " + _documented("b"), "of f begins"),
 ]
 WHOLE_CASES = [
     (
