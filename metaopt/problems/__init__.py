@@ -1,4 +1,4 @@
-"""Problems: frozen dataclasses that say what is to be solved."""
+"""Problems are frozen dataclasses that say what is to be solved."""
 
 from . import graph_formats
 from .counting import CountingFactors, cardinality, logical_and, logical_or, parity, pool

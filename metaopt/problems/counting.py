@@ -1,4 +1,4 @@
-"""Factors that only count: parity, OR, AND, pool, and any function of how many variables are 1."""
+"""Factors that depend on their variables only through a count: parity, OR, AND, pool and any function of the count."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, tab
 
 @dataclass(frozen=True, eq=False)
 class CountingFactors:
-    """F factors log f(x_1, ..., x_d, y) = accept[y, s], where s is what an automaton makes of x_1, ..., x_d.
+    """These are F factors ``log f(x_1, ..., x_d, y) = accept[y, s]``, where an automaton computes s from x_1, ..., x_d.
 
-    The automaton starts at s = 0 and goes from s to ``following[x, s]`` at each binary x; it has K states. Messages
-    cost O(d K), by sums over its paths from the front and from the back, where a table would have 2^(d+1) entries
-    (for a count: Tarlow et al., AISTATS 2010; for parity: Gallager's rule).
-
-    Raises: MetaoptError where the shapes do not fit, or ``accept`` is NaN, +inf or zero everywhere.
+    The automaton has K states. It starts at s = 0 and goes from s to ``following[x, s]`` at each binary x. Messages
+    cost O(d K), by sums over its paths from the front and from the back, where a table would have 2^(d+1) entries.
 
     Args:
-        variables: (F, d + 1): x_1, ..., x_d and, last, y; all binary.
-        following: (2, K), int64.
-        accept: (B, 2, K, F), log f; -inf is probability zero.
+        variables: (F, d + 1), the numbers of x_1, ..., x_d and, last, of y; all are binary.
+        following: (2, K), int64, the next state for each x and s.
+        accept: (B, 2, K, F), log f for each y and s; -inf is probability zero.
+
+    Raises:
+        MetaoptError: The shapes do not fit, or ``accept`` is NaN, +inf or zero everywhere.
+
+    Source:
+        D. Tarlow et al., HOP-MAP, AISTATS 2010 (counts); R. Gallager, Low-density parity-check codes, 1962 (parity).
     """
 
     variables: Tensor
@@ -99,7 +102,7 @@ class CountingFactors:
         return CountingFactors(variables, groups[0].following, torch.cat(accept, dim=-1))
 
     def _fronts(self, read: Sequence[Tensor], marginalize: Marginalize) -> list[Tensor]:
-        """Before each of the read variables, and after the last: the weight of each state, (B, K, F)."""
+        """Return the log weight of each state, (B, K, F), before each variable that is read and after the last one."""
         states, count = self.accept.shape[2], self.variables.shape[0]
         batch = read[0].shape[0] if read else len(self.accept)
         front = self.accept.new_full((batch, states, count), LOG_ZERO)
@@ -114,7 +117,7 @@ class CountingFactors:
         return fronts
 
     def _sources(self) -> tuple[Tensor, Tensor]:
-        """For each state: which (x, s) lead to it, (K, most), and where there is none, (K, most, 1)."""
+        """Return for each state which (x, s) lead to it, (K, most), and which of the places are empty, (K, most, 1)."""
         flat, states = self.following.flatten(), self.following.shape[1]
         counts = torch.bincount(flat, minlength=states)
         most = int(counts.max())
@@ -131,32 +134,58 @@ def _from_highest(cavity: Tensor) -> Tensor:
 
 
 def parity(variables: Tensor, odd: bool = False, dtype: torch.dtype = torch.float64) -> CountingFactors:
-    """Factors (F, a) that allow only an even (or odd) number of ones, such as the checks of a linear code."""
+    """Make factors that allow only an even (or odd) number of ones, such as the checks of a linear code.
+
+    Args:
+        variables: (F, a), the binary variables of each factor.
+        odd: whether the number of ones must be odd.
+        dtype: the dtype of the log potentials.
+    """
     allowed = torch.tensor([[0.0, LOG_ZERO], [LOG_ZERO, 0.0]], dtype=dtype)
     return _factors(variables, [[0, 1], [1, 0]], allowed.flip(0) if odd else allowed)
 
 
 def logical_or(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
-    """child (F,) = OR of the parents (F, d)."""
+    """Make factors that require ``child = OR of the parents``.
+
+    Args:
+        parents: (F, d), binary variables.
+        child: (F,), binary variables.
+        dtype: the dtype of the log potentials.
+    """
     return _with_child(parents, child, [[0, 1], [1, 1]], [[0, LOG_ZERO], [LOG_ZERO, 0]], dtype)
 
 
 def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
-    """child (F,) = AND of the parents (F, d)."""
+    """Make factors that require ``child = AND of the parents``.
+
+    Args:
+        parents: (F, d), binary variables.
+        child: (F,), binary variables.
+        dtype: the dtype of the log potentials.
+    """
     return _with_child(parents, child, [[1, 1], [0, 1]], [[LOG_ZERO, 0], [0, LOG_ZERO]], dtype)
 
 
 def pool(choices: Tensor, indicator: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
-    """indicator (F,) = 1: exactly one of the choices (F, d) is 1; indicator = 0: none is."""
+    """Make factors that require exactly one of the choices to be 1 if the indicator is 1, and none if it is 0.
+
+    Args:
+        choices: (F, d), binary variables.
+        indicator: (F,), binary variables.
+        dtype: the dtype of the log potentials.
+    """
     return _with_child(
         choices, indicator, [[0, 1, 2], [1, 2, 2]], [[0, LOG_ZERO, LOG_ZERO], [LOG_ZERO, 0, LOG_ZERO]], dtype
     )
 
 
 def cardinality(variables: Tensor, log_weights: Tensor) -> CountingFactors:
-    """log f = log_weights[number of ones], or log_weights[K] from K ones on, for factors (F, a) on binary variables.
+    """Make factors on binary variables that depend on the number of ones: ``log f = log_weights[min(count, K)]``.
 
-    ``log_weights`` is (K + 1,), or (B, K + 1, F) for weights of their own.
+    Args:
+        variables: (F, a), the variables of each factor.
+        log_weights: (K + 1,), or (B, K + 1, F) where each factor has its own.
     """
     weights = log_weights[None, :, None] if log_weights.ndim == 1 else log_weights
     weights = weights.expand(-1, -1, len(variables))

@@ -1,4 +1,4 @@
-"""Episodes: few-shot tasks, each with examples to learn from and queries to answer."""
+"""Episodes are few-shot tasks, each with examples to learn from and queries to answer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from ..core import MetaoptError, tree
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """Tasks side by side: ``inputs`` and ``targets`` to learn from, ``queries`` to answer, (tasks, n, ...) each.
+    """An episode holds tasks side by side, each with examples to learn from and queries to answer.
 
-    Raises: MetaoptError where they are not of equally many tasks, or inputs and targets not equally many examples.
+    Args:
+        inputs: (tasks, n, ...), the inputs of the examples.
+        targets: (tasks, n, ...), what they are to be mapped to.
+        queries: (tasks, q, ...), further inputs.
+
+    Raises:
+        MetaoptError: The numbers of tasks differ, or those of inputs and targets.
     """
 
     inputs: Tensor

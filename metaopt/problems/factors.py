@@ -1,4 +1,4 @@
-"""Kinds of factors: what a factor graph needs to know of them, whole groups of equal shape at a time."""
+"""Kinds of factors: what a factor graph asks of them, for whole groups of equal shape at a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 
-LOG_ZERO = (
-    -1e4
-)  # stands for log 0: finite, so that "sum minus own" is never inf - inf; exp(LOG_ZERO) is 0 also in float64
+# Stands for log 0. It is finite, so that a sum minus one of its terms is never inf - inf, and its exp is 0 in float64.
+LOG_ZERO = -1e4
 Marginalize = Callable[[Tensor, Sequence[int]], Tensor]
 
 
 def log_sum(x: Tensor, dims: Sequence[int]) -> Tensor:
-    """log sum exp over ``dims``: sum-product."""
+    """Return log sum exp over ``dims``, as the sum-product algorithm marginalizes."""
     dims = tuple(dims)
     if not dims:
         return x
@@ -29,7 +28,7 @@ def log_sum(x: Tensor, dims: Sequence[int]) -> Tensor:
 
 
 def log_max(x: Tensor, dims: Sequence[int]) -> Tensor:
-    """Max over ``dims``: max-product."""
+    """Return the maximum over ``dims``, as the max-product algorithm marginalizes."""
     dims = tuple(dims)
     if not dims:
         return x
@@ -37,44 +36,48 @@ def log_max(x: Tensor, dims: Sequence[int]) -> Tensor:
 
 
 class Factors(Protocol):
-    """F factors of one kind and shape. Blocks are tensors (B, c_j, F), one for each of a factor's variables j.
+    """This protocol describes F factors of one kind and shape.
 
-    ``variables`` is (F, a); ``scale`` (a number, (F,) or (B, F)) multiplies log f before anything is computed.
+    ``variables`` is (F, a). Blocks are tensors (B, c_j, F), one for each variable j of a factor. ``scale``, a number,
+    (F,) or (B, F), multiplies log f before anything is computed. ``marginalize`` is :func:`log_sum` or :func:`log_max`.
     """
 
     variables: Tensor
 
     @property
     def batch(self) -> int:
-        """1, where all samples have the same potentials, or B."""
+        """Return B, or 1 where all samples have the same potentials."""
         ...
 
     def shape(self) -> tuple[int, ...]:
-        """The cardinality of each of the a variables."""
+        """Return the cardinality of each of the a variables."""
         ...
 
     def messages(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> list[Tensor]:
-        """To each variable j: marginalize over the others of scale log f + the others' cavities, up to a constant."""
+        """Return the message to each variable j, up to a constant.
+
+        It is ``scale * log f`` plus the cavities of the other variables, marginalized over these.
+        """
         ...
 
     def log_total(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> Tensor:
-        """(B, F): marginalize over all of scale log f + all cavities."""
+        """Return ``scale * log f`` plus all cavities, marginalized over all variables, (B, F)."""
         ...
 
     def expected(self, beliefs: Sequence[Tensor]) -> Tensor:
-        """(B, F): the mean of log f under independent beliefs (probabilities); linear in each of them."""
+        """Return the mean of log f under independent beliefs (probabilities), (B, F); it is linear in each of them."""
         ...
 
     def tables(self) -> Tensor:
-        """(B, c_1, ..., c_a, F): log f as a table."""
+        """Return log f as a table, (B, c_1, ..., c_a, F)."""
         ...
 
     def numbers(self) -> Tensor:
-        """(B, F, 2): what a learned part sees of each factor, see :func:`table_numbers`."""
+        """Return what a network sees of each factor, (B, F, 2); see :func:`table_numbers`."""
         ...
 
     def key(self) -> Any:
-        """Groups of equal keys can be :meth:`joined` to one."""
+        """Return a value that is equal for groups that can be :meth:`joined` to one."""
         ...
 
     @staticmethod
@@ -83,13 +86,14 @@ class Factors(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TableFactors:
-    """F factors, each a table over a variables of cardinalities c_1, ..., c_a.
-
-    Raises: MetaoptError where the shapes do not fit, an entry is NaN or +inf, or a table is zero everywhere.
+    """These are F factors, each given by a table over a variables of cardinalities c_1, ..., c_a.
 
     Args:
         variables: (F, a), which variables each factor joins.
         log_table: (B, c_1, ..., c_a, F), log f; B = 1 serves every sample; -inf is probability zero.
+
+    Raises:
+        MetaoptError: The shapes do not fit, an entry is NaN or +inf, or a table is zero everywhere.
     """
 
     variables: Tensor
@@ -154,16 +158,17 @@ class TableFactors:
 
 
 def scaled(log_table: Tensor, scale: Any) -> Tensor:
-    """Log tables (B, ..., F) times a number, or one for every factor, (F,) or (B, F)."""
+    """Multiply log tables (B, ..., F) by a number, or by one number for each factor, (F,) or (B, F)."""
     many = isinstance(scale, Tensor) and scale.ndim == 2
     return log_table * (scale.reshape(len(scale), *[1] * (log_table.ndim - 2), -1) if many else scale)
 
 
 def table_numbers(log_table: Tensor) -> Tensor:
-    """Of tables (B, c_1, ..., c_a, F): how strongly they join, and the share of zeros, (B, F, 2).
+    """Return how strongly tables (B, c_1, ..., c_a, F) couple their variables, and their share of zeros.
 
-    The strength is log(1 + the root mean square of what is left of the log table, no less than 10 below its largest
-    entry, when the mean along every axis is taken off it): it knows no order and no single variable's potential.
+    The result is (B, F, 2). The strength is ``log(1 + r)``. r is the root mean square of the log table, cut off 10
+    below its largest entry, after its mean along each axis is subtracted; it depends neither on the order of the states
+    nor on potentials of single variables.
     """
     axes = tuple(range(1, log_table.ndim - 1))
     low = log_table - log_table.amax(axes, keepdim=True)
@@ -175,13 +180,17 @@ def table_numbers(log_table: Tensor) -> Tensor:
 
 
 def same_batch(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Potentials (B or 1, ...), all with the same B."""
+    """Expand potentials (B or 1, ...) to the same B."""
     batch = max(len(t) for t in tensors)
     return [t.expand(batch, *t.shape[1:]) for t in tensors]
 
 
 def checked_log(values: Tensor, what: str) -> Tensor:
-    """Log potentials (B, ..., F), none below its factor's largest plus ``LOG_ZERO``; raises if there is none."""
+    """Return log potentials (B, ..., F) with none below the largest of its factor plus ``LOG_ZERO``.
+
+    Raises:
+        MetaoptError: The potentials are not real numbers, one is NaN or +inf, or a factor is zero everywhere.
+    """
     if not values.is_floating_point():
         raise MetaoptError(f"The log of a {what} is a real number, but got {tree.describe(values)}.")
     if not values.numel():

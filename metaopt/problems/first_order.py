@@ -1,4 +1,4 @@
-"""The first-order approximation of a problem."""
+"""The first-order approximation of a problem leaves out second derivatives."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from . import protocol
 
 @dataclass(frozen=True, eq=False)
 class FirstOrder:
-    """``problem``, whose gradient counts as a constant of x: no second derivatives, and no graph for them.
+    """Solve ``problem`` with its gradient as a constant of x: without second derivatives, and without a graph for them.
 
-    First-order MAML (arXiv:1703.03400) and learned optimizers as they are usually trained (arXiv:1606.04474). The
+    This is how first-order MAML (arXiv:1703.03400) and, usually, learned optimizers (arXiv:1606.04474) are trained. The
     values are those of ``problem``; only what is backpropagated through an unrolled run differs.
+
+    Args:
+        problem: any problem.
     """
 
     problem: Any

@@ -1,4 +1,4 @@
-"""Factor graphs as plain lists, as graphs of PyTorch Geometric and as graphs of networkx."""
+"""Convert factor graphs to and from lists of factors, graphs of PyTorch Geometric and graphs of networkx."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from .factors import LOG_ZERO
 
 
 class FactorList(NamedTuple):
-    """``cardinalities`` and, one by one, the ``scopes`` and ``log_tables`` (c_1, ..., c_a) of a graph's factors."""
+    """A factor list holds the ``cardinalities`` of a graph, and the ``scopes`` and ``log_tables`` of its factors.
+
+    The log table of a factor whose scope has a variables is (c_1, ..., c_a).
+    """
 
     cardinalities: list[int]
     scopes: list[tuple[int, ...]]
@@ -24,9 +27,12 @@ class FactorList(NamedTuple):
 
 
 def list_factors(graph: FactorGraph) -> FactorList:
-    """Every factor of a graph of one sample: the constant, then unary potentials that are not 1, then the groups.
+    """List the factors of a graph of one sample: the constant, unary potentials that are not 1, then the groups.
 
-    Probability zero is -inf again. Raises: MetaoptError where there are more samples.
+    Probability zero becomes -inf again.
+
+    Raises:
+        MetaoptError: The graph has more than one sample.
     """
     if graph.batch != 1:
         raise MetaoptError(f"Only a graph of one sample is a list of factors, but this has {graph.batch}.")
@@ -50,11 +56,21 @@ def _with_zeros(table: Tensor) -> Tensor:
 
 
 def to_data(graph: FactorGraph) -> Any:
-    """As ``torch_geometric.data.Data``, which ``Batch`` can join: a bipartite graph, variables first, then factors.
+    """Convert a factor graph to a bipartite ``torch_geometric.data.Data``, which ``Batch`` can join.
 
-    ``cardinality`` (V + F,) is 0 for factors; ``edge_index`` (2, E) leads from variables to factors, each factor's
-    edges in the order of its table's axes; ``unary`` (N,); ``log_table``, all tables one after the other, row-major,
-    and ``table_size`` (F,) their lengths; ``constant`` (1,).
+    Nodes are the variables first, then the factors.
+
+    Returns:
+        The ``Data``, with
+
+        - ``cardinality`` (V + F,), which is 0 for factors;
+        - ``edge_index`` (2, E), from variables to factors, each factor's edges in the order of its table's axes;
+        - ``unary`` (N,), the log potentials of single variables;
+        - ``log_table``, all tables one after the other in row-major order, and ``table_size`` (F,), their lengths;
+        - ``constant`` (1,).
+
+    Raises:
+        MetaoptError: The graph has more than one sample, or PyTorch Geometric is not installed.
     """
     Data = require("torch_geometric.data", "graphs").Data
 
@@ -77,7 +93,7 @@ def to_data(graph: FactorGraph) -> Any:
 
 
 def from_data(data: Any) -> FactorGraph:
-    """The graph of a ``Data``, or the union of those of a ``Batch``, made by :func:`to_data`."""
+    """Make the factor graph of a ``Data`` from :func:`to_data`, or the union of those of a ``Batch``."""
     is_variable = data.cardinality > 0
     number = is_variable.cumsum(0) - 1
     cards = data.cardinality[is_variable]
@@ -96,10 +112,13 @@ def from_data(data: Any) -> FactorGraph:
 
 
 def to_networkx(graph: FactorGraph) -> Any:
-    """As a bipartite ``networkx.Graph``.
+    """Convert a factor graph to a bipartite ``networkx.Graph``.
 
-    Variables are 0, 1, ... with their ``cardinality``, factors ``("factor", i)`` with ``variables``, in the order of
-    the axes, and ``log_potential``, a NumPy array.
+    Variables are the nodes 0, 1, ... with their ``cardinality``. Factors are the nodes ``("factor", i)`` with
+    ``variables``, in the order of the axes, and ``log_potential``, a NumPy array.
+
+    Raises:
+        MetaoptError: The graph has more than one sample, or networkx is not installed.
     """
     networkx = require("networkx", "graphs")
 
@@ -115,9 +134,12 @@ def to_networkx(graph: FactorGraph) -> Any:
 
 
 def from_networkx(graph: Any) -> FactorGraph:
-    """The factor graph of a bipartite graph as :func:`to_networkx` makes it; variables may have any names.
+    """Make the factor graph of a bipartite graph like those from :func:`to_networkx`; variables may have any names.
 
     Variables are numbered in the order of the nodes with a ``cardinality``.
+
+    Raises:
+        MetaoptError: No node has a cardinality, a factor lacks an attribute, or a factor joins an unknown variable.
     """
     variables = [node for node, given in graph.nodes(data=True) if "cardinality" in given]
     if not variables:

@@ -20,12 +20,27 @@ PLACES = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # odd mul
 def symmetric_adjacency(
     edge_index: Tensor, nodes: int, weight: Tensor | None = None, self_loops: float = 1.0
 ) -> SparseMatrix:
-    """D^-1/2 A D^-1/2, whose eigenvalues lie in [-1, 1]; D is the diagonal of A's row sums.
+    """Return ``D^-1/2 A D^-1/2``, whose eigenvalues lie in [-1, 1]; D is the diagonal of the row sums of A.
 
-    A[target, source] = weight for each column (source, target) of ``edge_index``. Nodes without a self-loop get one of
-    weight ``self_loops`` (Kipf and Welling, arXiv:1609.02907); with 0 they get none. As torch_geometric's ``gcn_norm``.
-    A node whose row sum is 0 sends and receives nothing. Without ``weight`` all edges weigh 1, in float64, which a
-    :class:`GraphSignal` brings to the precision of its features.
+    ``A[target, source] = weight`` for each column (source, target) of ``edge_index``. A node whose row sum is 0 sends
+    and receives nothing. It is torch_geometric's ``gcn_norm``.
+
+    Args:
+        edge_index: (2, E) int64, sources and targets.
+        nodes: the number of nodes.
+        weight: (E,), at least 0; by default 1 for every edge, in float64, which a :class:`GraphSignal` converts to the
+            precision of its features.
+        self_loops: the weight of the self-loop that every node without one gets; with 0 it gets none.
+
+    Returns:
+        The matrix, (nodes, nodes).
+
+    Raises:
+        MetaoptError: The edges name a node that does not exist, or the weights do not fit, are negative or are not
+            finite.
+
+    Source:
+        T. Kipf and M. Welling, 2016, arXiv:1609.02907.
     """
     matrix = _adjacency(edge_index, nodes, weight, self_loops)
     degree = _row_sums(matrix)
@@ -36,7 +51,10 @@ def symmetric_adjacency(
 def averaging_adjacency(
     edge_index: Tensor, nodes: int, weight: Tensor | None = None, self_loops: float = 1.0
 ) -> SparseMatrix:
-    """D^-1 A: every node gets the weighted mean of its neighbours; arguments as of :func:`symmetric_adjacency`."""
+    """Return ``D^-1 A``, by which every node receives the weighted mean of its neighbours.
+
+    D is the diagonal of the row sums of A; arguments, result and errors are those of :func:`symmetric_adjacency`.
+    """
     matrix = _adjacency(edge_index, nodes, weight, self_loops)
     degree = _row_sums(matrix)
     factor = torch.where(degree > 0, degree, 1).reciprocal() * (degree > 0)
@@ -45,14 +63,16 @@ def averaging_adjacency(
 
 @dataclass(frozen=True, eq=False)
 class GraphSignal:
-    """Features x of every node, and the adjacency A along which they spread.
+    """A graph signal holds features x of every node and the adjacency A along which they spread.
 
     Args:
-        x: (nodes, features), floating; or as a :class:`SparseMatrix` where most are 0 (see :meth:`sparse`).
+        x: (nodes, features), floating; or the same as a :class:`SparseMatrix` where most entries are 0 (see
+            :meth:`sparse`).
         adjacency: (nodes, nodes), normalised: :func:`symmetric_adjacency`, :func:`averaging_adjacency` or any other.
-        seed: what dropout draws its masks from, together with the step; ``None`` (default): nothing is dropped.
+        seed: what dropout draws its masks from, together with the step; with ``None``, the default, nothing is dropped.
 
-    Raises: MetaoptError where there is no node, features are not finite, or the adjacency does not fit.
+    Raises:
+        MetaoptError: There is no node, features are not finite, or the adjacency does not fit.
     """
 
     x: Any
@@ -73,20 +93,27 @@ class GraphSignal:
     def from_edges(
         x: Tensor, edge_index: Tensor, weight: Tensor | None = None, normalize: Normalize = symmetric_adjacency
     ) -> GraphSignal:
-        """Of features (nodes, F) and edges (2, E) from row 0 to row 1.
+        """Make a signal of features (nodes, F) and edges (2, E) from row 0 to row 1.
 
-        ``normalize(edge_index, nodes, weight)`` gives the adjacency; ``partial(symmetric_adjacency, self_loops=0)`` is
-        that without self-loops.
+        Args:
+            x: the features.
+            edge_index: the edges.
+            weight: (E,), the weights of the edges; by default 1.
+            normalize: a function of (edge_index, nodes, weight) that gives the adjacency;
+                ``partial(symmetric_adjacency, self_loops=0)``, for example, leaves out self-loops.
         """
         _check_features(x)
         return GraphSignal(x, normalize(edge_index, x.shape[0], weight))
 
     @staticmethod
     def from_data(data: Any, normalize: Normalize = symmetric_adjacency) -> GraphSignal:
-        """Of a torch_geometric ``Data``, or of a ``Batch`` of them, whose graphs do not see each other.
+        """Make a signal of a torch_geometric ``Data``, or of a ``Batch``, whose graphs do not see each other.
 
-        Reads ``x`` (whole numbers become floating, sparse ones a :class:`SparseMatrix`), ``edge_index`` or ``adj_t``,
-        and, where there is one, ``edge_weight``.
+        It reads ``x`` (whole numbers become floating, sparse features a :class:`SparseMatrix`), ``edge_index`` or
+        ``adj_t`` and, where there is one, ``edge_weight``.
+
+        Raises:
+            MetaoptError: ``x`` is missing, or both ``edge_index`` and ``adj_t`` are.
         """
         if getattr(data, "x", None) is None:
             raise MetaoptError(
@@ -95,7 +122,7 @@ class GraphSignal:
         return GraphSignal.from_edges(_features_of(data.x), *_edges_of(data), normalize)
 
     def to_data(self, x: Tensor | None = None) -> Any:
-        """A torch_geometric ``Data`` with ``x`` (by default these features) and the adjacency as weighted edges."""
+        """Convert to a torch_geometric ``Data`` with ``x`` (by default these features) and the weighted edges."""
         Data = require("torch_geometric.data", "graphs").Data
 
         features = self.x if x is None else x
@@ -104,38 +131,44 @@ class GraphSignal:
 
     @property
     def source(self) -> Tensor:
-        """Of each edge, (E,)."""
+        """Return the source of each edge, (E,)."""
         return self.adjacency.columns
 
     @property
     def target(self) -> Tensor:
-        """Of each edge, (E,), sorted."""
+        """Return the target of each edge, (E,), sorted."""
         return self.adjacency.rows
 
     @property
     def weight(self) -> Tensor:
-        """Of each edge after normalisation, (E,)."""
+        """Return the weight of each edge after normalisation, (E,)."""
         return self.adjacency.values
 
     def with_x(self, x: Any) -> GraphSignal:
-        """Another signal on the same graph."""
+        """Return a signal with other features on the same graph."""
         return GraphSignal(x, self.adjacency, self.seed)
 
     def with_seed(self, seed: int | None) -> GraphSignal:
-        """The same with other masks of dropout, for example one for each epoch. Nothing is checked again."""
+        """Return the same signal with other dropout masks, for example one seed per epoch, without further checks."""
         return tree.replace(self, {"seed": seed})
 
     def sparse(self) -> GraphSignal:
-        """The same with its features as a :class:`SparseMatrix`, worth it where few of them are not 0.
+        """Return the same signal with its features as a :class:`SparseMatrix`, which pays where few of them are not 0.
 
-        What reads them must know ``x @ weight``, as :class:`~metaopt.networks.NodeEncoder` does.
+        What reads the features must compute ``x @ weight``, as :class:`~metaopt.networks.NodeEncoder` does.
         """
         return self if isinstance(self.x, SparseMatrix) else tree.replace(self, {"x": SparseMatrix.from_dense(self.x)})
 
     def drop(self, values: Any, rate: float, place: int, k: int) -> Any:
-        """Dropout: 0 with probability ``rate``, else values / (1 - rate). Without a seed nothing is dropped.
+        """Apply dropout: 0 with probability ``rate``, else ``values / (1 - rate)``; without a seed nothing is dropped.
 
-        The mask is a function of the seed, ``place`` (a number for each use) and the step k.
+        The mask is a function of the seed, ``place`` and k.
+
+        Args:
+            values: a tensor or a :class:`SparseMatrix`.
+            rate: the probability, in [0, 1).
+            place: a number that differs for each use in a step.
+            k: the number of the step.
         """
         if self.seed is None or not rate:
             return values
@@ -172,7 +205,16 @@ def _edges_of(data: Any) -> tuple[Tensor, Tensor | None]:
 
 
 def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> Tensor:
-    """Labels (nodes,) as one-hot rows (nodes, classes) where ``known`` (a mask or indices), and 0 elsewhere."""
+    """Encode known labels (nodes,) as one-hot rows (nodes, classes), with zeros for the other nodes.
+
+    Args:
+        labels: (nodes,) int64.
+        known: which labels are known, a mask or indices.
+        classes: the number of classes, by default one more than the largest label.
+
+    Raises:
+        MetaoptError: A known label is no class.
+    """
     count = int(labels.max()) + 1 if classes is None else classes
     of_known = labels[known]
     outside = of_known[(of_known < 0) | (of_known >= count)]

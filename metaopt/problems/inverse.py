@@ -1,4 +1,4 @@
-"""Inverse problems: find x from a measurement y of A x."""
+"""Inverse problems ask for x, given a measurement y of A x."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from .noise import check_noise, effective_level, per_sample
 
 @dataclass(frozen=True, eq=False)
 class InverseProblem:
-    """Given y = A x + noise, find x.
+    """An inverse problem asks for x, given a measurement ``y = A x + noise``.
 
     Args:
-        operator: A, an :class:`~metaopt.operators.Operator` or anything :func:`~metaopt.operators.as_operator` takes.
+        operator: A, an :class:`~metaopt.operators.Operator` or anything that :func:`~metaopt.operators.as_operator`
+            takes.
         y: the measurement, batch first, (B, ...), real or complex.
-        noise: standard deviation of a real component of y, in the units of y: a number, (B,) for one a sample, or a
-            tensor with as many axes as y, each of size 1 or y's (one a coil, a visibility, a pixel). Of a y with a
-            single axis every entry is a sample. ``None``: unknown, and the energy is that of noise = 1.
-        likelihood: :class:`Gaussian` (default; real or complex) or :class:`Poisson`.
-        guess: what x is thought to be before y is seen, a number or a tensor that broadcasts to x. The first estimate
-            is then guess + A^H (y - A guess), which is nearer than A^H y where A leaves much of x unmeasured.
+        noise: the standard deviation of a real component of y, in the units of y: a number, (B,) for one per sample, or
+            a tensor with as many axes as y, each of size 1 or y's (one per coil, visibility or pixel). Every entry of a
+            y with a single axis is a sample. ``None`` means unknown, and the energy is that of noise = 1.
+        likelihood: :class:`Gaussian` (the default; real or complex) or :class:`Poisson`.
+        guess: the expected x before y is seen, a number or a tensor that broadcasts to x. The first estimate is then
+            ``guess + A^H (y - A guess)``, which is nearer to x than A^H y where A leaves much of x unmeasured.
 
-    ``level`` is derived: what networks are told where the noise differs within a sample, :func:`effective_level`.
+    The field ``level`` is derived: it is the noise level that networks see where the noise differs within a sample,
+    :func:`effective_level`.
 
     Raises:
-        MetaoptError: a measurement that is not finite, noise that is not positive or of a shape that does not fit y.
+        MetaoptError: The measurement is not finite, or the noise is not positive or has a shape that does not fit y.
     """
 
     operator: Operator
@@ -65,19 +67,23 @@ class InverseProblem:
         self.likelihood.check(self.y, self.noise)
 
     def start(self) -> Tensor:
-        """The first estimate, A^H y, or guess + A^H (y - A guess)."""
+        """Return the first estimate, ``A^H y``, or ``guess + A^H (y - A guess)``."""
         with self._full_precision():
             if self.guess is None:
                 return self.operator.adjoint(self.y)
             return self.guess + self.operator.adjoint(self.y - self.operator(self.guess))
 
     def normalized(self, iterations: int = 50) -> InverseProblem:
-        """The same problem in units in which ``|A| = 1``: A, y and noise over the norm of A, by power iteration.
+        """Return the same problem in units in which ``|A| = 1``: A, y and noise are divided by the norm of A.
 
-        Energy and gradient are the same functions of x. But the start A^H y and noise^2 times the gradient, which
+        Energy and gradient are the same functions of x. But the start A^H y and the gradient times noise^2, which
         trained networks see, no longer depend on how the measurement was scaled.
 
-        Raises: MetaoptError for another likelihood than :class:`Gaussian`, or A = 0.
+        Args:
+            iterations: the iterations of the power method that estimates the norm.
+
+        Raises:
+            MetaoptError: The likelihood is not :class:`Gaussian`, the noise is unknown, or A = 0.
         """
         if not isinstance(self.likelihood, Gaussian) or self.noise is None:
             raise MetaoptError(
@@ -90,30 +96,31 @@ class InverseProblem:
         return InverseProblem(operator, self.y / norm, self.noise / norm, self.likelihood, self.guess)
 
     def energy(self, x: Tensor) -> Tensor:
-        """-log p(y | x) of each sample, up to a constant; shape (B,)."""
+        """Return -log p(y | x) of each sample, up to a constant, (B,)."""
         energies = self.likelihood.energy(self.operator(x), self.y, self._noise())
         return energies.unsqueeze(-1).flatten(1).sum(1)  # a sample of y with one axis is one entry
 
     def gradient(self, x: Tensor) -> Tensor:
-        """The gradient of the energy, analytic: A^H applied to the likelihood's gradient at A x."""
+        """Return the analytic gradient of the energy: A^H applied to the likelihood's gradient at A x."""
         with self._full_precision():
             return self.operator.adjoint(self.likelihood.gradient(self.operator(x), self.y, self._noise()))
 
     def context(self) -> tuple[Tensor, ...]:
-        """What an update may look at besides the gradient: (log level,), if the noise is known.
+        """Return what an update may see besides the gradient: (log level,) if the noise is known, and else nothing.
 
-        The level is the noise itself, (B,) or (1,); where it differs within a sample it is :func:`effective_level`,
-        (B,), or a map (B, 1, ...) over the places of x where the operator is diagonal. An update that multiplies the
-        gradient by level^2 sees A^H W (A x - y) with weights W = level^2 / noise^2, of mean 1 in each sample.
+        The level is the noise itself, (B,) or (1,). Where it differs within a sample it is :func:`effective_level`:
+        (B,), or a map (B, 1, ...) over the pixels of x if the operator is diagonal. An update that multiplies the
+        gradient by level^2 sees ``A^H W (A x - y)`` with weights ``W = level^2 / noise^2``, of mean 1 in each sample.
         """
         level = self.noise if self.level is None else self.level
         return () if level is None else (level.log().reshape(-1) if level.ndim < 2 else level.log(),)
 
     def variance(self) -> Tensor | None:
-        """noise^2 as the unit of step sizes: what one step size times it gives is as stable for all noise.
+        """Return noise^2 as the unit of step sizes: one step size times it is equally stable at every noise level.
 
-        It is (B,) or (1,). Where the noise differs within a sample it is the smallest of the sample, which is where
-        the energy is steepest; for a diagonal operator every entry of x has its own, in the shape of the noise.
+        It is (B,) or (1,), or ``None`` if the noise is unknown. Where the noise differs within a sample it is the
+        smallest of the sample, since the energy is steepest there; for a diagonal operator every entry of x has its
+        own, in the shape of the noise.
         """
         if self.noise is None:
             return None
@@ -125,9 +132,10 @@ class InverseProblem:
         return torch.exp(2 * logs)
 
     def _full_precision(self) -> AbstractContextManager[Any]:
-        """Networks may compute in bfloat16 under ``torch.autocast``; the model of the measurement never does.
+        """Turn ``torch.autocast`` off: networks may compute in bfloat16, but the model of the measurement never does.
 
-        Where autocast is off nothing is done: an exported program with an empty region of it cannot be loaded.
+        Where autocast is off already nothing is done, since an exported program with an empty region of it cannot be
+        loaded.
         """
         device = self.y.device.type
         return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

@@ -1,4 +1,4 @@
-"""Likelihoods: how a measurement y scatters around the noiseless prediction p = A x."""
+"""Likelihoods describe how a measurement y scatters around the noiseless prediction p = A x."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from ..core import MetaoptError, autodiff
 
 
 class Likelihood(Protocol):
-    """-log p(y | prediction), up to a constant, and its gradient with respect to the prediction, both elementwise."""
+    """A likelihood gives ``-log p(y | prediction)``, up to a constant, and its gradient, both elementwise.
+
+    The gradient is with respect to the prediction. ``noise`` broadcasts to y, or is ``None`` where it is unknown.
+    """
 
     def energy(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor: ...
 
     def gradient(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor: ...
 
     def check(self, y: Tensor, noise: Tensor | None) -> None:
-        """Raise if such a measurement cannot be."""
+        """Raise if such a measurement is impossible."""
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """y = p + noise * n with standard normal n: energy ``|p - y|^2 / (2 noise^2)``.
+    """The measurement is ``y = p + noise * n`` with standard normal n: the energy is ``|p - y|^2 / (2 noise^2)``.
 
-    Its gradient is ``(p - y) / noise^2``.
-    For complex y, ``noise`` is the standard deviation of the real and of the imaginary part each. Without a noise
-    level this is least squares (noise = 1).
+    The gradient is ``(p - y) / noise^2``. For complex y, ``noise`` is the standard deviation of the real and of the
+    imaginary part each. Without a noise level this is least squares (noise = 1).
     """
 
     def energy(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
@@ -44,9 +46,14 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Poisson:
-    """y ~ Poisson(p + background): energy p + background - y log(p + background).
+    """The measurement is a count ``y ~ Poisson(p + background)``: the energy is ``r - y log r`` with the rate r.
 
-    The rate is kept above ``floor`` so that a step outside the domain has a finite energy and gradient there.
+    The rate is ``r = p + background``. Below ``floor`` the logarithm is replaced by its tangent there, so that a step
+    outside of the domain has a finite energy and gradient.
+
+    Args:
+        background: the expected count for p = 0.
+        floor: the smallest rate whose logarithm is taken.
     """
 
     background: float = 0.0

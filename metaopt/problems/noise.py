@@ -1,4 +1,4 @@
-"""Noise levels: one number, one a sample, or one for every part of a measurement."""
+"""Noise levels: one number, one per sample, or one for every part of a measurement."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from . import protocol
 
 
 def from_grey_levels(sigma: float) -> float:
-    """A noise level in the units of pictures in [0, 1], of one in grey levels of 255: the only place that converts.
+    """Convert a noise level from grey levels (of 255) to the units of pictures in [0, 1].
 
-    Raises: MetaoptError where it is not positive and finite.
+    No other code converts between the two.
+
+    Raises:
+        MetaoptError: The level is not positive and finite.
     """
     if not (math.isfinite(sigma) and sigma > 0):
         raise MetaoptError(f"sigma must be a positive number of grey levels (of 255), but got {sigma}.")
@@ -24,23 +27,25 @@ def from_grey_levels(sigma: float) -> float:
 
 
 def per_sample(values: Tensor, x: Tensor) -> Tensor:
-    """(B,) or (1,) as (B, 1, ...), to multiply x, (B, ...). A single number or a map stays as it is."""
+    """Reshape (B,) or (1,) to (B, 1, ...), to multiply x of shape (B, ...); a number or a map stays as it is."""
     return values.reshape(-1, *[1] * (x.ndim - 1)) if values.ndim == 1 else values
 
 
 def variance(log_noise: Tensor, x: Tensor) -> Tensor:
-    """noise^2 of log levels as a problem's context gives them, to multiply x."""
+    """Return noise^2 of log levels, as a problem's context gives them, in a shape that multiplies x."""
     return torch.exp(2 * per_sample(log_noise, x))
 
 
 def noise_variance(problem: Any, x: Tensor) -> Tensor:
-    """noise^2 of a problem, to multiply x: the unit of step sizes that one number is to fit for every level.
+    """Return noise^2 of a problem, in a shape that multiplies x: the unit in which one step size fits every level.
 
-    It is ``problem.variance()`` where the problem has that verb, and else that of the log levels in its context.
+    It is ``problem.variance()`` where the problem has that method, and else that of the log level in its context.
 
-    Returns: a tensor that broadcasts to x without enlarging it.
+    Returns:
+        A tensor that broadcasts to x without enlarging it.
 
-    Raises: MetaoptError where the problem does not know its noise.
+    Raises:
+        MetaoptError: The problem does not know its noise.
     """
     if (own := protocol.variance(problem)) is not None:
         return per_sample(own, x)
@@ -50,9 +55,10 @@ def noise_variance(problem: Any, x: Tensor) -> Tensor:
 
 
 def check_noise(noise: Any, y: Tensor) -> Tensor:
-    """``noise`` as a real tensor: without axes, (B,) or (1,) a sample, or with as many axes as y.
+    """Convert ``noise`` to a real tensor: without axes, (B,) or (1,) for samples, or with as many axes as y.
 
-    Raises: MetaoptError where it is not positive and finite, or has a shape that y gives no meaning.
+    Raises:
+        MetaoptError: The noise is not positive and finite, or its shape does not fit y.
     """
     tensor = torch.as_tensor(noise, dtype=y.real.dtype if y.is_complex() else y.dtype, device=y.device)
     if tensor.ndim != 1 and tensor.ndim == y.ndim and tensor[:1].numel() == 1:
@@ -76,22 +82,23 @@ def check_noise(noise: Any, y: Tensor) -> Tensor:
 
 
 def effective_level(operator: Operator, noise: Tensor, x: Tensor) -> Tensor:
-    """The level that a network which sees x is told where the noise differs within a sample.
+    """Return the one noise level that a network which sees x is told where the noise differs within a sample.
 
     ``level^-2 = sum_i |a_i|^2 noise_i^-2 / sum_i |a_i|^2``, where a_i is row i of A and i runs over the measurements of
-    a sample: the trace of A^H N^-2 A over that of A^H A. With this level, and with no other, level^2 times the gradient
-    A^H N^-2 (A x - y) has weights level^2 noise_i^-2 of mean 1, and the part of it that noise makes has the mean
-    variance of A^H n for noise n of standard deviation ``level``. Entries that A does not measure do not count.
+    a sample: the trace of ``A^H N^-2 A`` over that of ``A^H A``. Only with this level has level^2 times the gradient
+    ``A^H N^-2 (A x - y)`` weights ``level^2 noise_i^-2`` of mean 1, and a noise part with the mean variance of ``A^H
+    n`` for noise n of standard deviation ``level``. Entries that A does not measure do not count.
 
-    The squared norms of the rows are estimated by |A v|^2 for one fixed v of entries +1 and -1, which is exact for
-    diagonal operators. For those, whose y lives on the places of x, the sum runs over the channels (axis 1) only.
+    The squared norms of the rows are estimated by ``|A v|^2`` for one fixed v of entries +1 and -1, which is exact for
+    diagonal operators. For these, where y has the pixels of x, the sum runs over the channels (axis 1) only.
 
     Args:
         operator: A.
-        noise: with as many axes as y.
+        noise: the standard deviations, with as many axes as y.
         x: an example input, (B, ...); only its shape, dtype and device are used.
 
-    Returns: (B,); for diagonal operators and x (B, C, ...) with at least three axes a map (B, 1, ...).
+    Returns:
+        The level, (B,); a map (B, 1, ...) for diagonal operators and x (B, C, ...) with at least three axes.
     """
     row = operator(_signs(x[:1]).expand_as(x)).abs().square()
     precision = torch.ones_like(row) / noise.square()
@@ -109,7 +116,10 @@ def effective_level(operator: Operator, noise: Tensor, x: Tensor) -> Tensor:
 
 
 def _signs(x: Tensor) -> Tensor:
-    """+1 and -1 in the shape of x, without a pattern: bits of a hash of the place, as vmap and export draw nothing."""
+    """Return +1 and -1 in the shape of x without a visible pattern.
+
+    They are bits of a hash of the place, since vmap and export draw no random numbers.
+    """
     bits = torch.arange(math.prod(x.shape), device=x.device)
     for _ in range(2):
         bits = ((bits ^ (bits >> 16)) * 0x45D9F3B) & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""Objectives: a loss over a network's parameters, or any scalar function."""
+"""Objectives are losses over the parameters of a network, or any scalar function."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ Buffers = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Minimise a loss over the parameters of a network: the mean over the batches of loss(module(inputs), targets).
+    """Minimise a loss over the parameters of a network: the mean over the batches of ``loss(module(inputs), targets)``.
 
-    x is a dict from names to the parameters that require grad; a tied weight is one entry. The module is never changed:
-    buffers, such as BatchNorm's running statistics, are state, without a gradient.
+    x is a dict from the names of the parameters that require grad to tensors; a tied weight is one entry. The module is
+    never changed: buffers, such as BatchNorm's running statistics, are state, without a gradient.
 
     Args:
-        module: the network. Its parameters are the start, and get gradients from what is unrolled.
-        loss: from the module's output and the targets to one real number. A function, or a module.
-        batches: pairs (inputs, targets), such as a list or a DataLoader; inputs that are a tuple are several
-            arguments. :meth:`at` makes them minibatches: step k sees number k modulo how many there are (epochs).
+        module: the network. Its parameters are the start, and gradients of what is unrolled reach them.
+        loss: a function or module from the network's output and the targets to one real number.
+        batches: pairs (inputs, targets), such as a list or a DataLoader; a tuple of inputs is passed as several
+            arguments. :meth:`at` makes them minibatches: step k sees number k modulo their number, so that they repeat
+            in epochs.
 
     Raises:
-        MetaoptError: nothing to optimise, batches that are no pairs or hold NaN, a loss that is not one finite real
-            number, a network that draws random numbers (its step could not be repeated).
+        MetaoptError: There is nothing to optimise, batches are no pairs or hold NaN, the loss is not one finite real
+            number, or the network draws random numbers, so that its step could not be repeated.
     """
 
     module: nn.Module
@@ -44,39 +45,39 @@ class Objective:
         check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
 
     def start(self) -> Parameters:
-        """The module's parameters themselves, so that a meta-gradient reaches the initialisation."""
+        """Return the module's parameters themselves, so that a meta-gradient reaches the initialisation."""
         named = dict(self.module.named_parameters())
         return {name: named[name] for name in self.names}
 
     def samples(self, x: Parameters) -> int:
-        """1: the parameters of a network are one whole, and no axis of theirs is a batch."""
+        """Return 1: the parameters of a network are one whole, and none of their axes is a batch."""
         return 1
 
     def buffers(self) -> Buffers:
-        """A copy of the module's buffers."""
+        """Return a copy of the module's buffers."""
         return {name: b.detach().clone() for name, b in self.module.named_buffers()}
 
     def at(self, k: int) -> Objective:
-        """The problem of step ``k``: the one minibatch number ``k`` modulo how many there are."""
+        """Return the problem of step ``k``, which has only minibatch number ``k`` modulo their number."""
         if len(self.batches) == 1:
             return self
         return tree.replace(self, {"batches": (self.batches[k % len(self.batches)],)})
 
     def network(self, x: Parameters, buffers: Buffers | None = None) -> nn.Module:
-        """The module with parameters ``x`` and copies of ``buffers`` (default: its own), to predict with."""
+        """Return the module with parameters ``x`` and copies of ``buffers`` (default: its own), for predictions."""
         copies = self.buffers() if buffers is None else {name: b.detach().clone() for name, b in buffers.items()}
         return tree.substitute(self.module, {**x, **copies})
 
     def energy(self, x: Parameters, buffers: Buffers | None = None) -> Tensor:
-        """The loss at ``x``, averaged over the batches."""
+        """Return the loss at ``x``, averaged over the batches."""
         return self._energy_and_buffers(x, buffers)[0]
 
     def gradient(self, x: Parameters) -> Parameters:
-        """The gradient of the energy; can be differentiated again."""
+        """Return the gradient of the energy, which can be differentiated again."""
         return autodiff.gradient(self.energy, x)
 
     def gradient_and_buffers(self, x: Parameters, buffers: Buffers) -> tuple[Parameters, Buffers]:
-        """The gradient, and the buffers after the forward pass that computed it."""
+        """Return the gradient, and the buffers after the forward pass that computed it."""
         return autodiff.gradient(lambda x: self._energy_and_buffers(x, buffers), x, has_aux=True)
 
     def _energy_and_buffers(self, x: Parameters, buffers: Buffers | None) -> tuple[Tensor, Buffers]:
@@ -91,16 +92,17 @@ class Objective:
 
 @dataclass(frozen=True, eq=False)
 class FunctionObjective:
-    """Minimise ``function(x, *data)``, one real number, from x = ``initial``.
+    """Minimise ``function(x, *data)``, which returns one real number, from x = ``initial``.
 
     Args:
-        function: a plain function or a module. Whatever tensors it needs stand in ``data``: one that it only closes
-            over is not found by ``Checkpointed``, ``vmap`` and the like.
+        function: a function or a module. Every tensor that it needs must be in ``data``: ``Checkpointed``, ``vmap`` and
+            the like do not find a tensor that it only closes over.
         initial: x before the first step, a tensor or a tree (dict, tuple) of tensors.
         data: a tuple of tensors or trees, the further arguments.
 
     Raises:
-        MetaoptError: an initial x without floating tensors, a value that is not one finite real number.
+        MetaoptError: The initial x has no floating tensor, ``data`` is no tuple, or the value is not one finite real
+            number.
     """
 
     function: Callable[..., Tensor]
@@ -127,7 +129,7 @@ class FunctionObjective:
         return self.function(x, *self.data)
 
     def gradient(self, x: Any) -> Any:
-        """The gradient of the energy; can be differentiated again."""
+        """Return the gradient of the energy, which can be differentiated again."""
         return autodiff.gradient(self.energy, x)
 
 
@@ -164,7 +166,10 @@ def _learned_names(module: nn.Module) -> tuple[str, ...]:
 
 
 def check_energy(who: str, energy: Callable[[], Any]) -> None:
-    """Compute it once: later steps run under transforms and in graphs, where no value can be looked at."""
+    """Compute the energy once and raise if it is not one finite real number or draws random numbers.
+
+    Later steps run under transforms and in graphs, where values cannot be inspected.
+    """
     if autodiff.inside_transform():
         return
     before = torch.random.get_rng_state()

@@ -1,4 +1,4 @@
-"""Trainings of a network side by side: what a learned optimizer learns from, and is measured on."""
+"""Trainings of a network side by side, on which a learned optimizer is trained and measured."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ Parameters = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Trainings:
-    """The sum, over trainings of one network, of its loss at a minibatch that each training draws for itself.
+    """Minimise the sum, over several trainings of one network, of its loss at minibatches that each training draws.
 
-    x is a dict from the network's parameters' names to tensors (trainings, ...). Step k sees minibatch k modulo their
-    number; ``energy`` without :meth:`at` is that of the ``held`` samples, which no step sees.
-
-    Raises: MetaoptError where these do not fit each other, or the loss is not one finite real number.
+    x is a dict from the names of the network's parameters to tensors (trainings, ...). Step k sees minibatch k modulo
+    their number. Without :meth:`at`, ``energy`` is the loss at the ``held`` samples, which no step sees.
 
     Args:
         module: the network; its own parameters are not used.
-        loss: of the network's output and the targets, one real number.
+        loss: a function from the network's output and the targets to one real number.
         initial: x before the first step.
         data: inputs and targets, (samples, ...) each.
         minibatches: (trainings, steps, n), which samples each step of each training sees.
-        held: (trainings, m), which samples the energy is measured at.
+        held: (trainings, m), the samples at which the energy is measured.
+
+    Raises:
+        MetaoptError: These do not fit each other, or the loss is not one finite real number.
     """
 
     module: nn.Module
@@ -53,14 +54,14 @@ class Trainings:
         return self.initial
 
     def at(self, k: int) -> Trainings:
-        """The problem of step ``k``."""
+        """Return the problem of step ``k``."""
         return tree.replace(self, {"held": self.minibatches[:, k % self.minibatches.shape[1]]})
 
     def energy(self, x: Parameters) -> Tensor:
         return self.energies(x).sum()
 
     def energies(self, x: Parameters) -> Tensor:
-        """Of every training, (trainings,)."""
+        """Return the loss of each training, (trainings,)."""
         inputs, targets = (values[self.held] for values in self.data)
 
         def one(x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -75,5 +76,5 @@ class Trainings:
         return found
 
     def gradient(self, x: Parameters) -> Any:
-        """The gradient of the energy; can be differentiated again."""
+        """Return the gradient of the energy, which can be differentiated again."""
         return autodiff.gradient(self.energy, x)
