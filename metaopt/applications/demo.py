@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..core import random
 from ..core.errors import require
 from ..files import make_folder
 from ..metrics import magnitude, psnr, ssim
@@ -68,7 +69,7 @@ def camera_denoised() -> Example:
     """(a) scikit-image's camera with Gaussian noise of 25 grey levels."""
     data = require("skimage.data", "pictures")
     target = torch.as_tensor(data.camera()).float()[None, None] / 255
-    y = target + SIGMA * torch.randn(target.shape, generator=torch.Generator().manual_seed(SEED))
+    y = target + SIGMA * torch.randn(target.shape, generator=random.generator(SEED))
     baselines = {
         "total variation": (lambda w: TotalVariation(w, inner=60), 1, 8.0),
         "wavelets": (lambda w: Wavelet(w, shifts=8), 1, 16.0),
@@ -89,7 +90,7 @@ def head_from_kspace() -> Example:
     cbook = require("matplotlib.cbook", "pictures")
     with cbook.get_sample_data("s1045.ima.gz") as file:
         slice_ = torch.frombuffer(bytearray(file.read()), dtype=torch.uint16).reshape(1, 1, 256, 256).float()
-    generator = torch.Generator().manual_seed(SEED)
+    generator = random.generator(SEED, 1)
     target = slice_ / slice_.max() * smooth_phase((256, 256), generator)
     mask = gaussian_mask((256, 256), ACCELERATION, CENTER, SEED)
     operator = Fourier(mask)
@@ -119,7 +120,7 @@ def astronaut_from_projections() -> Example:
     target = torch.as_tensor(color.rgb2gray(data.astronaut())[:256, 96:352]).float()[None, None].contiguous()
     operator = block_projection(gaussian_projection, RATIO, (1, 256, 256), BLOCK, SEED)
     clean = operator(target)
-    y = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(SEED)) / 255
+    y = clean + torch.randn(clean.shape, generator=random.generator(SEED, 2)) / 255
     problem = InverseProblem(operator, y, 1 / 255, guess=0.5).normalized()
     baselines = {
         "total variation": (lambda w: TotalVariation(w, inner=10), 240, 240.0),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core import MetaoptError, Unrolled, tree
+from ..core import MetaoptError, Unrolled, random, tree
 from ..losses import TrainingLoss
 from ..losses.training_loss import check_training_loss, evaluate
 
@@ -106,7 +106,7 @@ def pes(
     The gradients of the pieces of a run add up to that of the whole.
 
     Without ``particles`` a run begins; with those of the last estimate it goes on for ``net.steps`` steps. Arguments
-    and errors as in :func:`es`; give every piece another ``seed``.
+    and errors as in :func:`es`; the pieces of a run draw their own perturbations from one ``seed``.
 
     Reference: Vicol, Metz and Sohl-Dickstein, arXiv:2112.13835.
     """
@@ -115,7 +115,7 @@ def pes(
     _check(pairs, sigma)
     check_training_loss(loss)
     parameters = _learned(net)
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.generator(seed, particles.k)  # every piece draws its own
     change = {
         name: sigma * torch.randn(pairs, *p.shape, generator=generator, dtype=p.dtype).to(p.device)
         for name, p in parameters.items()

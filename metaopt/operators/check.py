@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core import tree
+from ..core import random, tree
 from ..core.errors import MetaoptError
 from .operator import Operator
 
@@ -31,7 +31,7 @@ def check_adjoint(
     example = x if isinstance(x, Tensor) else torch.empty(x, dtype=torch.float64)
     if tolerance is None:
         tolerance = {torch.float64: 1e-10, torch.float32: 1e-4}.get(example.dtype.to_real(), 1e-2)
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.generator(seed)
     with torch.no_grad():
         errors, factors = zip(*(_compare(operator, example, generator) for _ in range(2)), strict=True)
     error = max(errors)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core import random
 from ..core.errors import MetaoptError
 from .dense import Dense
 from .fourier import Fourier
@@ -31,7 +32,7 @@ def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtyp
         seed: the seed of the draw.
         dtype: the dtype of the matrix.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.generator(seed)
     matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
     return Dense((matrix / rows**0.5).to(dtype), tuple(shape))
 
@@ -45,7 +46,7 @@ def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dty
         seed: the seed of the draw.
         dtype: the dtype of the matrix.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.generator(seed)
     bits = torch.randint(0, 2, (rows, torch.Size(shape).numel()), generator=generator)
     return Dense(((2 * bits - 1) / rows**0.5).to(dtype), tuple(shape))
 
@@ -71,7 +72,7 @@ def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
             f"fourier_projection draws rows without replacement, but shape {tuple(shape)} has {size} coefficients and "
             f"{rows} rows were asked for; ask for at most {size}, or use gaussian_projection."
         )
-    order, plane = torch.randperm(size, generator=torch.Generator().manual_seed(seed)), size // shape[0]
+    order, plane = torch.randperm(size, generator=random.generator(seed)), size // shape[0]
     indices = torch.cat([torch.arange(0, size, plane), order[order % plane != 0]])[:rows]
     return Scaled(Select(indices, tuple(shape)) @ Fourier() @ RealToComplex(), (size / rows) ** 0.5)
 

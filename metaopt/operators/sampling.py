@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from ..core import random
 from ..core.errors import MetaoptError
 
 
@@ -84,7 +85,7 @@ def _draw(who: str, log_density: Tensor, center: Tensor, total: int, seed: int) 
             f"{who} is asked for {total} samples in all, but its centre has {int(center.sum())} already; lower the "
             "center_fraction or the acceleration."
         )
-    uniform = torch.rand(center.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    uniform = torch.rand(center.shape, generator=random.generator(seed), dtype=torch.float64)
     keys = (log_density - torch.log(-torch.log(uniform))).masked_fill(center, math.inf)
     mask = torch.zeros(center.numel())
     mask[keys.flatten().topk(total).indices] = 1

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError, tree
+from ..core import MetaoptError, random, tree
 from ..core.errors import require
 from ..operators.sparse import SparseMatrix
 
@@ -174,9 +174,7 @@ class GraphSignal:
             return values
         if isinstance(values, SparseMatrix):
             return values.with_values(self.drop(values.values, rate, place, k))
-        mixed = sum((number + 1) * prime for number, prime in zip((self.seed, place, k), PLACES, strict=True))
-        mixed = (mixed ^ (mixed >> 29)) % 2**63
-        generator = torch.Generator(values.device).manual_seed(mixed)
+        generator = random.generator(self.seed, place, k, device=values.device)
         # Uniform numbers, which a CPU draws several times faster than bernoulli_, in one precision for all.
         noise = torch.rand(values.shape, generator=generator, device=values.device, dtype=torch.float32)
         kept = noise.lt_(1 - rate).to(values.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 
 Range = float | tuple[float, float]
 
@@ -132,7 +132,7 @@ class ReceivedCodewords:
             )
 
     def sample(self, seed: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         codewords = random_codewords(self.basis, self.batch, generator)
         snr, level = (self._drawn(value, generator) for value in (self.snr, self.level))
         rate = len(self.basis) / self.basis.shape[1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 from ..problems import FunctionObjective
 
 Sample = tuple[FunctionObjective, None]
@@ -111,7 +111,7 @@ class ClassicFunctions:
             raise MetaoptError(f"The function has {only or 'at least 2'} dimensions, but got {self.dimension}.")
 
     def sample(self, seed: int) -> Sample:
-        generator, of = torch.Generator().manual_seed(seed), self.classic
+        generator, of = random.generator(seed), self.classic
         start = of.low + (of.high - of.low) * torch.rand(self.batch, self.dimension, generator=generator)
         return FunctionObjective(_Total(of.function), start), None
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 from ..problems import Episode
 
 
@@ -52,7 +52,7 @@ class FewShot:
             )
 
     def sample(self, seed: int) -> tuple[Episode, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         tasks = [self._task(generator) for _ in range(self.tasks)]
         support, queries = (torch.stack([task[i] for task in tasks]) for i in (0, 1))
         return Episode(support.flatten(1, 2), self._labels(support), queries.flatten(1, 2)), self._labels(queries)
@@ -92,7 +92,7 @@ class Sinusoids:
     tasks: int = 25
 
     def sample(self, seed: int) -> tuple[Episode, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         amplitude = 0.1 + 4.9 * torch.rand(self.tasks, 1, 1, generator=generator)
         phase = math.pi * torch.rand(self.tasks, 1, 1, generator=generator)
         x = 10 * torch.rand(self.tasks, self.shots + self.queries, 1, generator=generator) - 5

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 from ..operators import (
     Blocks,
     Blur,
@@ -82,7 +82,7 @@ class Denoising:
         _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         target = self.patches.draw(generator)
         noise = _uniform(*self.noise_levels, len(target), generator)
         y = _add_noise(target, noise, generator)
@@ -111,7 +111,7 @@ class Inpainting:
         _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         target = self.patches.draw(generator)
         shares = _uniform(self.low, self.high, len(target), generator)
         grain = self.grains[_integer(len(self.grains), generator)]
@@ -137,7 +137,7 @@ class Deblurring:
         _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         target = self.patches.draw(generator)
         widths = _uniform(self.low, self.high, len(target), generator).tolist()
         operator = Blur(torch.stack([gaussian_kernel(self.size, width) for width in widths]))
@@ -159,7 +159,7 @@ class SuperResolution:
         _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         target = self.patches.draw(generator)
         factor = self.factors[_integer(len(self.factors), generator)]
         target = target[..., : target.shape[-2] // factor * factor, : target.shape[-1] // factor * factor]
@@ -191,7 +191,7 @@ class Mixture:
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         weights = torch.tensor(self.weights, dtype=torch.float64)
-        chosen = int(torch.multinomial(weights, 1, generator=torch.Generator().manual_seed(seed)))
+        chosen = int(torch.multinomial(weights, 1, generator=random.generator(seed, 1)))
         return self.tasks[chosen].sample(seed)
 
 
@@ -215,12 +215,12 @@ class RandomProjections:
         _check_levels(self)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         target = self.patches.draw(generator)
         ensembles: tuple[Callable[..., Operator], ...] = (gaussian_projection, bernoulli_projection, fourier_projection)
         ensemble = ensembles[_integer(len(ensembles), generator)]
         ratio = float(_uniform(self.low, self.high, 1, generator))
-        operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, seed)
+        operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, random.derive(seed, 1))
         noise = _levels(self.noise_levels, len(target), generator)
         problem, _ = _measured(target, operator, noise, generator, guess=0.5)
         return problem.normalized(iterations=20), target

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..core import random
 from ..operators import Fourier, gaussian_mask
 from ..problems import InverseProblem
 from .images import Patches, _add_noise, _uniform
@@ -28,12 +29,13 @@ class UndersampledMri:
     noise_levels: tuple[float, float] = (0.002, 0.04)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         magnitude = self.patches.draw(generator)
         count, (height, width) = len(magnitude), magnitude.shape[-2:]
         target = magnitude * torch.stack([smooth_phase((height, width), generator) for _ in range(count)])[:, None]
         accelerations = _uniform(*self.accelerations, count, generator).tolist()
-        masks = [gaussian_mask((height, width), a, self.center, seed + i) for i, a in enumerate(accelerations)]
+        shape, seeds = (height, width), [random.derive(seed, i) for i in range(count)]
+        masks = [gaussian_mask(shape, a, self.center, s) for a, s in zip(accelerations, seeds, strict=True)]
         operator = Fourier(torch.stack(masks)[:, None])
         noise = _uniform(*self.noise_levels, count, generator)
         y = operator(_add_noise(target, noise, generator))  # the unitary transform of white noise is white noise

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..core import random
 from ..problems import FunctionObjective
 from .classic import rosenbrock
 
@@ -27,7 +28,7 @@ class Quadratics:
     batch: int = 128
 
     def sample(self, seed: int) -> Sample:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         matrix = torch.randn(self.batch, self.dimension, self.dimension, generator=generator)
         y = torch.randn(self.batch, self.dimension, generator=generator)
         return _sample(_quadratic, torch.zeros_like(y), (matrix, y))
@@ -44,7 +45,7 @@ class UniformQuadratics:
     batch: int = 128
 
     def sample(self, seed: int) -> Sample:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         matrix = torch.rand(self.batch, self.dimension, self.dimension, generator=generator)
         y = torch.rand(self.batch, self.dimension, generator=generator)
         return _sample(_quadratic, 0.01 * torch.randn(y.shape, generator=generator), (matrix, y))
@@ -63,7 +64,7 @@ class IllConditioned:
     rotated: bool = True
 
     def sample(self, seed: int) -> Sample:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         curvature = self.condition ** -torch.linspace(0, 1, self.dimension)
         rotation = torch.eye(self.dimension).expand(self.batch, -1, -1)
         if self.rotated:
@@ -85,7 +86,7 @@ class Rosenbrock:
     spread: float = 0.5
 
     def sample(self, seed: int) -> Sample:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         usual = torch.ones(self.dimension)
         usual[::2] = -1.2
         return _sample(
@@ -106,7 +107,7 @@ class LogisticRegression:
     decay: float = 5e-4
 
     def sample(self, seed: int) -> Sample:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         labels = torch.arange(self.points).remainder(2) * 2.0 - 1
         centre = torch.randn(self.batch, 2, self.dimension, generator=generator)
         shape = torch.randn(self.batch, 2, self.dimension, self.dimension, generator=generator) / self.dimension**0.5
@@ -131,7 +132,7 @@ class RobustRegression:
     outliers: float = 0.1
 
     def sample(self, seed: int) -> Sample:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         points = torch.randn(self.batch, self.points, self.dimension, generator=generator)
         points = torch.cat([points, torch.ones(self.batch, self.points, 1)], dim=2)
         true = torch.randn(self.batch, self.dimension + 1, generator=generator)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 from ..core.errors import require
 from ..problems import FactorGraph, TableFactors
 from .batch_marginals import batch_marginals
@@ -96,7 +96,7 @@ class RandomFields:
     dtype: torch.dtype = torch.float32
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
-        graph = self.draw(torch.Generator().manual_seed(seed))
+        graph = self.draw(random.generator(seed))
         marginals, _ = batch_marginals(graph)
         return graph, marginals
 
@@ -149,7 +149,7 @@ class RandomFactors:
     dtype: torch.dtype = torch.float32
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
-        graph = self.draw(torch.Generator().manual_seed(seed))
+        graph = self.draw(random.generator(seed))
         return graph, batch_marginals(graph)[0]
 
     def draw(self, generator: torch.Generator) -> FactorGraph:
@@ -203,7 +203,7 @@ class RandomNetworks:
     dtype: torch.dtype = torch.float32
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
-        graph = self.draw(torch.Generator().manual_seed(seed))
+        graph = self.draw(random.generator(seed))
         return graph, batch_marginals(graph)[0]
 
     def draw(self, generator: torch.Generator) -> FactorGraph:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class SparseCodes:
             )
 
     def sample(self, seed: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(seed)
+        generator = random.generator(seed)
         shape, dtype = (self.batch, self.dictionary.shape[1]), self.dictionary.dtype
         active = torch.rand(shape, generator=generator) < self.share
         x = active * torch.randn(shape, generator=generator, dtype=dtype)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 from ..problems import Trainings
 
 Sample = tuple[Trainings, None]
@@ -50,9 +50,8 @@ class NetworkTrainings:
                 )
 
     def sample(self, seed: int) -> Sample:
-        generator = torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        generator = random.generator(seed)
+        with random.drawing_from(seed, 1):
             drawn = [self._drawn() for _ in range(self.trainings)]
         initial = {name: torch.stack([weights[name] for weights in drawn]) for name in drawn[0]}
         shapes = (self.trainings, self.steps, self.batch), (self.trainings, self.held)

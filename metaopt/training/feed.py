@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..core import tree
+from ..core import random, tree
 from ..tasks import Task
 
 
@@ -22,7 +22,7 @@ class _Samples(Dataset):
 
 def feed(task: Task, seeds: Sequence[int], num_workers: int, device: torch.device) -> Iterator[tuple[Any, Any]]:
     """(problem, target) of every seed in turn, on ``device``, drawn by so many processes (0: by this one)."""
-    generator = torch.Generator()  # the loader draws from one, and the global one is not its to draw from
+    generator = random.generator(0)  # the loader draws from one, and the global one is not its to draw from
     loader = DataLoader(
         _Samples(task),
         batch_size=None,

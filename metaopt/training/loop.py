@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core import MetaoptError, Unrolled, tree
+from ..core import MetaoptError, Unrolled, random, tree
 from ..core.tree import describe
 from ..files import make_folder
 from ..losses import Supervised, TrainingLoss
@@ -115,8 +115,8 @@ def validation_loss(
 
 
 def batch_seed(seed: int, update: int, batch: int) -> int:
-    """A seed for every batch; distinct for distinct (seed, update, batch) in any practical run."""
-    return (seed * 1_000_003 + update) * 1_009 + batch
+    """A seed for every batch: those of two batches, of one training or of two, are unrelated."""
+    return random.derive(seed, update, batch)
 
 
 class _Run:
@@ -153,11 +153,11 @@ class _Run:
         for j in mine:
             steps = self.settings.steps_at(batch_seed(self.seed, self.update, j))
             with hold_gradients(self.parallel, last=j == mine[-1]):
-                loss = self._batch_loss(*next(batches), steps) / len(mine)
-                loss.backward()
-            total += loss.detach().double().cpu()
+                loss, trajectory = self._batch_loss(*next(batches), steps)
+                (loss / len(mine)).backward()
+            total += loss.detach().double().cpu() / len(mine)
             if not torch.isfinite(total):
-                self._stop([j], float(total))
+                self._stop([j], float(total), trajectory.not_finite_at)
         norm = nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])
         if not torch.isfinite(norm):
             self._stop(range(self.settings.batches), float(total))
@@ -169,7 +169,7 @@ class _Run:
             self.average[name].lerp_(parameter.detach(), 1 - decay)
         return {"loss": float(self.team.mean(total)), "rate": rate, "gradient_norm": float(norm)}
 
-    def _batch_loss(self, problem: Any, target: Any, steps: int) -> Tensor:
+    def _batch_loss(self, problem: Any, target: Any, steps: int) -> tuple[Tensor, Any]:
         context = torch.autocast(self.device.type, torch.bfloat16) if self.settings.bfloat16 else None
         with context or contextlib.nullcontext():
             trajectory = self.parallel(problem, steps=steps)
@@ -179,14 +179,15 @@ class _Run:
                 f"The loss of {name_of(self.loss)} does not depend on any parameter that is trained; is one detached, "
                 "or is nothing in the network learned?"
             )
-        return loss
+        return loss, trajectory
 
-    def _stop(self, batches: Sequence[int], loss: float) -> None:
+    def _stop(self, batches: Sequence[int], loss: float, k: int | None = None) -> None:
         seeds = ", ".join(str(batch_seed(self.seed, self.update, j)) for j in batches)
         norms = {n: float(p.grad.abs().max()) for n, p in self.parameters.items() if p.grad is not None}
         name = max(norms, key=lambda n: math.inf if math.isnan(norms[n]) else norms[n], default="none")
+        where = seeds if k is None else f"{seeds} from step k={k} on"
         raise MetaoptError(
-            f"Training stopped at update {self.update}: the loss is {loss} on the batch of seed {seeds}, and the "
+            f"Training stopped at update {self.update}: the loss is {loss} on the batch of seed {where}, and the "
             f"largest gradient, {norms.get(name, 0.0):.3g}, is that of {name}. The last checkpoint in {self.folder} "
             "is intact; lower the rate or the clip, or look at that batch by task.sample(seed)."
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 from ..losses import LOSSES, TrainingLoss
 from ..records import remember
 from ..weights import read_card
@@ -118,8 +118,8 @@ def run_recipe(
     """
     recipe = read_recipe(path)
     seed = recipe.get("seed", 0)
-    torch.manual_seed(seed)
-    net = build(recipe["model"])
+    with random.drawing_from(seed):  # as constructors of networks do
+        net = build(recipe["model"])
     check_unrolled(net)
     remember(net, recipe["model"])
     if "start" in recipe:

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from ..core import MetaoptError
+from ..core import MetaoptError, random
 from .muon import Muon
 
-GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples are spread evenly over [0, 1) when taken modulo 1
 OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 
 
@@ -80,7 +79,7 @@ class Settings:
     def steps_at(self, seed: int) -> int:
         """How many steps the batch of that seed is unrolled for."""
         low, high = self.steps
-        return int(low * ((high + 1) / low) ** (seed * GOLDEN % 1))
+        return min(high, int(low * ((high + 1) / low) ** (random.derive(seed) / 2**63)))
 
 
 @dataclass(frozen=True)

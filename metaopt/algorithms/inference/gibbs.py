@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...core import Algorithm, slot
+from ...core import Algorithm, random, slot
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs
 from .mean_field import color_masks, local_fields
@@ -43,11 +43,11 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
 
     def init(self, problem: FactorGraph) -> Samples:
         start = problem.unary.expand(problem.batch, -1)
-        states = self._draw(problem, start, self._generator(-1, problem))
+        states = self._draw(problem, start, random.generator(self.seed, device=start.device))
         return Samples(states, torch.zeros_like(start), start.new_zeros(len(start)))
 
     def step(self, problem: FactorGraph, state: Samples, k: int) -> Samples:
-        states, generator = state.states, self._generator(k, problem)
+        states, generator = state.states, random.generator(self.seed, k, device=problem.unary.device)
         conditionals = torch.zeros_like(state.total)
         for color, mask in enumerate(color_masks(problem, self.colors)):
             fields = local_fields(problem, problem.one_hot(states)) / self.temperature(k)
@@ -63,9 +63,6 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
         nothing = log.new_full((len(log), problem.constant.shape[1]), torch.nan)
         return Beliefs(problem.normalized(log), nothing)
-
-    def _generator(self, k: int, problem: FactorGraph) -> torch.Generator:
-        return torch.Generator(problem.unary.device).manual_seed(1_000_003 * self.seed + k + 1)
 
     def _draw(self, problem: FactorGraph, logits: Tensor, generator: torch.Generator) -> Tensor:
         """By the Gumbel trick: the argmax of logits + Gumbel noise."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core import MetaoptError, unroll
+from ...core import MetaoptError, random, unroll
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import BeliefPropagation, Beliefs
 
@@ -76,7 +76,7 @@ class RandomRestarts:
 
     def _start(self, algorithm: BeliefPropagation, many: FactorGraph) -> Any:
         state = algorithm.init(many)
-        generator = torch.Generator(many.unary.device).manual_seed(self.seed)
+        generator = random.generator(self.seed, device=many.unary.device)
         noise = torch.randn(state.messages.shape, generator=generator, dtype=many.unary.dtype, device=many.unary.device)
         noise[0] = 0
         return state._replace(messages=self.spread * noise)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...core import random
 from ...problems import FactorGraph
 
 TIE = 1e-3  # log max-marginals that are nearer than this are equal
@@ -21,6 +22,6 @@ def break_ties(graph: FactorGraph, size: float = TIE, seed: int = 0) -> FactorGr
 
     The best assignment of the new graph is within ``size`` times the number of variables of that of the old one.
     """
-    generator = torch.Generator(graph.unary.device).manual_seed(seed)
+    generator = random.generator(seed, device=graph.unary.device)
     noise = torch.rand(graph.unary.shape, generator=generator, dtype=graph.unary.dtype, device=graph.unary.device)
     return graph.with_unary(graph.unary + size * noise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ...core import MetaoptError
+from ...core import MetaoptError, random
 from ...problems.factor_graph import FactorGraph
 
 
@@ -16,7 +16,7 @@ def tree_weights(problem: FactorGraph, trees: int = 50, seed: int = 0) -> Tensor
     of log Z (Wainwright et al., doi:10.1109/TIT.2005.850091; factors of any arity: each set is an exact hypertree).
     Sets are maximal, and start with the factors that were in the fewest before, so that every one is in some.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = random.generator(seed)
     scopes = [scope for group in problem.factors for scope in group.variables.tolist()]
     counts = torch.zeros(len(scopes))
     drawn = 0
