@@ -90,7 +90,7 @@ def test_an_estimate_is_that_of_the_formula() -> None:
     estimate = es(net, y, squares, pairs=5, sigma=0.3, seed=7)
     (name,) = estimate.gradients
     parameter = dict(net.named_parameters())[name].detach()
-    e = 0.3 * torch.randn(5, 3, 3, generator=torch.Generator().manual_seed(7), dtype=DOUBLE)
+    e = 0.3 * torch.randn(5, 3, 3, generator=mo.core.random.generator(7, 0), dtype=DOUBLE)
     terms = []
     for change in e:
         up, down = (
