@@ -9,7 +9,8 @@ from torch import Tensor
 def gaussian_dictionary(rows: int, columns: int, seed: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draw a (rows, columns) matrix of independent normal entries and scale every column to length 1.
 
-    The draw depends on ``seed`` alone.
+    The draw depends on ``seed`` alone. It comes from torch's own stream of that seed, because shipped weights were
+    trained for dictionaries drawn from it.
     """
     matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (matrix / torch.linalg.vector_norm(matrix, dim=0)).to(dtype)
