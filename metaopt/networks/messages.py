@@ -54,8 +54,8 @@ class LearnedWeights(nn.Module):
     """Give every factor a weight rho that a network computes from the factor's table and size.
 
     ``rho = scale * exp(network(strength, share of zeros, log size, log mean degree of its variables))``, (B, F), with
-    the first two as in :func:`metaopt.problems.factors.table_numbers`. A factor with a zero in its table keeps rho = 1,
-    since a hard constraint must not be softened. Untrained, rho = 1, which is belief propagation. Trained, it does for
+    the first two as in :func:`metaopt.problems.factors.table_features`. A factor with a zero in its table keeps
+    rho = 1, since a hard constraint must not be softened. Untrained, rho = 1, which is belief propagation. Trained, it does for
     any graph what weights from spanning trees do for one graph: it gives up exactness on trees for convergence.
 
     It fills a ``weight`` slot.
@@ -81,7 +81,7 @@ class LearnedWeights(nn.Module):
         degrees = degrees.to(problem.unary) / problem.cardinalities
         features = []
         for group in problem.factors:
-            numbers = group.numbers().expand(problem.batch, -1, -1)
+            numbers = group.features().expand(problem.batch, -1, -1)
             mean = degrees[group.variables].mean(1).log() if group.shape() else numbers.new_zeros(len(group.variables))
             size = math.log(max(2, math.prod(group.shape())))
             fixed = torch.stack([torch.full_like(mean, size), mean], dim=-1) / 2

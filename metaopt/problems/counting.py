@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
-from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_numbers
+from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,8 @@ class CountingFactors:
             states = torch.stack([self.following[x, states] for x in (0, 1)], dim=-1)
         return torch.stack([self.accept[:, y, states] for y in (0, 1)], dim=count)
 
-    def numbers(self) -> Tensor:
-        return table_numbers(self.accept)
+    def features(self) -> Tensor:
+        return table_features(self.accept)
 
     def key(self) -> Any:
         return self.shape(), tuple(self.following.flatten().tolist())

@@ -72,8 +72,8 @@ class Factors(Protocol):
         """Return log f as a table, (B, c_1, ..., c_a, F)."""
         ...
 
-    def numbers(self) -> Tensor:
-        """Return what a network sees of each factor, (B, F, 2); see :func:`table_numbers`."""
+    def features(self) -> Tensor:
+        """Return what a network sees of each factor, (B, F, 2); see :func:`table_features`."""
         ...
 
     def key(self) -> Any:
@@ -137,8 +137,8 @@ class TableFactors:
     def tables(self) -> Tensor:
         return self.log_table
 
-    def numbers(self) -> Tensor:
-        return table_numbers(self.log_table)
+    def features(self) -> Tensor:
+        return table_features(self.log_table)
 
     def key(self) -> Any:
         return self.shape()
@@ -163,7 +163,7 @@ def scaled(log_table: Tensor, scale: Any) -> Tensor:
     return log_table * (scale.reshape(len(scale), *[1] * (log_table.ndim - 2), -1) if many else scale)
 
 
-def table_numbers(log_table: Tensor) -> Tensor:
+def table_features(log_table: Tensor) -> Tensor:
     """Return how strongly tables (B, c_1, ..., c_a, F) couple their variables, and their share of zeros.
 
     The result is (B, F, 2). The strength is ``log(1 + r)``. r is the root mean square of the log table, cut off 10

@@ -1,8 +1,10 @@
 """Tasks: distributions of (problem, target)."""
 
+from .benchmark_functions import (
+    BENCHMARK_FUNCTIONS as BENCHMARK_FUNCTIONS,  # a table, which the reference pages cannot show
+)
+from .benchmark_functions import BenchmarkFunction, BenchmarkFunctions
 from .channels import ReceivedCodewords, awgn, bursty, generator_matrix, random_codewords
-from .classic import CLASSIC as CLASSIC  # a table, which the reference pages cannot show
-from .classic import Classic, ClassicFunctions
 from .decoding import Decoding, code_graph
 from .few_shot import FewShot, Sinusoids
 from .images import (
@@ -33,8 +35,8 @@ from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
 
 __all__ = [
-    "Classic",
-    "ClassicFunctions",
+    "BenchmarkFunction",
+    "BenchmarkFunctions",
     "Deblurring",
     "Decoding",
     "Denoising",

@@ -94,7 +94,7 @@ class Denoising:
 
 @dataclass(frozen=True, eq=False)
 class Inpainting:
-    """y = m (x + noise n): each patch keeps a share of its pixels, drawn from [low, high].
+    """y = m (x + noise n): each patch keeps a share of its pixels, drawn from ``kept_shares``.
 
     What is kept is random in grains of so many pixels as one of ``grains``, drawn for every batch: with 1, single
     pixels are missing, with more, blots of about that width. The noise's standard deviation is drawn for each patch
@@ -102,8 +102,7 @@ class Inpainting:
     """
 
     patches: Patches
-    low: float = 0.1
-    high: float = 0.9
+    kept_shares: tuple[float, float] = (0.1, 0.9)
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
     grains: Sequence[int] = (1,)
 
@@ -113,7 +112,7 @@ class Inpainting:
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
         target = self.patches.draw(generator)
-        shares = _uniform(self.low, self.high, len(target), generator)
+        shares = _uniform(*self.kept_shares, len(target), generator)
         grain = self.grains[_integer(len(self.grains), generator)]
         operator = Mask(_blots(shares, tuple(target.shape[2:]), grain, generator))
         noise = _levels(self.noise_levels, len(target), generator)
@@ -122,14 +121,13 @@ class Inpainting:
 
 @dataclass(frozen=True, eq=False)
 class Deblurring:
-    """y = k * x + noise n: each patch has a Gaussian kernel of its own, its width drawn from [low, high] pixels.
+    """y = k * x + noise n: each patch has a Gaussian kernel of its own, its width in pixels drawn from ``widths``.
 
     The kernel spans ``size`` pixels a side, and beyond the border the picture is dark.
     """
 
     patches: Patches
-    low: float = 0.5
-    high: float = 3.0
+    widths: tuple[float, float] = (0.5, 3.0)
     size: int = 15
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
 
@@ -139,7 +137,7 @@ class Deblurring:
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
         target = self.patches.draw(generator)
-        widths = _uniform(self.low, self.high, len(target), generator).tolist()
+        widths = _uniform(*self.widths, len(target), generator).tolist()
         operator = Blur(torch.stack([gaussian_kernel(self.size, width) for width in widths]))
         return _measured(target, operator, _levels(self.noise_levels, len(target), generator), generator)
 
@@ -200,15 +198,14 @@ class RandomProjections:
     """y = A x + noise n, where A is drawn anew for every batch and acts on each ``block`` x ``block`` square alike.
 
     The ensemble (Gaussian, +-1 Bernoulli, rows of the Fourier transform) is drawn with equal probability and the ratio
-    of measurements to pixels uniformly from [low, high]. The problem is in units in which ``|A| = 1``
+    of measurements to pixels uniformly from ``ratios``. The problem is in units in which ``|A| = 1``
     (:meth:`InverseProblem.normalized`), because the norm of A is another for every ratio; its first guess is middle
     grey.
     """
 
     patches: Patches
     block: int = 32
-    low: float = 0.1
-    high: float = 0.5
+    ratios: tuple[float, float] = (0.1, 0.5)
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
 
     def __post_init__(self) -> None:
@@ -219,7 +216,7 @@ class RandomProjections:
         target = self.patches.draw(generator)
         ensembles: tuple[Callable[..., Operator], ...] = (gaussian_projection, bernoulli_projection, fourier_projection)
         ensemble = ensembles[_integer(len(ensembles), generator)]
-        ratio = float(_uniform(self.low, self.high, 1, generator))
+        ratio = float(_uniform(*self.ratios, 1, generator))
         operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, random.derive(seed, 1))
         noise = _levels(self.noise_levels, len(target), generator)
         problem, _ = _measured(target, operator, noise, generator, guess=0.5)

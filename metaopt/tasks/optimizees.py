@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core import random
 from ..problems import FunctionObjective
-from .classic import rosenbrock
+from .benchmark_functions import rosenbrock
 
 Sample = tuple[FunctionObjective, None]
 

@@ -30,6 +30,14 @@ GREY_LEVELS = {
 }
 
 
+# What took a range as ``low`` and ``high``: how it is called now, and what the two were by default.
+RANGES = {
+    "metaopt.tasks.Deblurring": ("widths", 0.5, 3.0),
+    "metaopt.tasks.Inpainting": ("kept_shares", 0.1, 0.9),
+    "metaopt.tasks.RandomProjections": ("ratios", 0.1, 0.5),
+}
+
+
 def renewed(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an entry with ``call`` of an earlier version in the keywords and units of this one.
 
@@ -39,6 +47,10 @@ def renewed(node: Mapping[str, Any]) -> Mapping[str, Any]:
     Returns:
         The mapping, changed where the call took other keywords or units in an earlier version.
     """
+    return _with_ranges(_with_levels(node))
+
+
+def _with_levels(node: Mapping[str, Any]) -> Mapping[str, Any]:
     call, rest = str(node["call"]), dict(node)
     if call == "metaopt.tasks.UndersampledMri" and "noise" in node:
         return {"noise_levels": rest.pop("noise"), **rest}
@@ -48,3 +60,11 @@ def renewed(node: Mapping[str, Any]) -> Mapping[str, Any]:
     defaults = {"low": 1.0, "high": 55.0}
     levels = [rest.pop(word, defaults[word]) for word in words] if len(words) > 1 else rest.pop(words[0])
     return {"noise_levels": {"call": "metaopt.tasks.grey_levels", "low": levels[0], "high": levels[1]}, **rest}
+
+
+def _with_ranges(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    name, low, high = RANGES.get(str(node["call"]), ("", 0.0, 0.0))
+    if not name or not {"low", "high"} & set(node):
+        return node
+    rest = {key: value for key, value in node.items() if key not in ("low", "high")}
+    return {**rest, name: [node.get("low", low), node.get("high", high)]}

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import metaopt as mo
 from metaopt.losses import Unsupervised
 from metaopt.tasks import (
-    CLASSIC,
-    ClassicFunctions,
+    BENCHMARK_FUNCTIONS,
+    BenchmarkFunctions,
     FirstOrderTask,
     NetworkTrainings,
     Quadratics,
@@ -105,29 +105,29 @@ def test_what_cannot_be_trained_is_a_sentence() -> None:
         task(loss=lambda output, target: output).sample(0)
 
 
-@pytest.mark.parametrize("name", CLASSIC)
-def test_classic_functions_have_their_published_minima(name: str) -> None:
-    classic = CLASSIC[name]
-    dimension = classic.dimension or 3
-    x = torch.tensor(classic.minimiser, dtype=torch.float64).expand(dimension)[None]
-    assert float(classic.function(x)) == pytest.approx(classic.minimum, abs=2e-5)
-    gradient = torch.func.grad(lambda x: classic.function(x).sum())(x)
+@pytest.mark.parametrize("name", BENCHMARK_FUNCTIONS)
+def test_benchmark_functions_have_their_published_minima(name: str) -> None:
+    known = BENCHMARK_FUNCTIONS[name]
+    dimension = known.dimension or 3
+    x = torch.tensor(known.minimiser, dtype=torch.float64).expand(dimension)[None]
+    assert float(known.function(x)) == pytest.approx(known.minimum, abs=2e-5)
+    gradient = torch.func.grad(lambda x: known.function(x).sum())(x)
     assert float(gradient.abs().max()) < 1e-3
     generator = torch.Generator().manual_seed(0)
     near = x + 0.3 * torch.randn(2000, dimension, generator=generator, dtype=torch.float64)
-    wide = classic.low + (classic.high - classic.low) * torch.rand(20000, dimension, generator=generator).double()
-    assert float(torch.cat([classic.function(near), classic.function(wide)]).min()) >= classic.minimum - 1e-6
-    problem, _ = ClassicFunctions(classic, classic.dimension or 2, 200).sample(0)
+    wide = known.low + (known.high - known.low) * torch.rand(20000, dimension, generator=generator).double()
+    assert float(torch.cat([known.function(near), known.function(wide)]).min()) >= known.minimum - 1e-6
+    problem, _ = BenchmarkFunctions(known, known.dimension or 2, 200).sample(0)
     start = problem.start()
-    assert classic.low <= float(start.min()) < float(start.max()) <= classic.high
-    torch.testing.assert_close(problem.energy(start), classic.function(start).sum())
+    assert known.low <= float(start.min()) < float(start.max()) <= known.high
+    torch.testing.assert_close(problem.energy(start), known.function(start).sum())
 
 
-def test_a_classic_function_has_its_dimension() -> None:
+def test_a_benchmark_function_has_its_dimension() -> None:
     with pytest.raises(mo.MetaoptError, match="The function has 2 dimensions, but got 3"):
-        ClassicFunctions(CLASSIC["booth"], 3)
+        BenchmarkFunctions(BENCHMARK_FUNCTIONS["booth"], 3)
     with pytest.raises(mo.MetaoptError, match="has at least 2 dimensions, but got 1"):
-        ClassicFunctions(CLASSIC["levy"], 1)
+        BenchmarkFunctions(BENCHMARK_FUNCTIONS["levy"], 1)
 
 
 def test_a_start_that_is_not_finite_is_named() -> None:

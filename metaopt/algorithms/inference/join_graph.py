@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...core import MetaoptError
 from ...problems.factor_graph import FactorGraph
-from ...problems.factors import Marginalize, checked_log, same_batch, scaled, table_numbers
+from ...problems.factors import Marginalize, checked_log, same_batch, scaled, table_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,8 @@ class ClusterFactors:
     def tables(self) -> Tensor:
         raise MetaoptError("A join graph's clusters overlap in their sets; take the tables of the graph itself.")
 
-    def numbers(self) -> Tensor:
-        return table_numbers(self.log_table)
+    def features(self) -> Tensor:
+        return table_features(self.log_table)
 
     def key(self) -> Any:
         return tuple(self.log_table.shape[1:-1]), self.ports

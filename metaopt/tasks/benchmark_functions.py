@@ -16,7 +16,7 @@ Sample = tuple[FunctionObjective, None]
 
 
 @dataclass(frozen=True)
-class Classic:
+class BenchmarkFunction:
     """A function of x (batch, dimension), where it is searched, and its least value and where it is taken.
 
     ``dimension`` is None where it is defined for every one; ``minimiser`` is then any coordinate of it. Surjanovic and
@@ -83,35 +83,38 @@ def _styblinski_tang(x: Tensor) -> Tensor:
     return (x**4 - 16 * x**2 + 5 * x).sum(-1) / 2 + 39.16616570377142 * x.shape[-1]
 
 
-CLASSIC = {
-    "ackley": Classic(_ackley, -32.768, 32.768, (0.0,)),
-    "beale": Classic(_beale, -4.5, 4.5, (3.0, 0.5), dimension=2),
-    "booth": Classic(_booth, -10, 10, (1.0, 3.0), dimension=2),
-    "branin": Classic(_branin, -5, 15, (math.pi, 2.275), 0.397887, dimension=2),
-    "griewank": Classic(_griewank, -600, 600, (0.0,)),
-    "himmelblau": Classic(_himmelblau, -6, 6, (3.0, 2.0), dimension=2),
-    "levy": Classic(_levy, -10, 10, (1.0,)),
-    "rastrigin": Classic(_rastrigin, -5.12, 5.12, (0.0,)),
-    "rosenbrock": Classic(rosenbrock, -5, 10, (1.0,)),
-    "styblinski-tang": Classic(_styblinski_tang, -5, 5, (-2.903534,)),  # moved up by its least value
+BENCHMARK_FUNCTIONS = {
+    "ackley": BenchmarkFunction(_ackley, -32.768, 32.768, (0.0,)),
+    "beale": BenchmarkFunction(_beale, -4.5, 4.5, (3.0, 0.5), dimension=2),
+    "booth": BenchmarkFunction(_booth, -10, 10, (1.0, 3.0), dimension=2),
+    "branin": BenchmarkFunction(_branin, -5, 15, (math.pi, 2.275), 0.397887, dimension=2),
+    "griewank": BenchmarkFunction(_griewank, -600, 600, (0.0,)),
+    "himmelblau": BenchmarkFunction(_himmelblau, -6, 6, (3.0, 2.0), dimension=2),
+    "levy": BenchmarkFunction(_levy, -10, 10, (1.0,)),
+    "rastrigin": BenchmarkFunction(_rastrigin, -5.12, 5.12, (0.0,)),
+    "rosenbrock": BenchmarkFunction(rosenbrock, -5, 10, (1.0,)),
+    "styblinski-tang": BenchmarkFunction(_styblinski_tang, -5, 5, (-2.903534,)),  # moved up by its least value
 }
 
 
 @dataclass(frozen=True, eq=False)
-class ClassicFunctions:
-    """One of :data:`CLASSIC`, from ``batch`` starts that are uniform where it is searched. There is no target."""
+class BenchmarkFunctions:
+    """Minimise one of :data:`BENCHMARK_FUNCTIONS` from ``batch`` starts that are uniform where it is searched.
 
-    classic: Classic
+    There is no target.
+    """
+
+    function: BenchmarkFunction
     dimension: int = 2
     batch: int = 64
 
     def __post_init__(self) -> None:
-        only = self.classic.dimension
+        only = self.function.dimension
         if self.dimension != (only or self.dimension) or self.dimension < 2:
             raise MetaoptError(f"The function has {only or 'at least 2'} dimensions, but got {self.dimension}.")
 
     def sample(self, seed: int) -> Sample:
-        generator, of = random.generator(seed), self.classic
+        generator, of = random.generator(seed), self.function
         start = of.low + (of.high - of.low) * torch.rand(self.batch, self.dimension, generator=generator)
         return FunctionObjective(_Total(of.function), start), None
 
