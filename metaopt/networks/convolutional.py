@@ -37,10 +37,10 @@ class ConvGruCell(nn.Module):
     ``torch.nn.GRUCell`` at every pixel.
 
     Args:
-        features: the channels of input and state.
-        kernel: the side of the kernels, odd, in pixels.
-        dilation: the dilation of the kernels.
-        dims: the number of spatial axes, 1, 2 or 3.
+        features: The channels of input and state.
+        kernel: The side of the kernels, odd, in pixels.
+        dilation: The dilation of the kernels.
+        dims: The number of spatial axes, 1, 2 or 3.
 
     Source:
         K. Cho et al., 2014, arXiv:1406.1078.
@@ -66,9 +66,9 @@ class CoarseMemory(nn.Module):
     It remembers what is smooth over many pixels at a fraction of the cost. Before training it adds nothing.
 
     Args:
-        features: the channels.
-        scale: the side of the averaged cells, in pixels of the features.
-        dims: the number of spatial axes, 1, 2 or 3.
+        features: The channels.
+        scale: The side of the averaged cells, in pixels of the features.
+        dims: The number of spatial axes, 1, 2 or 3.
     """
 
     def __init__(self, features: int, scale: int, dims: int = 2):

@@ -20,8 +20,8 @@ class Perceptron(nn.Module):
     The features are (features, n) for n coordinates and the result is (2, n).
 
     Args:
-        features: the number of features per coordinate.
-        hidden: the width of the hidden layer.
+        features: The number of features per coordinate.
+        hidden: The width of the hidden layer.
     """
 
     def __init__(self, features: int = 4, hidden: int = 4):
@@ -45,8 +45,8 @@ class Recurrent(nn.Module):
     It is used as :class:`Perceptron` is, and remembers ``hidden`` numbers for every coordinate.
 
     Args:
-        features: the number of features per coordinate.
-        hidden: the width of the memory.
+        features: The number of features per coordinate.
+        hidden: The width of the memory.
     """
 
     def __init__(self, features: int = 4, hidden: int = 10):
@@ -70,7 +70,7 @@ def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
 
     Args:
         gradient: g, of any shape.
-        p: the negative logarithm of the size below which g is represented linearly.
+        p: The negative logarithm of the size below which g is represented linearly.
 
     Source:
         M. Andrychowicz et al., 2016, arXiv:1606.04474.

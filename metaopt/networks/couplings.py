@@ -16,11 +16,11 @@ class GradientReader(nn.Module):
     The features are (B, hidden, ...), at 1 / stride of the resolution of x.
 
     Args:
-        channels: the number of real channels; complex x and gradient are split into real and imaginary channels.
-        hidden: the channels of the features.
-        stride: the stride of the first convolution; the sizes of x must be multiples of it.
-        dims: the number of spatial axes, 1, 2 or 3.
-        context: how many context tensors the problem gives.
+        channels: The number of real channels; complex x and gradient are split into real and imaginary channels.
+        hidden: The channels of the features.
+        stride: The stride of the first convolution; the sizes of x must be multiples of it.
+        dims: The number of spatial axes, 1, 2 or 3.
+        context: How many context tensors the problem gives.
 
     Raises:
         MetaoptError: x or the context does not fit, or a size of x is no multiple of the stride.
@@ -59,9 +59,9 @@ class Coupling(nn.Module):
     convolution, ReLU and a 3x3 convolution.
 
     Args:
-        hidden: the channels of the features, an even number.
-        layers: how many pairs (f, g) there are.
-        dims: the number of spatial axes, 1, 2 or 3.
+        hidden: The channels of the features, an even number.
+        layers: How many pairs (f, g) there are.
+        dims: The number of spatial axes, 1, 2 or 3.
 
     Raises:
         MetaoptError: ``hidden`` is odd.
@@ -108,11 +108,11 @@ class Writer(nn.Module):
     With a stride, the sizes of x must be multiples of it: a step that crops could not be undone exactly.
 
     Args:
-        channels: the number of real channels of x.
-        hidden: the channels of the features.
-        stride: how many pixels of x there are for one of the features, along each axis.
-        dims: the number of spatial axes, 1, 2 or 3.
-        is_complex: whether the ``channels`` = 2C real channels become C complex ones.
+        channels: The number of real channels of x.
+        hidden: The channels of the features.
+        stride: How many pixels of x there are for one of the features, along each axis.
+        dims: The number of spatial axes, 1, 2 or 3.
+        is_complex: Whether the ``channels`` = 2C real channels become C complex ones.
     """
 
     def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, is_complex: bool = False):

@@ -15,7 +15,7 @@ class Transductive(nn.BatchNorm2d):
     """Normalise by the statistics of the current batch: the examples together, then the queries together.
 
     Args:
-        features: the number of channels.
+        features: The number of channels.
     """
 
     def __init__(self, features: int):
@@ -27,7 +27,7 @@ class PerStep(nn.BatchNorm2d):
     """Normalise by the statistics of a task's examples in the latest step; queries are normalised by them too.
 
     Args:
-        features: the number of channels.
+        features: The number of channels.
     """
 
     def __init__(self, features: int):
@@ -56,14 +56,14 @@ def few_shot_network(
     It has ``layers`` 3x3 convolutions of stride 2, each followed by a normalization and ReLU, and a linear layer.
 
     Args:
-        outputs: the number of classes. None leaves out the linear layer, which gives an embedding for
+        outputs: The number of classes. None leaves out the linear layer, which gives an embedding for
             :func:`prototypes`.
-        channels: the channels of the pictures.
-        hidden: the channels of every convolution.
-        layers: the number of convolutions.
-        normalization: what statistics a query is normalised by: :class:`Transductive` (as in the paper; they depend on
+        channels: The channels of the pictures.
+        hidden: The channels of every convolution.
+        layers: The number of convolutions.
+        normalization: What statistics a query is normalised by: :class:`Transductive` (as in the paper; they depend on
             the other queries), :class:`PerStep` or :class:`Frozen`.
-        size: the side of the pictures, in pixels.
+        size: The side of the pictures, in pixels.
 
     Source:
         C. Finn et al., MAML, 2017, arXiv:1703.03400.

@@ -22,9 +22,9 @@ class NodeEncoder(nn.Module):
     from the problem's seed.
 
     Args:
-        widths: the widths of the features, of the hidden layers and of the output.
-        bias: whether the layers have a bias.
-        dropout: the rate of dropout before each layer, while training and where the problem has a seed.
+        widths: The widths of the features, of the hidden layers and of the output.
+        bias: Whether the layers have a bias.
+        dropout: The rate of dropout before each layer, while training and where the problem has a seed.
 
     Raises:
         MetaoptError: There are fewer than two widths.
@@ -61,8 +61,8 @@ class Layers(nn.Module):
     the decoder multiplies after it. Together with these two there is one matrix for each step.
 
     Args:
-        width: the number of hidden features.
-        steps: the number of layers, at least 2.
+        width: The number of hidden features.
+        steps: The number of layers, at least 2.
 
     Raises:
         MetaoptError: There are fewer than two layers, or a step beyond the last one is asked for.
@@ -92,8 +92,8 @@ class Contraction(nn.Module):
     bound times the identity, which is personalised PageRank.
 
     Args:
-        width: the number of features.
-        bound: the bound on the spectral norm, between 0 and 1.
+        width: The number of features.
+        bound: The bound on the spectral norm, between 0 and 1.
 
     Raises:
         MetaoptError: The bound is not between 0 and 1.
@@ -116,7 +116,7 @@ class Shift(nn.Module):
     """Add a learned bias to every node, ``h + b``; it starts at 0.
 
     Args:
-        width: the number of features.
+        width: The number of features.
     """
 
     def __init__(self, width: int):

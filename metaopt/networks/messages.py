@@ -24,7 +24,7 @@ class LearnedDamping(nn.Module):
     It fills a ``correction`` slot.
 
     Args:
-        hidden: the width of the two hidden layers.
+        hidden: The width of the two hidden layers.
 
     Source:
         J. Kuck et al., 2020, arXiv:2007.00295 (the damping operator, there without a memory).
@@ -61,10 +61,10 @@ class LearnedWeights(nn.Module):
     It fills a ``weight`` slot.
 
     Args:
-        hidden: the width of the two hidden layers.
+        hidden: The width of the two hidden layers.
 
     Slots:
-        scale: the factor of all weights, 1 by default; a run that does not converge may do so at a larger scale.
+        scale: The factor of all weights, 1 by default; a run that does not converge may do so at a larger scale.
     """
 
     def __init__(self, hidden: int = 16):
@@ -102,7 +102,7 @@ class LearnedEvidence(nn.Module):
     It fills an ``evidence`` slot.
 
     Args:
-        hidden: the width of the two hidden layers.
+        hidden: The width of the two hidden layers.
     """
 
     def __init__(self, hidden: int = 16):
@@ -128,7 +128,7 @@ class GraphCorrection(nn.Module):
     It fills a ``correction`` slot.
 
     Args:
-        hidden: the number of features of an edge state.
+        hidden: The number of features of an edge state.
 
     Source:
         V. Garcia Satorras and M. Welling, 2020, arXiv:2003.01998.
@@ -172,7 +172,7 @@ class EntryMessages(nn.Module):
     of variable j receives the mean of u over the entries that contain it.
 
     Args:
-        hidden: the number of features of a state.
+        hidden: The number of features of a state.
     """
 
     def __init__(self, hidden: int):
@@ -184,7 +184,7 @@ class EntryMessages(nn.Module):
 
         Args:
             log_table: (B, c_1, ..., c_a, F).
-            blocks: for each of the a variables the features of its states, (B, c_j, F, hidden).
+            blocks: For each of the a variables the features of its states, (B, c_j, F, hidden).
         """
         numbers = torch.stack([log_table.clamp_min(-20) / 5, log_table.clamp_max(5).exp()], dim=-1)
         entries, count = self.of_table(numbers), len(blocks)

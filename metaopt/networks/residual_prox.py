@@ -17,9 +17,9 @@ class ResidualProx(nn.Module):
     last one is zero before training, so that the prox is the identity.
 
     Args:
-        channels: the channels of x, which is real, (B, channels, H, W).
-        hidden: the features between the convolutions.
-        layers: the number of convolutions, at least 2.
+        channels: The channels of x, which is real, (B, channels, H, W).
+        hidden: The features between the convolutions.
+        layers: The number of convolutions, at least 2.
 
     Source:
         S. Venkatakrishnan et al., 2013, doi:10.1109/GlobalSIP.2013.6737048; K. Zhang et al., 2017, arXiv:1608.03981

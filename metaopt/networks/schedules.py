@@ -19,7 +19,7 @@ class LstmSchedule(nn.Module):
     Before training both factors are 1.
 
     Args:
-        hidden: the width of the LSTM.
+        hidden: The width of the LSTM.
     """
 
     def __init__(self, hidden: int = 128):

@@ -20,7 +20,7 @@ def as_operator(thing: Any) -> Operator:
     None of the other libraries is imported.
 
     Args:
-        thing: one of
+        thing: One of
 
             - an ``Operator``, which is returned as it is;
             - a tensor (m, n) or (B, m, n), which becomes a :class:`Dense`;

@@ -108,9 +108,9 @@ def gaussian_kernel(size: int, sigma: float, *, dtype: torch.dtype = torch.float
     i and j are the distances in pixels to the centre.
 
     Args:
-        size: the number of rows and of columns, odd.
-        sigma: the standard deviation, in pixels.
-        dtype: the dtype of the result.
+        size: The number of rows and of columns, odd.
+        sigma: The standard deviation, in pixels.
+        dtype: The dtype of the result.
 
     Returns:
         The kernel, (size, size).

@@ -17,9 +17,9 @@ def check_adjoint(
 
     Args:
         operator: A.
-        x: an example input, or the shape of one, which is then in float64.
-        tolerance: the largest error that passes; by default 1e-10 for float64, 1e-4 for float32 and 1e-2 below.
-        seed: the seed of the random pairs.
+        x: An example input, or the shape of one, which is then in float64.
+        tolerance: The largest error that passes; by default 1e-10 for float64, 1e-4 for float32 and 1e-2 below.
+        seed: The seed of the random pairs.
 
     Returns:
         The largest relative error, a number without unit.

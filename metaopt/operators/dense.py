@@ -19,7 +19,7 @@ class Dense(Operator):
     Args:
         matrix: A, (m, n) shared by all leading axes of x, or (B, m, n) with one matrix for each entry of the first
             axis.
-        shape: the trailing axes of x, with n entries in all; by default (n,).
+        shape: The trailing axes of x, with n entries in all; by default (n,).
 
     Raises:
         MetaoptError: The matrix and the shape disagree, x ends in other axes, the batches differ, or the matrix is

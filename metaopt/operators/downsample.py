@@ -84,9 +84,9 @@ def bicubic_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtyp
     stretched by ``factor``, is cut off and renormalised at the border.
 
     Args:
-        shape: the shape of the image, whose last two axes are H and W.
-        factor: the whole number by which H and W shrink.
-        dtype: the dtype of the two matrices.
+        shape: The shape of the image, whose last two axes are H and W.
+        factor: The whole number by which H and W shrink.
+        dtype: The dtype of the two matrices.
 
     Raises:
         MetaoptError: H or W is no multiple of ``factor``.
@@ -101,9 +101,9 @@ def box_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = 
     """Return the operator that takes the mean over every ``factor`` x ``factor`` cell of (..., H, W).
 
     Args:
-        shape: the shape of the image, whose last two axes are H and W.
-        factor: the side of a cell, in pixels.
-        dtype: the dtype of the two matrices.
+        shape: The shape of the image, whose last two axes are H and W.
+        factor: The side of a cell, in pixels.
+        dtype: The dtype of the two matrices.
 
     Raises:
         MetaoptError: H or W is no multiple of ``factor``.

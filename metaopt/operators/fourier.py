@@ -21,7 +21,7 @@ class Fourier(Operator):
 
     Args:
         mask: m, real or bool, broadcastable to x: (H, W) shared or (B, 1, H, W) per sample; by default all ones.
-        dims: how many trailing axes are transformed.
+        dims: How many trailing axes are transformed.
 
     Raises:
         MetaoptError: The mask is complex or would enlarge x, or x is real.

@@ -26,8 +26,8 @@ class LinearMap(Operator):
     part.
 
     Args:
-        forward_function: a linear function from (B, ...) to (B, ...) that treats each sample separately.
-        adjoint_function: its adjoint.
+        forward_function: A linear function from (B, ...) to (B, ...) that treats each sample separately.
+        adjoint_function: Its adjoint.
 
     Raises:
         MetaoptError: A function depends on a tensor that requires a gradient, which would be lost (torch hides those of

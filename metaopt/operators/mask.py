@@ -55,7 +55,7 @@ class Select(Operator):
 
     Args:
         indices: (rows,) integers into the flattened trailing axes.
-        shape: the trailing axes of x.
+        shape: The trailing axes of x.
 
     Raises:
         MetaoptError: An index lies outside, or x ends in other axes.

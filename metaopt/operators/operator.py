@@ -60,7 +60,7 @@ class Operator(abc.ABC):
         Pixels of y that are nearer than ``reach`` to the edge of the window are wrong, since they depend on x outside.
 
         Args:
-            window: one slice for each spatial axis of x, which begins at a multiple of ``period``.
+            window: One slice for each spatial axis of x, which begins at a multiple of ``period``.
 
         Raises:
             MetaoptError: The operator has no reach.
@@ -115,8 +115,8 @@ class Compose(Operator):
     """Apply one operator after another, ``y = outer(inner(x))``; written ``outer @ inner``.
 
     Args:
-        outer: the operator that is applied last.
-        inner: the operator that is applied first.
+        outer: The operator that is applied last.
+        inner: The operator that is applied first.
     """
 
     outer: Operator
@@ -153,7 +153,7 @@ class Scaled(Operator):
 
     Args:
         operator: A.
-        factor: a real number or a real tensor without axes.
+        factor: A real number or a real tensor without axes.
 
     Raises:
         MetaoptError: The factor is complex or has axes.

@@ -27,10 +27,10 @@ def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtyp
     """Draw a projection ``(..., *shape) -> (..., rows)`` of independent normal entries of variance 1/rows.
 
     Args:
-        rows: the number of measurements.
-        shape: the trailing axes of x.
-        seed: the seed of the draw.
-        dtype: the dtype of the matrix.
+        rows: The number of measurements.
+        shape: The trailing axes of x.
+        seed: The seed of the draw.
+        dtype: The dtype of the matrix.
     """
     generator = random.generator(seed)
     matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
@@ -41,10 +41,10 @@ def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dty
     """Draw a projection ``(..., *shape) -> (..., rows)`` of independent fair signs times 1/sqrt(rows).
 
     Args:
-        rows: the number of measurements.
-        shape: the trailing axes of x.
-        seed: the seed of the draw.
-        dtype: the dtype of the matrix.
+        rows: The number of measurements.
+        shape: The trailing axes of x.
+        seed: The seed of the draw.
+        dtype: The dtype of the matrix.
     """
     generator = random.generator(seed)
     bits = torch.randint(0, 2, (rows, torch.Size(shape).numel()), generator=generator)
@@ -59,9 +59,9 @@ def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
     The adjoint is that of the real inner product ``Re<y, z>`` and returns a real image.
 
     Args:
-        rows: the number of coefficients, at most n.
+        rows: The number of coefficients, at most n.
         shape: (C, H, W).
-        seed: the seed of the draw.
+        seed: The seed of the draw.
 
     Raises:
         MetaoptError: There are fewer coefficients than ``rows``, or x is complex.
@@ -86,7 +86,7 @@ class Blocks(Operator):
 
     Args:
         shape: (C, H, W).
-        size: the side of a block, in pixels.
+        size: The side of a block, in pixels.
 
     Raises:
         MetaoptError: H or W is no multiple of ``size``, or x ends in other axes.

@@ -39,8 +39,8 @@ def reach_of(part: Any, name: str = "reach") -> PerAxis | None:
     """Return the reach of a module, or the largest reach of the modules in a slot; None where one of them has none.
 
     Args:
-        part: a module or a slot.
-        name: the attribute to read; a prior's prox, for example, has the reach ``prox_reach``.
+        part: A module or a slot.
+        name: The attribute to read; a prior's prox, for example, has the reach ``prox_reach``.
     """
     return largest(*(getattr(module, name, None) for module in _modules(part)))
 
@@ -76,9 +76,9 @@ def per_axis(value: PerAxis, dims: int, fill: int) -> tuple[int, ...]:
     """Return one number for each of ``dims`` spatial axes.
 
     Args:
-        value: an int for all axes, or a tuple for the last axes.
-        dims: the number of spatial axes.
-        fill: the number for the axes that a tuple leaves out.
+        value: An int for all axes, or a tuple for the last axes.
+        dims: The number of spatial axes.
+        fill: The number for the axes that a tuple leaves out.
 
     Raises:
         MetaoptError: The tuple has more than ``dims`` entries.

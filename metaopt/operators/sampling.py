@@ -23,9 +23,9 @@ def cartesian_mask(shape: tuple[int, int], acceleration: float, center_fraction:
 
     Args:
         shape: (H, W).
-        acceleration: how many times fewer columns are kept than there are.
-        center_fraction: the share of the columns, at the lowest frequencies, that is always kept.
-        seed: the seed of the draw.
+        acceleration: How many times fewer columns are kept than there are.
+        center_fraction: The share of the columns, at the lowest frequencies, that is always kept.
+        seed: The seed of the draw.
 
     Returns:
         The mask, (H, W) float32, zeros and ones.
@@ -52,10 +52,10 @@ def gaussian_mask(
 
     Args:
         shape: (H, W).
-        acceleration: how many times fewer points are kept than there are.
-        center_fraction: the half axes of the ellipse, as a share of H and W.
-        seed: the seed of the draw.
-        width: the full width at half maximum of the density, as a share of H and W.
+        acceleration: How many times fewer points are kept than there are.
+        center_fraction: The half axes of the ellipse, as a share of H and W.
+        seed: The seed of the draw.
+        width: The full width at half maximum of the density, as a share of H and W.
 
     Returns:
         The mask, (H, W) float32, zeros and ones.

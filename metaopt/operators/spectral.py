@@ -17,10 +17,10 @@ def spectral_norm(operator: Operator, x: Tensor, *, iterations: int = 50, seed: 
 
     Args:
         operator: A.
-        x: an example input, (B, ...); only its shape, dtype and device are used. Each of its samples is iterated
+        x: An example input, (B, ...); only its shape, dtype and device are used. Each of its samples is iterated
             separately, since an operator may differ between them.
-        iterations: the number of iterations.
-        seed: the seed of the random start.
+        iterations: The number of iterations.
+        seed: The seed of the random start.
 
     Returns:
         The norm, in units of y per unit of x.

@@ -23,14 +23,14 @@ class FieldOfExperts(nn.Module):
 
     Args:
         filters: f_i, (n, height, width), such as :func:`dct_filters`.
-        weight: the weights, a positive number or (n,); they stay positive while they are learned.
-        scale: the size, in the units of x, of a filter response above which the energy grows only logarithmically; well
+        weight: The weights, a positive number or (n,); they stay positive while they are learned.
+        scale: The size, in the units of x, of a filter response above which the energy grows only logarithmically; well
             below it the energy is quadratic.
 
     Slots:
         filters: f_i, learned by default.
-        weight: the weights, learned by default.
-        scale: the scale, fixed by default.
+        weight: The weights, learned by default.
+        scale: The scale, fixed by default.
 
     Raises:
         MetaoptError: The filters have other axes, or the images are smaller than the filters.
@@ -88,7 +88,7 @@ def dct_filters(size: int) -> Tensor:
     """Return the orthonormal two-dimensional DCT-II basis without its constant, the slowest frequencies first.
 
     Args:
-        size: the side of a filter, in pixels.
+        size: The side of a filter, in pixels.
 
     Returns:
         The filters, (size^2 - 1, size, size).

@@ -40,11 +40,11 @@ class Sparsity(nn.Module):
     The gradient is that of ``weight * sum sqrt(|x|^2 + smoothing^2)``; the prox is the soft threshold.
 
     Args:
-        weight: the weight, a number or an opening of a slot.
-        smoothing: the size of an entry, in the units of x, below which the gradient is linear.
+        weight: The weight, a number or an opening of a slot.
+        smoothing: The size of an entry, in the units of x, below which the gradient is linear.
 
     Slots:
-        weight: the weight, in units of 1 / x.
+        weight: The weight, in units of 1 / x.
     """
 
     reach, prox_reach = 0, 0

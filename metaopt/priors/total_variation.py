@@ -26,14 +26,14 @@ class TotalVariation(nn.Module):
     minimises ``|x - D^T q|^2 / 2``, whose gradient is ``4 dims``-Lipschitz, and returns ``x - D^T q``.
 
     Args:
-        weight: the weight, a number or an opening of a slot.
-        smoothing: the difference between neighbours, in the units of x, below which the gradient is linear.
-        inner: the number of iterations of the prox. Its error is about ``step * weight / inner``; 20 are enough for
+        weight: The weight, a number or an opening of a slot.
+        smoothing: The difference between neighbours, in the units of x, below which the gradient is linear.
+        inner: The number of iterations of the prox. Its error is about ``step * weight / inner``; 20 are enough for
             algorithms that call it repeatedly.
-        dims: how many trailing axes are the image's: 2 for x of shape (B, ..., H, W).
+        dims: How many trailing axes are the image's: 2 for x of shape (B, ..., H, W).
 
     Slots:
-        weight: the weight, in units of 1 / x.
+        weight: The weight, in units of 1 / x.
 
     Source:
         A. Beck and M. Teboulle, 2009, doi:10.1109/TIP.2009.2028250 (the dual method).

@@ -42,13 +42,13 @@ class Wavelet(nn.Module):
     steps this is close to the prox of that energy, and it has no block artefacts.
 
     Args:
-        weight: the weight, a number or an opening of a slot.
-        levels: how many times the approximation is split.
-        shifts: the number of translates along each axis; the cost grows with its square.
-        smoothing: the size of a coefficient, in the units of x, below which the gradient is linear.
+        weight: The weight, a number or an opening of a slot.
+        levels: How many times the approximation is split.
+        shifts: The number of translates along each axis; the cost grows with its square.
+        smoothing: The size of a coefficient, in the units of x, below which the gradient is linear.
 
     Slots:
-        weight: the weight, in units of 1 / x.
+        weight: The weight, in units of 1 / x.
 
     Raises:
         MetaoptError: ``levels`` or ``shifts`` is below 1.

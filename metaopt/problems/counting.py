@@ -138,8 +138,8 @@ def parity(variables: Tensor, odd: bool = False, dtype: torch.dtype = torch.floa
 
     Args:
         variables: (F, a), the binary variables of each factor.
-        odd: whether the number of ones must be odd.
-        dtype: the dtype of the log potentials.
+        odd: Whether the number of ones must be odd.
+        dtype: The dtype of the log potentials.
     """
     allowed = torch.tensor([[0.0, LOG_ZERO], [LOG_ZERO, 0.0]], dtype=dtype)
     return _factors(variables, [[0, 1], [1, 0]], allowed.flip(0) if odd else allowed)
@@ -151,7 +151,7 @@ def logical_or(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float6
     Args:
         parents: (F, d), binary variables.
         child: (F,), binary variables.
-        dtype: the dtype of the log potentials.
+        dtype: The dtype of the log potentials.
     """
     return _with_child(parents, child, [[0, 1], [1, 1]], [[0, LOG_ZERO], [LOG_ZERO, 0]], dtype)
 
@@ -162,7 +162,7 @@ def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float
     Args:
         parents: (F, d), binary variables.
         child: (F,), binary variables.
-        dtype: the dtype of the log potentials.
+        dtype: The dtype of the log potentials.
     """
     return _with_child(parents, child, [[1, 1], [0, 1]], [[LOG_ZERO, 0], [0, LOG_ZERO]], dtype)
 
@@ -173,7 +173,7 @@ def pool(choices: Tensor, indicator: Tensor, dtype: torch.dtype = torch.float64)
     Args:
         choices: (F, d), binary variables.
         indicator: (F,), binary variables.
-        dtype: the dtype of the log potentials.
+        dtype: The dtype of the log potentials.
     """
     return _with_child(
         choices, indicator, [[0, 1, 2], [1, 2, 2]], [[0, LOG_ZERO, LOG_ZERO], [LOG_ZERO, 0, LOG_ZERO]], dtype

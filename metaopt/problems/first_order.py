@@ -19,7 +19,7 @@ class FirstOrder:
     values are those of ``problem``; only what is backpropagated through an unrolled run differs.
 
     Args:
-        problem: any problem.
+        problem: Any problem.
     """
 
     problem: Any

@@ -27,10 +27,10 @@ def symmetric_adjacency(
 
     Args:
         edge_index: (2, E) int64, sources and targets.
-        nodes: the number of nodes.
+        nodes: The number of nodes.
         weight: (E,), at least 0; by default 1 for every edge, in float64, which a :class:`GraphSignal` converts to the
             precision of its features.
-        self_loops: the weight of the self-loop that every node without one gets; with 0 it gets none.
+        self_loops: The weight of the self-loop that every node without one gets; with 0 it gets none.
 
     Returns:
         The matrix, (nodes, nodes).
@@ -69,7 +69,7 @@ class GraphSignal:
         x: (nodes, features), floating; or the same as a :class:`SparseMatrix` where most entries are 0 (see
             :meth:`sparse`).
         adjacency: (nodes, nodes), normalised: :func:`symmetric_adjacency`, :func:`averaging_adjacency` or any other.
-        seed: what dropout draws its masks from, together with the step; with ``None``, the default, nothing is dropped.
+        seed: What dropout draws its masks from, together with the step; with ``None``, the default, nothing is dropped.
 
     Raises:
         MetaoptError: There is no node, features are not finite, or the adjacency does not fit.
@@ -96,10 +96,10 @@ class GraphSignal:
         """Make a signal of features (nodes, F) and edges (2, E) from row 0 to row 1.
 
         Args:
-            x: the features.
-            edge_index: the edges.
+            x: The features.
+            edge_index: The edges.
             weight: (E,), the weights of the edges; by default 1.
-            normalize: a function of (edge_index, nodes, weight) that gives the adjacency;
+            normalize: A function of (edge_index, nodes, weight) that gives the adjacency;
                 ``partial(symmetric_adjacency, self_loops=0)``, for example, leaves out self-loops.
         """
         _check_features(x)
@@ -165,10 +165,10 @@ class GraphSignal:
         The mask is a function of the seed, ``place`` and k.
 
         Args:
-            values: a tensor or a :class:`SparseMatrix`.
-            rate: the probability, in [0, 1).
-            place: a number that differs for each use in a step.
-            k: the number of the step.
+            values: A tensor or a :class:`SparseMatrix`.
+            rate: The probability, in [0, 1).
+            place: A number that differs for each use in a step.
+            k: The number of the step.
         """
         if self.seed is None or not rate:
             return values
@@ -207,8 +207,8 @@ def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> T
 
     Args:
         labels: (nodes,) int64.
-        known: which labels are known, a mask or indices.
-        classes: the number of classes, by default one more than the largest label.
+        known: Which labels are known, a mask or indices.
+        classes: The number of classes, by default one more than the largest label.
 
     Raises:
         MetaoptError: A known label is no class.

@@ -23,12 +23,12 @@ class InverseProblem:
     Args:
         operator: A, an :class:`~metaopt.operators.Operator` or anything that :func:`~metaopt.operators.as_operator`
             takes.
-        y: the measurement, batch first, (B, ...), real or complex.
-        noise: the standard deviation of a real component of y, in the units of y: a number, (B,) for one per sample, or
+        y: The measurement, batch first, (B, ...), real or complex.
+        noise: The standard deviation of a real component of y, in the units of y: a number, (B,) for one per sample, or
             a tensor with as many axes as y, each of size 1 or y's (one per coil, visibility or pixel). Every entry of a
             y with a single axis is a sample. ``None`` means unknown, and the energy is that of noise = 1.
         likelihood: :class:`Gaussian` (the default; real or complex) or :class:`Poisson`.
-        guess: the expected x before y is seen, a number or a tensor that broadcasts to x. The first estimate is then
+        guess: The expected x before y is seen, a number or a tensor that broadcasts to x. The first estimate is then
             ``guess + A^H (y - A guess)``, which is nearer to x than A^H y where A leaves much of x unmeasured.
 
     The field ``level`` is derived: it is the noise level that networks see where the noise differs within a sample,
@@ -80,7 +80,7 @@ class InverseProblem:
         trained networks see, no longer depend on how the measurement was scaled.
 
         Args:
-            iterations: the iterations of the power method that estimates the norm.
+            iterations: The iterations of the power method that estimates the norm.
 
         Raises:
             MetaoptError: The likelihood is not :class:`Gaussian`, the noise is unknown, or A = 0.

@@ -52,8 +52,8 @@ class Poisson:
     outside of the domain has a finite energy and gradient.
 
     Args:
-        background: the expected count for p = 0.
-        floor: the smallest rate whose logarithm is taken.
+        background: The expected count for p = 0.
+        floor: The smallest rate whose logarithm is taken.
     """
 
     background: float = 0.0

@@ -94,8 +94,8 @@ def effective_level(operator: Operator, noise: Tensor, x: Tensor) -> Tensor:
 
     Args:
         operator: A.
-        noise: the standard deviations, with as many axes as y.
-        x: an example input, (B, ...); only its shape, dtype and device are used.
+        noise: The standard deviations, with as many axes as y.
+        x: An example input, (B, ...); only its shape, dtype and device are used.
 
     Returns:
         The level, (B,); a map (B, 1, ...) for diagonal operators and x (B, C, ...) with at least three axes.

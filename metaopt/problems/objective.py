@@ -23,9 +23,9 @@ class Objective:
     never changed: buffers, such as BatchNorm's running statistics, are state, without a gradient.
 
     Args:
-        module: the network. Its parameters are the start, and gradients of what is unrolled reach them.
-        loss: a function or module from the network's output and the targets to one real number.
-        batches: pairs (inputs, targets), such as a list or a DataLoader; a tuple of inputs is passed as several
+        module: The network. Its parameters are the start, and gradients of what is unrolled reach them.
+        loss: A function or module from the network's output and the targets to one real number.
+        batches: Pairs (inputs, targets), such as a list or a DataLoader; a tuple of inputs is passed as several
             arguments. :meth:`at` makes them minibatches: step k sees number k modulo their number, so that they repeat
             in epochs.
 
@@ -95,10 +95,10 @@ class FunctionObjective:
     """Minimise ``function(x, *data)``, which returns one real number, from x = ``initial``.
 
     Args:
-        function: a function or a module. Every tensor that it needs must be in ``data``: ``Checkpointed``, ``vmap`` and
+        function: A function or a module. Every tensor that it needs must be in ``data``: ``Checkpointed``, ``vmap`` and
             the like do not find a tensor that it only closes over.
         initial: x before the first step, a tensor or a tree (dict, tuple) of tensors.
-        data: a tuple of tensors or trees, the further arguments.
+        data: A tuple of tensors or trees, the further arguments.
 
     Raises:
         MetaoptError: The initial x has no floating tensor, ``data`` is no tuple, or the value is not one finite real

@@ -22,10 +22,10 @@ class Trainings:
     their number. Without :meth:`at`, ``energy`` is the loss at the ``held`` samples, which no step sees.
 
     Args:
-        module: the network; its own parameters are not used.
-        loss: a function from the network's output and the targets to one real number.
+        module: The network; its own parameters are not used.
+        loss: A function from the network's output and the targets to one real number.
         initial: x before the first step.
-        data: inputs and targets, (samples, ...) each.
+        data: Inputs and targets, (samples, ...) each.
         minibatches: (trainings, steps, n), which samples each step of each training sees.
         held: (trainings, m), the samples at which the energy is measured.
 

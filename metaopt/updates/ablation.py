@@ -17,7 +17,7 @@ class WithoutEstimate(nn.Module):
     """Give an update zeros in the place of x, so that it sees only the gradient and its memory.
 
     Args:
-        update: the update that is wrapped.
+        update: The update that is wrapped.
     """
 
     def __init__(self, update: nn.Module):
@@ -44,7 +44,7 @@ class WithoutMemory(nn.Module):
     """Give an update its initial memory in every step, so that it sees only x and the gradient.
 
     Args:
-        update: the update that is wrapped.
+        update: The update that is wrapped.
     """
 
     def __init__(self, update: nn.Module):

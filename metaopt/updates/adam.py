@@ -28,11 +28,11 @@ class Adam(nn.Module):
     + weight_decay * x`` (an L2 penalty). It computes what ``torch.optim.Adam`` does.
 
     Slots:
-        step_size: about the largest change of a coordinate in one step, in the units of x.
+        step_size: About the largest change of a coordinate in one step, in the units of x.
         beta1: the decay of the mean of the gradient, in [0, 1).
         beta2: the decay of the mean of its square, in [0, 1).
-        epsilon: what keeps the quotient finite, in the units of the gradient.
-        weight_decay: the weight of the L2 penalty; no slot where it is ``None``, the default.
+        epsilon: What keeps the quotient finite, in the units of the gradient.
+        weight_decay: The weight of the L2 penalty; no slot where it is ``None``, the default.
 
     Source:
         D. Kingma and J. Ba, 2014, arXiv:1412.6980.
@@ -72,11 +72,11 @@ class AdamW(nn.Module):
     ``change = Adam's change - step_size * weight_decay * x``. It computes what ``torch.optim.AdamW`` does.
 
     Slots:
-        step_size: as in :class:`Adam`.
+        step_size: As in :class:`Adam`.
         beta1: as in :class:`Adam`.
         beta2: as in :class:`Adam`.
-        epsilon: as in :class:`Adam`.
-        weight_decay: the rate of decay per unit of step size.
+        epsilon: As in :class:`Adam`.
+        weight_decay: The rate of decay per unit of step size.
 
     Source:
         I. Loshchilov and F. Hutter, 2017, arXiv:1711.05101.

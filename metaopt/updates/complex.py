@@ -22,7 +22,7 @@ class ComplexAsChannels(nn.Module):
     """Apply an update for real x to complex x, with its C complex channels as 2C real ones, real parts first.
 
     Args:
-        update: an update for x of 2C real channels.
+        update: An update for x of 2C real channels.
 
     Raises:
         MetaoptError: x is real.
@@ -60,10 +60,10 @@ class ComplexAsBatch(nn.Module):
     an estimate of complex x is disturbed not only by the noise of the measurement but also, for example, by aliasing.
 
     Args:
-        update: an update for real x.
-        offset: what is added to both parts before the update sees them, so that parts around 0 look like pictures in
+        update: An update for real x.
+        offset: What is added to both parts before the update sees them, so that parts around 0 look like pictures in
             [0, 1].
-        extra: the standard deviation of the additional disturbance, in the units of x; its logarithm is a parameter.
+        extra: The standard deviation of the additional disturbance, in the units of x; its logarithm is a parameter.
     """
 
     def __init__(self, update: nn.Module, offset: float = 0.5, extra: float = 0.05):

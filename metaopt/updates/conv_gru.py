@@ -43,16 +43,16 @@ class ConvGru(nn.Module):
     Args:
         channels: C, the number of real channels of x, which is (B, C, ...). For complex x see
             :class:`ComplexAsChannels`.
-        hidden: the number of features between the first and the last convolution.
-        kernels: the kernel size of each GRU. ``(3,)`` is a single GRU; ``(1, 1)`` is the form with two that is used for
+        hidden: The number of features between the first and the last convolution.
+        kernels: The kernel size of each GRU. ``(3,)`` is a single GRU; ``(1, 1)`` is the form with two that is used for
             MRI.
-        dilation: the dilation of every convolution of kernel 3 between the first and the last.
-        stride: the stride of the first convolution. 2 computes at half the resolution, which in 2-D is 4 times cheaper;
+        dilation: The dilation of every convolution of kernel 3 between the first and the last.
+        stride: The stride of the first convolution. 2 computes at half the resolution, which in 2-D is 4 times cheaper;
             any size of x is possible.
-        dims: the number of spatial axes: 2 for images, 3 for volumes, 1 for signals.
-        context: how many context tensors the problem gives (1: the log noise level; 0: none). Each is (B,), (1,) or a
+        dims: The number of spatial axes: 2 for images, 3 for volumes, 1 for signals.
+        context: How many context tensors the problem gives (1: the log noise level; 0: none). Each is (B,), (1,) or a
             map that broadcasts with (B, 1, ...).
-        scales: for each further GRU the side of the cells, in pixels of the features, over which its input is averaged;
+        scales: For each further GRU the side of the cells, in pixels of the features, over which its input is averaged;
             these GRUs are for what is smooth.
 
     Raises:

@@ -25,12 +25,12 @@ class CoordinatewiseLstm(nn.Module):
     its own memory. x is real, a tensor or a tree of tensors.
 
     Args:
-        hidden: the width of each LSTM.
-        layers: the number of LSTMs.
+        hidden: The width of each LSTM.
+        layers: The number of LSTMs.
         preprocessing: p of :func:`~metaopt.networks.log_and_sign`.
 
     Slots:
-        scale: what the output is multiplied by, in the units of x.
+        scale: What the output is multiplied by, in the units of x.
 
     Source:
         M. Andrychowicz et al., 2016, arXiv:1606.04474.
@@ -84,12 +84,12 @@ class LearnedAdam(nn.Module):
     Args:
         network: a :class:`~metaopt.networks.Perceptron` (the default) or a :class:`~metaopt.networks.Recurrent` network
             of ``len(decays) + 1`` features.
-        decays: the decays of the running means of the gradient, each in [0, 1).
-        square_decay: the decay of the running mean of its square, in [0, 1).
-        epsilon: what keeps the quotient finite, in the units of the gradient.
+        decays: The decays of the running means of the gradient, each in [0, 1).
+        square_decay: The decay of the running mean of its square, in [0, 1).
+        epsilon: What keeps the quotient finite, in the units of the gradient.
 
     Slots:
-        step_size: about the largest change of a coordinate in one step before training, in the units of x.
+        step_size: About the largest change of a coordinate in one step before training, in the units of x.
 
     Raises:
         MetaoptError: A decay is not in [0, 1), the network takes another number of features, or x is complex.

@@ -34,8 +34,8 @@ class MetaLstm(nn.Module):
     and f about 1 - 1e-4. x is real, a tensor or a tree of tensors. Unlike the paper's, the LSTM does not see the loss.
 
     Args:
-        hidden: the width of the LSTM.
-        step_size: the input gate before training, between 0 and 1.
+        hidden: The width of the LSTM.
+        step_size: The input gate before training, between 0 and 1.
         preprocessing: p of :func:`~metaopt.networks.log_and_sign`.
 
     Raises:

@@ -14,9 +14,9 @@ class MetaSgd(nn.Module):
     """Descend along the gradient with a learned step size for every entry: ``change = -step_size * gradient``.
 
     Args:
-        x: what will be updated, such as ``objective.start()`` or ``dict(network.named_parameters())``; the step sizes
+        x: What will be updated, such as ``objective.start()`` or ``dict(network.named_parameters())``; the step sizes
             have its shapes.
-        step_size: the step size of all entries before training.
+        step_size: The step size of all entries before training.
 
     Raises:
         MetaoptError: The x of a problem has other shapes.

@@ -20,9 +20,9 @@ class Momentum(nn.Module):
     computes what ``torch.optim.SGD(momentum=...)`` does.
 
     Slots:
-        step_size: the step size, in units of x per unit of the gradient.
-        momentum: the share of the velocity that is kept, in [0, 1).
-        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
+        step_size: The step size, in units of x per unit of the gradient.
+        momentum: The share of the velocity that is kept, in [0, 1).
+        weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
         B. Polyak, 1964, doi:10.1016/0041-5553(64)90137-5.
@@ -52,9 +52,9 @@ class Nesterov(nn.Module):
     computes what ``torch.optim.SGD(momentum=..., nesterov=True)`` does.
 
     Slots:
-        step_size: the step size, in units of x per unit of the gradient.
-        momentum: the share of the velocity that is kept, in [0, 1).
-        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
+        step_size: The step size, in units of x per unit of the gradient.
+        momentum: The share of the velocity that is kept, in [0, 1).
+        weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
         I. Sutskever et al., 2013, proceedings.mlr.press/v28/sutskever13.

@@ -20,10 +20,10 @@ class RMSprop(nn.Module):
     gradient + weight_decay * x``. The memory is v, which starts at zero. It computes what ``torch.optim.RMSprop`` does.
 
     Slots:
-        step_size: the step size, in the units of x.
-        smoothing: the decay of the mean of the square, in [0, 1).
-        epsilon: what keeps the quotient finite, in the units of the gradient.
-        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
+        step_size: The step size, in the units of x.
+        smoothing: The decay of the mean of the square, in [0, 1).
+        epsilon: What keeps the quotient finite, in the units of the gradient.
+        weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
         T. Tieleman and G. Hinton, Coursera lecture 6.5, 2012.

@@ -20,8 +20,8 @@ class Sgd(nn.Module):
     arXiv:1707.09835).
 
     Slots:
-        step_size: the step size, in units of x per unit of the gradient.
-        weight_decay: the weight of an L2 penalty; no slot where it is ``None``, the default.
+        step_size: The step size, in units of x per unit of the gradient.
+        weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
     """
 
     reach, period = 0, 1  # every coordinate by itself

@@ -37,11 +37,11 @@ class TorchOptim(nn.Module):
     the memory of this update, and nothing is kept between calls.
 
     Args:
-        cls: the class.
-        options: the options that differ from torch's defaults, by name.
+        cls: The class.
+        options: The options that differ from torch's defaults, by name.
 
     Slots:
-        options: each numeric option is a slot with torch's name and default; a pair such as ``betas`` is one slot with
+        options: Each numeric option is a slot with torch's name and default; a pair such as ``betas`` is one slot with
             a tensor of two.
 
     Raises:

@@ -11,10 +11,10 @@ def add_weight_decay(gradient: Any, x: Any, weight_decay: Any, k: int) -> Any:
     """Return the gradient of ``energy(x) + weight_decay |x|^2 / 2``.
 
     Args:
-        gradient: the gradient of the energy, a tree like x.
-        x: a tree of tensors.
-        weight_decay: a slot, or ``None``, which leaves the gradient as it is.
-        k: the number of the step.
+        gradient: The gradient of the energy, a tree like x.
+        x: A tree of tensors.
+        weight_decay: A slot, or ``None``, which leaves the gradient as it is.
+        k: The number of the step.
     """
     if weight_decay is None:
         return gradient
