@@ -22,7 +22,7 @@ HEADING = re.compile(rf"(?:^|(?<=[.;)] ))({'|'.join((*SECTIONS, *SYNONYMS))}):(.
 # Folders and files of the package whose docstrings are not yet in this form.
 NOT_YET = frozenset(
     "algorithms models tasks training losses weights data estimators optim compat cli viewer applications scale "
-    "metrics export files records core problems __init__ __main__".split()
+    "metrics export files records problems __init__ __main__".split()
 )
 
 

@@ -1,4 +1,4 @@
-"""The abstraction: algorithms, slots, unrolling and gradient strategies. Knows no image, no graph, no likelihood."""
+"""The core: algorithms, slots, unrolling and gradient strategies. It knows no images, graphs or likelihoods."""
 
 from . import autodiff, gradients, random, tree
 from .algorithm import Algorithm, Invertible

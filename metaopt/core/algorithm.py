@@ -1,4 +1,4 @@
-"""The one abstraction: an iterative algorithm as three pure methods."""
+"""Define the one abstraction of the library: an iterative algorithm as three pure methods."""
 
 from __future__ import annotations
 
@@ -25,39 +25,42 @@ def _whole_state(problem: Any, state: Any, k: int) -> Any:
 
 
 class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
-    """An iterative algorithm: ``state = init(problem)``, then ``state = step(problem, state, k)`` for k = 0, 1, ...
+    """An algorithm iterates: ``state = init(problem)``, then ``state = step(problem, state, k)`` for k = 0, 1, ...
 
     - ``problem`` is everything that is given: a tensor or a frozen dataclass of tensors and modules.
     - ``state`` is everything that changes: a NamedTuple (or dict, or tuple) of tensors, batch first, of constant
       structure, shapes and dtypes.
-    - ``step`` is pure: it changes neither its inputs nor the module, and draws no global random number.
-    - ``readout`` is what a caller, and a loss, sees of the state that step ``k`` left.
+    - ``step`` is pure: it changes neither its inputs nor the module, and draws no random number from a global
+      generator.
+    - ``readout`` is what a caller, and a loss, sees of the state after step ``k``.
 
-    A method ``residual(problem, state, k)``, (B,), may say how far each sample is from a fixed point; a run to
-    convergence then asks it, instead of how much the state changed.
+    A subclass may add a method ``residual(problem, state, k)``, (B,), that says how far each sample is from a fixed
+    point. A run to convergence then uses it instead of the change of the state.
 
-    Open places are slots (see :func:`metaopt.slot`), made in ``__init__`` and read in ``step`` as ``self.name(k)``.
+    Whatever may be learned is a slot (see :func:`metaopt.slot`), made in ``__init__`` and read in ``step`` as
+    ``self.name(k)``.
     """
 
     @abc.abstractmethod
     def init(self, problem: Problem) -> State:
-        """The state before the first step."""
+        """Return the state before the first step."""
 
     @abc.abstractmethod
     def step(self, problem: Problem, state: State, k: int) -> State:
-        """The state after step ``k`` (a plain int, from 0)."""
+        """Return the state after step ``k``, an int that counts from 0."""
 
     @abc.abstractmethod
     def readout(self, problem: Problem, state: State, k: int) -> Output:
-        """What is asked for, read from the state after step ``k``.
+        """Return the output that belongs to the state after step ``k``.
 
-        Of a state before any step, ``k`` is that of the step before (``start - 1``), or 0.
+        For a state before any step, ``k`` is the number of the step before (``start - 1``), or 0.
         """
 
     def samples(self, problem: Problem, state: State) -> int:
-        """How many samples a run to convergence judges apart: by default the length of the first tensor's first axis.
+        """Return how many samples a run to convergence judges separately.
 
-        It is 1 where the state is one whole, such as what the nodes of a graph know, or the parameters of a network.
+        By default it is the length of the first tensor's first axis. It is 1 where the state is one whole, such as the
+        features of the nodes of a graph, or the parameters of a network.
         """
         return tree.batch_of(state)
 
@@ -65,10 +68,21 @@ class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
     def from_step(
         step: Function, init: Function, readout: Function = _whole_state, slots: Mapping[str, Any] | None = None
     ) -> FunctionAlgorithm:
-        """Wrap a solver that is three functions already.
+        """Make an algorithm of a solver that already exists as functions.
 
-        ``step(problem, state, k, **slots)`` receives each slot's value at step ``k`` by name, and
-        ``readout(problem, state, k)`` the state that step ``k`` left; without it the state itself is the output.
+        Args:
+            step: A function ``step(problem, state, k, **slots)``, which receives the value of each slot at step ``k``
+                by name.
+            init: A function ``init(problem)`` that returns the first state.
+            readout: A function ``readout(problem, state, k)`` of the state after step ``k``; by default the state
+                itself.
+            slots: The contents of the slots by name, as :func:`slot` takes them.
+
+        Returns:
+            The algorithm.
+
+        Raises:
+            MetaoptError: The readout does not take (problem, state, k).
         """
         _check_readout(readout, "The readout given to from_step")
         return FunctionAlgorithm((step, init, readout), slots or {})
@@ -78,7 +92,7 @@ AnyAlgorithm = Algorithm[Any, Any, Any]
 
 
 class FunctionAlgorithm(Algorithm[Any, Any, Any]):
-    """What :meth:`Algorithm.from_step` returns."""
+    """This is the algorithm that :meth:`Algorithm.from_step` returns."""
 
     def __init__(self, functions: tuple[Function, ...], slots: Mapping[str, Any]):
         super().__init__()
@@ -98,7 +112,7 @@ class FunctionAlgorithm(Algorithm[Any, Any, Any]):
 
 
 def check_algorithm(algorithm: Any, who: str) -> None:
-    """Raise where ``algorithm`` is none, or one that it holds has a readout of the old form."""
+    """Raise if ``algorithm`` is not an Algorithm, or if its readout, or that of one inside it, lacks the argument k."""
     if not isinstance(algorithm, Algorithm):
         raise MetaoptError(f"{who} needs an Algorithm, not {type(algorithm).__name__}; see Algorithm.from_step.")
     for module in algorithm.modules():
@@ -120,13 +134,13 @@ def _check_readout(readout: Function, who: str) -> None:
 
 @runtime_checkable
 class Invertible(Protocol):
-    """An algorithm whose step can be undone: ``inverse_step(problem, step(problem, state, k), k) == state``."""
+    """An algorithm is invertible if ``inverse_step(problem, step(problem, state, k), k) == state``."""
 
     def inverse_step(self, problem: Any, next_state: Any, k: int) -> Any: ...
 
 
 def advance(algorithm: AnyAlgorithm, problem: Any, state: Any, k: int) -> Any:
-    """The state after step ``k``; raises where the step wrote into the state before, or changed its structure."""
+    """Return the state after step ``k``; raise if the step wrote into its input or changed the state's structure."""
     versions = [(t, tree.version(t)) for t in tree.leaves(state)]
     following = algorithm.step(problem, state, k)
     if any(tree.version(t) != version for t, version in versions):
@@ -137,7 +151,11 @@ def advance(algorithm: AnyAlgorithm, problem: Any, state: Any, k: int) -> Any:
 
 
 def iterate(algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: Keep) -> tuple[list[Any], Any]:
-    """Run the steps ``ks`` and return (readouts after each of them, or only after the last; the final state)."""
+    """Run the steps ``ks``.
+
+    Returns:
+        The readouts after each step, or only after the last, and the final state.
+    """
     outputs = []
     for k in ks:
         state = advance(algorithm, problem, state, k)

@@ -1,4 +1,4 @@
-"""The only place that differentiates inside a step, and the pieces that gradient strategies share."""
+"""Differentiate inside a step, which is done nowhere else, and provide the pieces that gradient strategies share."""
 
 from __future__ import annotations
 
@@ -16,23 +16,33 @@ Gradients = Sequence[Tensor | None]
 
 
 def inside_transform() -> bool:
-    """Whether the code runs under ``torch.func`` (vmap, grad, jvp), where ``torch.autograd.grad`` does not work."""
+    """Tell whether code runs under ``torch.func`` (vmap, grad, jvp), where ``torch.autograd.grad`` does not work."""
     return torch._C._functorch.peek_interpreter_stack() is not None  # type: ignore[attr-defined]
 
 
 def values_known() -> bool:
-    """Whether tensors have values to look at: not while ``torch.compile`` or ``torch.export`` traces the code."""
+    """Tell whether tensors have values to inspect, which they lack while torch compiles or exports the code."""
     return not torch.compiler.is_compiling()
 
 
 def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False) -> Any:
-    """The gradient of the scalar ``function(x)`` with respect to every tensor of the tree ``x``.
+    """Return the gradient of the scalar ``function(x)`` with respect to every tensor of the tree ``x``.
 
-    It can be differentiated again whenever grad mode is on, works under ``vmap``, and where nothing requires grad it
-    leaves no graph. With ``has_aux`` the function returns (scalar, anything) and so does this: (gradient, anything).
-    Tensors that the function does not use get zeros; the gradient of complex tensors is torch's (steepest ascent is
-    along it). ``x``, which holds no modules, counts by its values alone: every place is a variable of its own, also
-    where two hold one tensor, or one was computed from another.
+    It can be differentiated again whenever grad mode is on, works under ``vmap``, and leaves no graph where nothing
+    requires grad. Tensors that the function does not use get zeros. The gradient of complex tensors is torch's, along
+    which the ascent is steepest. ``x``, which holds no modules, counts by its values alone: every place is a variable
+    of its own, also where two places hold one tensor, or one tensor was computed from another.
+
+    Args:
+        function: A function of a tree like x that returns one real number.
+        x: A tree of tensors.
+        has_aux: Whether ``function`` returns a pair of the number and anything else, which is then returned too.
+
+    Returns:
+        The gradient, a tree like x; with ``has_aux`` the pair of the gradient and what else the function returned.
+
+    Raises:
+        MetaoptError: The function does not return one real number.
     """
     tensors = tree.leaves(x)
 
@@ -64,7 +74,18 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
 def pull_back(
     outputs: Tensors, inputs: Tensors, cotangents: Gradients, *, create_graph: bool = False, retain_graph: bool = False
 ) -> list[Tensor | None]:
-    """Vector-Jacobian product: the cotangents of ``outputs`` pulled back to ``inputs``; ``None`` where none arrives."""
+    """Return the vector-Jacobian product: the cotangents of ``outputs`` pulled back to ``inputs``.
+
+    Args:
+        outputs: Tensors that were computed from ``inputs``.
+        inputs: The tensors to differentiate with respect to.
+        cotangents: One for each output; ``None`` counts as zero.
+        create_graph: Whether the result can be differentiated again.
+        retain_graph: Whether the graph is kept for another call.
+
+    Returns:
+        One tensor for each input; ``None`` where no gradient arrives.
+    """
     pairs = [(o, c) for o, c in zip(outputs, cotangents, strict=True) if c is not None and o.requires_grad]
     wanted = [i for i in inputs if i.requires_grad]
     if not pairs or not wanted:
@@ -75,16 +96,16 @@ def pull_back(
 
 
 def leaf(tensor: Tensor, requires_grad: bool | None = None) -> Tensor:
-    """A detached leaf with the values of ``tensor``; by default it requires grad if ``tensor`` does."""
+    """Return a detached leaf with the values of ``tensor``, which by default requires grad if ``tensor`` does."""
     wanted = tensor.requires_grad if requires_grad is None else requires_grad
     return tensor.detach().requires_grad_(wanted and (tensor.is_floating_point() or tensor.is_complex()))
 
 
 def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor | None:
-    """A leaf of the graph of ``outputs`` that requires grad and is not ``allowed``; ``None`` if there is none.
+    """Return a leaf of the graph of ``outputs`` that requires grad and is not ``allowed``; ``None`` if there is none.
 
-    An ``autograd.Function`` gives no gradient, and no warning, to a tensor that its forward found in a closure: this is
-    how it is found out.
+    An ``autograd.Function`` gives neither a gradient nor a warning to a tensor that its forward found in a closure, so
+    this has to be checked.
     """
     known = {id(t) for t in allowed}
     pending: list[Any] = []
@@ -115,7 +136,7 @@ def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: st
 
 
 def refuse_transform(who: str) -> None:
-    """Raise under ``torch.func`` transforms: custom backward passes are not available there."""
+    """Raise under ``torch.func`` transforms, which do not allow custom backward passes."""
     if inside_transform():
         raise MetaoptError(f"{who} has a backward pass of its own, which vmap and torch.func refuse; use Backprop().")
 
@@ -145,15 +166,28 @@ class _Custom(torch.autograd.Function):
 
 
 def custom(forward: Pass, backward: Pass, tensors: Sequence[Tensor], once: str | None = None) -> list[Tensor]:
-    """``forward(tensors)`` with a backward pass of its own: ``backward(tensors, outputs, cotangents)``.
+    """Return ``forward(tensors)`` with a custom backward pass ``backward(tensors, outputs, cotangents)``.
 
-    ``once`` names a strategy whose backward pass cannot be differentiated again.
+    Args:
+        forward: A function from tensors to tensors.
+        backward: A function that returns one gradient, or ``None``, for each of ``tensors``.
+        tensors: The tensors that gradients go to.
+        once: The name of a strategy whose backward pass cannot be differentiated again; ``None`` if it can.
     """
     return list(_Custom.apply(forward, backward, once, *tensors))
 
 
 def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
-    """``function(*trees)`` without keeping its intermediate tensors: they are computed again in the backward pass."""
+    """Return ``function(*trees)`` without keeping its intermediate tensors; the backward pass computes them again.
+
+    Args:
+        function: A function of trees that returns a tree.
+        who: The name of the strategy, for error messages.
+        trees: The arguments of the function.
+
+    Raises:
+        MetaoptError: The function uses a tensor that requires grad and is not in ``trees``.
+    """
     tensors, rebuild = tree.partition(trees)
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
         result = function(*trees)

@@ -1,4 +1,4 @@
-"""The one exception this library raises on purpose, its warning, and what says that an optional package is missing."""
+"""Define the library's one exception and its warning, and report missing optional packages."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from types import ModuleType
 
 
 class MetaoptError(ValueError):
-    """A request that cannot be met; its message names the cause, the alternatives and the remedy."""
+    """This error says that a request cannot be met; its message names the cause, the alternatives and the remedy."""
 
 
 class MetaoptWarning(UserWarning):
-    """A result that is returned, but that its user should look at twice."""
+    """This warning says that a result is returned, but that its user should check it."""
 
 
 def warn(message: str) -> None:
-    """Warn the caller's caller."""
+    """Warn the caller of the function that calls this one."""
     warnings.warn(message, MetaoptWarning, stacklevel=4)
 
 
 def require(module: str, extra: str) -> ModuleType:
     """Import a module of an optional package.
 
-    Every optional package is imported by this function, where it is used, so that a missing one is one sentence.
+    Every optional package is imported by this function, where it is used, so that its absence is reported in one
+    sentence.
 
     Args:
-        module: its full name, such as ``PIL.Image``.
-        extra: the extra of this library that installs it, such as ``pictures``.
+        module: The full name of the module, such as ``PIL.Image``.
+        extra: The extra of this library that installs the package, such as ``pictures``.
+
+    Returns:
+        The module.
 
     Raises:
-        MetaoptError: the package is not installed, or it is and cannot be imported.
+        MetaoptError: The package is not installed, or it is and cannot be imported.
     """
     package, remedy = module.partition(".")[0], f"pip install 'metaopt-torch[{extra}]'"
     try:

@@ -1,4 +1,4 @@
-"""Streams of random numbers that belong to a seed and counters, and never to the global generator."""
+"""Derive streams of random numbers from a seed and counters, never from the global generator."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from collections.abc import Iterator
 
 import torch
 
-WORDS = slice(24, 24 + 8 * 624)  # of the state of torch's CPU generator: the Mersenne twister's, 32 bits in 8 bytes
+# Where the state of torch's CPU generator holds the 624 words of the Mersenne twister, 32 bits in 8 bytes each.
+WORDS = slice(24, 24 + 8 * 624)
 
 
 def generator(seed: int, *counters: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """The stream of ``seed`` and ``counters``, whole numbers of any size and sign; others have other streams.
+    """Return the generator of the stream that belongs to ``seed`` and ``counters``; other numbers give other streams.
 
-    Counters say what the numbers are for, as in ``generator(seed, batch, sample)``: no arithmetic with seeds, whose
-    results meet (``seed + i`` is the next batch's seed). On the CPU the whole state of the generator is drawn from
-    SHAKE-256 of the numbers, so that no two streams are ever equal; ``manual_seed`` would keep 32 of its 64 bits, and
-    100,000 streams would have an even chance of a pair of equal ones. Elsewhere the seed has 64 bits: among a million
-    streams the chance of such a pair is 3e-8.
+    The counters say what the stream is for, as in ``generator(seed, batch, sample)``. Arithmetic with seeds would not
+    do, since results coincide: ``seed + i`` is also the seed of a later batch. On the CPU the whole state of the
+    generator is drawn from SHAKE-256 of the numbers, so that no two streams are equal; ``manual_seed`` would keep 32 of
+    64 bits, and among 100,000 streams two would be equal with even odds. On other devices the seed has 64 bits: among a
+    million streams the probability of an equal pair is 3e-8.
+
+    Args:
+        seed: A whole number of any size and sign.
+        counters: Further whole numbers of any size and sign.
+        device: The device of the generator.
     """
     made = torch.Generator(device).manual_seed(derive(seed, *counters))
     if made.device.type == "cpu":
@@ -31,15 +37,19 @@ def generator(seed: int, *counters: int, device: torch.device | str = "cpu") -> 
 
 
 def derive(seed: int, *counters: int) -> int:
-    """A seed of 63 bits for others that take one number, from ``seed`` and ``counters`` as :func:`generator` takes."""
+    """Return a seed of 63 bits that belongs to ``seed`` and ``counters``, for functions that take a single seed."""
     return int.from_bytes(_hash(seed, counters, 8), "little") >> 1
 
 
 @contextlib.contextmanager
 def drawing_from(seed: int, *counters: int) -> Iterator[None]:
-    """Within, what draws from torch's global CPU generator, as constructors of networks do, draws from a stream.
+    """Draw from a stream where code in the context uses torch's global CPU generator, as networks' constructors do.
 
-    The global generator is put back as it was; those of other devices are neither read nor seeded.
+    The global generator is then restored. Those of other devices are neither read nor seeded.
+
+    Args:
+        seed: As for :func:`generator`.
+        counters: As for :func:`generator`.
     """
     before = torch.get_rng_state()
     torch.set_rng_state(generator(seed, *counters).get_state())

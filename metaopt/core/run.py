@@ -1,4 +1,4 @@
-"""The one loop that runs an algorithm until it has converged, the rule that says when it has, and how a run ended."""
+"""Run an algorithm until it has converged, by a rule that decides when, and report how the run ended."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ GROWTH = 1e3  # a run whose changes grow by more, and which does not converge, d
 
 
 class Status(enum.Enum):
-    """How the run of a sample ended, from good to bad.
+    """A status says how the run of a sample ended, from good to bad.
 
-    - ``CONVERGED``: the stopping rule was met.
-    - ``OUT_OF_STEPS``: it was not met after the most steps that were allowed.
-    - ``DIVERGED``: nor was it, and the last change of a tensor was more than a thousand times its first.
-    - ``NOT_FINITE``: an entry of the state became NaN or infinite.
+    - ``CONVERGED``: The stopping rule was met.
+    - ``OUT_OF_STEPS``: The rule was not met within the allowed number of steps.
+    - ``DIVERGED``: The rule was not met, and the last change of a tensor was more than a thousand times its first.
+    - ``NOT_FINITE``: An entry of the state became NaN or infinite.
     """
 
     CONVERGED = "converged"
@@ -34,9 +34,10 @@ class Status(enum.Enum):
 
 
 class PerSample(Tensor):
-    """One truth value a sample, (B,), which as a condition asks for all: ``if report.converged:``.
+    """This tensor holds one truth value per sample, (B,), and as a condition it is true if all of them are.
 
-    It masks and reduces like any tensor of bools: ``x[~report.converged]``, ``report.converged.sum()``.
+    ``if report.converged:`` thus asks for all samples. It masks and reduces like any tensor of bools:
+    ``x[~report.converged]``, ``report.converged.sum()``.
     """
 
     def __bool__(self) -> bool:
@@ -45,15 +46,16 @@ class PerSample(Tensor):
 
 @dataclass(eq=False)
 class Report:
-    """What is known of a run.
+    """A report says how a run went.
 
-    - ``steps``: how many were taken.
-    - ``statuses``: how each sample ended, one :class:`Status` each; ``None`` where there was no stopping rule.
-    - ``residuals``: (B,), what the stopping rule measured of each sample when it last looked.
-    - ``not_finite_at``: the step k in which an entry of the state became NaN or infinite, which ended the run.
-    - ``backward_residual``: relative residual of the linear system of :class:`Implicit`, or the relative drift of
-      :class:`Reversible`; filled in by the backward pass.
-    - ``counted``: the readouts of so many last steps are those that a loss is taken of; ``None`` where every step's is.
+    Args:
+        steps: How many steps were taken.
+        statuses: The :class:`Status` of each sample; ``None`` where there was no stopping rule.
+        residuals: What the stopping rule measured for each sample when it last looked, (B,).
+        not_finite_at: The step k in which an entry of the state became NaN or infinite, which ended the run.
+        backward_residual: The relative residual of the linear system of :class:`Implicit`, or the relative drift of
+            :class:`Reversible`; the backward pass fills it in.
+        counted: The number of last steps whose readouts a loss counts; ``None`` where it counts every step's.
     """
 
     steps: int
@@ -65,19 +67,19 @@ class Report:
 
     @property
     def status(self) -> Status | None:
-        """That of the sample which ended worst."""
+        """Return the worst status among the samples, or ``None`` without a stopping rule."""
         return None if self.statuses is None else max(self.statuses, key=list(Status).index, default=Status.CONVERGED)
 
     @property
     def converged(self) -> PerSample | None:
-        """(B,): which samples met the stopping rule; as a condition, whether all did. ``None`` without a rule."""
+        """Return which samples met the stopping rule, (B,); as a condition it asks for all. ``None`` without a rule."""
         if self.statuses is None:
             return None
         return torch.tensor([s is Status.CONVERGED for s in self.statuses], dtype=torch.bool).as_subclass(PerSample)
 
     @property
     def residual(self) -> float | None:
-        """The largest of the residuals."""
+        """Return the largest of the residuals."""
         return None if self.residuals is None or not len(self.residuals) else float(self.residuals.max())
 
 
@@ -85,7 +87,10 @@ Ran = tuple[list[Any], Any, Report]
 
 
 class GradientStrategy(Protocol):
-    """Owns the loop, so that no algorithm knows how it is differentiated: gives (readouts, final state, report)."""
+    """A gradient strategy owns the loop over the steps, so that no algorithm knows how it is differentiated.
+
+    ``run`` returns (readouts, final state, report).
+    """
 
     def run(self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: Keep) -> Ran: ...
 
@@ -95,20 +100,23 @@ Callback = Callable[[int, Any, float | None], None] | None
 
 @dataclass(frozen=True)
 class Settled:
-    """Stopping rule: in every sample, every tensor of the state changed by at most ``absolute + relative * size``.
+    """This stopping rule holds when every tensor of the state changes by at most ``absolute + relative * size``.
 
-    Changes and sizes are root mean squares over the entries of a sample. Where the algorithm has
-    ``residual(problem, state, k)`` that decides instead, because a step may be small for other reasons than that
-    little is left to do: each sample's must be at most ``residual``. Slots with one value a step are waited for: what
-    has settled at one value need not at the next.
+    It is judged in every sample separately. Changes and sizes are root mean squares over the entries of a sample. Where
+    the algorithm has a method ``residual(problem, state, k)``, this decides instead, because a step may be small
+    without being near the solution: the residual of each sample must be at most ``residual``. Where a slot holds one
+    value per step, the rule waits until all of them have been used, since a state that has settled at one value need
+    not be settled at the next.
 
     Args:
-        relative: to the size of the tensor.
-        absolute: in the units of the state; what lets a fixed point at 0 be reached.
-        residual: in the units of the algorithm's; by default ``relative``.
-        every: the rule looks at every so many steps, and at the last: worth it where a residual costs a step.
+        relative: The tolerance relative to the size of a tensor.
+        absolute: The tolerance in the units of the state, by which a fixed point at 0 can be reached.
+        residual: The tolerance in the units of the algorithm's residual; by default ``relative``.
+        every: The rule is checked at every so many steps and at the last; larger than 1 pays where a residual costs as
+            much as a step.
 
-    Raises: MetaoptError for a tolerance below 0, or none above it.
+    Raises:
+        MetaoptError: A tolerance is below 0, both are 0, or ``every`` is below 1.
     """
 
     relative: float = 1e-6
@@ -121,7 +129,7 @@ class Settled:
             raise MetaoptError(f"Tolerances are at least 0, not both are 0, and every is at least 1, but got {self}.")
 
     def judge(self, residuals: Tensor | None, changes: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """(which samples have settled, what was compared with the tolerance), (B,) each."""
+        """Return which samples have settled, and what was compared with the tolerance, (B,) each."""
         if residuals is not None:
             return residuals <= (self.relative if self.residual is None else self.residual), residuals
         goal = self.relative or self.absolute
@@ -140,14 +148,22 @@ def _worst(changes: Tensor, scales: Tensor) -> Tensor:
 def run_until(
     algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, until: Until, callback: Callback = None
 ) -> tuple[Any, Report]:
-    """Take the steps ``ks`` from ``state`` without a graph until the rule is met; gives (the last state, a report).
+    """Take the steps ``ks`` from ``state`` without a graph until the stopping rule is met.
 
-    A state that is not finite ends the run, and the report names the step; an entry that is infinite from the start and
-    stays so is no such state. Every step waits for the device.
+    A state that is not finite ends the run, and the report names the step. An entry that is infinite from the start and
+    stays so does not count. Every step waits for the device.
 
     Args:
-        until: :class:`Settled`, or a function ``until(problem, before, after)`` that gives a bool, or (B,) of them.
-        callback: called after each step with (k, state, the largest residual when the rule last looked, or ``None``).
+        algorithm: The algorithm.
+        problem: Its problem.
+        state: The state before the first of the steps.
+        ks: The numbers of the steps.
+        until: A :class:`Settled`, or a function ``until(problem, before, after)`` that returns a bool, or (B,) of them.
+        callback: A function that is called after each step with (k, state, the largest residual when the rule last
+            looked, or ``None``).
+
+    Returns:
+        The last state and the report.
     """
     count, state, report = algorithm.samples(problem, state), tree.detach(state), Report(0, counted=1)
     broken = grown = converged = first = torch.zeros(count, dtype=torch.bool)

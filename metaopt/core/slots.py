@@ -1,4 +1,4 @@
-"""Slots: named places in an algorithm that hold a number, a tensor or a module, and may be learned."""
+"""Slots are named places in an algorithm that hold a number, a tensor or a module, and may be learned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Opening:
-    """What a slot is to hold and whether it is learned; made by :func:`fixed`, :func:`shared`, :func:`per_step`."""
+    """An opening says what a slot is to hold and whether it is learned.
+
+    It is made by :func:`fixed`, :func:`shared` or :func:`per_step`.
+    """
 
     value: Any
     learned: bool
@@ -29,22 +32,39 @@ class Opening:
 
 
 def fixed(value: Any = None) -> Opening:
-    """Nothing learned. A list gives one value a step. ``None`` keeps what the slot holds, and stops its learning."""
+    """Fill a slot without learning it.
+
+    Args:
+        value: A number, a tensor or a module; a list gives one value per step. ``None`` keeps what the slot holds.
+    """
     return Opening(value, learned=False, steps=len(value) if isinstance(value, list | tuple) else None)
 
 
 def shared(value: Any = None, *, positive: bool = False, interval: tuple[float, float] | None = None) -> Opening:
-    """One learned value (number, tensor or module) for all steps: tied weights. ``None``: what the slot holds now."""
+    """Learn one value for all steps (tied weights).
+
+    Args:
+        value: A number, a tensor or a module; ``None`` begins with what the slot holds.
+        positive: Whether the value stays above 0 while it is learned.
+        interval: The bounds (low, high) between which the value stays while it is learned.
+    """
     return Opening(value, learned=True, positive=positive, interval=interval)
 
 
 def per_step(
     steps: int, value: Any = None, *, positive: bool = False, interval: tuple[float, float] | None = None
 ) -> Opening:
-    """One learned value for each of ``steps`` steps: untied weights.
+    """Learn one value for each of ``steps`` steps (untied weights).
 
-    ``value`` is repeated; a list of length ``steps`` gives one value a step; ``None`` takes what the slot holds now.
-    ``positive`` keeps the value above 0 and ``interval=(low, high)`` between the two, whatever is learned.
+    Args:
+        steps: The number of steps.
+        value: A number, a tensor or a module, which is repeated; a list of length ``steps`` gives one value per step;
+            ``None`` begins with what the slot holds.
+        positive: Whether the values stay above 0 while they are learned.
+        interval: The bounds (low, high) between which the values stay while they are learned.
+
+    Raises:
+        MetaoptError: ``steps`` is below 1, or the list has another length.
     """
     if steps < 1:
         raise MetaoptError(f"per_step needs at least one step, but got steps={steps}.")
@@ -54,11 +74,12 @@ def per_step(
 
 
 class ValueSlot(nn.Module):
-    """A slot with a number or a tensor. Numbers are kept in float64 as 0-dim tensors, so they never promote others.
+    """This slot holds a number or a tensor.
 
-    Under a constraint the value is a map of an unconstrained Parameter ``raw`` that starts at 0 and gives back the
-    starting value exactly: value * exp(raw) for ``positive``, and for ``interval`` the value plus a tanh on either side
-    of it (twice continuously differentiable).
+    Numbers are kept as float64 tensors without axes, so that they never promote other tensors. Under a constraint the
+    value is a function of an unconstrained parameter ``raw``, which starts at 0 and then gives exactly the starting
+    value: ``value * exp(raw)`` for ``positive``, and for ``interval`` the value plus a tanh on either side of it, which
+    is twice continuously differentiable.
     """
 
     def __init__(self, opening: Opening):
@@ -94,10 +115,10 @@ class ValueSlot(nn.Module):
 
 
 class ModuleSlot(nn.Module):
-    """A slot with one module for all steps.
+    """This slot holds one module for all steps.
 
-    A module that differs from step to step, as one with slots of its own does, has ``at_step(k)``: this is what reading
-    the slot at k gives. Any other module is given as it is.
+    A module that differs from step to step, such as one with slots of its own, has a method ``at_step(k)``, and reading
+    the slot at k returns its result. Any other module is returned as it is.
     """
 
     steps = None
@@ -114,7 +135,7 @@ class ModuleSlot(nn.Module):
 
 
 class StackedSlot(nn.Module):
-    """A slot with one module a step, all of one kind, kept as stacked parameters so that a compiled step is one graph.
+    """This slot holds one module per step, all of one kind, as stacked parameters: a compiled step is one graph.
 
     The parameter ``a.b`` of the modules is registered as ``a/b`` with a leading axis of length ``steps``.
     """
@@ -159,10 +180,11 @@ Slot = ValueSlot | ModuleSlot | StackedSlot
 
 
 class StepModule:
-    """One step's module of a :class:`StackedSlot`: the template's structure with that step's ``tensors``.
+    """This is the module of one step of a :class:`StackedSlot`: the template's structure with the step's ``tensors``.
 
-    ``places``: the number of the tensor at every name. A module with two names has one place, two that share a tensor
-    have two, because ``functional_call(tie_weights=True)`` would leave its tensors behind in a module with two names.
+    ``places`` maps every name to the number of its tensor. A module with two names has one place, and two modules that
+    share a tensor have two, because ``functional_call(tie_weights=True)`` would leave its tensors behind in a module
+    with two names.
     """
 
     def __init__(self, template: nn.Module, places: dict[str, int], tensors: list[Tensor]):
@@ -182,7 +204,15 @@ def _check_step(steps: int | None, k: int) -> None:
 
 
 def slot(content: Any) -> Slot:
-    """Make a slot. A bare number or tensor is fixed; a bare module is trained as its own parameters say."""
+    """Make a slot.
+
+    Args:
+        content: An opening (:func:`fixed`, :func:`shared`, :func:`per_step`). A bare number or tensor is fixed; a bare
+            module is trained if its own parameters require grad.
+
+    Raises:
+        MetaoptError: The content has no value, or its value does not fit the opening.
+    """
     if isinstance(content, Slot):
         return content
     if isinstance(content, nn.Module):
@@ -201,7 +231,7 @@ def slot(content: Any) -> Slot:
 
 
 def slots(module: nn.Module, prefix: str = "") -> dict[str, Slot]:
-    """Every slot of an algorithm by its dotted name; slots inside a slot's module are reached through its name."""
+    """Return every slot of an algorithm by its dotted name, which leads through slots to the slots inside them."""
     found: dict[str, Slot] = {}
     for name, child in module.named_children():
         if isinstance(child, Slot):
@@ -212,9 +242,18 @@ def slots(module: nn.Module, prefix: str = "") -> dict[str, Slot]:
 
 
 def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
-    """A copy of ``algorithm`` with the named slots opened. Before training it computes exactly what the original does.
+    """Return a copy of ``algorithm`` with the named slots opened; before training it computes exactly the same.
 
-    Example: ``parameterize(ista, {"encode": shared(), "threshold": per_step(16, positive=True)})``.
+    Args:
+        algorithm: The algorithm.
+        openings: Openings (:func:`fixed`, :func:`shared`, :func:`per_step`) by the names of the slots.
+
+    Raises:
+        MetaoptError: There is no slot of a name, an opening does not fit what the slot holds, or a learned slot holds a
+            module without parameters.
+
+    Example:
+        >>> parameterize(ista, {"encode": shared(), "threshold": per_step(16, positive=True)})
     """
     opened = copy.deepcopy(algorithm)
     for name, opening in openings.items():
@@ -244,7 +283,7 @@ def check_steps(algorithm: nn.Module, stop: int) -> None:
 
 
 def _inherit(name: str, opening: Opening, old: Slot) -> Slot:
-    """The new slot; where the opening gives no value it takes the old slot's."""
+    """Make the new slot; where the opening gives no value it takes that of the old slot."""
     if opening.value is not None:
         return slot(opening)
     value = old.content()

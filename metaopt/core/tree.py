@@ -1,8 +1,8 @@
-"""Trees: tensors inside tuples, lists, dicts, dataclasses and modules, seen as one flat list of tensors.
+"""Trees are tensors inside tuples, lists, dicts, dataclasses and modules, treated as one flat list of tensors.
 
-Problems, states and algorithms are trees. A leaf is a tensor; whatever is neither a tensor nor a container (a number,
-a callable, ``None``) is static and is carried along unchanged. Containers are rebuilt without calling their
-constructors, so that checks on values run once, when the user makes the object, and never under a transform.
+Problems, states and algorithms are trees. A leaf is a tensor; whatever is neither a tensor nor a container (a number, a
+callable, ``None``) is static and stays as it is. Containers are rebuilt without calling their constructors, so that
+checks on values run once, when the user makes the object, and never under a transform.
 """
 
 from __future__ import annotations
@@ -21,10 +21,18 @@ Tree = TypeVar("Tree")
 
 
 def map(function: Callable[..., Any], tree: Tree, *others: Any) -> Tree:
-    """Apply ``function`` to every tensor of ``tree`` (and to the tensors at the same place in ``others``).
+    """Apply ``function`` to every tensor of ``tree`` and to the tensors at the same place in ``others``.
 
-    Modules are rebuilt as shadows that share everything with the original but their parameters and buffers; tied
-    parameters stay tied. With ``others`` modules are static, and must be the same ones in every tree.
+    Modules are rebuilt as shadows that share everything with the original except parameters and buffers; tied
+    parameters stay tied. With ``others`` modules are static, and must be the same in every tree.
+
+    Args:
+        function: A function of as many tensors as there are trees.
+        tree: The tree whose structure the result has.
+        others: Further trees of the same structure.
+
+    Raises:
+        MetaoptError: The trees hold different modules.
     """
     memo: dict[int, Any] = {}
     return _map(function, tree, others, lambda module: _shadow(lambda _, t: function(t), module, "", memo))
@@ -50,13 +58,19 @@ def _map(function: Callable[..., Any], tree: Any, others: Sequence[Any], shadow:
 
 
 def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
-    """A copy of a dataclass with other values of the named fields. Its constructor, and so its checks, do not run.
+    """Return a copy of a dataclass with other values of the named fields, without running its constructor and checks.
 
     Fields that the constructor derives from others stay as they are: name them too, or call the constructor.
 
-    Raises: MetaoptError where it is no dataclass, or has no field of such a name.
+    Args:
+        dataclass: An instance of a dataclass.
+        changes: The new values by field.
 
-    Example: ``tree.replace(problem, {"y": y})``.
+    Raises:
+        MetaoptError: It is no dataclass, or has no field of such a name.
+
+    Example:
+        >>> tree.replace(problem, {"y": y})
     """
     if not _is_dataclass(dataclass):
         raise MetaoptError(f"tree.replace changes fields of a dataclass, not of a {type(dataclass).__name__}.")
@@ -92,15 +106,21 @@ def _shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, 
 
 
 def substitute(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """A shadow of ``module`` with ``tensors``, named as in its ``state_dict``, in the place of its own.
+    """Return a shadow of ``module`` with ``tensors``, named as in its ``state_dict``, in the place of its own.
 
-    Tied tensors and modules stay tied: they go by the first of their names.
+    Tied tensors and modules stay tied: the first of their names counts.
     """
     return _shadow(lambda name, tensor: tensors.get(name, tensor), module, "", {})
 
 
 def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tuple[str, Tensor]]:
-    """Every tensor of ``tree`` with its path, in a fixed order; tied tensors appear once for every place."""
+    """Return every tensor of ``tree`` with its path, in a fixed order; tied tensors appear once for each place.
+
+    Args:
+        tree: The tree.
+        name: The path of the tree itself.
+        modules: Whether the tensors inside modules count.
+    """
     if isinstance(tree, Tensor):
         return [(name, tree)]
     if isinstance(tree, nn.Module):
@@ -119,7 +139,7 @@ def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tup
 
 
 def leaves(tree: Any, *, modules: bool = True) -> list[Tensor]:
-    """Every tensor of ``tree``, in a fixed order."""
+    """Return every tensor of ``tree``, in a fixed order; ``modules`` says whether those inside modules count."""
     if isinstance(tree, Tensor):
         return [tree]
     if isinstance(tree, dict):
@@ -148,6 +168,9 @@ def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
     """Map ``function`` over the leading axis of every tensor in its arguments, which may be trees.
 
     Tensors inside modules are not mapped: all tasks share them. The result may be any tree.
+
+    Raises:
+        MetaoptError: The tensors have no common leading axis.
     """
 
     def mapped(*trees: Any) -> Any:
@@ -170,14 +193,18 @@ def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stack(trees: Sequence[Tree]) -> Tree:
-    """One tree whose tensors are those of ``trees``, stacked along a new leading axis."""
+    """Stack the tensors of ``trees`` along a new leading axis, which gives one tree.
+
+    Raises:
+        MetaoptError: There is no tree.
+    """
     if not trees:
         raise MetaoptError("stack needs at least one tree.")
     return map(lambda *tensors: torch.stack(tensors), trees[0], *trees[1:])
 
 
 def to(tree: Tree, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tree:
-    """Move ``tree`` to ``device`` and its floating tensors to ``dtype`` (complex ones to the complex of that size)."""
+    """Move ``tree`` to ``device`` and its floating tensors to ``dtype``, complex ones to the matching complex dtype."""
 
     def move(tensor: Tensor) -> Tensor:
         if dtype is None or not (tensor.is_floating_point() or tensor.is_complex()):
@@ -188,40 +215,40 @@ def to(tree: Tree, device: torch.device | str | None = None, dtype: torch.dtype 
 
 
 def fill(tree: Tree, tensors: Iterable[Tensor]) -> Tree:
-    """``tree`` (without modules) with its tensors replaced, place by place, in the order of :func:`leaves`."""
+    """Return ``tree`` (without modules) with its tensors replaced, place by place, in the order of :func:`leaves`."""
     source = iter(tensors)
     return map(lambda _: next(source), tree)
 
 
 def relative_change(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:
-    """||after - before|| / ||before||, over all tensors together; the plain norm where ``before`` is zero."""
+    """Return ``||after - before|| / ||before||`` over all tensors; where ``before`` is zero, ``||after - before||``."""
     difference = sum(float((a - b).abs().square().sum()) for a, b in zip(after, before, strict=True))
     size = sum(float(b.abs().square().sum()) for b in before)
     return math.sqrt(difference / size if size > 0 else difference)
 
 
 def detach(tree: Tree) -> Tree:
-    """``tree`` cut off from the graph."""
+    """Return ``tree`` detached from the graph."""
     return map(lambda t: t.detach(), tree)
 
 
 def batch_of(tree: Any) -> int:
-    """The length of the first axis of the first tensor that has one; 1 if none has."""
+    """Return the length of the first axis of the first tensor that has one; 1 if none has."""
     return next((len(t) for t in leaves(tree) if t.ndim), 1)
 
 
 def version(tensor: Tensor) -> int:
-    """How often ``tensor`` was written into; 0 in inference mode, which does not count."""
+    """Return how many times ``tensor`` was written into; 0 in inference mode, which does not count."""
     return 0 if tensor.is_inference() else tensor._version
 
 
 def describe(tensor: Tensor) -> str:
-    """``(2, 5, 3) float32``"""
+    """Return shape and dtype of a tensor as text, such as ``(2, 5, 3) float32``."""
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether structure, shapes and dtypes agree; quick, and False where it does not know."""
+    """Tell whether structure, shapes and dtypes agree; it is quick, and says no where it does not know."""
     if isinstance(a, Tensor):
         return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
     if isinstance(a, dict):

@@ -1,4 +1,4 @@
-"""Running an algorithm: unrolled for a fixed number of steps, or to convergence."""
+"""Run an algorithm: unrolled for a fixed number of steps, or to convergence."""
 
 from __future__ import annotations
 
@@ -20,9 +20,15 @@ BACKPROP = Backprop()
 
 @dataclass(frozen=True)
 class Trajectory(Generic[State, Output]):
-    """What a run gives: the readout after every step (or only the last), the final state, and a report.
+    """A trajectory holds what a run gives: readouts, the final state and a report.
 
-    ``state`` continues the run: ``net(problem, state=trajectory.state, start=trajectory.stop)``.
+    ``net(problem, state=trajectory.state, start=trajectory.stop)`` continues the run.
+
+    Args:
+        outputs: The readouts after every step, or only after the last.
+        state: The final state.
+        report: What is known of the run.
+        stop: The number of the next step.
     """
 
     outputs: list[Output]
@@ -32,24 +38,24 @@ class Trajectory(Generic[State, Output]):
 
     @property
     def final(self) -> Output:
-        """The readout after the last step (of the initial state, if no step was taken)."""
+        """Return the readout after the last step, or of the initial state if no step was taken."""
         return self.outputs[-1]
 
     @property
     def not_finite_at(self) -> int | None:
-        """The first step whose kept readout holds NaN or infinity; found when it is asked for."""
+        """Return the first step whose kept readout holds NaN or infinity; it is searched for at each call."""
         first = self.stop - len(self.outputs)
         bad = (k for k, o in enumerate(self.outputs, first) if not all(torch.isfinite(t).all() for t in tree.leaves(o)))
         return next(bad, self.report.not_finite_at)
 
     @property
     def counted(self) -> list[Output]:
-        """The outputs that a loss is taken of: of the steps that are differentiated, or of all without a gradient."""
+        """Return the outputs that a loss counts: those of differentiated steps, or all of them without a gradient."""
         return self.outputs if self.report.counted is None else self.outputs[-self.report.counted :]
 
 
 class Unrolled(nn.Module, Generic[Problem, State, Output]):
-    """An algorithm cut off after ``steps`` steps: a module from a problem to a :class:`Trajectory`."""
+    """This module runs an algorithm for ``steps`` steps: it maps a problem to a :class:`Trajectory`."""
 
     def __init__(
         self, algorithm: Algorithm[Problem, State, Output], steps: int, gradient: GradientStrategy, keep: Keep
@@ -74,10 +80,18 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
 def unroll(
     algorithm: Algorithm[Problem, State, Output], steps: int, gradient: GradientStrategy = BACKPROP, keep: Keep = "all"
 ) -> Unrolled[Problem, State, Output]:
-    """Cut ``algorithm`` off after ``steps`` steps and make it a module.
+    """Make a module that runs ``algorithm`` for a fixed number of steps.
 
-    ``gradient`` says how it is differentiated (see :mod:`metaopt.core.gradients`); ``keep="last"`` keeps only the last
-    readout, which saves memory where the loss needs no other. A call may ask for another number of steps.
+    Args:
+        algorithm: The algorithm.
+        steps: The number of steps; a call may ask for another.
+        gradient: How the run is differentiated (see :mod:`metaopt.core.gradients`).
+        keep: "all" keeps the readout of every step; "last" keeps only the last, which saves memory where the loss needs
+            no other.
+
+    Raises:
+        MetaoptError: It is no Algorithm, its readout lacks the argument k, or ``steps`` or ``keep`` is not of this
+            kind.
     """
     check_algorithm(algorithm, "unroll")
     if keep not in ("all", "last"):
@@ -99,12 +113,21 @@ def solve(
     ``report`` says how each sample ended: converged, out of steps, diverged or not finite.
 
     Args:
-        until: a stopping rule such as :class:`Settled`, or a function ``until(problem, before, after)`` of two states,
-            which answers with a bool, or with one a sample.
-        state: to start from, with ``start`` the number of the first step; by default ``algorithm.init(problem)`` and 0.
-        callback: called after each step with (k, state, the largest residual of the samples or ``None``).
+        algorithm: The algorithm.
+        problem: Its problem.
+        max_steps: The largest number of steps.
+        until: A stopping rule such as :class:`Settled`, or a function ``until(problem, before, after)`` of two states
+            that returns a bool, or one per sample.
+        state: The state to start from; by default ``algorithm.init(problem)``.
+        start: The number of the first step.
+        callback: A function that is called after each step with (k, state, the largest residual of the samples or
+            ``None``).
 
-    Raises: MetaoptError where a slot holds fewer steps, or the algorithm breaks its contract.
+    Returns:
+        The trajectory, whose only output is the last readout.
+
+    Raises:
+        MetaoptError: A slot holds fewer steps, or the algorithm breaks its contract.
     """
     check_algorithm(algorithm, "solve")
     ks = range(_count(start, "The step to start at"), start + _count(max_steps))

@@ -1,4 +1,4 @@
-"""Gradient strategies: how an unrolled algorithm is differentiated."""
+"""Gradient strategies say how an unrolled algorithm is differentiated."""
 
 from ..run import GradientStrategy
 from .backprop import Backprop

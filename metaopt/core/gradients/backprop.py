@@ -1,4 +1,4 @@
-"""Plain backpropagation through all steps."""
+"""Backpropagate through all steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from ..run import Ran, Report
 
 @dataclass(frozen=True)
 class Backprop:
-    """Differentiate through every step. Memory grows linearly with the number of steps; nothing is refused."""
+    """Differentiate through every step, with memory that grows linearly with the number of steps.
+
+    It works for every algorithm, for derivatives of every order and under ``torch.func``.
+    """
 
     def run(self, algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: Keep) -> Ran:
         outputs, state = iterate(algorithm, problem, state, ks, keep)

@@ -1,4 +1,4 @@
-"""Backpropagation that stores the state only now and then and computes the steps between again."""
+"""Backpropagate with few stored states, and compute the steps between them again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,21 @@ from ..run import Ran, Report
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """Keep the state at every ``every``-th step (default: the square root of T) and recompute the steps between.
+    """Keep the state at every ``every``-th step and recompute the steps between in the backward pass.
 
-    Memory O(T / every + every) instead of O(T) for one more forward pass; the gradient is Backprop's, to every order
-    of differentiation up to the second. Steps may themselves call ``torch.autograd.grad``, where
-    ``torch.utils.checkpoint`` would keep more than it saves. Griewank and Walther, doi:10.1145/347837.347846.
+    Memory is O(T / every + every) instead of O(T), for one more forward pass; the gradient is that of
+    :class:`Backprop`, up to second derivatives. Steps may themselves call ``torch.autograd.grad``, where
+    ``torch.utils.checkpoint`` would keep more than it saves.
+
+    Args:
+        every: The number of steps between kept states; by default the square root of T.
+
+    Raises:
+        MetaoptError: ``every`` is below 1, the run is under ``torch.func``, or a step uses a tensor that requires grad
+            but is neither a parameter nor part of the problem.
+
+    Source:
+        A. Griewank and A. Walther, 2000, doi:10.1145/347837.347846.
     """
 
     every: int | None = None

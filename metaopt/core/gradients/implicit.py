@@ -1,4 +1,4 @@
-"""Implicit differentiation of a fixed point."""
+"""Differentiate a fixed point by the implicit function theorem."""
 
 from __future__ import annotations
 
@@ -18,16 +18,24 @@ from ..slots import slots
 
 
 class LinearSolver(Protocol):
-    """Solves ``u = matvec(u) + b`` for a flat real vector and returns (u, relative residual)."""
+    """A linear solver solves ``u = matvec(u) + b`` for a flat real vector u and returns u and the relative residual."""
 
     def __call__(self, matvec: Callable[[Tensor], Tensor], b: Tensor) -> tuple[Tensor, float]: ...
 
 
 @dataclass(frozen=True)
 class Gcr:
-    """Generalised conjugate residuals for ``(I - J^T) u = b``: GMRES's iterates from short code; J need not contract.
+    """Solve ``(I - J^T) u = b`` by generalised conjugate residuals; J need not be a contraction.
 
-    Keeps at most ``restart`` pairs of vectors. Eisenstat, Elman and Schultz, doi:10.1137/0720023.
+    The iterates are those of GMRES.
+
+    Args:
+        tolerance: The relative residual at which the iteration stops.
+        max_steps: The largest number of iterations.
+        restart: The largest number of pairs of vectors that are kept.
+
+    Source:
+        S. Eisenstat, H. Elman and M. Schultz, 1983, doi:10.1137/0720023.
     """
 
     tolerance: float = 1e-8
@@ -57,10 +65,21 @@ class Gcr:
 class Implicit:
     """Run to a fixed point without a graph and differentiate it by the implicit function theorem.
 
-    For x* = f(x*, theta): dL/dtheta = u^T df/dtheta with u = J^T u + dL/dx*, J = df/dx at x*. Memory O(1) in the number
-    of steps. The run stops when it has :class:`Settled` within ``tolerance`` (relative) and ``absolute``, or after the
-    unrolled steps; ``report`` says how each sample ended, and an unconverged pass warns. The only output is the fixed
-    point's readout; the initial state gets no gradient. First derivatives only. Bai et al., arXiv:1909.01377.
+    For ``x* = f(x*, theta)``: ``dL/dtheta = u^T df/dtheta`` with ``u = J^T u + dL/dx*`` and ``J = df/dx`` at x*. Memory
+    is O(1) in the number of steps. The run stops when it has :class:`Settled`, or after the unrolled steps; ``report``
+    says how each sample ended, and a run that has not converged warns. The only output is the readout of the fixed
+    point, and the initial state gets no gradient. Only first derivatives are possible.
+
+    Args:
+        solver: What solves for u, such as :class:`Gcr`.
+        tolerance: The relative tolerance of :class:`Settled`.
+        absolute: The absolute tolerance of :class:`Settled`, in the units of the state.
+
+    Raises:
+        MetaoptError: A slot holds one value per step, there is no step, or the run is under ``torch.func``.
+
+    Source:
+        S. Bai et al., Deep equilibrium models, 2019, arXiv:1909.01377.
     """
 
     solver: LinearSolver = Gcr()
@@ -89,7 +108,7 @@ class Implicit:
         return [algorithm.readout(problem, state, k)], state, report
 
     def _attach(self, algorithm: Any, problem: Any, state: Any, k: int, report: Report) -> Any:
-        """One step with a graph at the fixed point, whose incoming gradient is replaced by the solution u."""
+        """Take one step with a graph at the fixed point, and replace its incoming gradient by the solution u."""
         inside = tree.map(lambda t: leaf(t, True), state)
         frozen = tree.detach((algorithm, problem))
         with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""Backpropagation that stores nothing but the last state and undoes one step after another."""
+"""Backpropagate with only the last state stored, by undoing one step after another."""
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ from ..run import Ran, Report
 
 @dataclass(frozen=True)
 class Reversible:
-    """Walk back with ``inverse_step`` and recompute one step at a time: memory independent of the number of steps.
+    """Walk back with ``inverse_step`` and recompute one step at a time, with memory independent of the number of steps.
 
-    Every step's readout is an output, and its gradient is injected on the way back. The way back ends at the initial
-    state, which is known, so the relative drift is measured: it is in ``report.backward_residual`` after backward, and
-    above ``drift`` a :class:`MetaoptWarning` says so. First derivatives only. Gomez et al., arXiv:1707.04585.
+    Every step's readout is an output, and its gradient is added on the way back. The way back ends at the initial
+    state, which is known, so that the relative drift can be measured: it is in ``report.backward_residual`` after the
+    backward pass. Only first derivatives are possible.
+
+    Args:
+        drift: The relative drift above which a :class:`MetaoptWarning` is given.
+
+    Raises:
+        MetaoptError: The algorithm has no ``inverse_step``, the run is under ``torch.func``, or a step uses a tensor
+            that requires grad but is neither a parameter nor part of the problem.
+
+    Source:
+        A. Gomez et al., The reversible residual network, 2017, arXiv:1707.04585.
     """
 
     drift: float = 1e-2
@@ -67,7 +77,10 @@ class Reversible:
 def _walk_back(
     algorithm: Any, problem: Any, state: Any, given: Tensors, cotangents: Gradients, ks: range, reads: range
 ) -> tuple[list[Tensor], list[Tensor | None]]:
-    """From the last ``state`` back: (the initial state arrived at, gradients of ``given`` and of the initial state)."""
+    """Walk back from the last ``state``.
+
+    Returns the initial state that is reached, and the gradients of ``given`` and of the initial state.
+    """
     width, total = len(tree.leaves(state)), [None] * len(given)
     adjoint, injected = list(cotangents[:width]), list(cotangents[width:])
     for k in reversed(ks):

@@ -1,4 +1,4 @@
-"""Truncated backpropagation: only the last steps are differentiated."""
+"""Backpropagate through the last steps only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from ..run import Ran, Report
 
 @dataclass(frozen=True)
 class Truncated:
-    """Differentiate through the last ``last`` steps; the steps before them run without a graph. Memory O(last).
+    """Differentiate through the last ``last`` steps; the steps before them run without a graph.
 
-    The gradient is biased: what an early step does to a late one is not seen. Outputs of early steps carry no graph,
-    and so a loss over the trajectory leaves them out: it counts the last ``last`` steps, or, where no gradient is
-    recorded at all (under ``torch.no_grad()``), every step.
+    Memory is O(last). The gradient is biased, since the influence of early steps on late ones is not seen. Outputs of
+    early steps carry no graph, and so a loss over the trajectory leaves them out: it counts the last ``last`` steps or,
+    where no gradient is recorded at all (under ``torch.no_grad()``), every step.
+
+    Args:
+        last: The number of steps that are differentiated.
+
+    Raises:
+        MetaoptError: ``last`` is below 1.
     """
 
     last: int
