@@ -54,9 +54,9 @@ class LearnedWeights(nn.Module):
     """Give every factor a weight rho that a network computes from the factor's table and size.
 
     ``rho = scale * exp(network(strength, share of zeros, log size, log mean degree of its variables))``, (B, F), with
-    the first two as in :func:`metaopt.problems.factors.table_features`. A factor with a zero in its table keeps
-    rho = 1, since a hard constraint must not be softened. Untrained, rho = 1, which is belief propagation. Trained, it does for
-    any graph what weights from spanning trees do for one graph: it gives up exactness on trees for convergence.
+    the first two as in :func:`metaopt.problems.factors.table_features`. A factor with a zero in its table keeps rho =
+    1, since a hard constraint must not be softened. Untrained, rho = 1, which is belief propagation. Trained, it does
+    for any graph what weights from spanning trees do for one graph: it gives up exactness on trees for convergence.
 
     It fills a ``weight`` slot.
 

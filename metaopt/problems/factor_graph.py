@@ -1,4 +1,4 @@
-"""Discrete factor graphs: variables of any cardinality, factors of any arity, many graphs at a time."""
+"""Discrete factor graphs: variables of any cardinality, factors of any arity, many graphs in one structure."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ LARGEST = 2**27  # entries of one table, and states of all variables
 
 @dataclass(frozen=True, eq=False)
 class FactorGraph:
-    """p(x) = exp(sum_v unary_v(x_v) + sum_f log f(x_f)) / Z over discrete variables x_1, ..., x_V.
+    """A factor graph says that discrete x has ``p(x) = exp(sum_v unary_v(x_v) + sum_f log f(x_f)) / Z``.
 
-    States are flat: variable v in state s is number offset_v + s of N = sum of cardinalities. So are the states of the
-    edges: group by group of ``factors``, for each of its positions j, a block (c_j, F), S in all. One structure holds
-    B samples, which differ in potentials; graphs of different structure stand side by side in it (:meth:`union`).
-    What is computed at construction: ``variable`` (N,) of each state, ``edge_state`` (S,) the state of each edge state,
-    ``edge`` and ``edge_factor`` (S,) its edge and its factor (numbered through the groups), ``factor_graph`` the graph
-    of each factor.
-
-    Raises: MetaoptError where variables, cardinalities and shapes do not fit, or a potential is NaN, +inf or zero
-    everywhere.
+    States are numbered through: state s of variable v is number offset_v + s of N, the sum of the cardinalities. So are
+    edge states, S in all: they are the blocks (c_j, F) of each position j of each group of ``factors``. One structure
+    holds B samples, which differ in potentials, and graphs of different structure side by side (:meth:`union`). Derived
+    are ``variable`` (N,) of each state, ``edge_state``, ``edge`` and ``edge_factor`` (S,), the state, the edge and the
+    factor (numbered through the groups) of each edge state, and ``factor_graph``, the graph of each factor.
 
     Args:
         cardinalities: (V,), int64.
         unary: (B, N), log potentials of single variables; -inf is probability zero.
-        factors: groups of factors, such as :class:`TableFactors`.
-        graph: (V,), to which of the graphs each variable belongs; by default all to one.
-        constant: (B, graphs), added to log Z.
+        factors: Groups of factors, such as :class:`TableFactors`.
+        graph: (V,), the number of the graph that each variable belongs to; by default 0 for all.
+        constant: (B, graphs), added to log Z; by default 0.
+
+    Raises:
+        MetaoptError: Variables, cardinalities and shapes do not fit, or a potential is NaN, +inf or zero everywhere.
     """
 
     cardinalities: Tensor
@@ -143,24 +142,24 @@ class FactorGraph:
 
     @property
     def batch(self) -> int:
-        """B, the number of samples."""
+        """Return B, the number of samples."""
         return max([len(self.unary), *(group.batch for group in self.factors)])
 
     def at_edges(self, states: Tensor) -> Tensor:
-        """Values (B, N, ...) of the variables' states at each edge state, (B, S, ...)."""
+        """Return values (B, N, ...) of the variables' states at each edge state, (B, S, ...)."""
         return states.index_select(1, self.edge_state)
 
     def edge_sums(self, values: Tensor) -> Tensor:
-        """Values (B, S, ...) summed over the states of each edge, (B, E, ...)."""
+        """Sum values (B, S, ...) over the states of each edge, (B, E, ...)."""
         count = sum(group.variables.numel() for group in self.factors)
         return values.new_zeros(len(values), count, *values.shape[2:]).index_add(1, self.edge, values)
 
     def sums(self, states: Tensor, messages: Tensor) -> Tensor:
-        """(B, N) + the messages (B, S) that arrive at each state: (B, N)."""
+        """Add to values (B, N) of the states the messages (B, S) that arrive at each, (B, N)."""
         return states.expand(len(messages), -1).index_add(1, self.edge_state, messages)
 
     def blocks(self, flat: Tensor) -> list[list[Tensor]]:
-        """Edge states (B, S, ...) as blocks (B, c_j, F, ...), for each group a list; views."""
+        """View values (B, S, ...) of the edge states as blocks (B, c_j, F, ...), in a list for each group."""
         sizes = [size * len(group.variables) for group in self.factors for size in group.shape()]
         parts = iter(torch.split(flat, sizes, dim=1))
         return [
@@ -168,17 +167,17 @@ class FactorGraph:
         ]
 
     def flat(self, blocks: Sequence[Sequence[Tensor]], batch: int) -> Tensor:
-        """The inverse of :meth:`blocks`."""
+        """Undo :meth:`blocks`."""
         parts = [block.expand(batch, -1, -1).flatten(1) for group in blocks for block in group]
         return torch.cat(parts, dim=1) if parts else self.unary.new_zeros(batch, 0)
 
     def highest(self, states: Tensor) -> Tensor:
-        """(B, N) to the largest value of each variable's states, (B, V)."""
+        """Return the largest value of each variable's states, (B, N) to (B, V)."""
         start = states.new_full((len(states), len(self.cardinalities)), -math.inf)
         return start.scatter_reduce(1, self.variable.expand(len(states), -1), states, "amax")
 
     def log_sums(self, states: Tensor) -> Tensor:
-        """(B, N) to log sum exp over each variable's states, (B, V)."""
+        """Return log sum exp over each variable's states, (B, N) to (B, V)."""
         highest = self.highest(states.detach())
         return highest + self._log_total(states - highest[:, self.variable])
 
@@ -187,12 +186,12 @@ class FactorGraph:
         return start.index_add(1, self.variable, states.exp()).log()
 
     def normalized(self, states: Tensor) -> Tensor:
-        """(B, N) log beliefs, shifted so that those of each variable add up to probability 1."""
+        """Shift log beliefs (B, N) so that the probabilities of each variable's states sum to 1."""
         shifted = states - self.highest(states.detach())[:, self.variable]  # before the sum, which may be far from zero
         return shifted - self._log_total(shifted)[:, self.variable]
 
     def decode(self, log_beliefs: Tensor) -> Tensor:
-        """The likeliest state of each variable, the first of equals: (B, N) to (B, V), int64."""
+        """Return the most probable state of each variable, the first among equals, (B, N) to (B, V) int64."""
         at_top = log_beliefs >= self.highest(log_beliefs)[:, self.variable]
         total = len(self.variable)
         number = torch.where(at_top, torch.arange(total, device=at_top.device), total)
@@ -201,13 +200,13 @@ class FactorGraph:
         return first - self.offset
 
     def one_hot(self, states: Tensor) -> Tensor:
-        """States (B, V) of the variables as (B, N) zeros and ones."""
+        """Encode states (B, V) of the variables as zeros and ones, (B, N)."""
         chosen = self.offset + states
         zeros = self.unary.new_zeros(len(states), len(self.variable))
         return zeros.scatter(1, chosen, 1.0)
 
     def mean_log_potential(self, beliefs: Tensor) -> Tensor:
-        """(B, graphs): the mean of unary + log f under independent beliefs (B, N); linear in each variable's."""
+        """Return the mean of unary + log f under independent beliefs (B, N), which is linear in each: (B, graphs)."""
         by_factor = [g.expected(b) for g, b in zip(self.factors, self.blocks(self.at_edges(beliefs)), strict=True)]
         batch = max(len(beliefs), self.batch)
         by_variable = self.unary.new_zeros(batch, len(self.cardinalities))
@@ -215,16 +214,17 @@ class FactorGraph:
         return self.by_graph(by_variable, self.graph) + self.by_graph(self.joined(by_factor, batch), self.factor_graph)
 
     def elbo(self, log_beliefs: Tensor) -> Tensor:
-        """(B, graphs): E_q[unary + sum of log f] + H(q) of independent beliefs log q (B, N), a bound of log Z."""
+        """Return ``E_q[unary + sum of log f] + H(q)`` for independent log q (B, N), a bound of log Z: (B, graphs)."""
         beliefs = log_beliefs.exp()
         start = beliefs.new_zeros(len(beliefs), len(self.cardinalities))
         entropy = start.index_add(1, self.variable, -beliefs * log_beliefs)
         return self.mean_log_potential(beliefs) + self.by_graph(entropy, self.graph) + self.constant
 
     def log_potential(self, states: Tensor) -> Tensor:
-        """(B, graphs): unary + sum of log f of the states (B, V); no higher than about ``LOG_ZERO`` if that is zero.
+        """Return unary + sum of log f for states (B, V), (B, graphs); for log 0 it is about ``LOG_ZERO`` or less.
 
-        Raises: MetaoptError where ``states`` are not of that shape, or a variable has no such state.
+        Raises:
+            MetaoptError: ``states`` has another shape, or a variable has no such state.
         """
         if states.ndim != 2 or states.shape[1] != len(self.cardinalities):
             raise MetaoptError(f"States are (B, {len(self.cardinalities)}), but got {tree.describe(states)}.")
@@ -234,20 +234,21 @@ class FactorGraph:
         return self.mean_log_potential(self.one_hot(states)) + self.constant
 
     def joined(self, by_factor: Sequence[Tensor], batch: int) -> Tensor:
-        """Values (B, F) of each group as one (B, all factors)."""
+        """Join values (B, F) of the groups to (B, all factors)."""
         parts = [values.expand(batch, -1) for values in by_factor]
         return torch.cat(parts, dim=1) if parts else self.unary.new_zeros(batch, 0)
 
     def by_graph(self, values: Tensor, graph: Tensor | None) -> Tensor:
-        """Sum values (B, n), of which each belongs to a graph, to (B, graphs)."""
+        """Sum values (B, n) that belong to the graphs ``graph`` (n,) to (B, graphs)."""
         return values.new_zeros(len(values), self.constant.shape[1]).index_add(1, graph, values)  # type: ignore
 
     # What users make of it.
 
     def observe(self, evidence: Mapping[int, int]) -> FactorGraph:
-        """The same graph where variables are known: ``{variable: state}``. Log Z becomes that of x and the evidence.
+        """Return the same graph with known variables, ``{variable: state}``; log Z becomes that of x and the evidence.
 
-        Raises: MetaoptError for a variable or state that is not there, or a state that its unary potentials exclude.
+        Raises:
+            MetaoptError: There is no such variable or state, or its unary potentials exclude the state.
         """
         excluded = torch.zeros_like(self.unary[:1], dtype=torch.bool)
         for variable, state in evidence.items():
@@ -264,7 +265,7 @@ class FactorGraph:
         return self.with_unary(self.unary.masked_fill(excluded, -math.inf))
 
     def with_unary(self, unary: Tensor) -> FactorGraph:
-        """The same structure and factors with other unary potentials (B, N), one row a sample."""
+        """Return the same structure and factors with other unary potentials (B, N), one row per sample."""
         if unary.ndim != 2 or unary.shape[1] != self.unary.shape[1]:
             raise MetaoptError(f"unary is (B, {self.unary.shape[1]}), but got {tree.describe(unary)}.")
         new = tree.replace(self, {"unary": unary})  # the structure is checked already
@@ -274,9 +275,10 @@ class FactorGraph:
     def from_factors(
         cardinalities: Sequence[int], factors: Sequence[tuple[Sequence[int], Tensor]], constant: float = 0.0
     ) -> FactorGraph:
-        """Of a list of (variables, log table of shape (c_1, ..., c_a)); tables of one variable are summed to ``unary``.
+        """Make a graph of a list of (variables, log table (c_1, ..., c_a)); tables of one variable add up in ``unary``.
 
-        Raises: MetaoptError, also where a table would have more than 2^27 entries.
+        Raises:
+            MetaoptError: A table does not fit its variables, is zero everywhere or NaN, or has more than 2^27 entries.
         """
         cards = torch.tensor(list(cardinalities), dtype=torch.long)
         _check_states(int(cards.sum()))
@@ -300,7 +302,7 @@ class FactorGraph:
 
     @staticmethod
     def union(graphs: Sequence[FactorGraph]) -> FactorGraph:
-        """Graphs of any structure side by side, as one: nothing joins them, so whatever is computed is of each."""
+        """Put graphs of any structure side by side in one; nothing joins them, so results are those of each graph."""
         if not graphs:
             raise MetaoptError("A union needs at least one graph.")
         if len({g.batch for g in graphs}) > 1:
