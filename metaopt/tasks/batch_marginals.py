@@ -1,4 +1,4 @@
-"""Exact marginals of a batch of models of one structure."""
+"""Exact marginals for a batch of models that share one structure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from ..problems import FactorGraph
 
 
 def batch_marginals(graph: FactorGraph) -> tuple[Tensor, Tensor]:
-    """Marginals (B, N) and log Z (B, graphs) in float64, returned in the precision of the graph."""
+    """Compute exact marginals and log partition functions of a batch by the junction tree, in float64.
+
+    The marginals are the gradient of log Z with respect to the unary potentials.
+
+    Args:
+        graph: A factor graph of B samples.
+
+    Returns:
+        Marginals (B, N) and log Z (B, graphs), in the precision of the graph.
+    """
     tree = junction_tree(graph.cardinalities.tolist(), [s for g in graph.factors for s in g.variables.tolist()])
     order = sorted(range(len(tree.position)), key=lambda v: tree.position[v])
     with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""Functions that optimizers are classically tried on, with their published minima."""
+"""Benchmark functions of optimization, with their published minima."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ Sample = tuple[FunctionObjective, None]
 
 @dataclass(frozen=True)
 class BenchmarkFunction:
-    """A function of x (batch, dimension), where it is searched, and its least value and where it is taken.
+    """Describe a benchmark function of x (batch, dimension): its search box, its minimum and a minimiser.
 
-    ``dimension`` is None where it is defined for every one; ``minimiser`` is then any coordinate of it. Surjanovic and
-    Bingham, Virtual Library of Simulation Experiments (https://www.sfu.ca/~ssurjano/optimization.html).
+    Args:
+        function: Maps x (batch, dimension) to values (batch,).
+        low: Lower bound of the search box, for every coordinate.
+        high: Upper bound of the search box.
+        minimiser: A point of least value. Where ``dimension`` is None, one number, which all coordinates take.
+        minimum: The least value.
+        dimension: The dimension of x, or None where any dimension is possible.
+
+    Source:
+        Surjanovic and Bingham, Virtual Library of Simulation Experiments,
+            https://www.sfu.ca/~ssurjano/optimization.html
     """
 
     function: Callable[[Tensor], Tensor]
@@ -74,7 +83,14 @@ def _rastrigin(x: Tensor) -> Tensor:
 
 
 def rosenbrock(x: Tensor) -> Tensor:
-    """sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2 (doi:10.1093/comjnl/3.3.175)."""
+    """Return the Rosenbrock function ``sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2`` (doi:10.1093/comjnl/3.3.175).
+
+    Args:
+        x: (..., dimension), of at least two dimensions.
+
+    Returns:
+        The values, (...).
+    """
     here, following = x[..., :-1], x[..., 1:]
     return (100 * (following - here.square()).square() + (1 - here).square()).sum(-1)
 
@@ -99,9 +115,15 @@ BENCHMARK_FUNCTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkFunctions:
-    """Minimise one of :data:`BENCHMARK_FUNCTIONS` from ``batch`` starts that are uniform where it is searched.
+    """Minimise one of :data:`BENCHMARK_FUNCTIONS` from uniform starts in its search box; there is no target.
 
-    There is no target.
+    Args:
+        function: The benchmark function.
+        dimension: The dimension of x, at least 2.
+        batch: Number of starts.
+
+    Raises:
+        MetaoptError: The function is not defined for that dimension.
     """
 
     function: BenchmarkFunction
@@ -121,7 +143,7 @@ class BenchmarkFunctions:
 
 @dataclass(frozen=True)
 class _Total:
-    """Over the batch, so that every gradient is that of its own function."""
+    """Sum the function over the batch, so that the gradient of each start depends on that start alone."""
 
     function: Callable[[Tensor], Tensor]
 

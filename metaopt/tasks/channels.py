@@ -1,4 +1,4 @@
-"""Codewords sent through a noisy channel: what a decoder is given, and what it should find."""
+"""Codewords sent through a noisy channel, with the received log-likelihood ratios and the codewords to decode."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ Range = float | tuple[float, float]
 
 
 def generator_matrix(parity: np.ndarray | Tensor) -> Tensor:
-    """A basis (messages, bits), uint8, of the words c with H c = 0 over GF(2), for the parity checks H (checks, bits).
+    """Return a basis of the code, that is of the words c with ``H c = 0`` over GF(2), for the parity checks H.
 
-    The columns that no check determines hold the identity; with dependent checks there are more than bits - checks.
+    The columns that no check determines hold the identity. Dependent checks give more than bits - checks messages.
 
-    Raises: MetaoptError where H is no matrix of zeros and ones, or has only the zero word.
+    Args:
+        parity: H, (checks, bits), of zeros and ones.
+
+    Returns:
+        The basis, (messages, bits) uint8.
+
+    Raises:
+        MetaoptError: H is not a matrix of zeros and ones, or its only codeword is zero.
     """
     given = np.asarray(parity)
     if given.ndim != 2 or not given.size or not np.isin(given, (0, 1)).all():
@@ -38,7 +45,7 @@ def generator_matrix(parity: np.ndarray | Tensor) -> Tensor:
 
 
 def _reduced(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The reduced row echelon form over GF(2), and the columns of its pivots; rows are packed, 8 bits to a byte."""
+    """Return the reduced row echelon form over GF(2) and its pivot columns; rows are packed, 8 bits to a byte."""
     packed, pivots = np.packbits(matrix, axis=1), []
     for column in range(matrix.shape[1]):
         ones = np.flatnonzero((packed[:, column // 8] >> (7 - column % 8)) & 1)
@@ -56,26 +63,38 @@ def _reduced(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def random_codewords(basis: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` codewords (count, bits), uint8, each with the same probability: m G over GF(2), of random messages m.
+    """Draw codewords ``m G`` over GF(2) with uniformly random messages m.
 
-    ``basis`` is G (messages, bits), as of `generator_matrix` or :func:`~metaopt.data.read_generator`.
+    Args:
+        basis: G, (messages, bits), from :func:`generator_matrix` or :func:`~metaopt.data.read_generator`.
+        count: Number of codewords.
+        generator: Draws the messages.
+
+    Returns:
+        The codewords, (count, bits) uint8.
     """
     messages = torch.randint(0, 2, (count, len(basis)), generator=generator)
     return (messages.double() @ basis.double()).remainder(2).to(torch.uint8)
 
 
 def awgn(codewords: Tensor, snr: float | Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """The log-likelihood ratios of codewords sent by BPSK through additive white Gaussian noise, float32.
+    """Send codewords by BPSK through additive white Gaussian noise, and return their log-likelihood ratios.
 
-    Bit c is sent as x = 1 - 2 c and received as y = x + z, z ~ N(0, sigma^2), with sigma^2 = 1 / (2 R 10^(snr / 10)): a
-    bit of information takes the energy E_b = 1 / R of the 1 / R symbols that carry it, and N_0 = 2 sigma^2. The ratio
-    is log p(y | c = 0) / p(y | c = 1) = 2 y / sigma^2, positive for 0.
+    Bit c is sent as x = 1 - 2 c and received as y = x + z with z ~ N(0, sigma^2) and sigma^2 = 1 / (2 R 10^(snr / 10)).
+    A bit of information takes the energy E_b = 1 / R of the 1 / R symbols that carry it, and N_0 = 2 sigma^2. The ratio
+    is ``log p(y | c = 0) / p(y | c = 1) = 2 y / sigma^2``, positive for 0.
 
     Args:
         codewords: (n, bits) of zeros and ones.
-        snr: E_b / N_0 in dB, a number, or one for each codeword (n,).
-        rate: R, messages / bits.
+        snr: E_b / N_0 in dB, a number, or (n,) with one for each codeword.
+        rate: R, messages / bits, in (0, 1].
         generator: Draws the noise.
+
+    Returns:
+        The ratios, (n, bits) float32.
+
+    Raises:
+        MetaoptError: The rate is not in (0, 1].
     """
     return bursty(codewords, snr, rate, 0.0, 0.0, generator)
 
@@ -88,10 +107,25 @@ def bursty(
     share: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """As `awgn`, with bursts of which the ratios know nothing: y = x + z + p w (arXiv:2003.01998, section 5).
+    """Send codewords through a channel with noise bursts, and return ratios that ignore the bursts.
 
-    p is 1 with probability ``share`` (0.05 in arXiv:1906.00554) and else 0, w ~ N(0, level^2), both drawn for each bit.
-    The ratios are still 2 y / sigma^2: those of a decoder that counts on white noise only.
+    The received value is ``y = x + z + p w`` (arXiv:2003.01998, section 5), with x and z as in :func:`awgn`. For each
+    bit, p is 1 with probability ``share`` and 0 otherwise, and w ~ N(0, level^2). The ratios are still 2 y / sigma^2,
+    as of a decoder that assumes white noise only.
+
+    Args:
+        codewords: (n, bits) of zeros and ones.
+        snr: E_b / N_0 in dB, a number, or (n,) with one for each codeword.
+        rate: R, messages / bits, in (0, 1].
+        level: Standard deviation of the bursts, a number, or (n,) with one for each codeword.
+        share: Probability of a burst at a bit (0.05 in arXiv:1906.00554).
+        generator: Draws the noise and the bursts.
+
+    Returns:
+        The ratios, (n, bits) float32.
+
+    Raises:
+        MetaoptError: The rate is not in (0, 1], or the share not in [0, 1].
     """
     if not 0 < rate <= 1 or not 0 <= share <= 1:
         raise MetaoptError(f"A rate is in (0, 1] and a share of bursts in [0, 1], but got {rate} and {share}.")
@@ -109,14 +143,19 @@ def _column(value: float | Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class ReceivedCodewords:
-    """Random codewords of a code, through the channel `bursty`. The problem is their ratios, the target the codewords.
+    """Draw random codewords of a code and send them through the channel of :func:`bursty`.
+
+    ``sample`` gives the received ratios (batch, bits) as the problem and the codewords (batch, bits) as the target.
 
     Args:
         basis: (messages, bits), whose combinations over GF(2) are the codewords.
-        snr: E_b / N_0 in dB; two numbers: uniform between them, for each codeword anew.
-        level: Standard deviation of a burst, a number or two.
+        snr: E_b / N_0 in dB. Two numbers are bounds between which each codeword draws its own uniformly.
+        level: Standard deviation of the bursts, a number or two bounds.
         share: Probability of a burst at a bit.
-        batch: Codewords in a sample.
+        batch: Number of codewords in a sample.
+
+    Raises:
+        MetaoptError: The basis is not a matrix (messages, bits) with at most as many messages as bits.
     """
 
     basis: Tensor

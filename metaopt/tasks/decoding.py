@@ -1,4 +1,4 @@
-"""Decoding linear codes: factor graphs of parity checks whose evidence is what came through a channel."""
+"""Decoding of linear codes on factor graphs of parity checks, with the received word as evidence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from .channels import Range, ReceivedCodewords, generator_matrix
 
 
 def code_graph(checks: Tensor, ratios: Tensor) -> FactorGraph:
-    """The factor graph of a word: a bit for each column of the checks, an even parity for each row.
+    """Return the factor graph of a code: a binary variable for each column of the checks, an even parity for each row.
 
-    ``ratios`` (B, bits) are log p(y | 0) / p(y | 1), which become the bits' potentials; ``checks`` is (rows, bits).
+    Args:
+        checks: Parity checks, (rows, bits), of zeros and ones.
+        ratios: Log-likelihood ratios ``log p(y | 0) / p(y | 1)``, (B, bits), which become the unary potentials.
+
+    Returns:
+        A factor graph of B samples.
+
+    Raises:
+        MetaoptError: Checks and ratios have different numbers of bits.
     """
     if ratios.ndim != 2 or checks.ndim != 2 or ratios.shape[1] != checks.shape[1]:
         raise MetaoptError(
@@ -36,12 +44,15 @@ def code_graph(checks: Tensor, ratios: Tensor) -> FactorGraph:
 class Decoding:
     """Decode random codewords of a code after a channel with bursts (:func:`metaopt.tasks.bursty`).
 
-    ``sample`` gives the :func:`code_graph` of a batch, whose evidence knows nothing of the bursts, and the codewords as
-    probabilities of the bits' states, zeros and ones (B, 2 bits).
+    ``sample`` gives the :func:`code_graph` of a batch, whose evidence ignores the bursts, and the codewords as one-hot
+    probabilities of the states of each bit, (B, 2 bits).
 
     Args:
-        checks: (rows, bits) of zeros and ones, as :func:`metaopt.data.read_alist` reads them.
-        snr, level, share, batch: as in :class:`ReceivedCodewords`.
+        checks: Parity checks, (rows, bits), of zeros and ones, as :func:`metaopt.data.read_alist` reads them.
+        snr: E_b / N_0 in dB, a number or two bounds, as in :class:`ReceivedCodewords`.
+        level: Standard deviation of the bursts, a number or two bounds.
+        share: Probability of a burst at a bit.
+        batch: Number of codewords in a sample.
     """
 
     checks: Any

@@ -1,4 +1,4 @@
-"""Few-shot learning: many small tasks, each with a few examples to learn from and others to be tested on."""
+"""Few-shot learning: small tasks, each with a few examples to learn from and queries to be tested on."""
 
 from __future__ import annotations
 
@@ -15,18 +15,26 @@ from ..problems import Episode
 
 @dataclass(frozen=True, eq=False)
 class FewShot:
-    """Tell ``ways`` classes apart that were never seen, from ``shots`` examples of each; ``queries`` of each test it.
+    """Distinguish ``ways`` classes that were never seen before, after ``shots`` examples of each.
 
-    Each of the ``tasks`` of a batch draws its own classes and examples. ``sample`` gives an episode of inputs
-    (tasks, ways * n, C, H, W) and labels (tasks, ways * n), and the queries' labels.
+    Each of the ``tasks`` episodes of a batch draws its own classes and examples. ``sample`` gives an
+    :class:`~metaopt.problems.Episode` of inputs (tasks, ways * n, C, H, W) and labels (tasks, ways * n), and the labels
+    of its queries.
 
     Args:
         images: (classes, examples, C, H, W).
-        rotations: every class turned by 90, 180 and 270 degrees is a class of its own, as is usual for Omniglot.
-        distortion: each image is seen through an affine map of its own, whose six entries differ from the identity's
-            by at most this much, uniformly; of [-1, 1] across the image. It keeps training from learning by heart.
+        ways: Number of classes in an episode.
+        shots: Number of examples of each class.
+        queries: Number of queries of each class.
+        tasks: Number of episodes in a batch.
+        rotations: Whether each class turned by 90, 180 and 270 degrees counts as a further class, as is usual for
+            Omniglot.
+        distortion: Every image is seen through a random affine map whose six entries differ from those of the identity
+            by at most this much, uniformly, where the image spans [-1, 1]. It keeps a network from memorising the
+            images.
 
-    Raises: MetaoptError where there are fewer classes than ways, or fewer examples than shots and queries.
+    Raises:
+        MetaoptError: There are fewer classes than ways, or fewer examples than shots and queries together.
     """
 
     images: Tensor
@@ -58,7 +66,7 @@ class FewShot:
         return Episode(support.flatten(1, 2), self._labels(support), queries.flatten(1, 2)), self._labels(queries)
 
     def _task(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images (ways, shots, C, H, W) and (ways, queries, C, H, W)."""
+        """Return images (ways, shots, C, H, W) and queries (ways, queries, C, H, W) of one episode."""
         turns = 4 if self.rotations else 1
         chosen = torch.randperm(turns * len(self.images), generator=generator)[: self.ways].tolist()
         found = []
@@ -82,9 +90,17 @@ class FewShot:
 
 @dataclass(frozen=True, eq=False)
 class Sinusoids:
-    """Regression of y = a sin(x - p) from ``shots`` points: a from [0.1, 5], p from [0, pi], x from [-5, 5], uniformly.
+    """Fit y = a sin(x - p) from ``shots`` points, with a from [0.1, 5], p from [0, pi] and x from [-5, 5], uniformly.
 
-    ``sample`` gives an episode of x and y, (tasks, n, 1) each, and y of the queries. Finn et al., arXiv:1703.03400.
+    ``sample`` gives an :class:`~metaopt.problems.Episode` of x and y, (tasks, n, 1) each, and y at its queries.
+
+    Args:
+        shots: Number of points to learn from.
+        queries: Number of points to predict.
+        tasks: Number of episodes in a batch.
+
+    Source:
+        Finn et al., arXiv:1703.03400.
     """
 
     shots: int = 10

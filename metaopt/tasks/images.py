@@ -1,4 +1,8 @@
-"""Inverse problems of pictures: denoising, inpainting, deblurring, super-resolution, random projections, mixtures."""
+"""Inverse problems on pictures: denoising, inpainting, deblurring, super-resolution, random projections, mixtures.
+
+Noise levels are standard deviations in the units of y, in which pictures lie in [0, 1]; :func:`grey_levels` converts
+those of 8-bit pictures. Every task refuses levels that are not 0 < low <= high <= 1.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +36,13 @@ from .task import Task
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Random square crops of pictures, mirrored, turned and magnified (by 1 to ``zoom``) at random.
+    """Draw random square crops of pictures, mirrored, turned by multiples of 90 degrees and magnified.
 
-    ``pictures`` are (C, H, W) uint8 tensors at least ``size`` wide and high; ``draw`` gives (batch, C, size, size) in
-    [0, 1].
+    Args:
+        pictures: (C, H, W) uint8 tensors. Those smaller than ``size`` are left out; one at least is not.
+        size: Side of a crop in pixels.
+        batch: Number of crops that :meth:`draw` gives.
+        zoom: Largest magnification; each crop draws its own, uniformly from 1 to ``zoom``.
     """
 
     pictures: Sequence[Tensor]
@@ -52,6 +59,7 @@ class Patches:
         object.__setattr__(self, "pictures", fitting)
 
     def draw(self, generator: torch.Generator) -> Tensor:
+        """Draw a batch of crops (batch, C, size, size) in [0, 1] by ``generator``."""
         return torch.stack([self._crop(generator) for _ in range(self.batch)])
 
     def _crop(self, generator: torch.Generator) -> Tensor:
@@ -67,11 +75,12 @@ class Patches:
 
 @dataclass(frozen=True, eq=False)
 class Denoising:
-    """y = x + noise n, with the noise's standard deviation drawn for each patch uniformly between ``noise_levels``.
+    """Remove white Gaussian noise: ``y = x + noise n``.
 
-    A share ``quantised`` of the patches, drawn at random, is then clipped to [0, 1] and rounded to 8 bits, as noise in
-    files is. Noise levels are in the units of y, in which pictures lie in [0, 1], here and in the tasks below;
-    :func:`grey_levels` gives those of 8-bit pictures.
+    Args:
+        patches: The pictures x.
+        noise_levels: (low, high); each patch draws its own level, uniformly.
+        quantised: Probability that a patch is clipped to [0, 1] and rounded to 8 bits, as in picture files.
     """
 
     patches: Patches
@@ -94,11 +103,13 @@ class Denoising:
 
 @dataclass(frozen=True, eq=False)
 class Inpainting:
-    """y = m (x + noise n): each patch keeps a share of its pixels, drawn from ``kept_shares``.
+    """Fill in missing pixels: ``y = m (x + noise n)``, with a random mask m for each patch.
 
-    What is kept is random in grains of so many pixels as one of ``grains``, drawn for every batch: with 1, single
-    pixels are missing, with more, blots of about that width. The noise's standard deviation is drawn for each patch
-    between ``noise_levels``, uniformly on a logarithmic scale; the same holds in the tasks below.
+    Args:
+        patches: The pictures x.
+        kept_shares: (low, high) of the share of pixels that a patch keeps; each patch draws its own, uniformly.
+        noise_levels: (low, high); each patch draws its own, uniformly on a logarithmic scale.
+        grains: Widths of the missing blots in pixels, of which each batch draws one. With 1 single pixels are missing.
     """
 
     patches: Patches
@@ -121,9 +132,13 @@ class Inpainting:
 
 @dataclass(frozen=True, eq=False)
 class Deblurring:
-    """y = k * x + noise n: each patch has a Gaussian kernel of its own, its width in pixels drawn from ``widths``.
+    """Undo a Gaussian blur: ``y = k * x + noise n``, with zeros beyond the border.
 
-    The kernel spans ``size`` pixels a side, and beyond the border the picture is dark.
+    Args:
+        patches: The pictures x.
+        widths: (low, high) of the standard deviation of the kernel in pixels; each patch draws its own, uniformly.
+        size: Side of the kernel in pixels, odd.
+        noise_levels: (low, high); each patch draws its own, uniformly on a logarithmic scale.
     """
 
     patches: Patches
@@ -144,9 +159,13 @@ class Deblurring:
 
 @dataclass(frozen=True, eq=False)
 class SuperResolution:
-    """y = S x + noise n, where S shrinks by one of ``factors``, the same for a whole batch (:func:`shrinking`).
+    """Enlarge a picture: ``y = S x + noise n``, where S is the :func:`shrinking` by one factor for the whole batch.
 
-    ``noise_levels`` are those of the small picture, whose values are ``factor`` times smaller than those of y.
+    Args:
+        patches: The pictures x.
+        factors: Factors of which each batch draws one.
+        noise_levels: (low, high) in the small picture, whose values are those of y divided by the factor; each patch
+            draws its own, uniformly on a logarithmic scale.
     """
 
     patches: Patches
@@ -166,17 +185,27 @@ class SuperResolution:
 
 
 def shrinking(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Operator:
-    """Antialiased bicubic shrinking of (..., H, W), times ``factor``.
+    """Return antialiased bicubic downsampling of (..., H, W) by ``factor``, multiplied by ``factor``.
 
-    Its rows then have about unit norm, as those of other operators have: y is ``factor`` times the small picture, and
-    the noise as well.
+    With that factor its rows have about unit norm, like those of other operators. So y and its noise are ``factor``
+    times those of the small picture.
+
+    Args:
+        shape: The shape of x, (..., H, W), with H and W multiples of ``factor``.
+        factor: How many times smaller the result is along each side.
+        dtype: The dtype of the operator.
     """
     return Scaled(bicubic_downsample(shape, factor, dtype=dtype), factor)
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Every batch is of one of ``tasks``, drawn with probabilities in proportion to ``weights`` (default: equal)."""
+    """Draw each batch from one of several tasks.
+
+    Args:
+        tasks: The tasks.
+        weights: Weights in proportion to the probabilities of the tasks. None: all are equal.
+    """
 
     tasks: Sequence[Task]
     weights: Sequence[float] | None = None
@@ -195,12 +224,18 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class RandomProjections:
-    """y = A x + noise n, where A is drawn anew for every batch and acts on each ``block`` x ``block`` square alike.
+    """Reconstruct pictures from random projections: ``y = A x + noise n``, with a new A for every batch.
 
-    The ensemble (Gaussian, +-1 Bernoulli, rows of the Fourier transform) is drawn with equal probability and the ratio
-    of measurements to pixels uniformly from ``ratios``. The problem is in units in which ``|A| = 1``
-    (:meth:`InverseProblem.normalized`), because the norm of A is another for every ratio; its first guess is middle
-    grey.
+    A acts on each ``block`` x ``block`` square alike. Its ensemble (Gaussian, +-1 Bernoulli or rows of the Fourier
+    transform) is drawn with equal probability. The problem is normalised to ``|A| = 1``
+    (:meth:`~metaopt.InverseProblem.normalized`), because the norm of A depends on the number of rows. The first guess
+    is middle grey.
+
+    Args:
+        patches: The pictures x.
+        block: Side of the squares in pixels.
+        ratios: (low, high) of the ratio of measurements to pixels; each batch draws its own, uniformly.
+        noise_levels: (low, high); each patch draws its own, uniformly on a logarithmic scale.
     """
 
     patches: Patches
@@ -226,16 +261,29 @@ class RandomProjections:
 def block_projection(
     ensemble: Callable[..., Operator], ratio: float, shape: tuple[int, ...], block: int, seed: int
 ) -> Operator:
-    """One random projection of ``ratio`` times as many rows as pixels, for every block of (C, H, W) pictures."""
+    """Return one random projection that acts on every block of (C, H, W) pictures alike.
+
+    Args:
+        ensemble: ``ensemble(rows, shape, seed)`` makes a projection: :func:`~metaopt.operators.gaussian_projection`.
+        ratio: Ratio of measurements to pixels.
+        shape: (C, H, W) of the pictures.
+        block: Side of a block in pixels.
+        seed: Seed of the projection.
+    """
     channels = shape[0]
     rows = max(1, round(ratio * channels * block**2))
     return ensemble(rows, (channels, block, block), seed) @ Blocks(shape, block)
 
 
 def grey_levels(low: float, high: float | None = None) -> tuple[float, float]:
-    """Noise levels in the units of pictures in [0, 1], of those in grey levels of 255; ``high`` is ``low`` by default.
+    """Convert noise levels in grey levels of 255 to the units of pictures in [0, 1].
 
-    Example: ``Denoising(patches, grey_levels(1, 55))``.
+    Args:
+        low: The lowest level.
+        high: The highest level. None: the same as ``low``.
+
+    Example:
+        >>> task = Denoising(patches, grey_levels(1, 55))
     """
     return from_grey_levels(low), from_grey_levels(low if high is None else high)
 
@@ -258,13 +306,13 @@ def _uniform(low: float, high: float, count: int, generator: torch.Generator) ->
 
 
 def _levels(bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """Standard deviations between ``bounds``, uniform on a logarithmic scale."""
+    """Draw standard deviations between ``bounds``, uniformly on a logarithmic scale."""
     low, high = (math.log(bound) for bound in bounds)
     return _uniform(low, high, count, generator).exp()
 
 
 def _blots(shares: Tensor, shape: tuple[int, ...], grain: int, generator: torch.Generator) -> Tensor:
-    """Masks (B, 1, H, W) of 1 at the share of pixels where a random field, smooth over ``grain`` pixels, is lowest."""
+    """Return masks (B, 1, H, W), 1 at the share of pixels where a field, smooth over ``grain`` pixels, is lowest."""
     coarse = torch.rand(len(shares), 1, *(-(-n // grain) + 1 for n in shape), generator=generator)
     fine = F.interpolate(coarse, scale_factor=grain, mode="bicubic") if grain > 1 else coarse
     field = fine[..., : shape[0], : shape[1]].flatten(1)
@@ -275,7 +323,7 @@ def _blots(shares: Tensor, shape: tuple[int, ...], grain: int, generator: torch.
 def _measured(
     target: Tensor, operator: Operator, noise: Tensor, generator: torch.Generator, guess: float | None = None
 ) -> tuple[InverseProblem, Tensor]:
-    """The problem y = A target + noise n, and its target."""
+    """Return the problem y = A target + noise n, and its target."""
     return InverseProblem(operator, _add_noise(operator(target), noise, generator), noise, guess=guess), target
 
 
@@ -288,6 +336,6 @@ def _add_noise(clean: Tensor, noise: Tensor, generator: torch.Generator) -> Tens
 
 
 def pool(sources: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
-    """Lists of pictures as one, in which each has the same total weight (shorter ones are repeated)."""
+    """Join several lists of pictures to one in which each source has the same weight, by repeating the shorter ones."""
     most = max(len(source) for source in sources.values())
     return [source[i % len(source)] for source in sources.values() for i in range(most)]

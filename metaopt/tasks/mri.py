@@ -1,4 +1,4 @@
-"""Magnetic resonance imaging: a complex picture from undersampled k-space."""
+"""Magnetic resonance imaging: complex pictures from undersampled k-space."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from .images import Patches, _add_noise, _uniform
 
 @dataclass(frozen=True, eq=False)
 class UndersampledMri:
-    """y = M F x + noise n: magnitude pictures given a smooth random phase, k-space sampled at random.
+    """Reconstruct a complex picture from undersampled k-space: ``y = M F (x + noise n)``.
 
-    Every picture of a batch has its own variable-density mask. The acceleration is drawn from ``accelerations``, the
-    noise from ``noise_levels`` (standard deviation of the real and of the imaginary part, where the brightest pixel is
-    1).
+    The magnitudes come from ``patches``, and each is given a smooth random phase. Every picture of a batch has its own
+    variable-density mask M. The transform F is unitary, so the noise is white in k-space as well.
+
+    Args:
+        patches: The magnitudes, in [0, 1].
+        accelerations: (low, high) of the ratio of pixels to samples; each picture draws its own, uniformly.
+        center: Half axis of the fully sampled centre, relative to the extent of k-space.
+        noise_levels: (low, high) of the standard deviation of the real and of the imaginary part of the noise, in units
+            in which the brightest pixel is at most 1; each picture draws its own, uniformly.
     """
 
     patches: Patches
@@ -43,7 +49,17 @@ class UndersampledMri:
 
 
 def smooth_phase(shape: tuple[int, int], generator: torch.Generator, modes: int = 3, size: float = 1.2) -> Tensor:
-    """exp(i phi), (H, W) complex: phi is a sum of ``modes`` x ``modes`` cosines, random, of ``size`` radians."""
+    """Draw a smooth phase factor exp(i phi), where phi is a random sum of cosines of low frequency.
+
+    Args:
+        shape: (H, W).
+        generator: Draws the amplitudes.
+        modes: Number of frequencies along each axis.
+        size: Standard deviation of the amplitude at frequency 0, in radians; it decreases with the frequency.
+
+    Returns:
+        exp(i phi), (H, W) complex.
+    """
     axes = [torch.linspace(0, math.pi, n) for n in shape]
     rows, columns = (torch.cos(torch.arange(modes)[:, None] * axis) for axis in axes)
     frequency = torch.arange(modes)[:, None] ** 2 + torch.arange(modes) ** 2

@@ -1,8 +1,8 @@
-"""Functions to minimise, drawn at random: what an optimizer learns from.
+"""Random functions to minimise, on which optimizers are trained.
 
-A batch holds ``batch`` functions of one family with a point to start from each, as one :class:`FunctionObjective` of x,
-(batch, dimension), whose energy is the sum over the batch, so that every gradient is that of its own function. There
-is no target: train by ``metaopt.losses.Unsupervised(energy)``.
+A sample holds ``batch`` functions of one family and a start for each, as one :class:`~metaopt.FunctionObjective` of x,
+(batch, dimension). Its energy is the sum over the batch, so that the gradient of each function depends on that function
+alone. There is no target: train with ``metaopt.losses.Unsupervised(energy)``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ Sample = tuple[FunctionObjective, None]
 
 @dataclass(frozen=True, eq=False)
 class Quadratics:
-    """``|W x - y|^2`` with W (d, d) and y (d) of standard normal entries, from 0 (arXiv:1606.04474)."""
+    """Minimise ``|W x - y|^2`` from x = 0, with standard normal W (d, d) and y (d) (arXiv:1606.04474).
+
+    Args:
+        dimension: d.
+        batch: Number of functions in a sample.
+    """
 
     dimension: int = 10
     batch: int = 128
@@ -36,9 +41,13 @@ class Quadratics:
 
 @dataclass(frozen=True, eq=False)
 class UniformQuadratics:
-    """``|W x - y|^2`` with W (d, d) and y (d) uniform in [0, 1], from normal x of standard deviation 0.01.
+    """Minimise ``|W x - y|^2`` with W (d, d) and y (d) uniform in [0, 1], from normal x of standard deviation 0.01.
 
-    What the code of the authors of arXiv:1606.04474 has in the place of :class:`Quadratics`.
+    This is what the published code of arXiv:1606.04474 uses in place of :class:`Quadratics`.
+
+    Args:
+        dimension: d.
+        batch: Number of functions in a sample.
     """
 
     dimension: int = 10
@@ -53,9 +62,17 @@ class UniformQuadratics:
 
 @dataclass(frozen=True, eq=False)
 class IllConditioned:
-    """sum_i h_i z_i^2 / 2 with z = Q (x - x*), h from 1 to 1/``condition`` on a logarithmic scale.
+    """Minimise ``sum_i h_i z_i^2 / 2`` with ``z = Q (x - x*)``, an ill-conditioned quadratic.
 
-    Q is a random rotation, or the identity; x* and x_0 = 0 are apart by a standard normal vector.
+    The curvatures h fall from 1 to 1 / ``condition``, evenly on a logarithmic scale.
+    The minimiser x* is standard normal, and the
+    start is x = 0.
+
+    Args:
+        dimension: Dimension of x.
+        batch: Number of functions in a sample.
+        condition: Condition number of the Hessian.
+        rotated: Whether Q is a random rotation. False: Q is the identity.
     """
 
     dimension: int = 20
@@ -76,9 +93,17 @@ class IllConditioned:
 
 @dataclass(frozen=True, eq=False)
 class Rosenbrock:
-    """sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2, with its minimum 0 at (1, ..., 1), from around (-1.2, 1, ...).
+    """Minimise ``sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2`` from random points around (-1.2, 1, -1.2, ...).
 
-    Rosenbrock, doi:10.1093/comjnl/3.3.175. ``spread`` is the standard deviation of the starts.
+    The minimum is 0 at (1, ..., 1).
+
+    Args:
+        dimension: Dimension of x, at least 2.
+        batch: Number of functions in a sample.
+        spread: Standard deviation of the starts.
+
+    Source:
+        Rosenbrock, doi:10.1093/comjnl/3.3.175.
     """
 
     dimension: int = 2
@@ -96,9 +121,16 @@ class Rosenbrock:
 
 @dataclass(frozen=True, eq=False)
 class LogisticRegression:
-    """The mean of log(1 + exp(-l_i <w, a_i>)) + ``decay |w|^2 / 2`` over ``points`` of two Gaussian classes l = -1, 1.
+    """Minimise the mean of ``log(1 + exp(-l_i <w, a_i>)) + decay |w|^2 / 2`` over points a_i with labels l_i.
 
-    The last weight is the bias. The set-up of Li and Malik, arXiv:1606.01885.
+    The points are of two Gaussian classes, l = -1 and 1. The last weight is the bias. The setting is that of Li and
+    Malik, arXiv:1606.01885.
+
+    Args:
+        dimension: Number of features, without the bias.
+        batch: Number of functions in a sample.
+        points: Number of points.
+        decay: Weight decay.
     """
 
     dimension: int = 3
@@ -121,9 +153,16 @@ class LogisticRegression:
 
 @dataclass(frozen=True, eq=False)
 class RobustRegression:
-    """The mean of r^2 / (1 + r^2), r_i = <w, a_i> - b_i, over points on lines of which a share are outliers.
+    """Minimise the mean of ``r_i^2 / (1 + r_i^2)`` with ``r_i = <w, a_i> - b_i``, where some points are outliers.
 
-    Geman and McClure's estimator, which is not convex. The set-up of Li and Malik, arXiv:1606.01885.
+    This is the estimator of Geman and McClure, which is not convex. The last weight is the bias. The setting is that of
+    Li and Malik, arXiv:1606.01885.
+
+    Args:
+        dimension: Number of features, without the bias.
+        batch: Number of functions in a sample.
+        points: Number of points.
+        outliers: Share of the points that are outliers.
     """
 
     dimension: int = 3

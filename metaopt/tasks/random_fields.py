@@ -1,4 +1,4 @@
-"""Random discrete models on many structures, with their exact marginals: what learned inference learns from."""
+"""Random discrete models on many structures with their exact marginals, on which learned inference is trained."""
 
 from __future__ import annotations
 
@@ -45,13 +45,23 @@ STRUCTURES: dict[str, Callable[[int, torch.Generator], Any]] = {
 }
 
 
-MOST = {"complete": 13, "tripartite": 18, "bipartite": 24, "barbell": 24, "lollipop": 24}  # so that exact stays easy
+MOST = {"complete": 13, "tripartite": 18, "bipartite": 24, "barbell": 24, "lollipop": 24}  # so that exact marginals stay cheap
 
 
 def structure(name: str, variables: int, generator: torch.Generator) -> Tensor:
-    """The edges (E, 2) of a structure by its name, of about that many variables.
+    """Return the edges of a graph structure with about the given number of variables.
 
-    "grid" and the other graphs of Yoon et al., arXiv:1803.07710 (star, path, cycle, ladder, ...), and random ones.
+    Args:
+        name: One of the structures: those of Yoon et al., arXiv:1803.07710 ("star", "path", "cycle", "ladder", ...),
+            "grid", "torus", and random graphs.
+        variables: About how many variables there are.
+        generator: Draws the random structures.
+
+    Returns:
+        The edges, (E, 2).
+
+    Raises:
+        MetaoptError: The name is unknown, or networkx is not installed.
     """
     if name not in STRUCTURES:
         raise MetaoptError(f"There is no structure {name!r}; there are {', '.join(STRUCTURES)}.")
@@ -62,9 +72,17 @@ def structure(name: str, variables: int, generator: torch.Generator) -> Tensor:
 
 
 def ising(edges: Tensor, fields: Tensor, couplings: Tensor) -> FactorGraph:
-    """p(x) ~ exp(sum_v fields_v s_v + sum_e couplings_e s_a s_b) with spins s = -1, 1 for states 0, 1.
+    """Return the Ising model ``p(x) ~ exp(sum_v fields_v s_v + sum_e couplings_e s_a s_b)``.
 
-    ``fields`` (B, V), ``couplings`` (B, E).
+    The spins are s = -1, 1 for the states 0, 1, and e = (a, b).
+
+    Args:
+        edges: The pairs (a, b) of coupled variables, (E, 2).
+        fields: (B, V).
+        couplings: (B, E).
+
+    Returns:
+        A factor graph of B samples and V variables.
     """
     spins = torch.tensor([-1.0, 1.0], dtype=fields.dtype)
     unary = (fields[:, :, None] * spins).flatten(1)
@@ -74,17 +92,21 @@ def ising(edges: Tensor, fields: Tensor, couplings: Tensor) -> FactorGraph:
 
 @dataclass(frozen=True)
 class RandomFields:
-    """Ising models, spin glasses and random tables on random structures, with exact marginals.
+    """Draw Ising models, spin glasses and random tables on random structures, with their exact marginals.
 
-    A batch has one structure, drawn from ``structures``, and ``batch`` samples of potentials. Each sample draws the
-    size of its couplings uniformly on a logarithmic scale from ``couplings``, and that of its fields from ``fields``;
-    given these, they are normal. ``states`` above 2 gives variables of 2 to ``states`` states and tables of independent
-    normal entries in the place of couplings. Dense structures stay small enough for exact marginals.
-
-    ``sample`` gives a factor graph and its marginals (B, N).
+    ``sample`` gives a factor graph and its marginals (B, N). All samples of a batch share one structure, and each draws
+    its own scales and potentials. Given the scales, couplings and fields are normal. Dense structures stay small enough
+    for exact marginals.
 
     Args:
-        variables: (fewest, most).
+        structures: Names of structures, of which each batch draws one; see :func:`structure`.
+        variables: (fewest, most) variables.
+        couplings: (low, high) of the scale of the couplings, drawn uniformly on a logarithmic scale.
+        fields: (low, high) of the scale of the fields, likewise.
+        states: Largest number of states of a variable. Above 2, variables have 2 to ``states`` states, and tables of
+            independent normal entries take the place of couplings.
+        batch: Number of samples B.
+        dtype: The dtype of the potentials.
     """
 
     structures: Sequence[str] = tuple(STRUCTURES)
@@ -101,7 +123,14 @@ class RandomFields:
         return graph, marginals
 
     def draw(self, generator: torch.Generator) -> FactorGraph:
-        """The graph of a sample, without its marginals."""
+        """Draw the factor graph of a sample, without its marginals.
+
+        Args:
+            generator: Draws everything random.
+
+        Returns:
+            The factor graph.
+        """
         names = list(self.structures)
         name = names[int(torch.randint(len(names), (), generator=generator))]
         count = min(_between(self.variables, generator), MOST.get(name, self.variables[1]))
@@ -132,11 +161,21 @@ class RandomFields:
 
 @dataclass(frozen=True)
 class RandomFactors:
-    """Random factor graphs: variables of 2 to ``states`` states, tables of random variables, with exact marginals.
+    """Draw random factor graphs of tables over several variables, with their exact marginals.
 
-    ``density`` factors for each variable, of 2 to ``arity`` variables each; the entries of a log table are normal, of a
-    size that each sample draws uniformly on a logarithmic scale from ``sizes``. Each factor of a batch has the same
-    share of zeros, drawn from [0, ``zeros``]; one assignment of all variables has none, so that Z is positive.
+    ``sample`` gives a factor graph and its marginals (B, N).
+
+    Args:
+        variables: (fewest, most) variables.
+        states: Largest number of states; each variable has 2 to ``states``.
+        arity: Largest number of variables of a factor; each has 2 to ``arity``.
+        density: Number of factors per variable.
+        sizes: (low, high) of the standard deviation of the entries of a log table; each sample draws its own, uniformly
+            on a logarithmic scale.
+        zeros: Largest share of zeros in a table; each batch draws its share from [0, ``zeros``]. One assignment of all
+            variables has none, so that Z is positive.
+        batch: Number of samples B.
+        dtype: The dtype of the potentials.
     """
 
     variables: tuple[int, int] = (8, 12)
@@ -153,7 +192,14 @@ class RandomFactors:
         return graph, batch_marginals(graph)[0]
 
     def draw(self, generator: torch.Generator) -> FactorGraph:
-        """The graph of a sample, without its marginals."""
+        """Draw the factor graph of a sample, without its marginals.
+
+        Args:
+            generator: Draws everything random.
+
+        Returns:
+            The factor graph.
+        """
         count = _between(self.variables, generator)
         cards = torch.randint(2, self.states + 1, (count,), generator=generator)
         planted = (torch.rand(count, generator=generator) * cards).long()
@@ -179,21 +225,35 @@ def _between(bounds: tuple[int, int], generator: torch.Generator) -> int:
 
 
 def log_uniform(bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """(count, 1), uniform on a logarithmic scale."""
+    """Draw numbers uniformly on a logarithmic scale.
+
+    Args:
+        bounds: (low, high).
+        count: How many numbers to draw.
+        generator: Draws the numbers.
+
+    Returns:
+        (count, 1).
+    """
     low, high = (math.log(bound) for bound in bounds)
     return (low + (high - low) * torch.rand(count, 1, generator=generator)).exp()
 
 
 @dataclass(frozen=True)
 class RandomNetworks:
-    """Random Bayesian networks given what some of their variables were seen to be, with exact marginals.
+    """Draw random Bayesian networks of binary variables with some of them observed, and their exact marginals.
 
-    Each variable has up to ``parents`` earlier ones, near it in order. Its table of probabilities is, with equal
-    chance, a noisy OR (each parent that is 1 makes it 1 with a probability of its own; a small leak), a random function
-    of the parents that holds but for an error, or drawn evenly. Errors are 0 in half of the networks. A share of
-    ``seen`` of the variables is observed, in a state that the network itself drew.
+    ``sample`` gives a factor graph and its marginals (B, N). The conditional table of a variable is, with equal
+    probability, a noisy OR (each parent in state 1 sets it to 1 with a probability of its own, and there is a small
+    leak), a random function of its parents that fails with an error probability, or uniformly random. In half of the
+    batches the error probability is 0. The observed states are drawn from the network itself.
 
-    All are binary. ``sample`` gives a factor graph and its marginals (B, N).
+    Args:
+        variables: (fewest, most) variables.
+        parents: Largest number of parents of a variable, which are near it in the order.
+        seen: Probability that a variable is observed.
+        batch: Number of samples B.
+        dtype: The dtype of the potentials.
     """
 
     variables: tuple[int, int] = (12, 24)
@@ -207,7 +267,14 @@ class RandomNetworks:
         return graph, batch_marginals(graph)[0]
 
     def draw(self, generator: torch.Generator) -> FactorGraph:
-        """The graph of a sample, without its marginals."""
+        """Draw the factor graph of a sample, without its marginals.
+
+        Args:
+            generator: Draws everything random.
+
+        Returns:
+            The factor graph.
+        """
         count = _between(self.variables, generator)
         error = 0.1 * torch.rand(self.batch, 1, generator=generator) * (torch.rand((), generator=generator) < 0.5)
         states, unary = torch.zeros(self.batch, count, dtype=torch.long), torch.zeros(self.batch, count, 2)
@@ -215,7 +282,7 @@ class RandomNetworks:
         for variable in range(count):
             near = torch.randperm(min(variable, 6), generator=generator)[: _between((0, self.parents), generator)]
             parents = (variable - 1 - near).tolist()
-            table = self._table(len(parents), error, generator)  # (B, 2, ..., 2), the last axis its own
+            table = self._table(len(parents), error, generator)  # (B, 2, ..., 2), the last axis for the variable itself
             row = table[(torch.arange(self.batch), *(states[:, p] for p in parents))]
             states[:, variable] = (torch.rand(self.batch, generator=generator) < row[:, 1]).long()
             if parents:

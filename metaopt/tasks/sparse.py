@@ -12,10 +12,19 @@ from ..core import MetaoptError, random
 
 @dataclass(frozen=True, eq=False)
 class SparseCodes:
-    """y = A x + noise. Every entry of x is a standard normal number with probability ``share``, and else 0.
+    """Recover sparse codes x from ``y = A x + noise``.
 
-    ``snr`` (dB) is that of each sample, ``10 log10 |A x|^2 / |noise|^2``; None: no noise. The problem is y, (batch, m),
-    the target x, (batch, n), in the dictionary's precision.
+    Every entry of x is standard normal with probability ``share``, and 0 otherwise. ``sample`` gives the problem y
+    (batch, m) and the target x (batch, n), in the precision of the dictionary.
+
+    Args:
+        dictionary: A, (m, n).
+        share: Probability that an entry of x is not zero, in (0, 1].
+        snr: Signal-to-noise ratio of every sample in dB, ``10 log10(|A x|^2 / |noise|^2)``. None: there is no noise.
+        batch: Number of samples.
+
+    Raises:
+        MetaoptError: The dictionary is not a matrix, or the share is not in (0, 1].
     """
 
     dictionary: Tensor

@@ -1,4 +1,4 @@
-"""What a task is: a distribution of problems with their answers."""
+"""The protocol of a task, which is a distribution of problems with their targets."""
 
 from __future__ import annotations
 
@@ -11,26 +11,38 @@ HELD_OUT = 2**62  # far from any seed that a training uses
 
 
 class Task(Protocol):
-    """``sample(seed)`` draws a batch: (problem, target). The same seed gives the same batch, on every machine.
+    """Draw batches of problems with targets by ``sample(seed)``, which gives ``(problem, target)``.
 
-    The target is ``None`` where the problem alone says what a good answer is.
+    The same seed gives the same batch on every computer. The target is None where the problem alone says what a good
+    output is.
     """
 
     def sample(self, seed: int) -> tuple[Any, Any]: ...
 
 
 def held_out(task: Task, number: int = 0) -> Any:
-    """A sample of ``task`` that no training draws; the same for everyone who asks for that ``number``."""
+    """Return a batch of ``task`` that no training draws, the same one for everyone who asks for the same number.
+
+    Args:
+        task: The task.
+        number: The number of the batch.
+
+    Returns:
+        (problem, target).
+    """
     return task.sample(HELD_OUT + number)
 
 
 @dataclass(frozen=True, eq=False)
 class FirstOrderTask:
-    """``task`` with problems whose gradient counts as a constant (:class:`~metaopt.problems.FirstOrder`).
+    """Wrap the problems of a task so that their gradients count as constants (:class:`~metaopt.problems.FirstOrder`).
 
-    Learned optimizers are usually trained so (arXiv:1606.04474), since it costs half. A trained step is then never told
-    that a larger one would have changed the next gradient: started from Adam, such training walks into steps that are
-    too large.
+    Learned optimizers are usually trained this way (arXiv:1606.04474), because it costs half. The loss then does not
+    see how a step changes the next gradient. In our experience, a training that starts from Adam then drifts to steps
+    that are too large.
+
+    Args:
+        task: The task whose problems are wrapped.
     """
 
     task: Task

@@ -19,16 +19,22 @@ Sample = tuple[Trainings, None]
 
 @dataclass(frozen=True, eq=False)
 class NetworkTrainings:
-    """``network`` on minibatches of ``data``, from weights drawn anew; ``trainings`` of them side by side.
+    """Train ``network`` on minibatches from random weights, ``trainings`` times side by side.
 
-    A sample is (:class:`~metaopt.problems.Trainings`, None): there is no target, so train by
+    ``sample`` gives a :class:`~metaopt.problems.Trainings` and None: there is no target, so train with
     ``metaopt.losses.Unsupervised(energy)``.
 
     Args:
-        network: of modules that have ``reset_parameters``, as all of torch's do.
-        data: images and labels, such as ``metaopt.data.read_digits()``.
-        batch: of the minibatches. ``steps``: how many there are before they repeat. ``held``: samples that the energy
-            is measured at, drawn anew for every training.
+        network: The network. All its modules with parameters have ``reset_parameters``, as those of torch do.
+        data: Inputs (n, ...) and targets (n, ...), such as ``metaopt.data.read_digits()``.
+        trainings: Number of trainings in a sample.
+        batch: Size of a minibatch.
+        steps: Number of minibatches before they repeat.
+        held: Number of data points on which the energy is measured, drawn anew for every training.
+        loss: A function of the network's outputs and the targets that returns a scalar.
+
+    Raises:
+        MetaoptError: There are not as many inputs as targets, or a module has no ``reset_parameters``.
     """
 
     network: nn.Module
@@ -67,7 +73,15 @@ class NetworkTrainings:
 
 
 def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.Sigmoid) -> nn.Module:
-    """A perceptron of layers of those ``sizes``, inputs first: ``[64, 20, 10]`` is that of arXiv:1606.04474."""
+    """Build a multilayer perceptron.
+
+    Args:
+        sizes: Widths of the layers, the inputs first; ``[64, 20, 10]`` is the network of arXiv:1606.04474.
+        activation: Makes the activation between the layers.
+
+    Returns:
+        The network, which flattens its inputs.
+    """
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
@@ -75,7 +89,16 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.Sigmoid) 
 
 
 def conv_net(size: int = 8, classes: int = 10, hidden: int = 8) -> nn.Module:
-    """Two convolutions of stride 2, rectified, and a linear layer, for pictures (n, 1, size, size)."""
+    """Build two strided convolutions with ReLU and a linear layer, for pictures (n, 1, size, size).
+
+    Args:
+        size: Side of the pictures in pixels.
+        classes: Number of outputs.
+        hidden: Number of channels of the convolutions.
+
+    Returns:
+        The network.
+    """
     side = -(-size // 4)
     return nn.Sequential(
         nn.Conv2d(1, hidden, 3, stride=2, padding=1),
