@@ -1,4 +1,4 @@
-"""The card of a training: what a reader of its weights must know."""
+"""The card of a training, which records what a reader of its weights must know."""
 
 from __future__ import annotations
 
@@ -15,22 +15,29 @@ from ..weights.cards import card_of
 
 
 def arguments_of(net: Unrolled[Any, Any, Any]) -> dict[str, Tensor]:
-    """The tensors that the call which made ``net`` asks for; they belong to its file besides the network's own."""
+    """Return the tensors that are arguments of the call that made ``net``, to be stored beside its own tensors.
+
+    Args:
+        net: The network.
+
+    Returns:
+        A mapping from names in the file to tensors, empty where no public constructor made the network.
+    """
     return card_of(net, {})[1] if _is_recorded(net) else {}
 
 
 def card_of_training(
     net: Unrolled[Any, Any, Any], result: Mapping[str, Any], card: Mapping[str, Any]
 ) -> dict[str, Any] | None:
-    """The card of ``net`` as it was trained.
+    """Return the card of a trained network.
 
     Args:
         net: The network.
-        result: What :func:`~metaopt.training.train` returns.
+        result: What :func:`~metaopt.training.train` returned.
         card: Further entries.
 
     Returns:
-        ``None`` where nothing public made ``net``, since then no card can say how to build it.
+        The card, or None where no public constructor made ``net``, because then no card can say how to build it.
     """
     if not _is_recorded(net):
         return None

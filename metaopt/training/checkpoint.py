@@ -1,4 +1,4 @@
-"""The state of an optimizer as tensors and JSON, so that a checkpoint is a safetensors file and nothing is pickled."""
+"""Optimizer states as tensors and JSON, so that checkpoints are safetensors files and nothing is pickled."""
 
 from __future__ import annotations
 
@@ -9,14 +9,27 @@ from torch import Tensor
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state as named tensors and JSON."""
+    """Split the state of an optimizer into named tensors and values for JSON.
+
+    Args:
+        optimizer: The optimizer.
+
+    Returns:
+        The tensors by name, and the other values.
+    """
     state = optimizer.state_dict()
     tensors = {f"{i}/{key}": v for i, entry in state["state"].items() for key, v in entry.items()}
     return tensors, {"param_groups": state["param_groups"]}
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
-    """Put back what :func:`pack_optimizer` took."""
+    """Restore the state of an optimizer from what :func:`pack_optimizer` returned.
+
+    Args:
+        optimizer: The optimizer to restore.
+        tensors: The tensors by name.
+        rest: The other values.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split("/")

@@ -1,4 +1,4 @@
-"""Data-parallel training when started by ``torchrun``; one process otherwise."""
+"""Data-parallel training under ``torchrun``, and a single process otherwise."""
 
 from __future__ import annotations
 
@@ -17,17 +17,33 @@ from ..core import MetaoptError
 
 @dataclass(frozen=True)
 class Workers:
-    """``rank`` of ``world`` processes; microbatch j of an update belongs to rank j modulo world."""
+    """Describe this process among the processes of a training; microbatch j belongs to rank j modulo world.
+
+    Args:
+        rank: The number of this process.
+        world: The number of processes.
+    """
 
     rank: int
     world: int
 
     @property
     def leads(self) -> bool:
+        """Whether this process writes the files."""
         return self.rank == 0
 
     def share(self, batches: int) -> range:
-        """This process's microbatches of an update's ``batches``."""
+        """Return the indices of the microbatches of an update that belong to this process.
+
+        Args:
+            batches: Number of microbatches of an update.
+
+        Returns:
+            The indices.
+
+        Raises:
+            MetaoptError: The number of microbatches is not a multiple of the number of processes.
+        """
         if batches % self.world:
             raise MetaoptError(
                 f"An update has {batches} batches, which {self.world} processes cannot share evenly; "
@@ -36,10 +52,25 @@ class Workers:
         return range(self.rank, batches, self.world)
 
     def wrap(self, net: nn.Module) -> nn.Module:
-        """DistributedDataParallel around the whole unrolled module, so that inner gradients stay inside its forward."""
+        """Wrap the whole unrolled network for data parallelism, so that inner gradients stay inside its forward.
+
+        Args:
+            net: The unrolled network.
+
+        Returns:
+            The network in ``DistributedDataParallel``, or the network itself in a single process.
+        """
         return net if self.world == 1 else nn.parallel.DistributedDataParallel(net)
 
     def mean(self, value: Tensor) -> Tensor:
+        """Return the mean of a value over all processes.
+
+        Args:
+            value: A tensor of the same shape in every process.
+
+        Returns:
+            The mean, the same in every process.
+        """
         if self.world > 1:
             value = value.clone()
             dist.all_reduce(value)
@@ -47,13 +78,18 @@ class Workers:
         return value
 
     def wait(self) -> None:
+        """Wait until all processes have come this far."""
         if self.world > 1:
             dist.barrier()
 
 
 @contextlib.contextmanager
 def workers() -> Iterator[Workers]:
-    """The process group that ``torchrun`` asked for (gloo on CPUs, nccl on GPUs), or a single worker."""
+    """Open the process group that ``torchrun`` asked for (gloo on CPUs, nccl on GPUs), or a single worker.
+
+    Returns:
+        A context manager that gives the :class:`Workers` of this process.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Workers(0, 1)
@@ -69,7 +105,15 @@ def workers() -> Iterator[Workers]:
 
 
 def hold_gradients(net: nn.Module, last: bool) -> Any:
-    """Exchange gradients only in the last backward pass of an update."""
+    """Delay the exchange of gradients until the last backward pass of an update.
+
+    Args:
+        net: The network, wrapped or not.
+        last: Whether this is the last backward pass of the update.
+
+    Returns:
+        A context manager for the forward and backward pass.
+    """
     if last or not isinstance(net, nn.parallel.DistributedDataParallel):
         return contextlib.nullcontext()
     return net.no_sync()

@@ -1,4 +1,4 @@
-"""The batches of a training, drawn ahead by other processes and put where the network is."""
+"""The batches of a training, drawn ahead by worker processes and moved to the network's device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ class _Samples(Dataset):
 
 
 def feed(task: Task, seeds: Sequence[int], num_workers: int, device: torch.device) -> Iterator[tuple[Any, Any]]:
-    """(problem, target) of every seed in turn, on ``device``, drawn by so many processes (0: by this one)."""
+    """Draw the batches of the given seeds in turn.
+
+    Args:
+        task: The task.
+        seeds: The seed of each batch.
+        num_workers: Number of processes that draw ahead. 0: this process draws each batch when it is needed.
+        device: Where the tensors of the batches are moved.
+
+    Returns:
+        An iterator over (problem, target).
+    """
     generator = random.generator(0)  # the loader draws from one, and the global one is not its to draw from
     loader = DataLoader(
         _Samples(task),

@@ -15,7 +15,17 @@ COLUMNS = ("update", "loss", "rate", "gradient_norm", "validation", "minutes")
 
 
 class Log:
-    """Appends rows to ``folder/log.csv``. Rows from after ``update``, of a run that was cut off, are dropped first."""
+    """Append rows to ``folder/log.csv`` and, where TensorBoard is installed, to ``folder/tensorboard``.
+
+    Rows after ``update``, which a run that was cut off may have left, are dropped first.
+
+    Args:
+        folder: The folder of the training.
+        update: The number of updates that are done.
+
+    Raises:
+        MetaoptError: The file cannot be read or written, or is not the log of a training.
+    """
 
     def __init__(self, folder: Path, update: int):
         self.path = folder / "log.csv"
@@ -28,6 +38,14 @@ class Log:
         self._board = _tensorboard(folder, update)
 
     def write(self, row: Mapping[str, Any]) -> None:
+        """Append a row.
+
+        Args:
+            row: Values by their column.
+
+        Raises:
+            MetaoptError: The file cannot be written.
+        """
         try:
             with self.path.open("a", newline="") as file:
                 csv.DictWriter(file, COLUMNS, restval="").writerow(row)
@@ -39,7 +57,17 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, str]]:
-    """The rows that were written whole; none where there is no such file."""
+    """Return the rows that were written completely, or none where there is no such file.
+
+    Args:
+        path: The CSV file.
+
+    Returns:
+        A list of rows, each a mapping from columns to texts.
+
+    Raises:
+        MetaoptError: The file cannot be read, or is not the log of a training.
+    """
     try:
         lines = path.read_text().splitlines(keepends=True)
         rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))

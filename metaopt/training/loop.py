@@ -1,4 +1,4 @@
-"""The training loop: seeded, resumable to the same numbers, data-parallel under ``torchrun``."""
+"""The training loop: seeded, resumable to the same numbers, and data-parallel under ``torchrun``."""
 
 from __future__ import annotations
 
@@ -40,22 +40,34 @@ def train(
     seed: int = 0,
     num_workers: int = 0,
 ) -> dict[str, Any]:
-    """Train ``net`` in place on ``task`` and leave ``folder/weights.safetensors`` (averaged), the log and a checkpoint.
+    """Train ``net`` in place on ``task``, and write averaged weights, their card, a log and a checkpoint.
 
-    Batch j of update u is ``task.sample(hash of (seed, u, j))``: a run that was cut off at any moment and started again
-    continues to the same numbers. It trains on the device that ``net`` is on. ``num_workers`` processes draw batches
-    ahead (0: this one draws them when they are needed), which keeps an accelerator busy and changes no number. Returns
-    {"loss", "validation", "minutes", "updates"}; the loss is that of the last update, None where the run was complete.
+    The seed of every batch depends on (seed, update, number in the update) alone. A run that was cut off at any moment
+    and is started again continues to the same numbers. Training runs on the device of ``net``.
 
     Args:
-        loss: ``loss(net, trajectory, problem, target)``, one real number: :class:`~metaopt.losses.Supervised` or
-            :class:`~metaopt.losses.Unsupervised`, whose steps ``settings.weights`` weighs unless they have weights of
-            their own, or any other :class:`~metaopt.losses.TrainingLoss`.
+        net: The unrolled network. Afterwards it holds the averaged weights.
+        task: Draws the batches.
+        folder: Receives ``weights.safetensors``, ``weights.json``, ``log.csv`` and ``checkpoint.safetensors``. A
+            checkpoint that is there already is continued.
+        settings: The number of updates, unrolled steps, learning rate and so on.
+        validation: Draws the batches of the validation. None: there is no validation.
+        loss: ``loss(net, trajectory, problem, target)``, one real number. For :class:`~metaopt.losses.Supervised` and
+            :class:`~metaopt.losses.Unsupervised` without step weights of their own, ``settings.weights`` holds.
+        watch: How often to log, validate and save.
+        seed: The seed of the batches.
+        num_workers: Number of processes that draw batches ahead, which keeps an accelerator busy and changes no number.
+            0: this process draws each batch when it is needed.
+
+    Returns:
+        A mapping of ``loss`` (of the last update, or None where the run was complete already), ``validation``,
+            ``minutes``
+        and ``updates``.
 
     Raises:
-        MetaoptError: a loss that is not finite (names update, batch seed and the largest gradient; the last checkpoint
-            is kept), that is no such function or not one real number, or that no parameter changes; a folder that
-            cannot be written, a checkpoint of another network or seed.
+        MetaoptError: The loss is not finite (the message names the update, the seed of the batch and the largest
+            gradient, and the last checkpoint is kept), is not one real number, or depends on no parameter; the folder
+            cannot be written; the checkpoint is of another network or seed.
     """
     check_unrolled(net)
     check_training_loss(loss)
@@ -84,7 +96,14 @@ def train(
 
 
 def check_unrolled(net: Any) -> None:
-    """Raise where ``net`` is no unrolled algorithm."""
+    """Check that ``net`` is an unrolled algorithm.
+
+    Args:
+        net: Anything that was given to be trained.
+
+    Raises:
+        MetaoptError: It is not.
+    """
     if not isinstance(net, Unrolled):
         raise MetaoptError(f"train needs an unrolled algorithm, as metaopt.unroll gives, not {type(net).__name__}.")
 
@@ -102,10 +121,22 @@ def validation_loss(
     batches: int,
     loss: TrainingLoss = Supervised(),  # noqa: B008
 ) -> float:
-    """The mean loss over ``batches`` batches that are the same in every training.
+    """Return the mean loss over fixed batches, the same in every training.
 
-    :class:`~metaopt.losses.Supervised` and :class:`~metaopt.losses.Unsupervised` are taken of the last step alone;
-    another loss sees the whole trajectory, as in training.
+    :class:`~metaopt.losses.Supervised` and :class:`~metaopt.losses.Unsupervised` are evaluated on the last step alone.
+    Any other loss sees the whole trajectory, as in training.
+
+    Args:
+        net: The unrolled network.
+        task: Draws the batches.
+        batches: Number of batches.
+        loss: The training loss.
+
+    Returns:
+        The mean.
+
+    Raises:
+        MetaoptError: The loss cannot be called as a training loss, or is not one real number.
     """
     check_training_loss(loss)
     device, last = next(net.parameters()).device, of_last_step(loss)
@@ -120,13 +151,13 @@ def batch_seed(seed: int, update: int, batch: int) -> int:
 
 
 class _Run:
-    """What changes during training: parameters, their average, the optimizer, the count of updates."""
+    """Hold what changes during a training: parameters, their average, the optimizer and the count of updates."""
 
     def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: TrainingLoss, seed: int):
         self.net, self.settings, self.folder, self.team = net, settings, folder, team
         self.loss = with_default_weights(loss, settings.weights)
         self.seed, self.device = seed, next(net.parameters()).device
-        self.parallel = team.wrap(net)  # which gives every process the first one's parameters
+        self.parallel = team.wrap(net)  # DDP copies the first process's parameters to all
         self.parameters = dict(net.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = OPTIMIZERS[settings.rate.optimizer](net.parameters(), lr=settings.rate.peak)
@@ -138,12 +169,12 @@ class _Run:
         return self.before + (time.monotonic() - self.begun) / 60
 
     def seeds(self) -> list[int]:
-        """Those of the batches of this process, from the next update to the last."""
+        """Return the seeds of the batches of this process, from the next update to the last."""
         mine = self.team.share(self.settings.batches)
         return [batch_seed(self.seed, u, j) for u in range(self.update, self.settings.updates) for j in mine]
 
     def step(self, batches: Iterator[tuple[Any, Any]]) -> dict[str, Any]:
-        """One update of the parameters and of their average, with the next of ``batches``."""
+        """Update the parameters and their average once, with the next of ``batches``."""
         rate = self.settings.rate.at(self.update, self.settings.updates)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -194,7 +225,7 @@ class _Run:
 
     @torch.no_grad()
     def validate(self, task: Task, batches: int) -> float:
-        """The mean loss of the last step over fixed batches, with the averaged weights."""
+        """Return the mean loss of the last step over fixed batches, with the averaged weights."""
         live = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.adopt_average()
         loss = validation_loss(self.net, task, batches, self.loss)
@@ -208,7 +239,7 @@ class _Run:
             parameter.copy_(self.average[name])
 
     def save(self) -> None:
-        """The weights before the checkpoint: cut off in between, a resumed run writes both again."""
+        """Write the weights, then the checkpoint, so that a run that is cut off in between writes both again."""
         if self.team.leads:
             shipped = {**dict(self.net.named_buffers()), **self.average, **self.arguments}
             save_tensors(self.folder / "weights.safetensors", shipped, {"update": self.update})
@@ -221,7 +252,7 @@ class _Run:
         self.team.wait()
 
     def write_card(self, card: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-        """The card beside the weights, where it can say how the network is built."""
+        """Write the card beside the weights where it can say how the network is built."""
         if self.team.leads and (full := card_of_training(self.net, result, card)) is not None:
             write_card(self.folder / "weights.safetensors", full)
 

@@ -1,4 +1,4 @@
-"""Muon: momentum whose step is made orthogonal, for the kernels of hidden layers; Adam for all else."""
+"""Muon: momentum with orthogonalised steps for the kernels of hidden layers, and Adam for all other parameters."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # drives singular values in (0, 1] to about
 
 
 class Muon(torch.optim.Optimizer):
-    """Matrices step along the orthogonal factor of their momentum, U V^T for U S V^T; other parameters by Adam.
+    """Step matrices along the orthogonal factor of their momentum, U V^T for U S V^T, and other parameters by Adam.
 
-    A convolution's kernel (out, in, ...) is the matrix (out, in * ...); one with a multiple of ``in`` outputs, as the
-    stacked gates of a recurrent unit have, is as many matrices. The step's root mean square is 0.2 ``lr``, as Adam's is
-    about, so that one rate serves both. Biases, and kernels from or to fewer than ``least`` channels, go to Adam.
+    A convolution kernel (out, in, ...) counts as the matrix (out, in * ...). A kernel whose number of outputs is a
+    multiple of ``in``, such as the stacked gates of a recurrent unit, counts as several matrices. The root mean square
+    of a step is 0.2 ``lr``, about that of Adam, so that one learning rate serves both. Unlike ``torch.optim.Muon``,
+    this optimizer takes kernels with any number of axes, and works with torch 2.6 as well.
 
-    Unlike ``torch.optim.Muon`` it takes kernels of any order, in torch 2.6 too.
+    Args:
+        params: Parameters, or parameter groups.
+        lr: Learning rate.
+        momentum: Decay of the mean of the gradients.
+        least: Kernels from or to fewer channels than this are stepped by Adam, as biases are.
 
-    References: K. Jordan et al., Muon, 2024, https://kellerjordan.github.io/posts/muon/; J. Liu et al., Muon is
-    scalable for LLM training, arXiv:2502.16982 (the size of the step).
+    Source:
+        K. Jordan et al., Muon, 2024, https://kellerjordan.github.io/posts/muon/; the size of a step is that of J. Liu
+            et al.,
+        arXiv:2502.16982.
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0.95, least: int = 8):
@@ -32,6 +39,11 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Step every parameter that has a gradient.
+
+        Args:
+            closure: Not called; gradients must be there already.
+        """
         adam = Adam(step_size=1.0)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -43,7 +55,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _orthogonal(parameter: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:
-    """The step at rate 1."""
+    """Return the Muon step at learning rate 1."""
     gradient: Any = parameter.grad
     if not state:
         state["mean"] = torch.zeros_like(gradient)
@@ -55,7 +67,7 @@ def _orthogonal(parameter: Tensor, state: dict[str, Tensor], momentum: float) ->
 
 
 def _adam(parameter: Tensor, state: dict[str, Tensor], adam: Adam) -> Tensor:
-    """The step at rate 1."""
+    """Return the Adam step at learning rate 1."""
     if not state:
         first, second = adam.init(parameter)
         state.update(count=torch.zeros(()), mean=first, square=second)
@@ -66,7 +78,17 @@ def _adam(parameter: Tensor, state: dict[str, Tensor], adam: Adam) -> Tensor:
 
 
 def orthogonal_factor(matrices: Tensor, iterations: int = 5) -> Tensor:
-    """About U V^T for each of a batch of matrices U S V^T: singular values between 0.7 and 1.2, by Newton-Schulz."""
+    """Approximate U V^T for each of a batch of matrices U S V^T by Newton-Schulz iterations.
+
+    The singular values of the result lie between about 0.7 and 1.2.
+
+    Args:
+        matrices: (..., m, n).
+        iterations: Number of iterations.
+
+    Returns:
+        (..., m, n).
+    """
     a, b, c = QUINTIC
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices

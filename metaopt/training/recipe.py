@@ -1,8 +1,8 @@
-"""Recipes: a YAML file that says everything about one training, so that its weights can be made again.
+"""Recipes: YAML files that describe a training completely, so that its weights can be made again.
 
-A mapping with the key ``call`` builds an object: ``{call: metaopt.tasks.Denoising, low: 1, ...}`` calls that public
-name of this library with the other entries as keywords, and ``{take: metaopt.tasks.mlp}`` is that name itself. Each
-entry of a recipe may call the names of a list that is constant; no other name is ever imported.
+A mapping with the key ``call`` builds an object: ``{call: metaopt.tasks.Patches, size: 40, ...}`` calls that public
+name of this library with the other entries as keywords, and ``{take: metaopt.tasks.mlp}`` is the named object itself.
+Each entry of a recipe may call only the names of a constant list; no other name is ever imported.
 """
 
 from __future__ import annotations
@@ -49,7 +49,17 @@ KEYS = ("model", "task", "validation", "loss", "settings", "watch", "seed", "sta
 
 
 def find_recipe(name: str) -> Path:
-    """The path of a recipe: a file, or the name of one that comes with the package."""
+    """Return the path of a recipe.
+
+    Args:
+        name: The path of a file, or the name of a recipe that comes with the package.
+
+    Returns:
+        The path.
+
+    Raises:
+        MetaoptError: There is neither.
+    """
     own = Path(__file__).parent / "recipes"
     path = Path(name) if Path(name).exists() else own / f"{name}.yaml"
     if not path.is_file():
@@ -59,7 +69,18 @@ def find_recipe(name: str) -> Path:
 
 
 def read_recipe(path: Path | str) -> dict[str, Any]:
-    """The entries of a recipe, unbuilt."""
+    """Return the entries of a recipe without building them.
+
+    Args:
+        path: The YAML file.
+
+    Returns:
+        A mapping of the entries.
+
+    Raises:
+        MetaoptError: The file cannot be read, is not YAML, lacks ``model`` or ``task``, or has an entry that is unknown
+            or of the wrong kind.
+    """
     import yaml
 
     try:
@@ -88,13 +109,33 @@ def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
 
 
 def learning_curve(folder: Path | str) -> list[list[float]]:
-    """[update, validation loss] of every validation of the training in ``folder``."""
+    """Return the validation losses of a training so far.
+
+    Args:
+        folder: The folder of the training.
+
+    Returns:
+        A list of [update, validation loss].
+
+    Raises:
+        MetaoptError: The log cannot be read.
+    """
     rows = read_log(Path(folder) / "log.csv")
     return [[int(row["update"]), round(float(row["validation"]), 6)] for row in rows if row["validation"]]
 
 
 def loss_of(recipe: Mapping[str, Any]) -> TrainingLoss:
-    """What the recipe trains and validates by: one of ``metaopt.losses.LOSSES``, by default mse, or what it builds."""
+    """Return the loss of a recipe: one of ``metaopt.losses.LOSSES`` (by default ``mse``), or what its mapping builds.
+
+    Args:
+        recipe: The entries of the recipe.
+
+    Returns:
+        The training loss.
+
+    Raises:
+        MetaoptError: The loss is unknown or cannot be built.
+    """
     loss = recipe.get("loss", "mse")
     if isinstance(loss, Mapping) and {"call", "take"} & set(loss):
         return build(loss, LOSS_CALLS)
@@ -108,13 +149,22 @@ def loss_of(recipe: Mapping[str, Any]) -> TrainingLoss:
 def run_recipe(
     path: Path | str, folder: Path | str, device: torch.device | str = "cpu", num_workers: int = 0
 ) -> dict[str, Any]:
-    """Train by the recipe in ``folder``; called again after an interruption it goes on where the last checkpoint is.
+    """Train by a recipe; after an interruption, call it again to continue from the last checkpoint.
 
-    Leaves ``weights.safetensors`` and the card ``weights.json`` that :func:`metaopt.models.load` reads. What the recipe
-    says under ``card`` (of its data, of its validation) stands there too, and the trainings that it started from.
-    ``num_workers`` as in :func:`train`.
+    It leaves ``weights.safetensors`` and the card ``weights.json``, which :func:`metaopt.models.load` reads. The card
+    includes what the recipe says under ``card``, and the trainings that the weights started from.
 
-    Raises: MetaoptError where the recipe cannot be built or torch has no such device, and as :func:`train` does.
+    Args:
+        path: The YAML file.
+        folder: Receives weights, card, log and checkpoint.
+        device: Where the network is trained.
+        num_workers: Number of processes that draw batches ahead, as for :func:`train`.
+
+    Returns:
+        What :func:`train` returns.
+
+    Raises:
+        MetaoptError: The recipe cannot be built, torch has no such device, or :func:`train` refuses.
     """
     recipe = read_recipe(path)
     seed = recipe.get("seed", 0)
@@ -143,18 +193,18 @@ def run_recipe(
 
 
 def _device(name: torch.device | str) -> torch.device:
-    """The device of that name; of several GPUs each process that ``torchrun`` started has its own."""
+    """Return the device of that name; with several GPUs, each process that ``torchrun`` started has its own."""
     if str(name) == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
         return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch has an error of its own for each kind
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each kind of device raises its own
         reason = str(error).split("\n")[0].rstrip(".")
         raise MetaoptError(f"The device {name} cannot be used: {reason}.") from error
 
 
 def _history(recipe: Mapping[str, Any]) -> list[str]:
-    """The trainings that this one started from, first to last."""
+    """Return the trainings that this one started from, first to last."""
     if "start" not in recipe:
         return []
     start = read_card(recipe["start"])
@@ -165,15 +215,46 @@ def _history(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def task_of(recipe: Mapping[str, Any], name: str = "task") -> Any:
-    """The task that a recipe trains by, or its ``validation`` task; None where it has none."""
+    """Build the task of a recipe.
+
+    Args:
+        recipe: The entries of the recipe.
+        name: ``"task"`` or ``"validation"``.
+
+    Returns:
+        The task, or None where the recipe has none of that name.
+
+    Raises:
+        MetaoptError: The task cannot be built.
+    """
     return build(recipe.get(name), TASK_CALLS)
 
 
 def settings_of(recipe: Mapping[str, Any]) -> Settings:
-    """The settings of a recipe."""
+    """Build the settings of a recipe.
+
+    Args:
+        recipe: The entries of the recipe.
+
+    Returns:
+        The settings.
+
+    Raises:
+        MetaoptError: A setting is unknown or has a value that it cannot have.
+    """
     return build({**(recipe.get("settings") or {}), "call": "metaopt.training.Settings"}, TRAINING_CALLS)
 
 
 def watch_of(recipe: Mapping[str, Any]) -> Watch:
-    """When a recipe says to look and save."""
+    """Build the logging intervals of a recipe.
+
+    Args:
+        recipe: The entries of the recipe.
+
+    Returns:
+        When to log, validate and save.
+
+    Raises:
+        MetaoptError: An entry is unknown or not a positive whole number.
+    """
     return build({**(recipe.get("watch") or {}), "call": "metaopt.training.Watch"}, TRAINING_CALLS)

@@ -1,4 +1,4 @@
-"""How long, how fast and how often: what a training is told besides its network and its tasks."""
+"""Settings of a training besides its network and its tasks: length, learning rate, logging."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 
 @dataclass(frozen=True)
 class LearningRate:
-    """Learning rate: a linear rise over ``warmup`` updates to ``peak``, then a half cosine down to ``final``.
+    """Raise the learning rate linearly to ``peak`` in ``warmup`` updates, then lower it to ``final`` by half a cosine.
 
-    ``optimizer`` is what steps at that rate: "adam", or "muon" (:class:`Muon`), which gets convolutional cells of many
-    features to the same loss in a third of the updates.
+    Args:
+        peak: The highest rate.
+        final: The rate at the end.
+        warmup: Number of updates of the rise.
+        optimizer: ``"adam"``, or ``"muon"`` (:class:`Muon`), which brings convolutional cells of many features to the
+            same loss in a third of the updates.
+
+    Raises:
+        MetaoptError: A value is of the wrong type or negative, or the optimizer is unknown.
     """
 
     peak: float = 1e-3
@@ -36,6 +43,15 @@ class LearningRate:
             raise MetaoptError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, but got {self.optimizer!r}.")
 
     def at(self, update: int, updates: int) -> float:
+        """Return the learning rate of an update.
+
+        Args:
+            update: The number of the update, from 0.
+            updates: The number of updates in total.
+
+        Returns:
+            The rate.
+        """
         if update < self.warmup:
             return self.peak * (update + 1) / self.warmup
         done = (update - self.warmup) / max(1, updates - self.warmup)
@@ -44,16 +60,23 @@ class LearningRate:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """Set how a training runs.
 
-    - ``updates``: of the parameters, in total (a resumed run continues towards the same total).
-    - ``steps``: (fewest, most) unrolled steps; every batch draws its own, uniformly on a logarithmic scale. With
-      ``Truncated(last=fewest)`` the steps before are a start without a graph, which teaches the network to stay where
-      it is when it is run on.
-    - ``clip``: bound on the norm of all gradients together. ``ema``: decay of the averaged weights that are validated
-      and shipped. ``batches``: batches whose gradients are averaged in one update.
-    - ``weights``: of the steps that are differentiated, in a loss that weighs steps and has no weights of its own.
-      ``bfloat16``: convolutions and matrix products in that precision.
+    Args:
+        updates: Number of parameter updates in total; a resumed run continues towards the same total.
+        steps: (fewest, most) unrolled steps. Every batch draws its own number, uniformly on a logarithmic scale. With
+            ``Truncated(last=fewest)`` the earlier steps run without a graph, which teaches the network to stay at a
+            good estimate when it is run for longer.
+        rate: The learning rate and the optimizer.
+        clip: Upper bound on the norm of all gradients together.
+        ema: Decay of the averaged weights, which are validated and saved.
+        batches: Number of batches whose gradients are averaged in one update.
+        weights: Step weights, for losses over steps that have none of their own; see
+            :func:`~metaopt.losses.step_weights`.
+        bfloat16: Whether convolutions and matrix products run in that precision.
+
+    Raises:
+        MetaoptError: A value is of the wrong type or outside of its range.
     """
 
     updates: int = 1000
@@ -77,14 +100,31 @@ class Settings:
             raise MetaoptError(f"rate must be a metaopt.training.LearningRate, but got {self.rate!r}.")
 
     def steps_at(self, seed: int) -> int:
-        """How many steps the batch of that seed is unrolled for."""
+        """Return the number of steps for which the batch of a seed is unrolled.
+
+        Args:
+            seed: The seed of the batch.
+
+        Returns:
+            The number of steps.
+        """
         low, high = self.steps
         return min(high, int(low * ((high + 1) / low) ** (random.derive(seed) / 2**63)))
 
 
 @dataclass(frozen=True)
 class Watch:
-    """When to look and save: a row of the log, a validation over ``batches`` fixed batches, a checkpoint."""
+    """Set how often a training logs, validates and saves.
+
+    Args:
+        log_every: Number of updates between rows of the log.
+        validate_every: Number of updates between validations.
+        checkpoint_every: Number of updates between checkpoints.
+        batches: Number of fixed batches of a validation.
+
+    Raises:
+        MetaoptError: A value is not a positive whole number.
+    """
 
     log_every: int = 50
     validate_every: int = 500

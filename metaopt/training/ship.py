@@ -1,9 +1,9 @@
-"""Put trained weights into the package where they beat those that are there, on the recipe's own validation.
+"""Put trained weights into the package if they beat the shipped ones on the recipe's own validation.
 
     python -m metaopt.training.ship runs/denoise_grey
 
-The folder is one that `metaopt train` has finished. Weights are stored in half precision. With --to another folder
-takes the place of the package.
+The folder is one that `metaopt train` has finished. Weights are stored in half precision. With --to they go into
+another folder instead of the package.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from .recipe import loss_of, task_of, watch_of
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line of this module."""
+    """Run the command line of this module.
+
+    Args:
+        arguments: The arguments. None: those of the process.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a finished training: weights.safetensors and weights.json")
     parser.add_argument("--to", type=Path, default=SHIPPED, help="where they go (default: into the package)")
@@ -36,7 +40,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def ship(folder: Path, package: Path = SHIPPED) -> str:
-    """Copy the weights in ``folder`` to ``package`` if they are better, and say what was done."""
+    """Copy the weights in ``folder`` to ``package`` if they are better than those there.
+
+    Args:
+        folder: The folder of a finished training by a recipe.
+        package: Where the weights go.
+
+    Returns:
+        A sentence that says what was done.
+
+    Raises:
+        MetaoptError: The folder holds no weights with a card, or the recipe has no validation task.
+    """
     card = read_card(folder / "weights.safetensors")
     half = {n: t.half() for n, t in load_tensors(folder / "weights.safetensors")[0].items()}
     candidate, name = folder / f"{card['name']}.safetensors", card["name"]

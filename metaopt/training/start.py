@@ -1,4 +1,4 @@
-"""Starting a training from weights of an earlier one."""
+"""Starting a training from the weights of an earlier one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ EMBED, IMAGES = "embed", ("head", "step_size")  # the convolutions of ConvGru th
 
 
 def start_from(net: Unrolled, name: str) -> None:
-    """Take over trained weights, by name or file; parts of ``net`` that they do not have keep their initial ones.
+    """Copy trained weights into ``net``; parts that they do not have keep their initial values.
 
-    An update that stands inside another one, such as ``ComplexAsBatch``, takes over those of the bare update, and a
-    ``ConvGru`` for several channels those of one for a single channel: it then sees the mean of the channels, whose
-    noise is smaller by their root, and changes them all alike.
+    The weights of a bare update also fit one that is wrapped, as by ``ComplexAsBatch``. The weights of a ``ConvGru``
+    for a single channel also fit one for several channels, which then sees the mean of the channels (whose noise is
+    smaller by the square root of their number) and changes them all alike.
+
+    Args:
+        net: The network, changed in place.
+        name: A shipped name, or the path of a ``.safetensors`` file.
+
+    Raises:
+        MetaoptError: The weights have a tensor that does not fit the network.
     """
     tensors, own = read_weights(name), net.state_dict()
     inside = {n.replace(".module.update.", ".module."): n for n in own}
@@ -33,7 +40,7 @@ def start_from(net: Unrolled, name: str) -> None:
 
 
 def _for_channels(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a ConvGru for one channel as those of one for as many as ``own`` has; others stay as they are."""
+    """Convert weights of a ConvGru for one channel to the number of channels of ``own``; others stay as they are."""
     bias = next((n for n in tensors if n.endswith(f"{IMAGES[0]}.bias")), "")
     channels = len(own.get(bias, ()))
     if bias not in tensors or len(tensors[bias]) != 1 or channels < 2:
