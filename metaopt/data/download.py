@@ -1,4 +1,4 @@
-"""One file is downloaded by HTTP: what broke off goes on, and what has another digest is not kept."""
+"""Download of one file by HTTP, which resumes where it broke off and keeps only what has the right digest."""
 
 from __future__ import annotations
 
@@ -14,30 +14,39 @@ from urllib.parse import urlsplit
 from ..core import MetaoptError
 from .sources import SourceFile
 
-ATTEMPTS = 5  # connections for one file, as long as each brings some of it
-TIMEOUT = (10, 60)  # seconds until there is a connection, and between two pieces
-PIECE = 1 << 14  # bytes; what arrived of a piece is lost where the connection is
+ATTEMPTS = 5  # connections for one file, while each receives some of it
+TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
+PIECE = 1 << 14  # bytes; a piece that is cut off is lost
 
 
 class Download:
-    """A downloader for pooch that goes on where an earlier one stopped, which pooch's own does not.
+    """Download a file for pooch, and resume where an earlier download stopped, which pooch itself does not do.
 
-    It collects a file in a hidden ``.part`` file beside it, and hands that over once it has the right digest.
+    The file is collected in a hidden ``.part`` file beside its place, and is handed over once it has the right digest.
 
     Args:
-        file: What is downloaded.
-        path: What it becomes.
-        origin: Where a person finds it, for complaints.
-        advance: Is told of bytes that were got, or lost where the number is negative.
+        file: The file to download.
+        path: Where it is to be.
+        origin: Where a person finds it, for error messages.
+        advance: Is called with the number of bytes received, which is negative where bytes are discarded.
     """
 
     def __init__(self, file: SourceFile, path: Path, origin: str, advance: Callable[[int], Any]) -> None:
         self.file, self.origin, self.advance = file, origin, advance
-        # With the digest in its name, a part of an earlier version of the data set is not taken for one of this.
+        # The digest is in the name so that a part of an earlier version of the data set is not resumed.
         self.part = path.with_name(f".{path.name}.{file.sha256[:8]}.part")
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        """Fills ``output_file`` with what ``url`` serves; pooch checks it once more and gives it its name."""
+        """Fill ``output_file`` with what ``url`` serves; pooch checks it again and renames it.
+
+        Args:
+            url: The address of the file.
+            output_file: The temporary file of pooch.
+            pooch: The caller, which is not used.
+
+        Raises:
+            MetaoptError: The server cannot be reached, refuses, breaks off, or sends something else.
+        """
         self.advance(self._got())
         self._collect(url)
         found = hashlib.sha256(self.part.read_bytes()).hexdigest()
@@ -76,16 +85,16 @@ class Download:
         raise MetaoptError(f"{url} {left} ({cause}); check the network, and fetch again to go on from there.")
 
     def _receive(self, url: str, have: int) -> bool:
-        """Whether the connection brought the file to what the server says is its end."""
+        """Return whether the connection delivered the file to what the server declares as its end."""
         import requests
 
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with requests.Session() as session:
-            session.trust_env = not _is_loopback(url)  # a proxy of the environment cannot reach this machine
+            session.trust_env = not _is_loopback(url)  # a proxy cannot reach the loopback
             with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
                 goes_on = response.status_code == 206 and _start(response.headers) == have
                 if have and not goes_on:
-                    self._discard()  # the server serves whole files only, or a shorter one
+                    self._discard()  # the server does not resume, or its file is shorter
                     if response.status_code in (206, 416):
                         return self._receive(url, 0)
                 if not response.ok:
@@ -105,7 +114,7 @@ class Download:
 
 
 def _start(headers: Mapping[str, str]) -> int | None:
-    """The first byte of an answer, as in ``Content-Range: bytes 100-199/200``."""
+    """Return the position of the first byte of an answer, as in ``Content-Range: bytes 100-199/200``."""
     first = headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     return int(first) if first.isdecimal() else None
 

@@ -1,4 +1,4 @@
-"""Data sets are fetched: what is there already stays, and only what has the right digest counts."""
+"""Fetching of data sets: files that are there stay, and only files with the right digest count."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from .sources import Source, SourceFile, read_source
 
 
 def fetch_source(name: str, to: str | Path | None = None) -> list[Path]:
-    """Downloads what is missing of a data set, so that its readers find it in the folder ``to``.
+    """Download the missing files of a data set, so that its readers find it in the folder ``to``.
 
-    Each file appears under its name when it is whole and has its sha256 digest. What a broken-off download left is in a
-    hidden ``.part`` file, with which the next call goes on. A progress bar goes to standard error.
+    Each file appears under its name once it is complete and its sha256 digest is verified. An interrupted download
+    leaves a hidden ``.part`` file, from which the next call resumes. A progress bar is shown on standard error.
 
     Args:
         name: One of :func:`source_names`.
-        to: The folder of data, below which ``name`` becomes a folder; None for the one that METAOPT_DATA names.
+        to: The folder of data, in which ``name`` becomes a folder. None: the folder that METAOPT_DATA names.
 
-    Returns: The files that were downloaded; none where all were there.
+    Returns:
+        The files that were downloaded, none where all were there.
 
-    Raises: MetaoptError where no folder is named, the name is unknown, the folder cannot be written to, a file there is
-    another one, the server cannot be reached, refuses, breaks off or sends something else, or files have to be brought
-    by hand.
+    Raises:
+        MetaoptError: No folder is given, the name is unknown, the folder cannot be written to, an existing file has
+            another digest, the server cannot be reached, refuses, breaks off or sends something else, files have to be
+            obtained by hand, or pooch is not installed.
     """
     source = read_source(name)
     root = _root(source, to)
@@ -93,7 +95,7 @@ def _download(root: Path, source: Source, files: list[SourceFile]) -> None:
 
 @contextlib.contextmanager
 def _warnings_only(logger: logging.Logger) -> Iterator[None]:
-    """Without a line for each file, which would break up the progress bar."""
+    """Silence the logger's line for each file, which would break up the progress bar."""
     before = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -103,7 +105,7 @@ def _warnings_only(logger: logging.Logger) -> Iterator[None]:
 
 
 def _describe(path: Path, source: Source) -> None:
-    """Leaves origin and licence beside the data."""
+    """Write the origin and the licence beside the data."""
     if path.exists():
         return
     text = f"What: {source.title}\nOrigin: {source.origin}\nLicence: {source.licence}\nUse: {source.use}\n"

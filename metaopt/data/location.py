@@ -1,4 +1,4 @@
-"""Where data lies: no data is part of the package, and ``METAOPT_DATA`` names the folder that holds it."""
+"""Locating data: none is part of the package, and ``METAOPT_DATA`` names the folder that holds it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from .sources import source_names
 
 
 def data_path(relative: str | Path, root: str | Path | None = None) -> Path:
-    """The path of ``relative`` inside the folder of data, which has to be there.
+    """Return the path of ``relative`` inside the folder of data, and check that it exists.
 
     Args:
-        relative: A folder or a file, such as ``natural/set5``; an absolute path stays as it is.
-        root: The folder of data; None for the one that the environment variable METAOPT_DATA names, or the present
-            folder where that is not set.
+        relative: A folder or a file, such as ``natural/set5``. An absolute path is returned as it is.
+        root: The folder of data. None: the one that the environment variable METAOPT_DATA names, or the current folder
+            where that is not set.
 
-    Raises: MetaoptError where nothing is at that path: it says how to get the data set that belongs there.
+    Returns:
+        The path.
+
+    Raises:
+        MetaoptError: Nothing is at that path. The message says how to get the data set that belongs there.
     """
     path = Path(root or os.environ.get("METAOPT_DATA", ".")) / relative
     if not path.exists():

@@ -1,10 +1,10 @@
-"""The data sets that the library knows of: where their makers serve them, under which licence, and their digests.
+"""The registry of data sets: where their makers serve them, under which licence, and their digests.
 
-Each is a file of the folder ``registry``, ``NAME.json``, and lies in a folder of data as ``NAME/``. An entry has a
-``title``, ``use``, ``licence`` and ``origin``, a ``note`` where one has to know more, and ``files`` with ``path``,
+Each data set is described by a file ``NAME.json`` in the folder ``registry``, and is stored as ``NAME/`` in a folder of
+data. An entry has a ``title``, ``use``, ``licence``, ``origin``, possibly a ``note``, and ``files`` with ``path``,
 ``size`` in bytes and ``sha256``. A file is served at its ``path`` relative to the ``url`` of the entry, or at ``from``
-where that says otherwise; where ``from`` is null, ``by_hand`` says how to get it. An entry without files was made from
-its origin, as ``by_hand`` says.
+where that is given. Where ``from`` is null, ``by_hand`` says how to get it. An entry without files was derived from its
+origin, as ``by_hand`` explains.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ REGISTRY = Path(__file__).parent / "registry"
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a data set.
+    """Describe one file of a data set.
 
     Args:
-        path: Where it lies in the folder of its data set, with slashes.
-        size: Its bytes.
+        path: Its path in the folder of its data set, with slashes.
+        size: Its size in bytes.
         sha256: Its digest, 64 hexadecimal digits.
-        url: The address it is served at, or None where it has to be brought by hand.
+        url: The address at which it is served, or None where it has to be obtained by hand.
     """
 
     path: str
@@ -39,17 +39,17 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set and where it comes from.
+    """Describe a data set and where it comes from.
 
     Args:
         name: Its folder in a folder of data, such as ``natural/set5``.
         title: What it holds.
-        use: What it is meant for.
-        licence: Its licence as stated, or that none is.
+        use: What it is used for here.
+        licence: Its licence as its makers state it, or that they state none.
         origin: Who serves it, at which commit or release.
-        note: What else one has to know, or "".
-        by_hand: How to get what is not served, or "".
-        files: Its files; none where it was made from its origin.
+        note: What else a user has to know, or an empty string.
+        by_hand: How to get what is not served, or an empty string.
+        files: Its files; none where it was derived from its origin.
     """
 
     name: str
@@ -63,20 +63,27 @@ class Source:
 
     @property
     def size(self) -> int:
-        """The bytes of all files."""
+        """The size of all files in bytes."""
         return sum(file.size for file in self.files)
 
 
 def source_names() -> list[str]:
-    """The names of all data sets, in order."""
+    """Return the names of all data sets in the registry, sorted."""
     found = REGISTRY.rglob("*.json")
     return sorted(file.relative_to(REGISTRY).with_suffix("").as_posix() for file in found)
 
 
 def read_source(name: str) -> Source:
-    """The data set called ``name``; a slash at the end is taken as well.
+    """Return the data set of a name.
 
-    Raises: MetaoptError where there is none of that name: it names those that are close.
+    Args:
+        name: One of :func:`source_names`; a slash at the end is ignored.
+
+    Returns:
+        The data set.
+
+    Raises:
+        MetaoptError: There is none of that name. The message lists similar names.
     """
     name, names = name.rstrip("/"), source_names()
     if name not in names:

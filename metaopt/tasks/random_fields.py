@@ -45,7 +45,13 @@ STRUCTURES: dict[str, Callable[[int, torch.Generator], Any]] = {
 }
 
 
-MOST = {"complete": 13, "tripartite": 18, "bipartite": 24, "barbell": 24, "lollipop": 24}  # so that exact marginals stay cheap
+MOST = {
+    "complete": 13,
+    "tripartite": 18,
+    "bipartite": 24,
+    "barbell": 24,
+    "lollipop": 24,
+}  # so that exact marginals stay cheap
 
 
 def structure(name: str, variables: int, generator: torch.Generator) -> Tensor:

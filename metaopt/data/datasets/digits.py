@@ -1,4 +1,4 @@
-"""Handwritten digits: the small ones that come with scikit-learn, and MNIST's from its own files."""
+"""Handwritten digits: the small ones that come with scikit-learn, and MNIST from its own files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ IMAGES, LABELS = 0x00000803, 0x00000801  # the first four bytes: unsigned bytes 
 
 
 def read_digits(first: int = 0, last: int | None = None) -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 8, 8) float32 in [0, 1] and labels (n,) int64, of scikit-learn (Alpaydin and Kaynak, UCI).
+    """Read the 8 x 8 digits of scikit-learn (Alpaydin and Kaynak, UCI), 1,797 in all.
 
-    Number ``first`` to ``last`` (without it) of 1,797.
+    Args:
+        first: The first digit to return.
+        last: The digit to stop before. None: all to the end.
+
+    Returns:
+        Images (n, 1, 8, 8) float32 in [0, 1], and labels (n,) int64.
+
+    Raises:
+        MetaoptError: scikit-learn is not installed.
     """
     images, labels = require("sklearn.datasets", "data").load_digits(return_X_y=True)
     pixels = torch.from_numpy(images[first:last] / 16).float()
@@ -28,11 +36,18 @@ def read_digits(first: int = 0, last: int | None = None) -> tuple[Tensor, Tensor
 
 
 def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:
-    """Images (n, 1, 28, 28) float32 in [0, 1] and labels (n,) int64 (LeCun et al.).
+    """Read the MNIST digits (LeCun et al.).
 
-    ``part`` is "t10k" or "train": the folder holds ``t10k-images-idx3-ubyte.gz`` and ``t10k-labels-idx1-ubyte.gz``.
+    Args:
+        folder: The folder of ``PART-images-idx3-ubyte.gz`` and ``PART-labels-idx1-ubyte.gz``, found by
+            :func:`data_path`.
+        part: ``"t10k"`` or ``"train"``.
 
-    Raises: MetaoptError where a file is missing, cut off or another one.
+    Returns:
+        Images (n, 1, 28, 28) float32 in [0, 1], and labels (n,) int64.
+
+    Raises:
+        MetaoptError: A file is missing, cut off, or not the file of MNIST with that name.
     """
     images = _read(data_path(Path(folder) / f"{part}-images-idx3-ubyte.gz"), IMAGES)
     labels = _read(data_path(Path(folder) / f"{part}-labels-idx1-ubyte.gz"), LABELS)

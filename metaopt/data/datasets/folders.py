@@ -1,4 +1,4 @@
-"""Whole folders of pictures and volumes as lists of tensors."""
+"""Whole folders of pictures or volumes as lists of tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
 def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:
-    """All pictures of ``folder``, by name, as (1 or 3, H, W) uint8 tensors."""
+    """Read all pictures of a folder, in the order of their names.
+
+    Args:
+        folder: The folder, found by :func:`data_path`.
+        grey: Whether colour pictures are converted to grey. With False grey pictures are converted to colour.
+
+    Returns:
+        A list of (1 or 3, H, W) uint8 tensors.
+
+    Raises:
+        MetaoptError: There is no picture, or one cannot be read.
+    """
     files = [f for f in _files(folder) if f.suffix.lower() in PICTURES]
     if not files:
         raise MetaoptError(f"There is no picture ({', '.join(sorted(PICTURES))}) in {data_path(folder)}.")
@@ -25,9 +36,21 @@ def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:
 
 
 def read_slices(folder: str | Path, first: int = 0, last: int | None = None, every: int = 2) -> list[Tensor]:
-    """Slices along all three axes of the NIfTI volumes of ``folder`` (by name, from ``first`` to before ``last``).
+    """Read slices along all three axes of the NIfTI volumes of a folder.
 
-    Each volume's brightest percentile is white; slices that are mostly air are left out. (1, H, W) uint8 tensors.
+    The brightest 0.1 % of each volume is white. Slices that are mostly air are left out.
+
+    Args:
+        folder: The folder, found by :func:`data_path`.
+        first: The first volume to read, in the order of the names.
+        last: The volume to stop before. None: all to the end.
+        every: Step between slices.
+
+    Returns:
+        A list of (1, H, W) uint8 tensors.
+
+    Raises:
+        MetaoptError: There is no volume, one cannot be read, or nibabel is not installed.
     """
     files = [f for f in _files(folder) if f.name.endswith((".nii", ".nii.gz"))][first:last]
     if not files:

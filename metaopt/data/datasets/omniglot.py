@@ -17,13 +17,21 @@ PARTS = ("background", "evaluation")
 
 
 def read_omniglot(folder: str | Path, part: str, size: int = 28, first: int = 0, last: int | None = None) -> Tensor:
-    """(characters, 20, 1, size, size) float32, paper 0 and ink up to 1, shrunk by averaging.
+    """Read Omniglot characters, shrunk by averaging.
 
-    ``part`` is "background" (964 characters, to train on) or "evaluation" (659, of other alphabets); of them
-    number ``first`` to ``last``, without it. The folder holds
-    ``images_background.npz`` and ``images_evaluation.npz``, whose array ``images`` is bool with False for ink.
+    Args:
+        folder: The folder of ``images_background.npz`` and ``images_evaluation.npz``, found by :func:`data_path`. Their
+            array ``images`` is bool, with False for ink.
+        part: ``"background"`` (964 characters, to train on) or ``"evaluation"`` (659 characters of other alphabets).
+        size: Side of the images in pixels.
+        first: The first character to return.
+        last: The character to stop before. None: all to the end.
 
-    Raises: MetaoptError where the file is missing or something else, or the part is another word.
+    Returns:
+        (characters, 20, 1, size, size) float32, 0 for paper and up to 1 for ink.
+
+    Raises:
+        MetaoptError: The file is missing or another one, or the part is unknown.
     """
     if part not in PARTS:
         raise MetaoptError(f"Omniglot has the parts {' and '.join(PARTS)}, not {part!r}.")

@@ -1,7 +1,7 @@
 """Planetoid's citation networks (Yang et al., arXiv:1603.08861) from their raw files, which are pickles.
 
-A pickle can run any code. These are read by an unpickler that knows how to build arrays, dicts and lists, and refuses
-everything else.
+A pickle can run any code. These are read by an unpickler that can build arrays, dicts and lists, and refuses everything
+else.
 """
 
 from __future__ import annotations
@@ -19,17 +19,25 @@ from ...core.errors import require
 from ..location import data_path
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
-VALIDATED = 500  # nodes behind those to train on
+VALIDATED = 500  # nodes after the training nodes
 
 
 def read_planetoid(folder: str | Path, name: str) -> Any:
-    """A torch_geometric ``Data``: x (nodes, F), y, edge_index without duplicates or self-loops, and the public split.
+    """Read a citation network with its public split.
 
-    ``folder`` holds ``ind.NAME.x`` and the other files of ``name`` ("cora", "citeseer"). ``train_mask`` has 20 nodes a
-    class, ``val_mask`` the 500 behind them, ``test_mask`` 1,000. As torch_geometric does, nodes of Citeseer that no
-    file mentions get features of 0 and the label 0.
+    The mask ``train_mask`` has 20 nodes per class, ``val_mask`` the 500 nodes after them, and ``test_mask`` 1,000
+    nodes. As in torch_geometric, nodes of Citeseer that no file mentions have zero features and the label 0.
 
-    Raises: MetaoptError where a file is missing, is no such file, or holds anything but arrays.
+    Args:
+        folder: The folder of ``ind.NAME.x`` and the other files, found by :func:`data_path`.
+        name: ``"cora"`` or ``"citeseer"``.
+
+    Returns:
+        A ``torch_geometric.data.Data`` with x (nodes, F), y, edge_index without duplicates and self-loops, and the
+            masks.
+
+    Raises:
+        MetaoptError: A file is missing, damaged, or holds anything but arrays, or torch_geometric is not installed.
     """
     Data = require("torch_geometric.data", "graphs").Data
 
@@ -52,15 +60,15 @@ def read_planetoid(folder: str | Path, name: str) -> Any:
 
 
 class _Csr:
-    """Stands for ``scipy.sparse.csr_matrix``: holds what the file says of it, and can do nothing."""
+    """Take the place of ``scipy.sparse.csr_matrix``: it holds the attributes in the file and has no methods."""
 
 
 class _Arrays(Unpickler):
-    """Builds arrays, sparse matrices (as :class:`_Csr`), dicts and lists, and refuses any other name in the file."""
+    """Build arrays, sparse matrices (as :class:`_Csr`), dicts and lists, and refuse any other name in the file."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed: dict[tuple[str, str], Any] = {
-            ("numpy", "ndarray"): None,  # an argument of _reconstruct, which needs it no more
+            ("numpy", "ndarray"): None,  # an argument of _reconstruct, which _empty_array ignores
             ("numpy", "dtype"): np.dtype,
             ("scipy.sparse.csr", "csr_matrix"): _Csr,
             ("scipy.sparse._csr", "csr_matrix"): _Csr,
@@ -122,7 +130,7 @@ def _dense(part: Any) -> Tensor:
 
 
 def _in_order(known: Tensor, tested: Tensor, order: Tensor) -> Tensor:
-    """Rows of nodes: those known, then those tested, row i of which is node order[i]; gaps between them are 0."""
+    """Return the rows of all nodes: those known, then those tested, where row i is node order[i]; gaps are 0."""
     rows = torch.zeros(int(order.max()) + 1, known.shape[1])
     rows[: len(known)] = known
     rows[order] = tested

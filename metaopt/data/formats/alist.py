@@ -1,14 +1,15 @@
 """Parity-check matrices in MacKay's alist format, and his generator matrices.
 
-The folder of the (96, 48) code that comes with arXiv:1906.00554 holds (each checked by multiplication over GF(2)):
+The folder of the (96, 48) code that comes with arXiv:1906.00554 holds these files, each checked by multiplication over
+GF(2):
 
 - ``96.3.963`` and ``A``, the same file: the parity-check matrix, 48 checks of 6 bits, 96 bits in 3 checks. Its rank is
   46, so it has 2^50 codewords.
-- ``A2``: the same with 3 more ones, in its last 48 columns, which makes its rank 48.
+- ``A2``: the same with 3 more ones in its last 48 columns, which makes its rank 48.
 - ``Cn``: the last 48 columns of ``A2``, which are invertible.
-- ``G``: binary, P^T for P = Cn^-1 A2[:, :48]; the words [u, P u] are the codewords of ``A2``. Half of
-  them break checks 46 and 48 of ``A``, whose codewords have to come from its own null space
-  (:func:`~metaopt.tasks.generator_matrix`).
+- ``G``: binary, P^T for P = Cn^-1 A2[:, :48]. The words [u, P u] are the codewords of ``A2``. Half of them violate
+checks
+  46 and 48 of ``A``, whose codewords have to come from its own null space (:func:`~metaopt.tasks.generator_matrix`).
 """
 
 from __future__ import annotations
@@ -20,20 +21,30 @@ import numpy as np
 from ...core import MetaoptError
 from .number_file import read_text
 
-LARGEST = 2**31  # entries of a matrix, of 1 byte
+LARGEST = 2**31  # entries of a matrix, 1 byte each
 
 _Line = tuple[int, list[int]]  # its number in the file, from 1, and the numbers on it
 
 
 def read_alist(path: str | Path) -> np.ndarray:
-    """The parity-check matrix (checks, bits), uint8, of an alist file.
+    """Read the parity-check matrix of an alist file.
 
-    The file holds, a line each: bits and checks; the largest degree of each; every bit's degree; every check's degree;
-    the checks of each bit; the bits of each check. They are numbered from 1, and zeros that fill up a line are left out
-    (https://www.inference.org.uk/mackay/codes/alist.html). Lines that start with ``#`` are comments.
+    The lines of the file hold: the numbers of bits and of checks; the largest degree of each; the degrees of all bits;
+    the degrees of all checks; the checks of each bit, one bit a line; the bits of each check, one check a line.
+    Numbering starts at 1, and zeros that fill up a line are ignored. Lines that start with ``#`` are comments.
 
-    Raises: MetaoptError, with the file and line, where it is another format, numbers are missing, left over or out of
-        range, degrees are not those of the lists, or the bits' lists and the checks' contradict each other.
+    Args:
+        path: The file.
+
+    Returns:
+        The matrix, (checks, bits) uint8.
+
+    Raises:
+        MetaoptError: The file has another format, numbers are missing, left over or out of range, degrees disagree with
+            the lists, or the lists of bits and of checks contradict each other. The message names the file and line.
+
+    Source:
+        https://www.inference.org.uk/mackay/codes/alist.html
     """
     lines = _lines(path)
     bits, checks = _row(path, lines, 0, 2, "the numbers of bits and checks")
@@ -60,12 +71,19 @@ def read_alist(path: str | Path) -> np.ndarray:
 
 
 def read_generator(path: str | Path) -> np.ndarray:
-    """The generator matrix G = [I, P^T] (messages, bits), uint8, of MacKay's binary file; codewords are u G over GF(2).
+    """Read the generator matrix G = [I, P^T] of MacKay's binary file; codewords are u G over GF(2).
 
-    The file holds P^T, a row for each message bit: the numbers of its rows and columns, 4 bytes
-    each, then row by row its bits, 32 to a word of 8 bytes, the least significant first; all little endian.
+    The file holds P^T, with one row per message bit: the numbers of its rows and columns in 4 bytes each, then the bits
+    of each row, 32 to a word of 8 bytes, the least significant first. All is little endian.
 
-    Raises: MetaoptError where the file has another length than its first 8 bytes say, or other bits set.
+    Args:
+        path: The file.
+
+    Returns:
+        G, (messages, bits) uint8.
+
+    Raises:
+        MetaoptError: The file has another length than its first 8 bytes declare, or bits set beyond its columns.
     """
     data = read_text(path)
     rows, columns = np.frombuffer(data[:8], "<u4").astype(int).tolist() if len(data) >= 8 else (0, 0)
@@ -108,7 +126,7 @@ def _row(path: str | Path, lines: list[_Line], index: int, count: int, what: str
 
 
 def _matrix(path: str | Path, lines: list[_Line], degrees: list[int], largest: int, columns: int) -> np.ndarray:
-    """The rows whose ones are listed, one row a line."""
+    """Return the matrix whose ones are listed, one row a line."""
     matrix = np.zeros((len(lines), columns), np.uint8)
     for row, ((number, values), degree) in enumerate(zip(lines, degrees, strict=True)):
         ones = [value for value in values if value]

@@ -1,4 +1,4 @@
-"""Pictures from files and back: PNG, JPEG and TIFF, grey or colour, 8 or 16 bit, of any size."""
+"""Image files: PNG, JPEG and TIFF, grey or colour, 8 or 16 bit, of any size."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _PNG_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
 @dataclass(frozen=True)
 class Picture:
-    """What an image file holds.
+    """Hold the content of an image file.
 
     Args:
-        pixels: (C, H, W) float32 in [0, 1]; C is 1 for grey, 3 for colour (red, green, blue).
-        bits: 8 or 16, the bits of one sample in the file.
-        alpha: (1, H, W) float32 in [0, 1], the opacity, or None. It is carried along and written back unchanged.
-        profile: The ICC colour profile that the pixels are meant in, or None for the usual one (sRGB).
+        pixels: (C, H, W) float32 in [0, 1]; C is 1 for grey and 3 for colour (red, green, blue).
+        bits: Bits of one sample in the file, 8 or 16.
+        alpha: The opacity, (1, H, W) float32 in [0, 1], or None. It is written back unchanged.
+        profile: The ICC colour profile of the pixels, or None for the usual one (sRGB).
     """
 
     pixels: Tensor
@@ -47,17 +47,23 @@ class Picture:
 
 
 def read_image(path: str | os.PathLike[str]) -> Picture:
-    """Reads the picture in an image file.
+    """Read an image file.
 
-    Palette and CMYK pictures become RGB, 1-bit ones become grey, and a picture that its camera marked as turned is
-    turned upright. 16-bit files keep all their bits.
+    Palette and CMYK pictures are converted to RGB, 1-bit pictures to grey. Pictures that the camera marked as turned
+    are turned upright. 16-bit files keep all their bits.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The picture.
 
     Raises:
-        MetaoptError: The file is missing, empty, cut short, no image, of several frames, of samples that are neither
-            8 nor 16 bit whole numbers, or of more than ``LARGEST`` pixels.
+        MetaoptError: The file is missing, empty, cut short, not an image, has several frames, has samples other than 8
+            or 16 bit integers, or has more than ``LARGEST`` pixels; or Pillow or tifffile is not installed.
     """
     path, Image = Path(path), require("PIL.Image", "pictures")
-    require("tifffile", "pictures")  # here, and not only for a TIFF, so that it is known before long work
+    require("tifffile", "pictures")  # needed to write some files; missing, it is better noticed before long work
     with _opened(path) as file, _named(path), warnings.catch_warnings():
         Image.init()
         warnings.simplefilter("ignore")
@@ -69,11 +75,15 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
 
 
 def check_writable(path: str | os.PathLike[str], picture: Picture | None = None) -> None:
-    """Fails if `write_image` could not write to ``path`` (``picture``, where given): call it before long work.
+    """Check that :func:`write_image` can write to ``path``, which is best called before long work.
+
+    Args:
+        path: The file to write.
+        picture: The picture to write, where it is known.
 
     Raises:
-        MetaoptError: The extension is unknown, the folder is missing or cannot be written to, or the picture has
-            something that the format cannot hold.
+        MetaoptError: The extension is unknown, the folder is missing or cannot be written to, or the format cannot hold
+            something that the picture has.
     """
     path = Path(path).resolve()
     if path.suffix.lower() not in _ENCODERS:
@@ -89,12 +99,16 @@ def check_writable(path: str | os.PathLike[str], picture: Picture | None = None)
 
 
 def write_image(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Writes a picture; the extension says the format. The file appears complete or not at all.
+    """Write a picture in the format of the file's extension; the file appears complete or not at all.
 
-    PNG and TIFF hold 8 or 16 bit, as ``picture.bits`` says; JPEG holds 8. Values outside [0, 1] are clipped.
+    PNG and TIFF hold 8 or 16 bit, as ``picture.bits`` says, and JPEG 8 bit. Values outside [0, 1] are clipped.
+
+    Args:
+        path: The file to write.
+        picture: The picture.
 
     Raises:
-        MetaoptError: As `check_writable`, and where the disk is full, or the picture is malformed or not finite.
+        MetaoptError: As for :func:`check_writable`; the disk is full, or the picture is malformed or not finite.
     """
     path = Path(path).resolve()
     _check_picture(picture)
@@ -131,7 +145,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Turns what decoders raise into a sentence about ``path``. On a broken file that may be any exception."""
+    """Turn the exceptions of decoders, which may be of any type on a damaged file, into sentences about ``path``."""
     PIL, Image = require("PIL", "pictures"), require("PIL.Image", "pictures")
 
     try:
@@ -178,7 +192,7 @@ def _read_other(file: BinaryIO, head: bytes) -> tuple[np.ndarray, bytes | None]:
 
 
 def _samples(image: Any) -> np.ndarray:
-    """The samples of a picture that Pillow holds in full, turned upright."""
+    """Return the samples of a picture that Pillow holds completely, turned upright."""
     ImageOps = require("PIL.ImageOps", "pictures")
 
     if image.mode in ("I", "F"):
@@ -190,9 +204,9 @@ def _samples(image: Any) -> np.ndarray:
 
 
 def _read_halves(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
-    """Reads 16-bit samples through Pillow, which keeps only the high byte of a colour picture's samples.
+    """Read 16-bit samples through Pillow, which keeps only the high byte of a colour picture's samples.
 
-    Decoded once more in the other byte order, it keeps the low one.
+    Decoded again in the other byte order, it keeps the low byte.
     """
     Image = require("PIL.Image", "pictures")
 
@@ -215,7 +229,7 @@ def _other_byte_order(args: Any) -> Any:
 
 
 def _read_deep_grey_alpha_png(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
-    """Reads it as an 8-bit RGBA one: that has the same bytes a pixel, and Pillow drops none of them."""
+    """Read the file as an 8-bit RGBA picture, which has as many bytes per pixel; Pillow drops none of them."""
     data = bytearray(file.read())
     data[24:26] = bytes([8, _PNG_COLOUR_TYPE[4]])
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
@@ -242,7 +256,7 @@ def _read_tiff(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
 
 
 def _deep_samples(page: Any) -> np.ndarray | None:
-    """A TIFF page's 16-bit samples, or None where tifffile lacks the codec (LZW, which Pillow has)."""
+    """Return a TIFF page's 16-bit samples, or None where tifffile lacks the codec (LZW, which Pillow has)."""
     tifffile = require("tifffile", "pictures")
 
     if page.photometric.name not in ("MINISBLACK", "MINISWHITE", "RGB") or page.samplesperpixel > 4:
@@ -262,7 +276,7 @@ def _deep_samples(page: Any) -> np.ndarray | None:
 
 
 def _picture(samples: np.ndarray, profile: bytes | None) -> Picture:
-    """The picture of whole-number samples."""
+    """Return the picture of integer samples."""
     scale = np.iinfo(samples.dtype).max
     values = torch.from_numpy(
         np.ascontiguousarray(np.moveaxis(np.atleast_3d(samples), -1, 0)).astype(np.float32) / scale
@@ -308,9 +322,9 @@ def _encode_tiff(picture: Picture) -> bytes:
 
 
 def _deep_png(samples: np.ndarray, profile: bytes | None) -> bytes:
-    """A PNG of uint16 samples, each row stored as its difference to the one above (PNG filter 2).
+    """Encode uint16 samples as PNG, each row as its difference to the one above (PNG filter 2).
 
-    Written out here, for Pillow has no 16-bit colour. The format: https://www.w3.org/TR/png-3/.
+    Pillow cannot write 16-bit colour. The format: https://www.w3.org/TR/png-3/.
     """
     height, width, channels = *samples.shape[:2], 1 if samples.ndim == 2 else samples.shape[2]
     rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)

@@ -1,4 +1,4 @@
-"""Text files of whitespace-separated numbers: read at once, and a complaint names the line."""
+"""Text files of whitespace-separated numbers, read at once, with error messages that name the line."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|infinity)
 
 @dataclass(frozen=True, eq=False)
 class NumberFile:
-    """The numbers of a file after its heading, in order.
+    """Hold the numbers of a file after its heading, in order.
 
     Args:
-        path: The file, for complaints.
+        path: The file, for error messages.
         values: (n,) float64.
-        text: The whole file, in which lines are counted once there is something to complain about.
-        heading: How many words stand before the first number.
+        text: The whole file, in which lines are counted when an error is reported.
+        heading: Number of words before the first number.
     """
 
     path: Path
@@ -36,14 +36,34 @@ class NumberFile:
         return len(self.values)
 
     def error(self, index: int, message: str) -> MetaoptError:
-        """``message`` about number ``index`` with the file and line; after the last number, the file's last line."""
+        """Return an error about number ``index``, which names the file and the line.
+
+        Args:
+            index: The number's index. One after the last number stands for the end of the file.
+            message: What is wrong.
+
+        Returns:
+            The error, to be raised.
+        """
         words = re.finditer(rb"\S+", self.text)
         word = next(itertools.islice(words, self.heading + index, None), None)
         end = word.start() if word else len(self.text.rstrip())
         return MetaoptError(f"{self.path}, line {self.text.count(10, 0, end) + 1}: {message}")
 
     def whole(self, index: int, what: str, low: int = 0) -> int:
-        """Number ``index``, which has to be there, whole, and at least ``low``."""
+        """Return number ``index`` as an integer.
+
+        Args:
+            index: The number's index.
+            what: What the number means, for error messages.
+            low: The least value that it can have.
+
+        Returns:
+            The integer.
+
+        Raises:
+            MetaoptError: The number is missing, not whole, or below ``low``.
+        """
         if index >= len(self):
             raise self.error(index, f"the file ends before {what}; it was probably not copied whole.")
         value = self.values[index]
@@ -52,16 +72,30 @@ class NumberFile:
         return int(value)
 
     def end(self, index: int) -> None:
-        """Checks that number ``index`` is not there."""
+        """Check that there is no number ``index``.
+
+        Args:
+            index: The index after the last number.
+
+        Raises:
+            MetaoptError: Numbers are left over.
+        """
         if index < len(self):
             left = len(self) - index
             raise self.error(index, f"{left} more numbers stand after the last one that belongs to it; remove them.")
 
 
 def read_text(path: str | Path) -> bytes:
-    """The bytes of a file.
+    """Return the bytes of a file.
 
-    Raises: MetaoptError where there is none, or it cannot be read.
+    Args:
+        path: The file.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        MetaoptError: The file is missing or cannot be read.
     """
     try:
         return Path(path).read_bytes()
@@ -70,9 +104,17 @@ def read_text(path: str | Path) -> bytes:
 
 
 def read_number_file(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[str, NumberFile]:
-    """The heading of a file, which is one of ``headings`` (none: the empty string), and the numbers after it.
+    """Read the heading of a file and the numbers after it.
 
-    Raises: MetaoptError where the file cannot be read, its heading is another, or a word is not a number.
+    Args:
+        path: The file.
+        headings: The words with which the file may start. Empty: it has no heading.
+
+    Returns:
+        The heading (the empty string where there is none), and the numbers.
+
+    Raises:
+        MetaoptError: The file cannot be read, has another heading, or has a word that is not a number.
     """
     text = read_text(path)
     word = re.match(rb"\s*(\S+)", text) if headings else None
@@ -91,12 +133,12 @@ def _parse(body: bytes, place: NumberFile) -> np.ndarray:
     if not count:
         return np.empty(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # NumPy's way to say that it met something else
+        warnings.simplefilter("error", DeprecationWarning)  # NumPy's warning about text that is no number
         try:
             values = np.fromstring(body, sep=" ")
         except (DeprecationWarning, ValueError):
             values = np.empty(0)
-    if len(values) == count:  # "1-2" would be read as two
+    if len(values) == count:  # NumPy would read "1-2" as two numbers
         return values
     for index, word in enumerate(re.finditer(rb"\S+", body)):
         if not _NUMBER.fullmatch(word[0]):

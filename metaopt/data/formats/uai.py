@@ -1,8 +1,8 @@
 """UAI files: discrete graphical models, and evidence about their variables.
 
 The format is that of the UAI inference competitions (https://uaicompetition.github.io/uci-2022/file-formats/):
-``MARKOV`` or ``BAYES``, the number of variables and their cardinalities, the number of factors and their scopes
-(the number of variables, then the variables), and the factors' tables (the number of entries, then the entries).
+``MARKOV`` or ``BAYES``, the number of variables and their cardinalities, the number of factors and their scopes (the
+number of variables, then the variables), and the tables of the factors (the number of entries, then the entries).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MOST_VARIABLES = 60  # of one factor; arrays of torch and NumPy have at most 64 
 
 @dataclass(frozen=True, eq=False)
 class UaiModel:
-    """p(x) is proportional to the product over the factors f of ``tables[f][x[scopes[f]]]``.
+    """Hold a discrete model: p(x) is proportional to the product over the factors f of ``tables[f][x[scopes[f]]]``.
 
     Args:
-        cardinalities: The number of states of each variable.
-        scopes: The variables of each factor, from 0; a factor without variables is a constant.
-        tables: The factors' values, float64, nonnegative, not their logarithms. Each has the cardinalities of its
-            scope as its shape; in the file the last variable runs fastest.
+        cardinalities: Number of states of each variable.
+        scopes: Variables of each factor, numbered from 0. A factor without variables is a constant.
+        tables: Values of the factors (not their logarithms), float64 and nonnegative. The shape of each is the
+            cardinalities of its scope; in the file the last variable runs fastest.
         kind: ``MARKOV``, or ``BAYES`` where every table is the probability of its last variable given the others.
     """
 
@@ -41,11 +41,18 @@ class UaiModel:
 
 
 def read_uai(path: str | Path) -> UaiModel:
-    """The model in a UAI file.
+    """Read the model of a UAI file.
 
-    Raises: MetaoptError, with the file, line and factor, where a count is missing, not whole or negative, a scope names
-        a variable that is not there or one twice, a table has another size than its scope asks for, an entry is
-        negative or not finite, a table is zero everywhere, or numbers are missing or left over.
+    Args:
+        path: The file.
+
+    Returns:
+        The model.
+
+    Raises:
+        MetaoptError: A count is missing, not whole or negative, a scope has an unknown variable or one twice, a table
+            does not fit its scope, an entry is negative or not finite, a table is zero everywhere, or numbers are left
+            over. The message names the file, the line and the factor.
     """
     kind, numbers = read_number_file(path, KINDS)
     variables = numbers.whole(0, "the number of variables")
@@ -68,7 +75,7 @@ def _cardinalities(numbers: NumberFile, variables: int) -> np.ndarray:
 
 
 def _walk_scopes(numbers: NumberFile, at: int, variables: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Where each scope's first variable stands, how many variables it has, and where the scopes end."""
+    """Return where the first variable of each scope stands, the number of its variables, and where the scopes end."""
     factors = numbers.whole(at, "the number of factors")
     if factors > len(numbers) - at - 1:
         raise numbers.error(at, f"the file declares {factors} factors, but holds {len(numbers) - at - 1} more numbers.")
@@ -91,7 +98,7 @@ def _walk_scopes(numbers: NumberFile, at: int, variables: int) -> tuple[np.ndarr
 def _scopes(
     numbers: NumberFile, starts: np.ndarray, arities: np.ndarray, cardinalities: np.ndarray
 ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]], np.ndarray]:
-    """The scopes, and their tables' shapes and sizes; a size is float64, exact where a file can be of it."""
+    """Return the scopes and the shapes and sizes of their tables; a size is float64, exact where a file can hold it."""
     scopes: list[tuple[int, ...]] = [()] * len(starts)
     shapes = scopes.copy()
     sizes = np.ones(len(starts))
@@ -136,7 +143,7 @@ def _tables(
     starts = at + 1 + np.concatenate([[0], np.cumsum(whole + 1)])
     numbers.end(int(starts[-1]) - 1)
     entries = numbers.values.copy()
-    entries[starts[:-1] - 1] = 0  # the counts
+    entries[starts[:-1] - 1] = 0  # the counts are no entries
     bad = at + np.flatnonzero(~((entries[at:] >= 0) & (entries[at:] < np.inf)))
     if len(bad):
         factor = int(np.searchsorted(starts, bad[0], "right")) - 1
@@ -157,8 +164,10 @@ def _tables(
 
 
 def _check_sizes(numbers: NumberFile, at: int, scopes: list[tuple[int, ...]], sizes: np.ndarray) -> None:
-    """Complains about the first count that is not there or another than the scope asks for."""
-    places = at + np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]  # beyond the first wrong one they mean nothing
+    """Raise for the first count that is missing or different from what the scope asks for."""
+    places = (
+        at + np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]
+    )  # wrong after the first wrong count, and not used there
     inside = places < len(numbers)
     found = np.full(len(sizes), -1.0)
     found[inside] = numbers.values[places[inside].astype(int)]
@@ -180,9 +189,14 @@ def _named(scope: tuple[int, ...]) -> str:
 
 
 def write_uai(path: str | Path, model: UaiModel) -> None:
-    """Writes a model so that `read_uai` gives back the same numbers. The file appears complete or not at all.
+    """Write a model so that :func:`read_uai` returns the same numbers; the file appears complete or not at all.
 
-    Raises: MetaoptError where the model is one that `read_uai` would refuse, or the file cannot be written.
+    Args:
+        path: The file to write.
+        model: The model.
+
+    Raises:
+        MetaoptError: :func:`read_uai` would refuse the model, or the file cannot be written.
     """
     _check(model)
     count = len(model.scopes)
@@ -220,18 +234,28 @@ def _check(model: UaiModel) -> None:
 
 
 def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) -> dict[int, int]:
-    """The observed variables and their states; an empty file and the number 0 mean none.
+    """Read observed variables and their states; an empty file and the number 0 mean none.
 
-    The file holds the number of observed variables, then the variable and state of each; since 2010 the number of
-    samples of evidence stands before, which has to be 1. With ``cardinalities`` the variables and states are checked.
+    The file holds the number of observed variables, then the variable and the state of each. Since 2010 the number of
+    samples of evidence comes first, which has to be 1.
 
-    Raises: MetaoptError, with the file and line, where the numbers are not of that form, a variable is observed in two
-        states, or the model does not have that variable or state.
+    Args:
+        path: The file.
+        cardinalities: Number of states of each variable, with which variables and states are checked. None: no check.
+
+    Returns:
+        The state of each observed variable.
+
+    Raises:
+        MetaoptError: The numbers are not of that form, a variable is observed in two states, or the model has no such
+            variable or state. The message names the file and the line.
     """
     numbers = read_number_file(path)[1]
     if not len(numbers):
         return {}
-    first = 1 - len(numbers) % 2  # pairs and their number: an even number of words has the number of samples before
+    first = (
+        1 - len(numbers) % 2
+    )  # pairs and their number are odd in all, so an even file starts with the number of samples
     samples = numbers.whole(0, "the number of samples of evidence") if first else 1
     count = numbers.whole(first, "the number of observed variables")
     if samples != 1 or len(numbers) != first + 1 + 2 * count:
@@ -255,7 +279,15 @@ def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) 
 
 
 def write_evidence(path: str | Path, evidence: dict[int, int]) -> None:
-    """Writes observed variables and their states, as `read_evidence` reads them."""
+    """Write observed variables and their states so that :func:`read_evidence` reads them.
+
+    Args:
+        path: The file to write.
+        evidence: The state of each observed variable.
+
+    Raises:
+        MetaoptError: A number is negative, or the file cannot be written.
+    """
     for variable, state in evidence.items():
         if variable < 0 or state < 0:
             raise MetaoptError(f"Variable {variable} is observed in state {state}; both are numbered from 0.")

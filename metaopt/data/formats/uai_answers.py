@@ -1,6 +1,6 @@
 """UAI answers: marginals (MAR), log10 of the partition function (PR), and most probable states (MAP).
 
-A line with the number of samples of evidence, which was 1, may stand after the heading, as in 2010.
+As in 2010, a line with the number of samples of evidence, which is 1, may follow the heading.
 """
 
 from __future__ import annotations
@@ -18,9 +18,16 @@ ROUNDING = 1e-2  # how far from 1 printed probabilities may sum
 
 
 def read_marginals(path: str | Path) -> list[np.ndarray]:
-    """The marginal distribution of each variable: (states,) float64 each.
+    """Read the marginal distribution of each variable.
 
-    Raises: MetaoptError, with the file, line and variable, where the file is not a list of distributions.
+    Args:
+        path: The file.
+
+    Returns:
+        A list of (states,) float64 arrays.
+
+    Raises:
+        MetaoptError: The file is not a list of distributions. The message names the file, the line and the variable.
     """
     numbers = read_number_file(path, ("MAR",))[1]
     variables, at = numbers.whole(0, "the number of variables"), 1
@@ -41,9 +48,14 @@ def read_marginals(path: str | Path) -> list[np.ndarray]:
 
 
 def write_marginals(path: str | Path, marginals: Iterable[np.ndarray]) -> None:
-    """Writes the marginal distribution of each variable, as `read_marginals` reads them.
+    """Write the marginal distribution of each variable so that :func:`read_marginals` reads them.
 
-    Raises: MetaoptError where one is not a distribution, or the file cannot be written.
+    Args:
+        path: The file to write.
+        marginals: One array (states,) for each variable.
+
+    Raises:
+        MetaoptError: An array is not a distribution, or the file cannot be written.
     """
     words = []
     for variable, values in enumerate(marginals):
@@ -55,9 +67,16 @@ def write_marginals(path: str | Path, marginals: Iterable[np.ndarray]) -> None:
 
 
 def read_log10_z(path: str | Path) -> float:
-    """The logarithm to base 10 of the partition function (the probability of the evidence); -inf where it is zero.
+    """Read the logarithm to base 10 of the partition function (the probability of the evidence).
 
-    Raises: MetaoptError, with the file and line, where the file holds anything but one number.
+    Args:
+        path: The file.
+
+    Returns:
+        The logarithm, -inf where the partition function is zero.
+
+    Raises:
+        MetaoptError: The file holds anything but one number. The message names the file and the line.
     """
     numbers = read_number_file(path, ("PR",))[1]
     at = int(len(numbers) == 2 and numbers.values[0] == 1)
@@ -67,16 +86,31 @@ def read_log10_z(path: str | Path) -> float:
 
 
 def write_log10_z(path: str | Path, log10_z: float) -> None:
-    """Writes the logarithm to base 10 of a partition function, as `read_log10_z` reads it."""
+    """Write the logarithm to base 10 of a partition function so that :func:`read_log10_z` reads it.
+
+    Args:
+        path: The file to write.
+        log10_z: The logarithm.
+
+    Raises:
+        MetaoptError: The number is NaN or infinity, or the file cannot be written.
+    """
     if not log10_z < np.inf:
         raise MetaoptError(f"The logarithm of a partition function is a number below infinity, not {log10_z}.")
     _write(path, "PR", [repr(float(log10_z))])
 
 
 def read_assignment(path: str | Path) -> list[int]:
-    """The state of each variable.
+    """Read the state of each variable.
 
-    Raises: MetaoptError, with the file and line, where the file does not hold the declared number of states.
+    Args:
+        path: The file.
+
+    Returns:
+        The states.
+
+    Raises:
+        MetaoptError: The file does not hold the declared number of states. The message names the file and the line.
     """
     numbers = read_number_file(path, ("MAP", "MPE"))[1]
     variables = numbers.whole(0, "the number of variables")
@@ -88,7 +122,15 @@ def read_assignment(path: str | Path) -> list[int]:
 
 
 def write_assignment(path: str | Path, states: Sequence[int]) -> None:
-    """Writes the state of each variable, as `read_assignment` reads them."""
+    """Write the state of each variable so that :func:`read_assignment` reads them.
+
+    Args:
+        path: The file to write.
+        states: The states.
+
+    Raises:
+        MetaoptError: A state is not a nonnegative integer, or the file cannot be written.
+    """
     if any(int(state) != state or state < 0 for state in states):
         raise MetaoptError("A state is a whole number from 0 on.")
     _write(path, "MAP", [" ".join(str(int(n)) for n in (len(states), *states))])

@@ -1,4 +1,4 @@
-"""UAI models as factor graphs, and back."""
+"""Conversion of UAI models to factor graphs, and back."""
 
 from __future__ import annotations
 
@@ -11,16 +11,36 @@ from .uai import UaiModel
 
 
 def factor_graph(model: UaiModel, evidence: Mapping[int, int] | None = None) -> FactorGraph:
-    """The factor graph of a UAI model, float64, with its evidence ``{variable: state}`` observed."""
+    """Convert a UAI model to a factor graph in float64.
+
+    Args:
+        model: The model.
+        evidence: The state of each observed variable.
+
+    Returns:
+        The factor graph, with the evidence observed.
+
+    Raises:
+        MetaoptError: The evidence does not fit the model.
+    """
     tables = [torch.as_tensor(table, dtype=torch.float64).log() for table in model.tables]
     graph = FactorGraph.from_factors(model.cardinalities, list(zip(model.scopes, tables, strict=True)))
     return graph.observe(evidence or {})
 
 
 def uai_model(graph: FactorGraph) -> UaiModel:
-    """The UAI model of a graph of one sample; counting factors become tables, observed variables factors of one entry.
+    """Convert a factor graph of one sample to a UAI model.
 
-    Raises: MetaoptError where the graph has more samples, or a counting factor is too large for a table.
+    Counting factors become tables, and observed variables become factors of one nonzero entry.
+
+    Args:
+        graph: The factor graph.
+
+    Returns:
+        The model.
+
+    Raises:
+        MetaoptError: The graph has several samples, or a counting factor is too large for a table.
     """
     cardinalities, scopes, tables = graph_formats.list_factors(graph)
     return UaiModel(cardinalities, scopes, [table.double().exp().numpy() for table in tables])
