@@ -1,1 +1,1 @@
-"""Whole pipelines, made of the rest of the library."""
+"""Complete pipelines from files to files, built from the rest of the library."""

@@ -1,4 +1,4 @@
-"""The demonstration: three inverse problems on real pictures, a trained network beside the classical algorithm."""
+"""The demonstration: three inverse problems on real pictures, solved by trained networks and by FISTA."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ..viewer import Baseline, Iterates, Row, Section, save_strips, write_page
 from ..weights import read_card
 from .tuning import Tuned, tuned_map
 
-SIGMA = 25 / 255  # of the noise on the camera picture, not clipped
-MRI_NOISE = 0.02  # of the real and of the imaginary part; the brightest pixel is 1
+SIGMA = 25 / 255  # standard deviation of the noise on the camera picture, not clipped
+MRI_NOISE = 0.02  # standard deviation of the real and of the imaginary part; the brightest pixel is 1
 ACCELERATION = 4.0  # pixels over samples of k-space
 CENTER = 0.04  # half axis of the fully sampled centre over the extent of k-space
 RATIO = 0.25  # random measurements over pixels
 BLOCK = 32  # side of the squares that are projected
-SEED = 2026  # of noise, phase, mask and projection; no training used it
+SEED = 2026  # seed of noise, phase, mask and projection, which no training used
 
 INTRO = (
     "A Recurrent Inference Machine is gradient descent whose update is a small recurrent network: at every step it "
@@ -42,7 +42,18 @@ INTRO = (
 
 @dataclass(frozen=True)
 class Example:
-    """One problem with its answer. ``baselines``: name -> (prior of a weight, FISTA steps, weight to start from)."""
+    """Describe one problem of the demonstration.
+
+    Args:
+        title: Its title.
+        text: A description of data, operator and noise.
+        weights: Name of the trained network.
+        problem: The problem.
+        target: Its solution.
+        given: Pictures of the measurement, by name.
+        baselines: For each name a function from a weight to a prior, the number of FISTA steps, and the first weight to
+            try.
+    """
 
     title: str
     text: str
@@ -54,7 +65,18 @@ class Example:
 
 
 def run_demo(folder: Path, say: Callable[[str], None] = print) -> Path:
-    """Reconstruct, print a table for each problem, and write ``folder/index.html``, which is returned."""
+    """Reconstruct three pictures, print a table for each, and write ``index.html`` and ``strips.png``.
+
+    Args:
+        folder: Where the files go.
+        say: Prints a line.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        MetaoptError: The folder cannot be written to, or an extra is not installed.
+    """
     make_folder(folder)
     sections = []
     for make in (camera_denoised, head_from_kspace, astronaut_from_projections):
@@ -66,7 +88,7 @@ def run_demo(folder: Path, say: Callable[[str], None] = print) -> Path:
 
 
 def camera_denoised() -> Example:
-    """(a) scikit-image's camera with Gaussian noise of 25 grey levels."""
+    """Return the first example: scikit-image's camera with Gaussian noise of 25 grey levels."""
     data = require("skimage.data", "pictures")
     target = torch.as_tensor(data.camera()).float()[None, None] / 255
     y = target + SIGMA * torch.randn(target.shape, generator=random.generator(SEED))
@@ -86,7 +108,7 @@ def camera_denoised() -> Example:
 
 
 def head_from_kspace() -> Example:
-    """(b) matplotlib's head MRI slice from every fourth sample of its k-space."""
+    """Return the second example: matplotlib's head MRI slice from every fourth sample of its k-space."""
     cbook = require("matplotlib.cbook", "pictures")
     with cbook.get_sample_data("s1045.ima.gz") as file:
         slice_ = torch.frombuffer(bytearray(file.read()), dtype=torch.uint16).reshape(1, 1, 256, 256).float()
@@ -115,7 +137,7 @@ def head_from_kspace() -> Example:
 
 
 def astronaut_from_projections() -> Example:
-    """(c) scikit-image's astronaut from random Gaussian projections of 32 x 32 squares."""
+    """Return the third example: scikit-image's astronaut from random Gaussian projections of 32 x 32 squares."""
     color, data = require("skimage.color", "pictures"), require("skimage.data", "pictures")
     target = torch.as_tensor(color.rgb2gray(data.astronaut())[:256, 96:352]).float()[None, None].contiguous()
     operator = block_projection(gaussian_projection, RATIO, (1, 256, 256), BLOCK, SEED)
@@ -140,7 +162,15 @@ def astronaut_from_projections() -> Example:
 
 
 def show(example: Example, say: Callable[[str], None]) -> Section:
-    """Run the network for twice its trained steps, and the baselines; print the table; make the page's section."""
+    """Run the network for twice its trained steps and the baselines, and print a table of the results.
+
+    Args:
+        example: The problem.
+        say: Prints a line.
+
+    Returns:
+        The section of the page.
+    """
     target = magnitude(example.target)
     trained = read_card(example.weights)["trained_steps"]
     shown = 2 * trained
@@ -167,7 +197,7 @@ def show(example: Example, say: Callable[[str], None]) -> Section:
 
 
 def _run(example: Example, steps: int) -> tuple[list[Tensor], float]:
-    """Every estimate from the start on, and the seconds a step takes (after one step to warm up)."""
+    """Return the estimates from the start on, and the seconds per step after one step of warm-up."""
     net = load(example.weights)
     with torch.inference_mode():
         net(example.problem, steps=1)
@@ -187,5 +217,5 @@ def _grid(tuned: Tuned) -> str:
 
 
 def _shown(x: Tensor) -> Tensor:
-    """The one picture of a batch, in the range that a screen shows."""
+    """Return the single picture of a batch, clipped to the range of a screen."""
     return x[0, 0].clamp(0, 1)

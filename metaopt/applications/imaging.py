@@ -1,8 +1,8 @@
-"""Pictures of any size, grey or colour, restored by trained networks: denoising, super-resolution, inpainting.
+"""Restoration of pictures of any size, grey or colour, by trained networks: denoising, super-resolution, inpainting.
 
-Memory does not grow with the picture: what is larger than ``tile`` pixels a side is computed in pieces of that size,
-with the result of the whole. Pixels are (C, H, W) in [0, 1], and so is noise. A network for as many
-channels as the picture has sees them together; one for a single channel sees them one after another.
+Memory does not grow with the picture: above ``tile`` pixels a side it is computed in tiles of that size, with the
+result of the whole. Pixels are (C, H, W) in [0, 1], and noise is in the same units. A network for as many channels as
+the picture has sees them together; a network for a single channel is applied to each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,21 @@ LUMINANCE = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # of red, 
 
 @torch.inference_mode()
 def denoise(pixels: Tensor, noise: float, net: Unrolled, steps: int | None = None, tile: int = TILE) -> Tensor:
-    """Remove Gaussian noise of standard deviation ``noise``, in the units of the pixels."""
+    """Remove Gaussian noise from a picture.
+
+    Args:
+        pixels: (C, H, W) in [0, 1].
+        noise: Standard deviation of the noise, in the units of the pixels.
+        net: The network, for C channels or for one.
+        steps: Number of steps. None: that of the network.
+        tile: Largest side of a tile in pixels.
+
+    Returns:
+        (C, H, W) in [0, 1].
+
+    Raises:
+        MetaoptError: The noise is not in (0, 1], the network has another number of channels, or ``steps`` is below 1.
+    """
     level = _level(noise)
 
     def problem(channels: Tensor, window: Window) -> InverseProblem:
@@ -50,10 +64,24 @@ def denoise(pixels: Tensor, noise: float, net: Unrolled, steps: int | None = Non
 def upscale(
     pixels: Tensor, factor: int, net: Unrolled, steps: int | None = None, noise: float = 1 / 255, tile: int = TILE
 ) -> Tensor:
-    """The picture of which ``pixels``, of that ``noise``, are the antialiased bicubic shrinking by ``factor``.
+    """Enlarge a picture that is taken as the antialiased bicubic downsampling of the result.
 
-    Of a colour picture the network makes the luminance; what is beside it, which the eye sees less sharply, is
-    interpolated (bicubic).
+    In a colour picture the network restores the luminance. The chrominance, which the eye resolves less, is
+    interpolated.
+
+    Args:
+        pixels: (C, H, W) in [0, 1].
+        factor: How many times larger the result is along each side, at least 2.
+        net: The network.
+        steps: Number of steps. None: that of the network.
+        noise: Standard deviation of the noise, in the units of the pixels.
+        tile: Largest side of a tile of the result in pixels.
+
+    Returns:
+        (C, factor H, factor W) in [0, 1].
+
+    Raises:
+        MetaoptError: The factor is not a whole number of at least 2, or as for :func:`denoise`.
     """
     if type(factor) is not int or factor < 2:
         raise MetaoptError(f"The scale must be a whole number of at least 2, but got {factor}.")
@@ -67,7 +95,7 @@ def upscale(
         operator = shrinking(tuple(s.stop - s.start for s in window), factor, dtype=pixels.dtype)
         return InverseProblem(operator, factor * channels[(None, ..., *coarse(window, factor))], level)
 
-    few = 8 * factor  # pixels a side that show how far the operator of any size reaches
+    few = 8 * factor  # reach and period do not depend on the size
     return _restored(pixels, problem, net, steps, tile, shrinking((few, few), factor))
 
 
@@ -75,7 +103,22 @@ def upscale(
 def inpaint(
     pixels: Tensor, missing: Tensor, net: Unrolled, steps: int | None = None, noise: float = 1 / 255, tile: int = TILE
 ) -> Tensor:
-    """Fill in the pixels where ``missing``, (H, W) bool, is True; the others, of that ``noise``, stay as they are."""
+    """Fill in missing pixels of a picture; the known ones stay as they are.
+
+    Args:
+        pixels: (C, H, W) in [0, 1].
+        missing: (H, W) bool, True where pixels are missing.
+        net: The network.
+        steps: Number of steps. None: that of the network.
+        noise: Standard deviation of the noise of the known pixels, in the units of the pixels.
+        tile: Largest side of a tile in pixels.
+
+    Returns:
+        (C, H, W) in [0, 1].
+
+    Raises:
+        MetaoptError: The mask does not fit the picture or marks every pixel, or as for :func:`denoise`.
+    """
     level = _level(noise)
     if missing.shape != pixels.shape[-2:] or missing.dtype != torch.bool:
         raise MetaoptError(
@@ -97,9 +140,20 @@ def inpaint(
 def denoise_file(
     source: Path, destination: Path, noise: float, weights: str | None = None, steps: int | None = None
 ) -> None:
-    """Denoise a PNG, JPEG or TIFF file; depth, alpha and colour profile are kept.
+    """Denoise a PNG, JPEG or TIFF file, and keep its depth, alpha and colour profile.
 
-    Warns where ``noise``, in the units of pixels in [0, 1], is not among the levels that the weights were trained for.
+    It warns where the network was not trained for such noise.
+
+    Args:
+        source: The file to read.
+        destination: The file to write.
+        noise: Standard deviation of the noise, in the units of pixels in [0, 1].
+        weights: A shipped name or the path of a ``.safetensors`` file. None: ``denoise_grey``, or ``denoise_color`` for
+            a colour picture.
+        steps: Number of steps. None: that of the network.
+
+    Raises:
+        MetaoptError: A file cannot be read or written, or as for :func:`denoise`.
     """
     picture = read_image(source)
     check_writable(destination, picture)
@@ -116,9 +170,19 @@ def denoise_file(
 def upscale_file(
     source: Path, destination: Path, scale: int, weights: str = "restore_grey", steps: int | None = None
 ) -> None:
-    """Enlarge a PNG, JPEG or TIFF file; depth and colour profile are kept, the alpha is interpolated.
+    """Enlarge a PNG, JPEG or TIFF file, and keep its depth and colour profile; its alpha is interpolated.
 
-    Warns where ``scale`` is not among the factors that the weights were trained for.
+    It warns where the network was not trained for that factor.
+
+    Args:
+        source: The file to read.
+        destination: The file to write.
+        scale: How many times larger the result is along each side, at least 2.
+        weights: A shipped name or the path of a ``.safetensors`` file.
+        steps: Number of steps. None: that of the network.
+
+    Raises:
+        MetaoptError: A file cannot be read or written, the result is too large, or as for :func:`upscale`.
     """
     picture = read_image(source)
     check_writable(destination, picture)
@@ -138,7 +202,19 @@ def upscale_file(
 def inpaint_file(
     source: Path, mask: Path, destination: Path, weights: str = "restore_grey", steps: int | None = None
 ) -> None:
-    """Fill in a PNG, JPEG or TIFF file where ``mask``, a picture of the same size, is lighter than middle grey."""
+    """Fill in a PNG, JPEG or TIFF file where a mask, a picture of the same size, is lighter than middle grey.
+
+    Args:
+        source: The file to read.
+        mask: The file of the mask.
+        destination: The file to write.
+        weights: A shipped name or the path of a ``.safetensors`` file.
+        steps: Number of steps. None: that of the network.
+
+    Raises:
+        MetaoptError: A file cannot be read or written, the mask marks nothing or has another size, or as for
+            :func:`inpaint`.
+    """
     picture, marks = read_image(source), read_image(mask)
     if marks.pixels.shape[-2:] != picture.pixels.shape[-2:]:
         raise MetaoptError(
@@ -154,7 +230,7 @@ def inpaint_file(
 
 
 def _trained_task(weights: str, kind: str) -> dict[str, Any]:
-    """What the card of ``weights`` says of the task of that kind, alone or in a mixture; {} where it has none."""
+    """Return the entry of a task in the card of ``weights``, alone or in a mixture, or {} where there is none."""
     task = read_card(weights).get("recipe", {}).get("task", {})
     return next((renewed(t) for t in (task, *task.get("tasks", ())) if t.get("call") == kind), {})
 
@@ -163,7 +239,7 @@ def _warn(what: str) -> None:
     warnings.warn(f"{what}; look at the result twice.", MetaoptWarning, stacklevel=3)
 
 
-Problem = Callable[[Tensor, Window], InverseProblem]  # of some channels, at a window of the result
+Problem = Callable[[Tensor, Window], InverseProblem]  # from some channels and a window of the result
 
 
 def _restored(
@@ -174,7 +250,10 @@ def _restored(
     tile: int,
     operator: Operator,
 ) -> Tensor:
-    """The result, as many times as large as ``pixels`` as is the period of ``operator``, one like the problem's."""
+    """Restore a picture tile by tile; the result is larger than ``pixels`` by the period of ``operator``.
+
+    ``operator`` is an operator like those of the problems, of any size.
+    """
     if steps is not None and steps < 1:
         raise MetaoptError(f"steps must be at least 1, but got {steps}: without a step nothing is restored.")
     width = getattr(getattr(getattr(net.algorithm, "update", None), "module", None), "channels", 1)
@@ -203,7 +282,7 @@ def _level(noise: float) -> Tensor:
 
 
 def _interpolated(pixels: Tensor, factor: int) -> Tensor:
-    """Bicubic, with Keys' kernel of a = -1/2, as shrinking has it."""
+    """Enlarge by bicubic interpolation with Keys' kernel of a = -1/2, which :func:`shrinking` uses as well."""
     return F.interpolate(pixels[None], scale_factor=factor, mode="bicubic", antialias=True)[0]
 
 

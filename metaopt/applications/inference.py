@@ -1,4 +1,4 @@
-"""Inference in a UAI file: marginals, log Z and the likeliest assignment, by classical and by learned methods."""
+"""Inference on UAI files: marginals, log Z and the most probable assignment, by classical and by learned methods."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ TASKS = ("MAR", "PR", "MAP")
 METHODS = ("bp", "trw", "mf", "learned", "exact")
 BOUNDS = {"mf": "a lower bound of log10 Z", "trw": "an upper bound of log10 Z"}
 TEN = math.log(10)
-CHUNK = 20  # steps between looks at the residual
+CHUNK = 20  # steps between two evaluations of the residual
 
 
 class Answer(NamedTuple):
-    """What inference found.
+    """Hold the result of an inference.
 
-    ``marginals``: for each variable its states' probabilities. ``log10_z``. ``assignment``: a state for each variable,
-    and ``log10_p``, the logarithm of its unnormalised probability. ``residual`` and ``steps``: how far the last step
-    was from a fixed point, and how many there were; None of exact inference.
+    Args:
+        marginals: For each variable the probabilities of its states.
+        log10_z: Logarithm to base 10 of the partition function.
+        assignment: A state for each variable.
+        log10_p: Logarithm to base 10 of the unnormalised probability of the assignment.
+        residual: Distance of the last step from a fixed point, or None for exact inference.
+        steps: Number of steps, or None for exact inference.
     """
 
     marginals: list[np.ndarray]
@@ -46,10 +50,19 @@ class Answer(NamedTuple):
 
     @property
     def converged(self) -> bool:
+        """Return whether the residual is small enough; exact inference counts as converged."""
         return self.residual is None or self.residual <= CONVERGED
 
     def verdict(self, task: str, method: str) -> str:
-        """Whether it can be trusted, in a sentence."""
+        """Return a sentence that says whether the answer can be trusted.
+
+        Args:
+            task: ``"MAR"``, ``"PR"`` or ``"MAP"``.
+            method: The method that gave the answer.
+
+        Returns:
+            The sentence.
+        """
         if self.residual is None:
             return "exact"
         if self.converged and task == "PR" and method in BOUNDS:
@@ -69,18 +82,30 @@ class Answer(NamedTuple):
 def infer(
     model: UaiModel, evidence: dict[int, int] | None = None, task: str = "MAR", method: str = "bp", max_steps: int = 500
 ) -> Answer:
-    """Answer a task about a model, all in float64.
+    """Answer a task about a model, in float64.
 
-    ``method``: "bp" (belief propagation, damping 0.5; max-product for MAP), "trw" (tree-reweighted), "mf" (mean field,
-    one variable of a factor at a time), "learned" (trained weights, 16 starts joined by what each says of
-    Z; for MAP one start whose temperature falls) or "exact" (junction tree). Iterations stop where the residual is at
-    most 1e-4, or after ``max_steps``; the learned ones take them all. An assignment of probability zero, and a mean
-    field that rests on one, never count as converged. Where the best states of a variable are within 1e-3, MAP is done
-    again with unary potentials that differ by as much, so that the states of different variables go together.
+    Iterations stop where the residual is at most 1e-4 or after ``max_steps``; learned methods take all steps. An
+    assignment of probability zero, and a mean field that rests on one, never count as converged. Where the best states
+    of a variable are within 1e-3 of each other, MAP is solved again with unary potentials that differ by as much, so
+    that the ties of all variables are broken consistently.
 
-    Raises: MetaoptError for a task or method of another name, what is too large for exact inference, and evidence of
-    probability zero, as far as excluding states factor by factor shows it (arc consistency, over 1,000 factors in a
-    row); exact inference always does.
+    Args:
+        model: The model.
+        evidence: The state of each observed variable.
+        task: ``"MAR"`` (marginals), ``"PR"`` (log Z) or ``"MAP"`` (most probable assignment).
+        method: ``"bp"`` (belief propagation with damping 0.5; max-product for MAP), ``"trw"`` (tree-reweighted),
+            ``"mf"`` (mean field, one variable of a factor at a time), ``"learned"`` (trained weights from 16 starts,
+            combined by their estimates of Z; for MAP one start with falling temperature) or ``"exact"`` (junction
+            tree).
+        max_steps: The largest number of steps.
+
+    Returns:
+        The answer.
+
+    Raises:
+        MetaoptError: The task or method is unknown, the model is too large for exact inference, or the evidence has
+            probability zero. The latter is noticed by exact inference always, and by the other methods as far as arc
+            consistency shows it (excluding states factor by factor, up to 1,000 factors in a row).
     """
     if task not in TASKS or method not in METHODS:
         raise MetaoptError(
@@ -144,7 +169,7 @@ BUILD: dict[str, Callable[[FactorGraph, str, int], Any]] = {
 
 
 def _run(algorithm: Any, graph: FactorGraph, max_steps: int) -> tuple[Any, float]:
-    """Steps in chunks, with a bar, until the residual is small."""
+    """Iterate in chunks, with a progress bar, until the residual is small."""
     from tqdm import tqdm
 
     net, state, done, residual = unroll(algorithm, CHUNK, keep="last"), None, 0, math.inf
@@ -170,14 +195,29 @@ def _exact(graph: FactorGraph, task: str) -> Answer:
 
 
 def _by_variable(graph: FactorGraph, log_marginals: Tensor) -> list[np.ndarray]:
-    """Of a graph of one sample, the probabilities of each variable's states."""
+    """Return the probabilities of each variable's states, for a graph of one sample."""
     return [p.numpy() for p in log_marginals[0].exp().split(graph.cardinalities.tolist())]
 
 
 def infer_file(
     model: Path, evidence: Path | None, task: str, method: str, output: Path | None, max_steps: int
 ) -> tuple[Answer, str]:
-    """``metaopt infer``: the answer, and its text in UAI's format, also written to ``output`` if there is one."""
+    """Answer a task about a UAI file, as ``metaopt infer`` does.
+
+    Args:
+        model: The UAI file.
+        evidence: The file of the evidence, or None.
+        task: As for :func:`infer`.
+        method: As for :func:`infer`.
+        output: The file to write, or None.
+        max_steps: The largest number of steps.
+
+    Returns:
+        The answer, and its text in UAI's format.
+
+    Raises:
+        MetaoptError: A file cannot be read or written, or as for :func:`infer`.
+    """
     if output is not None and not output.resolve().parent.is_dir():
         raise MetaoptError(f"{output} cannot be written: there is no folder {output.parent}.")
     uai = read_uai(model)

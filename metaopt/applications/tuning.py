@@ -1,4 +1,4 @@
-"""The classical baseline of a trained network, given its best chance: its weight is tuned on the picture itself."""
+"""A classical baseline at its best: its weight is tuned on the very picture that it reconstructs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from ..problems import InverseProblem
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best of a grid of weights: ``psnr`` in dB, ``seconds`` of the best run alone, ``grid`` as {weight: psnr}."""
+    """Hold the best result over a grid of weights.
+
+    Args:
+        estimate: The reconstruction.
+        weight: The best weight.
+        psnr: Its PSNR in dB.
+        seconds: Time of the best run alone.
+        steps: Number of steps of a run.
+        grid: PSNR in dB of every weight.
+    """
 
     estimate: Tensor
     weight: float
@@ -36,9 +45,23 @@ def tuned_map(
     start: float,
     ratio: float = 2**0.5,
 ) -> Tuned:
-    """Maximum a posteriori by FISTA with ``prior(weight)``, at the weight of the highest PSNR.
+    """Compute the MAP estimate by FISTA with ``prior(weight)``, at the weight with the highest PSNR.
 
-    The weights are ``start`` times powers of ``ratio``; the grid grows until its best is not at an end.
+    The weights are ``start`` times powers of ``ratio``. The grid grows until its best weight is not at an end.
+
+    Args:
+        problem: The problem.
+        target: Its solution.
+        prior: Makes a prior from a weight.
+        steps: Number of steps of FISTA.
+        start: The first weight to try.
+        ratio: Factor between neighbouring weights.
+
+    Returns:
+        The best result.
+
+    Raises:
+        MetaoptError: No weight of the grid is better than both its neighbours.
     """
     results: dict[float, Tuned] = {}
 
@@ -57,9 +80,20 @@ def tuned_map(
 def best_weight(
     score: Callable[[float], float], start: float, ratio: float = 2**0.5
 ) -> tuple[float, dict[float, float]]:
-    """The weight of the highest score among ``start`` times powers of ``ratio``, and all that were tried.
+    """Return the weight of the highest score among ``start`` times powers of ``ratio``.
 
-    They are tried from the middle outwards until the best has a worse one on both sides.
+    Weights are tried from the middle outwards until the best has a worse one on each side.
+
+    Args:
+        score: Maps a weight to its score.
+        start: The first weight to try.
+        ratio: Factor between neighbouring weights.
+
+    Returns:
+        The best weight, and the scores of all weights that were tried.
+
+    Raises:
+        MetaoptError: None is found after 40 more weights.
     """
     scores = {i: score(start * ratio**i) for i in (-1, 0, 1)}
     for _ in range(40):
@@ -74,7 +108,7 @@ def best_weight(
 
 
 def _solve(problem: InverseProblem, prior: nn.Module, steps: int) -> Tensor:
-    """For a pure denoising problem the first proximal step from y is the solution already."""
+    """Return the MAP estimate; for pure denoising the first proximal step from y is already the solution."""
     if isinstance(problem.operator, Identity):
         algorithm: Algorithm = ProximalGradient(prior, step_size_for(problem, iterations=1))
         return unroll(algorithm, 1, keep="last")(problem).final

@@ -1,4 +1,4 @@
-"""The command line: one file for each command of ``metaopt``."""
+"""The command line ``metaopt``, with one file for each command."""
 
 from .program import main
 

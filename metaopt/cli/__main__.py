@@ -1,4 +1,4 @@
-"""``python -m metaopt.cli`` is the command ``metaopt``."""
+"""``python -m metaopt.cli`` runs the command ``metaopt``."""
 
 import sys
 

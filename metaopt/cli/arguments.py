@@ -1,4 +1,4 @@
-"""What several commands have in common: types of arguments, the same options, and how success is reported."""
+"""What several commands share: argument types, common options, and the report of success."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ FILES = {
 
 
 def number(text: str) -> float:
-    """The type of an option that takes a number."""
+    """Convert the text of an option to a number.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The number.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is not a number.
+    """
     try:
         return float(text)
     except ValueError:
@@ -21,7 +31,17 @@ def number(text: str) -> float:
 
 
 def whole_number(text: str) -> int:
-    """The type of an option that takes a whole number."""
+    """Convert the text of an option to a whole number.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The number.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is not a whole number.
+    """
     try:
         return int(text)
     except ValueError:
@@ -29,15 +49,23 @@ def whole_number(text: str) -> int:
 
 
 def add_files(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Add positional arguments of ``FILES`` by their names."""
+    """Add positional arguments for files.
+
+    Args:
+        parser: The parser of a command.
+        names: Keys of ``FILES``.
+    """
     for name in names:
         parser.add_argument(name, metavar=name.upper(), type=Path, help=FILES[name])
 
 
 def add_network(parser: argparse.ArgumentParser, default: str | None, described: str | None = None) -> None:
-    """Add the options that choose a trained network and how many steps it takes.
+    """Add the options that choose a trained network and its number of steps.
 
-    ``described`` says in words what the default is where ``default`` is None.
+    Args:
+        parser: The parser of a command.
+        default: The shipped network that is used by default.
+        described: The default in words, where ``default`` is None.
     """
     said = f"the network: a name that `metaopt doctor` lists, or a .safetensors file (default: {described or default})"
     parser.add_argument("--weights", metavar="NAME_OR_FILE", default=default, help=said)
@@ -47,12 +75,23 @@ def add_network(parser: argparse.ArgumentParser, default: str | None, described:
 
 
 def say_written(path: Path) -> None:
-    """The line that a command ends with when it has written a file."""
+    """Print the line with which a command ends when it has written a file.
+
+    Args:
+        path: The file.
+    """
     print(f"Wrote {path} ({readable_size(path.stat().st_size)}).")
 
 
 def readable_size(count: int) -> str:
-    """A number of bytes as people read it."""
+    """Return a number of bytes in readable units.
+
+    Args:
+        count: The number of bytes.
+
+    Returns:
+        A text such as ``1.2 MB``.
+    """
     if count < 1000:
         return f"{count} bytes"
     return f"{count / 1e3:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""``metaopt data``: list the data sets that recipes and benchmarks read, and fetch them from their makers."""
+"""``metaopt data`` lists the data sets that recipes and benchmarks read, and fetches them from their makers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from .arguments import readable_size
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command to the parser."""
+    """Add this command to the parser.
+
+    Args:
+        commands: The subparsers of the program.
+    """
     parser = commands.add_parser(
         "data",
         help="list and fetch the data sets that recipes and benchmarks read",

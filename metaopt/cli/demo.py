@@ -1,4 +1,4 @@
-"""``metaopt demo``: three reconstructions and a page about them."""
+"""``metaopt demo`` reconstructs three pictures and writes a page about them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command to the parser."""
+    """Add this command to the parser.
+
+    Args:
+        commands: The subparsers of the program.
+    """
     parser = commands.add_parser(
         "demo",
         help="reconstruct three pictures and write a page about it",

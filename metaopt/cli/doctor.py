@@ -1,4 +1,4 @@
-"""``metaopt doctor``: what is installed, what it runs on, and where data and weights are."""
+"""``metaopt doctor`` reports what is installed, what it runs on, and where data and weights are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ FEATURES = ("avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command to the parser."""
+    """Add this command to the parser.
+
+    Args:
+        commands: The subparsers of the program.
+    """
     parser = commands.add_parser(
         "doctor",
         help="say what is installed, what it runs on, and where data and weights are",
@@ -59,9 +63,9 @@ def _versions() -> list[str]:
 
 
 def _requirements() -> dict[str, list[str]]:
-    """The packages of each extra of ``all``, and under an empty name those that everyone needs.
+    """Return the packages of each extra that ``all`` includes, and under an empty name those that are always required.
 
-    Read from the metadata of the installation; empty where the library runs from a folder of sources.
+    They are read from the metadata of the installation; there are none where the library runs from a source folder.
     """
     found: dict[str, list[str]] = {}
     with contextlib.suppress(metadata.PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""``metaopt infer``: marginals, log Z or the likeliest assignment of a model in a UAI file."""
+"""``metaopt infer`` computes marginals, log Z or the most probable assignment of a model in a UAI file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from .arguments import say_written, whole_number
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command to the parser."""
+    """Add this command to the parser.
+
+    Args:
+        commands: The subparsers of the program.
+    """
     parser = commands.add_parser(
         "infer",
         help="marginals, log Z or the likeliest assignment of a UAI model",

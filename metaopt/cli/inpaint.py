@@ -1,4 +1,4 @@
-"""``metaopt inpaint``: fill in missing pixels of a picture file."""
+"""``metaopt inpaint`` fills in missing pixels of a picture file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from .arguments import add_files, add_network, say_written
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command to the parser."""
+    """Add this command to the parser.
+
+    Args:
+        commands: The subparsers of the program.
+    """
     parser = commands.add_parser(
         "inpaint",
         help="fill in missing pixels of a picture file",

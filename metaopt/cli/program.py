@@ -1,4 +1,4 @@
-"""The program ``metaopt``: it collects the commands, runs one, and turns what goes wrong into a sentence."""
+"""The program ``metaopt``, which collects the commands, runs one, and reports errors in a sentence."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COMMANDS = (demo, denoise, upscale, inpaint, infer, train, data, doctor)
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Wraps descriptions, and keeps the lines of examples."""
+    """Wrap descriptions, and keep the lines of examples."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if "\n" in text else super()._fill_text(text, width, indent)
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that complains in one sentence. The parsers of the commands, which it makes, do so too."""
+    """Report errors in one sentence; the parsers of the commands, which this parser makes, do so too."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, formatter_class=_Formatter, allow_abbrev=False)
@@ -36,9 +36,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status.
+    """Run one command.
 
-    A request that cannot be met is one sentence on stderr and status 2; an interruption is status 130.
+    Args:
+        arguments: The arguments. None: those of the process.
+
+    Returns:
+        The exit status: 0 for success, 2 where the request cannot be met (with one sentence on standard error), 130
+            after an
+        interruption.
     """
     parser = make_parser()
     parsed = parser.parse_args(arguments)
@@ -49,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the program, with those of all commands."""
+    """Return the parser of the program, which includes those of all commands."""
     parser = _Parser(prog="metaopt", description="Unrolled algorithms that learn.")
     parser.add_argument(
         "--version", action="version", version=f"metaopt {__version__}", help="show the version and exit"
@@ -66,7 +72,7 @@ def _run(parsed: argparse.Namespace) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _say
             status = parsed.run(parsed) or 0
-        sys.stdout.flush()  # here, so that a reader who has gone is noticed inside this `try`
+        sys.stdout.flush()  # here, so that a closed pipe raises inside this `try`
         return status
     except MetaoptError as error:
         _say(error)
@@ -74,8 +80,8 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
+    except BrokenPipeError:  # the reader of the pipe, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python reports an error at exit
         return 1
     except OSError as error:
         _say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error})")
@@ -88,10 +94,10 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; on the CPU, torch says so by a plain RuntimeError."""
+    """Return whether memory ran out; on the CPU, torch reports it by a plain RuntimeError."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _say(message: object, *_: object) -> None:
-    """One line on stderr; also takes the place of ``warnings.showwarning``."""
+    """Print one line on standard error; also used as ``warnings.showwarning``."""
     print(f"metaopt: {message}", file=sys.stderr)

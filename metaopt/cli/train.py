@@ -1,4 +1,4 @@
-"""``metaopt train``: train by a recipe."""
+"""``metaopt train`` trains by a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from .arguments import whole_number
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command to the parser."""
+    """Add this command to the parser.
+
+    Args:
+        commands: The subparsers of the program.
+    """
     parser = commands.add_parser(
         "train",
         help="train by a recipe",

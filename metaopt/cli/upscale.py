@@ -1,4 +1,4 @@
-"""``metaopt upscale``: enlarge a picture file."""
+"""``metaopt upscale`` enlarges a picture file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from .arguments import add_files, add_network, say_written, whole_number
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command to the parser."""
+    """Add this command to the parser.
+
+    Args:
+        commands: The subparsers of the program.
+    """
     parser = commands.add_parser(
         "upscale",
         help="enlarge a picture file",

@@ -1,4 +1,4 @@
-"""For users of ``higher``: its inner loop, on this library's differentiable updates."""
+"""The inner loop of ``higher``, for its users, on the differentiable updates of this library."""
 
 from .inner_loop import DifferentiableOptimizer, FunctionalModule, innerloop_ctx
 

@@ -1,4 +1,4 @@
-"""The inner loop of ``higher`` (Grefenstette et al., arXiv:1910.01727): optimizer steps that can be differentiated."""
+"""The inner loop of ``higher`` (Grefenstette et al., arXiv:1910.01727), with differentiable optimizer steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..updates.torch_optim import MEMORY
 
 Override = Mapping[str, Sequence[Any]]
 Callback = Callable[[list[Tensor]], Sequence[Tensor]]
-# Of each torch optimizer: slots and memory of the update, by torch's names.
+# For each torch optimizer, the slots and the memory of its update, by torch's names.
 SLOTS = {
     "SGD": {"lr": "step_size", "weight_decay": "weight_decay"},
     "SGD with momentum": {"lr": "step_size", "momentum": "momentum", "weight_decay": "weight_decay"},
@@ -31,7 +31,7 @@ KEPT = {
     "AdamW": ("exp_avg", "exp_avg_sq"),
     "RMSprop": ("square_avg",),
 }
-REFUSED = ("amsgrad", "centered", "dampening")  # options that no update here has
+REFUSED = ("amsgrad", "centered", "dampening")  # options that no update implements
 
 
 @contextlib.contextmanager
@@ -43,25 +43,40 @@ def innerloop_ctx(
     override: Override | None = None,
     track_higher_grads: bool = True,
 ) -> Iterator[tuple[FunctionalModule, DifferentiableOptimizer]]:
-    """``(fmodel, diffopt)``: a stateless copy of ``model``, and ``opt`` as differentiable steps of its parameters.
+    """Open an inner loop as ``higher.innerloop_ctx`` does: a stateless copy of a model, and differentiable steps.
 
-    As ``higher.innerloop_ctx``: ``diffopt.step(loss)`` takes the place of ``zero_grad``, ``backward`` and ``step``, and
-    ``fmodel.parameters(time=0)`` are the first of the parameters that a later loss can be differentiated by.
+    ``diffopt.step(loss)`` replaces ``zero_grad``, ``backward`` and ``step``. A later loss can be differentiated with
+    respect to the initial parameters, ``fmodel.parameters(time=0)``.
 
     Args:
-        copy_initial_weights: start from copies; with False from the model's own parameters, which then get gradients.
-        override: options of the optimizer to put others in the place of, such as ``{"lr": [tensor]}``: a list of one
-            value, or of one a parameter group.
-        track_higher_grads: False keeps no graph of the steps, to evaluate without memory.
+        model: The model.
+        opt: An optimizer of the model's parameters.
+        device: Where the copy lives. None: where the model is.
+        copy_initial_weights: Whether to start from copies. With False the loop starts from the model's own parameters,
+            which then receive gradients.
+        override: Options of the optimizer to replace, such as ``{"lr": [tensor]}``: a list of one value, or of one for
+            each parameter group.
+        track_higher_grads: Whether to keep the graph of the steps. With False, for evaluation, memory does not grow.
 
-    Raises: MetaoptError for an optimizer or an option that has no differentiable form here.
+    Returns:
+        A context manager that gives ``(fmodel, diffopt)``.
+
+    Raises:
+        MetaoptError: The optimizer or an option has no differentiable form here.
     """
     functional = FunctionalModule(model, device, copy_initial_weights, track_higher_grads)
     yield functional, DifferentiableOptimizer(opt, model, functional, override, track_higher_grads)
 
 
 class FunctionalModule:
-    """A copy of a module that computes with parameters of the moment, its fast weights; buffers are its own."""
+    """Run a copy of a module with its current fast weights; its buffers are copies as well.
+
+    Args:
+        module: The module.
+        device: Where the copy lives. None: where the module is.
+        copies: Whether the first parameters are copies.
+        track: Whether to keep the parameters of every step.
+    """
 
     def __init__(self, module: nn.Module, device: torch.device | None, copies: bool, track: bool):
         self._names = [name for name, _ in module.named_parameters()]
@@ -72,7 +87,19 @@ class FunctionalModule:
         self._history, self._track = [first], track
 
     def forward(self, *inputs: Any, params: Iterable[Tensor] | None = None, **keywords: Any) -> Any:
-        """The module's output, with ``params`` as its parameters from now on, if they are given."""
+        """Run the module.
+
+        Args:
+            inputs: Its inputs.
+            params: Parameters to use from now on. None: the current ones.
+            keywords: Its keyword arguments.
+
+        Returns:
+            The output of the module.
+
+        Raises:
+            MetaoptError: ``params`` are not as many as the module has.
+        """
         if params is not None:
             self.update_params(params)
         return self._with(self.fast_params)(*inputs, **keywords)
@@ -81,33 +108,57 @@ class FunctionalModule:
 
     @property
     def fast_params(self) -> list[Tensor]:
-        """The parameters of the moment, in the module's order."""
+        """Return the current parameters, in the module's order."""
         return self._history[-1]
 
     @property
     def init_fast_params(self) -> list[Tensor]:
-        """The parameters before the first step."""
+        """Return the parameters before the first step."""
         return self._history[0]
 
     def parameters(self, time: int = -1) -> list[Tensor]:
-        """The parameters after ``time`` steps (-1: now). Without tracking only the first and the last are kept."""
+        """Return the parameters after a number of steps.
+
+        Args:
+            time: Number of steps; -1 stands for all so far. Without tracking, only the first and the last are kept.
+
+        Returns:
+            The parameters, in the module's order.
+        """
         return self._history[time]
 
     def named_parameters(self, time: int = -1) -> list[tuple[str, Tensor]]:
+        """Return the names and the parameters after a number of steps.
+
+        Args:
+            time: As for :meth:`parameters`.
+
+        Returns:
+            Pairs of a name and a parameter.
+        """
         return list(zip(self._names, self.parameters(time), strict=True))
 
     def update_params(self, params: Iterable[Tensor]) -> None:
-        """Take ``params`` as those of the moment."""
+        """Set the current parameters.
+
+        Args:
+            params: The parameters, in the module's order.
+
+        Raises:
+            MetaoptError: They are not as many as the module has.
+        """
         params = list(params)
         if len(params) != len(self._names):
             raise MetaoptError(f"The module has {len(self._names)} parameters, but {len(params)} were given.")
         self._history = [*(self._history if self._track else self._history[:1]), params]
 
     def train(self, mode: bool = True) -> FunctionalModule:
+        """Set the copy to training mode, or to evaluation mode with ``mode=False``, and return this module."""
         self._template.train(mode)
         return self
 
     def eval(self) -> FunctionalModule:
+        """Set the copy to evaluation mode, and return this module."""
         return self.train(False)
 
     def __getattr__(self, name: str) -> Any:
@@ -120,7 +171,19 @@ class FunctionalModule:
 
 
 class DifferentiableOptimizer:
-    """Steps of the fast weights, of which each is a differentiable function of those before and of the options."""
+    """Step the fast weights, each step a differentiable function of the weights before it and of the options.
+
+    Args:
+        opt: The optimizer to imitate, with the options and memory that it has.
+        model: The model that the optimizer was made for.
+        functional: The functional module whose fast weights are stepped.
+        override: Options to replace, as for :func:`innerloop_ctx`.
+        track: Whether to keep the graph of the steps.
+
+    Raises:
+        MetaoptError: The optimizer or an option has no differentiable form here, or it has parameters that are not the
+            model's.
+    """
 
     def __init__(
         self,
@@ -141,7 +204,14 @@ class DifferentiableOptimizer:
         self.override(override or {})
 
     def override(self, options: Override) -> None:
-        """Put other values, such as tensors that require grad, in the place of options, from now on."""
+        """Replace options from now on, for instance by tensors that require a gradient.
+
+        Args:
+            options: For each option a list of one value, or of one for each parameter group.
+
+        Raises:
+            MetaoptError: An option is unknown, or the number of values does not fit.
+        """
         for name, values in options.items():
             if len(values) not in (1, len(self.param_groups)):
                 raise MetaoptError(
@@ -158,9 +228,17 @@ class DifferentiableOptimizer:
         override: Override | None = None,
         grad_callback: Callback | None = None,
     ) -> list[Tensor]:
-        """One step by the gradient of ``loss``; returns the new parameters, which the functional module has as well.
+        """Take one step along the gradient of ``loss``.
 
-        ``grad_callback`` may change the gradients (clipping): it gets and returns them in the module's order.
+        Args:
+            loss: A scalar that depends on the current parameters.
+            params: Parameters to step from. None: the current ones.
+            override: Options to replace from now on.
+            grad_callback: A function from the gradients to those that are used, such as clipping, both in the module's
+                order.
+
+        Returns:
+            The new parameters, which the functional module now has as well.
         """
         self.override(override or {})
         now = list(self.functional.fast_params if params is None else params)
@@ -180,7 +258,7 @@ class DifferentiableOptimizer:
 
 
 class _Group:
-    """The update of one parameter group, its options that are overridden, and its memory."""
+    """Hold the update of one parameter group, its replaced options, and its memory."""
 
     def __init__(self, kind: str, options: Mapping[str, Any], places: list[int]):
         self.places, self.sign, self.k = places, -1.0 if options.get("maximize") else 1.0, 0
@@ -196,7 +274,7 @@ class _Group:
         self.memory: Any = None
 
     def remember(self, opt: torch.optim.Optimizer, params: list[Tensor], functional: FunctionalModule) -> None:
-        """Start from what ``opt`` remembers, where it has stepped before."""
+        """Start from the memory of ``opt`` if it has stepped before."""
         x = tuple(functional.fast_params[i].detach() for i in self.places)
         self.memory = self.update.init(x, ())
         states = [opt.state.get(p, {}) for p in params]

@@ -63,7 +63,7 @@ class Source:
 
     @property
     def size(self) -> int:
-        """The size of all files in bytes."""
+        """Return the size of all files in bytes."""
         return sum(file.size for file in self.files)
 
 

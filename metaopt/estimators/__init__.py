@@ -1,4 +1,4 @@
-"""Gradients of a run's loss without backpropagation: evolution strategies, plain and persistent."""
+"""Gradients of a run's loss without backpropagation: plain and persistent evolution strategies."""
 
 from .evolution import Estimate, Particles, es, pes
 

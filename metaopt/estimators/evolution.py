@@ -1,7 +1,7 @@
-"""Evolution strategies: how the loss of a run changes under random changes of the parameters.
+"""Evolution strategies, which estimate gradients from the change of a loss under random changes of the parameters.
 
-They need no graph, so their memory does not grow with the number of steps, and they see through steps that have no
-useful derivative. All pairs of runs are computed at once, by ``vmap``.
+They need no graph, so their memory does not grow with the number of steps, and they work for steps without a useful
+derivative. All pairs of runs are computed at once by ``vmap``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Particles:
-    """Pairs of runs in progress.
+    """Hold pairs of runs in progress.
 
-    - ``states``: of all the runs, stacked, (2N, ...): first those with a perturbation added, then their opposites.
-    - ``perturbations``: the sum of those that each pair has had so far, (N, ...), by the parameter's name.
-    - ``k``: the step that comes next.
+    Args:
+        states: The states of all runs, stacked, (2N, ...): first those with the perturbations added, then their
+            opposites.
+        perturbations: The sum of the perturbations that each pair has had so far, (N, ...), by the parameter's name.
+        k: The next step.
     """
 
     states: Any
@@ -35,11 +37,13 @@ class Particles:
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """What the pairs say of one piece of a run.
+    """Hold what the pairs say about one piece of a run.
 
-    - ``gradients`` by the names of ``net.named_parameters()``, and their standard ``errors`` over the pairs.
-    - ``loss``: the mean over the runs.
-    - ``particles``: from which the next call of :func:`pes` goes on.
+    Args:
+        gradients: Gradients by the names of ``net.named_parameters()``.
+        errors: Their standard errors over the pairs.
+        loss: The mean loss over the runs.
+        particles: The runs, from which the next call of :func:`pes` continues.
     """
 
     gradients: Tensors
@@ -48,7 +52,11 @@ class Estimate:
     particles: Particles
 
     def assign(self, net: nn.Module) -> None:
-        """Put the gradients where an optimizer looks for them."""
+        """Write the gradients to the parameters of ``net``, where an optimizer reads them.
+
+        Args:
+            net: The network.
+        """
         for name, parameter in net.named_parameters():
             if name in self.gradients:
                 parameter.grad = self.gradients[name].clone()
@@ -66,22 +74,33 @@ def es(
     state: Any = None,
     start: int = 0,
 ) -> Estimate:
-    """The gradient of ``E[loss(net(problem))]`` under Gaussian changes of the parameters, by antithetic pairs.
+    """Estimate the gradient of ``E[loss(net(problem))]`` under Gaussian changes of the parameters, by antithetic pairs.
 
-    g = 1 / (N sigma^2) sum_i e_i (L(theta + e_i) - L(theta - e_i)) / 2 with e_i ~ N(0, sigma^2). It is unbiased for the
-    loss smoothed by that Gaussian. Of a run in pieces (``state`` and ``start`` as in ``net``) it sees, like truncated
-    backpropagation, only what a piece does to itself; :func:`pes` sees all.
+    The estimate is ``g = 1 / (N sigma^2) sum_i e_i (L(theta + e_i) - L(theta - e_i)) / 2`` with e_i ~ N(0, sigma^2). It
+    is unbiased for the loss smoothed by that Gaussian. If a run is computed in pieces, it misses the effect of a piece
+    on later ones, like truncated backpropagation; :func:`pes` includes it.
 
     Args:
-        loss: of one run, ``loss(net, trajectory, problem, target)``; summed over the pieces it is what is minimised.
-        seed: of the perturbations.
-        target: what the loss gets beside the problem.
+        net: The unrolled network.
+        problem: The problem.
+        loss: The training loss ``loss(net, trajectory, problem, target)`` of one piece. The sum over the pieces is
+            minimised.
+        pairs: Number N of pairs, at least 2.
+        sigma: Standard deviation of the perturbations, positive.
+        seed: Seed of the perturbations.
+        target: What the loss gets as the target.
+        state: The state from which the piece starts. None: the algorithm's own start.
+        start: The number of the first step.
+
+    Returns:
+        The estimate.
 
     Raises:
-        MetaoptError: fewer than two pairs, a sigma that is not positive, a network with nothing to learn, a loss that
-            is not a scalar or not finite.
+        MetaoptError: There are fewer than two pairs, sigma is not positive, no parameter is learned, or the loss is not
+            one finite number.
 
-    Reference: Salimans et al., arXiv:1703.03864.
+    Source:
+        Salimans et al., arXiv:1703.03864.
     """
     particles = _begin(net, problem, pairs, sigma, state, start)
     return pes(net, problem, loss, pairs=pairs, sigma=sigma, seed=seed, target=target, particles=particles)
@@ -99,16 +118,30 @@ def pes(
     target: Any = None,
     particles: Particles | None = None,
 ) -> Estimate:
-    """Persistent evolution strategies: :func:`es` for runs in pieces, without the bias of cutting them.
+    """Estimate the gradient by persistent evolution strategies: :func:`es` for runs in pieces, without truncation bias.
 
-    Every pair of runs keeps its own two states from piece to piece, is perturbed anew in each, and weighs the losses of
-    a piece by the sum x_i of all the perturbations that it has had: g = 1 / (N sigma^2) sum_i x_i (L_i+ - L_i-) / 2.
-    The gradients of the pieces of a run add up to that of the whole.
+    Every pair of runs keeps its own two states from piece to piece, is perturbed anew in each piece, and weighs the
+    losses of a piece by the sum x_i of all its perturbations so far: ``g = 1 / (N sigma^2) sum_i x_i (L_i+ - L_i-) /
+    2``. The gradients of the pieces of a run add up to that of the whole run.
 
-    Without ``particles`` a run begins; with those of the last estimate it goes on for ``net.steps`` steps. Arguments
-    and errors as in :func:`es`; the pieces of a run draw their own perturbations from one ``seed``.
+    Args:
+        net: The unrolled network.
+        problem: The problem.
+        loss: The training loss of one piece, as for :func:`es`.
+        pairs: Number N of pairs, at least 2.
+        sigma: Standard deviation of the perturbations, positive.
+        seed: Seed of the perturbations. Every piece needs another one.
+        target: What the loss gets as the target.
+        particles: Those of the last estimate, from which the run continues for ``net.steps`` steps. None: a run begins.
 
-    Reference: Vicol, Metz and Sohl-Dickstein, arXiv:2112.13835.
+    Returns:
+        The estimate.
+
+    Raises:
+        MetaoptError: As for :func:`es`.
+
+    Source:
+        Vicol, Metz and Sohl-Dickstein, arXiv:2112.13835.
     """
     if particles is None:
         particles = _begin(net, problem, pairs, sigma)
@@ -145,7 +178,7 @@ def pes(
 
 
 def _begin(net: Any, problem: Any, pairs: int, sigma: float, state: Any = None, start: int = 0) -> Particles:
-    """Runs that have not been perturbed yet."""
+    """Return runs that have not been perturbed yet."""
     _check(pairs, sigma)
     nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in _learned(net).items()}
     begin = net.algorithm.init(problem) if state is None else state

@@ -1,4 +1,4 @@
-"""What is larger than memory: computing signals, pictures and volumes tile by tile, with the result of the whole."""
+"""Computing on signals, pictures and volumes larger than memory, tile by tile, with the result of the whole."""
 
 from .tiling import assemble, exact_halo, piece, tiled, windows
 

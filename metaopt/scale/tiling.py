@@ -1,8 +1,8 @@
-"""Tiles that overlap: signals, pictures and volumes piece by piece, with the result of computing them whole.
+"""Overlapping tiles, which compute signals, pictures and volumes piece by piece with the result of the whole.
 
-A tile is computed with a halo around it, of which only the tile is kept. T steps of an unrolled network carry what lies
-at most T times the reach of a step away (:mod:`metaopt.operators.reach`): with a halo of that size the result is that
-of the whole, to rounding, and at the borders as well, as no tile extends beyond them.
+Each tile is computed with a halo around it, which is then discarded. In T steps, an unrolled network sees at most T
+times the reach of one step (:mod:`metaopt.operators.reach`). With a halo of that size the result equals that of the
+whole up to rounding, also at the borders, since no tile extends beyond them.
 """
 
 from __future__ import annotations
@@ -34,33 +34,35 @@ from ..problems import InverseProblem
 def tiled(
     net: Unrolled, problem: InverseProblem, size: PerAxis, halo: PerAxis | None = None, steps: int | None = None
 ) -> Tensor:
-    """``net(problem, steps=steps).final``, computed tile by tile, without gradients.
+    """Return ``net(problem, steps=steps).final``, computed tile by tile without gradients.
 
-    Memory holds the measurement, the result and one tile with its halo. A smaller halo than the exact one is faster and
-    an approximation, whose error is what the network makes of what lies further away: of scikit-image's camera with
-    noise of 25 grey levels, the shipped ``denoise_grey``, whose exact halo is 196 pixels, changes no pixel by more than
-    1.8, 0.3 and 0.0004 grey levels with halos of 16, 32 and 64. Nothing bounds it for other networks: compare with a
-    larger halo before you trust it.
+    Memory holds the measurement, the result and one tile with its halo. A halo that is smaller than the exact one is
+    faster, but gives an approximation, whose error nothing bounds in general: compare it with a larger halo before you
+    trust it. As an example, the shipped ``denoise_grey`` has an exact halo of 196 pixels; on scikit-image's camera with
+    noise of 25 grey levels, halos of 16, 32 and 64 pixels change no pixel by more than 1.8, 0.3 and 0.0004 grey levels.
 
     Args:
-        net: an unrolled algorithm whose step has a reach: :class:`~metaopt.Descent`, proximal algorithms,
-            :class:`~metaopt.MapEstimation`, :class:`~metaopt.CoupledDescent`, with updates and priors that have one.
-        problem: of x (B, C, n), (B, C, H, W) or (B, C, D, H, W), whose operator has a reach, such as ``Identity``,
-            ``Mask``, ``Blur``, ``Separable`` and their products. ``Fourier``, ``Dense`` and projections have none.
-        size: pixels a side of a tile, without its halo, for all axes or one number an axis; any x is served.
-        halo: pixels around it, likewise; ``None``: as many as make the result exact.
-        steps: as many as the network has if left out.
+        net: An unrolled algorithm whose step has a reach: :class:`~metaopt.Descent`, the proximal algorithms,
+            :class:`~metaopt.MapEstimation` or :class:`~metaopt.CoupledDescent`, with updates and priors that have one.
+        problem: A problem of x (B, C, n), (B, C, H, W) or (B, C, D, H, W), whose operator has a reach, such as
+            ``Identity``, ``Mask``, ``Blur``, ``Separable`` and their products. ``Fourier``, ``Dense`` and projections
+            have none.
+        size: Pixels a side of a tile without its halo, one number or one for each axis. Tiles need not divide x.
+        halo: Pixels around a tile, likewise. None: as many as make the result exact.
+        steps: Number of steps. None: that of the network.
 
-    Returns: the estimate, (B, C, ...).
+    Returns:
+        The estimate, (B, C, ...).
 
-    Raises: MetaoptError where the operator has no reach, or the step if no halo is given; where a size is not positive;
-    where the unit of step sizes depends on the noise of the whole.
+    Raises:
+        MetaoptError: The operator has no reach, the step has none and no halo is given, a size is not positive, or the
+            unit of the step sizes depends on the noise of the whole.
     """
     _check_problem(net, problem)
     operator, dims = problem.operator, problem.y.ndim - 2
     if halo is None:
         halo = exact_halo(net, operator, steps)
-        if problem.guess is not None:  # the first estimate is then A^H A guess away from it
+        if problem.guess is not None:  # then the start depends on A^H A guess
             halo = total(halo, operator.reach) or 0
     scale = per_axis(operator.period, dims, 1)
     shape = [n * p for n, p in zip(problem.y.shape[2:], scale, strict=True)]
@@ -70,9 +72,20 @@ def tiled(
 
 
 def exact_halo(net: Unrolled, operator: Operator, steps: int | None = None) -> PerAxis:
-    """How far a pixel looks in ``steps`` steps from A^H y, at most: T (reach of a step + that of A^H A) + that of A^H.
+    """Return how far a pixel of the result sees in ``steps`` steps that start from A^H y.
 
-    Raises: MetaoptError where the step or the operator has no reach.
+    This is T times the reach of a step plus that of A^H A, plus the reach of A^H.
+
+    Args:
+        net: The unrolled algorithm.
+        operator: A.
+        steps: Number T of steps. None: that of the network.
+
+    Returns:
+        Pixels, one number or one for each axis.
+
+    Raises:
+        MetaoptError: The step or the operator has no reach.
     """
     algorithm = net.algorithm
     step = reach_of(algorithm)
@@ -94,12 +107,17 @@ def exact_halo(net: Unrolled, operator: Operator, steps: int | None = None) -> P
 
 
 def piece(problem: InverseProblem, window: Window) -> InverseProblem:
-    """The problem of a window of x: its operator, and what it measures there.
+    """Return the part of a problem in a window of x: its operator, and what it measures there.
 
     Args:
-        window: one slice for each spatial axis, from multiples of the operator's period.
+        problem: The problem.
+        window: One slice for each spatial axis, which starts at a multiple of the operator's period.
 
-    Raises: MetaoptError where the operator has no reach.
+    Returns:
+        The problem of the window.
+
+    Raises:
+        MetaoptError: The operator has no reach.
     """
     small = coarse(window, problem.operator.period)
 
@@ -108,22 +126,30 @@ def piece(problem: InverseProblem, window: Window) -> InverseProblem:
         return crop(values, where) if values is not None and values.ndim == problem.y.ndim else values
 
     parts = {"y": cut(problem.y, small), "noise": cut(problem.noise, small), "guess": cut(problem.guess, window)}
-    level = cut(problem.level, window)  # of the whole: the window's own would differ where the noise does
+    level = cut(problem.level, window)  # that of the whole, from which a window's own level may differ
     return tree.replace(problem, {"operator": problem.operator.crop(window), **parts, "level": level})
 
 
 def assemble(
     compute: Callable[[Window], Tensor], shape: Sequence[int], size: PerAxis, halo: PerAxis, period: PerAxis = 1
 ) -> Tensor:
-    """The whole (..., *shape) of which ``compute(window)`` gives windows; there is one at a time.
+    """Compute a whole (..., ``*shape``) from windows, one at a time.
 
-    It is what ``compute`` gives for the whole where no output depends on an input more than ``halo`` pixels away, and
+    The result is that of ``compute`` on the whole if no output depends on an input more than ``halo`` pixels away, and
     shifting the input by ``period`` pixels shifts the output.
 
     Args:
-        compute: from a window, one slice for each axis of ``shape``, to (..., *sizes of the window).
-        shape: of the axes to be cut, which are the last ones.
-        size, halo, period: as for :func:`windows`.
+        compute: Maps a window, one slice for each axis of ``shape``, to its part (..., ``*sizes of the window``).
+        shape: Sizes of the last axes, which are cut.
+        size: As for :func:`windows`.
+        halo: As for :func:`windows`.
+        period: As for :func:`windows`.
+
+    Returns:
+        The whole.
+
+    Raises:
+        MetaoptError: The shape is empty, or as for :func:`windows`.
     """
     result: Tensor | None = None
     for computed, kept in windows(shape, size, halo, period):
@@ -140,15 +166,19 @@ def assemble(
 def windows(
     shape: Sequence[int], size: PerAxis, halo: PerAxis = 0, period: PerAxis = 1
 ) -> Iterator[tuple[Window, Window]]:
-    """(what to compute, the tile of it that is kept), tile after tile, the last axis fastest; together they are all.
+    """Divide axes into tiles, and give for each tile the window to compute and the tile itself, the last axis fastest.
 
     Args:
-        shape: of the axes to be cut.
-        size: pixels a side of a tile, rounded up to a multiple of ``period``; the last ones are smaller.
-        halo: pixels around it that are computed as well, as far as there are any.
-        period: what is computed begins at multiples of it, and ends at one or at the end of the axis.
+        shape: Sizes of the axes to cut.
+        size: Pixels a side of a tile, rounded up to a multiple of ``period``. The last tiles are smaller.
+        halo: Pixels around a tile that are computed as well, where they exist.
+        period: A window starts at a multiple of it, and ends at one or at the end of the axis.
 
-    Raises: MetaoptError for a size or a period below 1, or a halo below 0.
+    Returns:
+        An iterator over (window, tile).
+
+    Raises:
+        MetaoptError: A size or a period is below 1, or a halo below 0.
     """
     axes = list(zip(shape, *(per_axis(v, len(shape), f) for v, f in ((size, 1), (halo, 0), (period, 1))), strict=True))
     if any(s < 1 or h < 0 or p < 1 for _, s, h, p in axes):
@@ -170,7 +200,7 @@ def _along(length: int, size: int, halo: int, period: int) -> Iterator[tuple[sli
 
 
 def _halved(reach: PerAxis, period: PerAxis) -> PerAxis:
-    """How far A^H reaches beyond the pixels that belong to one of y: A^H A reaches twice as far, and across them."""
+    """Return how far A^H reaches beyond the pixels of an entry of y; A^H A reaches twice as far and across them."""
     if isinstance(reach, int) and isinstance(period, int):
         return max(0, reach - period + 2) // 2
     dims = max(1 if isinstance(value, int) else len(value) for value in (reach, period))
@@ -179,7 +209,7 @@ def _halved(reach: PerAxis, period: PerAxis) -> PerAxis:
 
 
 def _is_unlimited(held: Any) -> bool:
-    """Whether a slot holds modules of which one has no reach."""
+    """Return whether a slot holds modules of which one has no reach."""
     content = held.content()
     first = content[0] if isinstance(content, list) else content
     return isinstance(first, nn.Module) and reach_of(held) is None

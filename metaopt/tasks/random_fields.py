@@ -51,7 +51,7 @@ MOST = {
     "bipartite": 24,
     "barbell": 24,
     "lollipop": 24,
-}  # so that exact marginals stay cheap
+}  # for cheap exact marginals
 
 
 def structure(name: str, variables: int, generator: torch.Generator) -> Tensor:

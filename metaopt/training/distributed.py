@@ -29,7 +29,7 @@ class Workers:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes the files."""
+        """Return whether this process writes the files."""
         return self.rank == 0
 
     def share(self, batches: int) -> range:

@@ -1,4 +1,4 @@
-"""Pages to open in any browser, and figures: what a run shows its reader."""
+"""Pages for any browser, and figures, which show the steps of a run."""
 
 from .page import write_page
 from .section import Baseline, Iterates, Row, Section

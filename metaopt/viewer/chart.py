@@ -1,4 +1,4 @@
-"""PSNR against step, as an SVG drawing that stands inside a page."""
+"""PSNR against step, as an SVG drawing inside a page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 468, 30, 242
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, its legend, and where the iterates lie in it."""
+    """Hold a drawing, its legend, and the coordinates of the iterates in it.
+
+    Args:
+        svg: The drawing.
+        legend: An HTML list.
+        points: Coordinates of the iterates, one pair for each step.
+    """
 
     svg: str
     legend: str
@@ -25,7 +31,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class _Axes:
-    """From (step, dB) to the drawing's coordinates."""
+    """Map (step, dB) to the coordinates of the drawing."""
 
     steps: int
     low: float
@@ -42,7 +48,18 @@ class _Axes:
 
 
 def draw(iterates: Iterates, baselines: Sequence[Baseline]) -> Chart:
-    """Draw the iterates as a curve with a marker, each baseline as a level line, and where training ended."""
+    """Draw the iterates as a curve, the baselines as level lines, and the step up to which the network was trained.
+
+    Args:
+        iterates: The iterates of the network.
+        baselines: The baselines.
+
+    Returns:
+        The chart.
+
+    Raises:
+        MetaoptError: A PSNR is not finite.
+    """
     paths = [list(baseline.path)[: len(iterates.psnr)] for baseline in baselines]
     values = [*iterates.psnr, *(baseline.psnr for baseline in baselines), *(value for path in paths for value in path)]
     if not all(math.isfinite(value) for value in values):
@@ -63,7 +80,16 @@ def draw(iterates: Iterates, baselines: Sequence[Baseline]) -> Chart:
 
 
 def round_ticks(low: float, high: float, most: int) -> list[float]:
-    """At most ``most`` + 2 round numbers, evenly spaced, that enclose ``low`` and ``high``."""
+    """Return evenly spaced round numbers that enclose ``low`` and ``high``.
+
+    Args:
+        low: The lower value.
+        high: The upper value.
+        most: About how many there are at most; there may be two more.
+
+    Returns:
+        The numbers.
+    """
     span = max(high - low, 1e-3)
     decade = 10 ** math.floor(math.log10(span / most))
     gap = next(digit * decade for digit in (1, 2, 5, 10) if digit * decade >= span / most * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""One self-contained page that shows the time-steps of a reconstruction."""
+"""A self-contained HTML page that shows a reconstruction step by step."""
 
 from __future__ import annotations
 
@@ -21,16 +21,22 @@ from .section import Section
 
 
 def write_page(folder: str | os.PathLike[str], sections: Sequence[Section], title: str, intro: str) -> Path:
-    """Write ``index.html`` into ``folder``, which is made where it is missing.
+    """Write ``index.html`` into ``folder``, which is made if needed.
 
-    The page needs no network: styles, script and pictures (lossless PNG) are inside, and a content security policy
-    holds it to that. It grows by about 0.4 MB for each step of a 512 x 512 picture.
+    Styles, script and pictures (lossless PNG) are inside the page, and a content security policy forbids it to load
+    anything. It grows by about 0.4 MB for each step of a 512 x 512 picture.
+
+    Args:
+        folder: The folder.
+        sections: The sections of the page, from top to bottom.
+        title: The title.
+        intro: Text above the sections; paragraphs are separated by blank lines.
 
     Returns:
-        The file's path. It appears complete or not at all.
+        The path of the file, which appears complete or not at all.
 
     Raises:
-        MetaoptError: There are no sections, or the folder cannot be written to.
+        MetaoptError: There is no section, or the folder cannot be written to.
     """
     if not sections:
         raise MetaoptError("A page needs at least one section; none was given.")
@@ -106,7 +112,7 @@ def _given(given: Mapping[str, Tensor]) -> str:
 
 
 def _choice(number: int, names: Sequence[str]) -> str:
-    """The switch that puts a baseline's picture into the left panel."""
+    """Return the switch between the pictures of the network and of the baselines in the left panel."""
     if len(names) < 2:
         return ""
     options = [
@@ -154,7 +160,7 @@ def _seconds(value: float) -> str:
 
 
 def _data(section: Section, white: float, drawing: chart.Chart) -> dict[str, Any]:
-    """What the script needs: the frames of the iterates, then those of the baselines."""
+    """Return what the script needs: the frames of the iterates, then those of the baselines."""
     iterates = section.iterates
 
     def frame(picture: Tensor, psnr: float) -> dict[str, Any]:
@@ -172,5 +178,5 @@ def _data(section: Section, white: float, drawing: chart.Chart) -> dict[str, Any
 
 
 def _json(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in."""
+    """Return JSON that cannot end the script element around it."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

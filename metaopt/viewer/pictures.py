@@ -1,4 +1,4 @@
-"""Tensors as the pictures of a page: PNG files inside ``data:`` addresses."""
+"""Tensors as pictures of a page: PNG files in ``data:`` addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ _SMALL = 200
 
 
 def check(name: str, picture: Tensor) -> None:
-    """Fail unless the picture is (H, W) or (3, H, W), real, finite and not empty."""
+    """Check that a picture can be shown.
+
+    Args:
+        name: What the picture is, for error messages.
+        picture: The picture.
+
+    Raises:
+        MetaoptError: The picture is not (H, W) or (3, H, W), or it is empty, complex, of an integer type, or not
+            finite.
+    """
     shape = tuple(picture.shape)
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[0] != 3) or 0 in shape:
         raise MetaoptError(f"{name} is {shape}; a page shows (H, W) or (3, H, W).")
@@ -27,7 +36,17 @@ def check(name: str, picture: Tensor) -> None:
 
 
 def data_uri(picture: Tensor) -> str:
-    """The picture as an 8-bit PNG, values outside [0, 1] clipped."""
+    """Return a picture as an 8-bit PNG in a ``data:`` address; values outside [0, 1] are clipped.
+
+    Args:
+        picture: (H, W) or (3, H, W).
+
+    Returns:
+        The address.
+
+    Raises:
+        MetaoptError: Pillow is not installed.
+    """
     Image = require("PIL.Image", "viewer")
 
     samples = picture.detach().cpu().float().clamp(0, 1).mul(255).round().byte()
@@ -38,12 +57,27 @@ def data_uri(picture: Tensor) -> str:
 
 
 def rendering(picture: Tensor) -> str:
-    """The attribute that keeps the pixels of a small picture sharp where it is enlarged."""
+    """Return the HTML attribute that keeps the pixels of a small picture sharp where it is enlarged.
+
+    Args:
+        picture: The picture.
+
+    Returns:
+        The attribute, or an empty string for a large picture.
+    """
     return ' class="small"' if max(picture.shape[-2:]) < _SMALL else ""
 
 
 def error_scale(estimate: Tensor, target: Tensor) -> float:
-    """A round number that all but the largest 0.5 % of the errors stay below: what an error panel shows as white."""
+    """Return the error that a panel shows as white: a round number above all but the largest 0.5 % of the errors.
+
+    Args:
+        estimate: (H, W) or (3, H, W).
+        target: A tensor of the same shape.
+
+    Returns:
+        The number, at most 1.
+    """
     errors = _distance(estimate, target).flatten()
     high = float(torch.kthvalue(errors, max(1, math.ceil(0.995 * errors.numel()))).values)
     high = min(max(high, 1e-6), 1.0)
@@ -52,12 +86,23 @@ def error_scale(estimate: Tensor, target: Tensor) -> float:
 
 
 def error(estimate: Tensor, target: Tensor, white: float) -> Tensor:
-    """(H, W), |estimate - target| over ``white``, in steps that the eye still merges (fewer make a smaller file)."""
+    """Return the absolute error of an estimate relative to ``white``, in steps that the eye cannot distinguish.
+
+    Fewer grey levels make a smaller file.
+
+    Args:
+        estimate: (H, W) or (3, H, W).
+        target: A tensor of the same shape.
+        white: The error that is shown as white.
+
+    Returns:
+        (H, W) in [0, 1].
+    """
     levels = ERROR_LEVELS - 1
     return _distance(estimate, target).div(white).clamp(0, 1).mul(levels).round().div(levels)
 
 
 def _distance(estimate: Tensor, target: Tensor) -> Tensor:
-    """(H, W); the mean over the colours."""
+    """Return the absolute difference (H, W), averaged over the colours."""
     distance = (estimate.detach().cpu().float().clamp(0, 1) - target.detach().cpu().float().clamp(0, 1)).abs()
     return distance.mean(0) if distance.ndim == 3 else distance

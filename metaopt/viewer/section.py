@@ -1,4 +1,4 @@
-"""What a page or a figure shows of one inverse problem: the iterates of an algorithm, and the baselines beside it."""
+"""The content of a page or figure for one inverse problem: the iterates of an algorithm, and baselines."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from . import pictures
 
 @dataclass(frozen=True)
 class Iterates:
-    """The estimates of an iterative algorithm after every step; number 0 of a sequence is before the first step.
+    """Hold the estimates of an iterative algorithm at every step; index 0 is before the first step.
 
     Args:
-        estimates: (H, W) or (3, H, W) in [0, 1] each, real.
-        psnr: In dB, one for every estimate.
-        trained_steps: How many steps it was trained for; the page opens there.
-        method: The algorithm's name.
+        estimates: Each (H, W) or (3, H, W) in [0, 1], real.
+        psnr: PSNR in dB, one for every estimate.
+        trained_steps: Number of steps of the training. The page opens there.
+        method: Name of the algorithm.
     """
 
     estimates: Sequence[Tensor]
@@ -30,13 +30,13 @@ class Iterates:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What another algorithm makes of the same measurement.
+    """Hold the result of another algorithm on the same measurement.
 
     Args:
-        name: The algorithm's name.
+        name: Name of the algorithm.
         picture: Its estimate, of the target's shape.
-        psnr: In dB, drawn as a level line.
-        path: Its PSNR after each step, before the first one first, drawn as far as the iterates go. May be empty.
+        psnr: PSNR in dB, drawn as a level line.
+        path: PSNR before the first step and after each step, drawn as far as the iterates go. It may be empty.
     """
 
     name: str
@@ -47,7 +47,15 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: how good a method is after so many steps, and how many seconds each of them takes."""
+    """Hold one row of the table of results.
+
+    Args:
+        method: Name of the algorithm.
+        psnr: PSNR in dB after ``steps`` steps.
+        ssim: SSIM after ``steps`` steps.
+        steps: Number of steps.
+        seconds_per_step: Time of a step in seconds.
+    """
 
     method: str
     psnr: float
@@ -58,16 +66,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """An inverse problem and what came of it.
+    """Hold everything that a page shows of one inverse problem.
 
     Args:
-        title: Its name.
-        text: What is shown: data, operator, noise; plain sentences.
+        title: Its title.
+        text: A description of data, operator and noise; paragraphs are separated by blank lines.
         target: (H, W) or (3, H, W) in [0, 1], real.
         iterates: The estimates that the slider goes through.
         baselines: The algorithms to compare with.
-        rows: The table.
-        given: The measurement, to look at: pictures (the noisy picture, the mask of k-space, A^T y) by their names.
+        rows: The rows of the table.
+        given: Pictures of the measurement by name, such as the noisy picture, the mask of k-space or A^T y.
+
+    Raises:
+        MetaoptError: The shapes of the pictures differ, a picture cannot be shown, or the numbers of estimates, PSNRs
+            and trained steps do not fit each other.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""A figure of several sections: what was measured, a few time-steps, the best baseline, the target, and the error."""
+"""A figure of several sections: the start, some steps, the best baseline, the target, and the error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,20 @@ ERROR = 0.2  # grey value at which the error panel is white
 
 
 def save_strips(path: Path, sections: Sequence[Section]) -> Path:
-    """One row for each section, on one grey scale from 0 to 1 (the error from 0 to ``ERROR``), as a PNG file."""
+    """Save one row of pictures for each section as a PNG file.
+
+    All pictures share a grey scale from 0 to 1, and all errors one from 0 to ``ERROR``.
+
+    Args:
+        path: The file to write.
+        sections: The sections, each with at least one baseline.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        MetaoptError: The file cannot be written, or matplotlib is not installed.
+    """
     FigureCanvasAgg = require("matplotlib.backends.backend_agg", "viewer").FigureCanvasAgg
     Figure = require("matplotlib.figure", "viewer").Figure
 
@@ -41,7 +54,7 @@ def save_strips(path: Path, sections: Sequence[Section]) -> Path:
 
 
 def _panels(section: Section) -> list[tuple[str, Tensor, float]]:
-    """(caption, picture, white) from left to right."""
+    """Return (caption, picture, white value) from left to right."""
     iterates, best = section.iterates, max(section.baselines, key=lambda baseline: baseline.psnr)
     shown = sorted({0, 1, 2, iterates.trained_steps})
     steps = [

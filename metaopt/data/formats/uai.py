@@ -165,9 +165,7 @@ def _tables(
 
 def _check_sizes(numbers: NumberFile, at: int, scopes: list[tuple[int, ...]], sizes: np.ndarray) -> None:
     """Raise for the first count that is missing or different from what the scope asks for."""
-    places = (
-        at + np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]
-    )  # wrong after the first wrong count, and not used there
+    places = at + np.concatenate([[0], np.cumsum(sizes + 1)])[:-1]  # wrong after the first wrong count
     inside = places < len(numbers)
     found = np.full(len(sizes), -1.0)
     found[inside] = numbers.values[places[inside].astype(int)]
@@ -253,9 +251,7 @@ def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) 
     numbers = read_number_file(path)[1]
     if not len(numbers):
         return {}
-    first = (
-        1 - len(numbers) % 2
-    )  # pairs and their number are odd in all, so an even file starts with the number of samples
+    first = 1 - len(numbers) % 2  # pairs and their count are odd in all; an even file has the samples first
     samples = numbers.whole(0, "the number of samples of evidence") if first else 1
     count = numbers.whole(first, "the number of observed variables")
     if samples != 1 or len(numbers) != first + 1 + 2 * count:
