@@ -1,4 +1,4 @@
-"""metaopt: unroll a classical algorithm, open the places that may be learned, backpropagate through the whole."""
+"""Unroll classical algorithms, open the places in them that may be learned, and backpropagate through all steps."""
 
 import importlib as _importlib
 from typing import TYPE_CHECKING as _TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""``python -m metaopt`` is the command ``metaopt``."""
+"""``python -m metaopt`` runs the command ``metaopt``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Trained networks outside of this library: as programs of ``torch.export`` and of ONNX, which run without it.
+"""Export of trained networks to ``torch.export`` and ONNX programs, which run without this library.
 
 Example:
     >>> def problem(y, noise):
@@ -22,7 +22,12 @@ from .core.errors import require
 
 
 class TensorModule(nn.Module):
-    """A network as a module from tensors to a tensor; made by :func:`as_module`."""
+    """Run a network as a module from tensors to a tensor; :func:`as_module` makes it.
+
+    Args:
+        net: The unrolled network.
+        make_problem: Makes the problem from the input tensors.
+    """
 
     def __init__(self, net: Unrolled[Any, Any, Any], make_problem: Callable[..., Any]):
         super().__init__()
@@ -34,10 +39,18 @@ class TensorModule(nn.Module):
 
 
 def as_module(net: Unrolled[Any, Any, Any], make_problem: Callable[..., Any]) -> TensorModule:
-    """``net`` as a module whose inputs are the tensors that ``make_problem(*tensors)`` makes a problem of.
+    """Turn a network into a module from tensors to a tensor, which builds the problem itself.
 
-    Its output is the last readout, which is one tensor; complex ones are pairs of reals in a last axis of size 2, as
-    ``torch.view_as_real`` gives them. ``make_problem`` takes pairs by ``torch.view_as_complex``.
+    The output of the module is the last readout, which must be one tensor. A complex readout becomes pairs of reals
+    along a last axis of size 2, as ``torch.view_as_real`` gives them; ``make_problem`` can read pairs by
+    ``torch.view_as_complex``.
+
+    Args:
+        net: The unrolled network.
+        make_problem: Makes the problem from the input tensors, ``make_problem(*tensors)``.
+
+    Returns:
+        The module.
     """
     return TensorModule(net, make_problem)
 
@@ -48,18 +61,22 @@ def export_program(
     examples: Sequence[Tensor],
     dynamic: Sequence[Sequence[int]] = (),
 ) -> torch.export.ExportedProgram:
-    """The network with the problem built inside, as a program that ``torch.export.save`` writes.
+    """Export a network, with the problem built inside, to a program that ``torch.export.save`` writes.
 
-    Values are not checked in a program: what the constructor of a problem refuses goes through it.
+    A program does not check values: it runs on inputs that the constructor of a problem would refuse.
 
     Args:
-        net: an unrolled algorithm; it runs as many steps as it has.
-        make_problem: as for :func:`as_module`.
-        examples: the tensors to trace with. Sizes are those of the program, but along ``dynamic`` axes.
-        dynamic: for every example the axes along which its size may differ, such as ``[(2, 3), ()]`` for the height and
-            the width of y; by default none. The example's sizes there must be larger than the network's kernels.
+        net: The unrolled network. The program runs as many steps as it has.
+        make_problem: As for :func:`as_module`.
+        examples: The tensors to trace with. Their sizes are those of the program, except along ``dynamic`` axes.
+        dynamic: For every example the axes along which its size may differ, such as ``[(2, 3), ()]`` for the height and
+            the width of y. Empty: none. The sizes of the example along these axes must exceed the network's kernels.
 
-    Raises: MetaoptError where ``dynamic`` has not one entry for every example.
+    Returns:
+        The program.
+
+    Raises:
+        MetaoptError: ``dynamic`` does not have one entry for every example.
     """
     if dynamic and len(dynamic) != len(examples):
         raise MetaoptError(
@@ -76,7 +93,12 @@ def export_program(
 def export_onnx(program: torch.export.ExportedProgram, path: Path | str) -> None:
     """Write a program of :func:`export_program` as an ONNX file.
 
-    Raises: MetaoptError where an input or the output is complex, which runtimes do not take, or onnx is not installed.
+    Args:
+        program: The program.
+        path: The file to write.
+
+    Raises:
+        MetaoptError: An input is complex, which runtimes do not take, or onnx is not installed.
     """
     require("onnx", "export")
     require("onnxscript", "export")

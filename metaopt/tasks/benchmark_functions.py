@@ -109,7 +109,7 @@ BENCHMARK_FUNCTIONS = {
     "levy": BenchmarkFunction(_levy, -10, 10, (1.0,)),
     "rastrigin": BenchmarkFunction(_rastrigin, -5.12, 5.12, (0.0,)),
     "rosenbrock": BenchmarkFunction(rosenbrock, -5, 10, (1.0,)),
-    "styblinski-tang": BenchmarkFunction(_styblinski_tang, -5, 5, (-2.903534,)),  # moved up by its least value
+    "styblinski-tang": BenchmarkFunction(_styblinski_tang, -5, 5, (-2.903534,)),  # shifted so that its minimum is 0
 }
 
 
