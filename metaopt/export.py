@@ -108,4 +108,5 @@ def export_onnx(program: torch.export.ExportedProgram, path: Path | str) -> None
             "ONNX files have no complex inputs; export the program with torch.view_as_real(y) as its example and "
             "torch.view_as_complex(y) in make_problem."
         )
-    torch.onnx.export(program, dynamo=True, verbose=False).save(path)
+    # Runtimes optimise what they load; doing it here takes minutes for a network of many steps.
+    torch.onnx.export(program, dynamo=True, verbose=False, optimize=False).save(path)

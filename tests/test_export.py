@@ -37,9 +37,13 @@ def picture(height: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def kspace(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Half of the frequencies of a smooth spot with a phase, brightest 1; as pairs of reals."""
     generator = torch.Generator().manual_seed(height)
     mask = (torch.rand(height, width, generator=generator) > 0.5).float()
-    return 0.3 * torch.randn(1, 1, height, width, 2, generator=generator), mask, torch.tensor([0.1])
+    rows, columns = torch.meshgrid(torch.linspace(-2, 2, height), torch.linspace(-2, 2, width), indexing="ij")
+    spot = torch.polar(torch.exp(-(rows.square()) - columns.square()), rows - columns)
+    y = mask * (torch.fft.fft2(spot, norm="ortho") + 0.01 * torch.randn(height, width, generator=generator))
+    return torch.view_as_real(y)[None, None], mask, torch.tensor([0.02])
 
 
 def small(is_complex: bool = False, steps: int = 1) -> mo.Unrolled:

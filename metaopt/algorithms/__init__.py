@@ -1,6 +1,7 @@
 """Classical algorithms; nothing in them is learned until a slot is opened."""
 
 from .adaptation import Adaptation, first_order_objective
+from .compiled import Compiled
 from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
 from .coupled_ista import CoupledIsta, analytic_weights
 from .descent import Descent, DescentState
@@ -32,6 +33,7 @@ __all__ = [
     "Beliefs",
     "ChebyshevFilter",
     "ClusterFactors",
+    "Compiled",
     "CoupledDescent",
     "CoupledIsta",
     "CoupledState",

@@ -54,7 +54,7 @@ def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False
             raise MetaoptError(f"A gradient needs a function with one real value, but {what}.")
         return value.reshape(()) if value.ndim else value, aux
 
-    if inside_transform():
+    if not values_known() or inside_transform():  # torch.autograd.grad would break the graph of a compiled step
         grads, aux = torch.func.grad(scalar, has_aux=True)(tensors)
     else:
         again = torch.is_grad_enabled()

@@ -100,6 +100,8 @@ def as_torch(update: nn.Module, params: Iterable[Any], lr: float = 1.0) -> Updat
     Returns:
         The optimizer. Its ``step`` refuses parameters that are complex or whose gradient is sparse.
 
+    A compiled update, ``as_torch(torch.compile(update), params)``, has two graphs however many steps there are.
+
     Raises:
         MetaoptError: ``lr`` is negative or NaN.
 

@@ -138,9 +138,15 @@ class LearnedAdam(nn.Module):
         inverse = (root(square) + self.epsilon * correction).reciprocal() * correction
         lines = [slope * inverse]
         lines += [m * (inverse / (1 - decay ** (k + 1))) for m, decay in zip(means, self.decays, strict=True)]
-        time = slope.new_tensor([math.tanh(math.log(k + 1) / 4 - 1)])
+        time = slope.new_tensor([_time(k)])
         corrections, own = self.network(torch.stack(lines).clamp_(-10, 10), time, memory.hidden)
         adam = lines[1 + len(self.decays) // 2]
         change = torch.addcmul(corrections[1], adam, corrections[0].exp(), value=-1) * self.step_size(k).to(slope)
         kept = [refill(values, part) for values, part in zip((*means, square), kept, strict=True)]
         return refill(change, x), AdamMemory(tuple(kept[:-1]), kept[-1], own)
+
+
+def _time(k: int) -> float:
+    """tanh(log(k + 1) / 4 - 1), without a logarithm, for which a compiled step would compile anew at every k."""
+    size, centre = math.sqrt(k + 1), math.exp(2)
+    return (size - centre) / (size + centre)

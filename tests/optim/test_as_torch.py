@@ -168,3 +168,27 @@ def test_what_it_is_not_for_is_a_sentence() -> None:
         as_torch(mo.updates.Adam(0.1), [waves]).step()
     with pytest.raises(mo.MetaoptError, match="must be at least 0, but got -1"):
         as_torch(mo.updates.Adam(0.1), [nn.Parameter(torch.ones(1))], lr=-1)
+
+
+@pytest.mark.parametrize("kind", UPDATES)
+def test_a_compiled_update_takes_the_same_steps_in_two_graphs(kind: str) -> None:
+    """One for the first step, which the compiler takes for a constant, and one for all others."""
+    torch._dynamo.reset()
+    graphs: list[Any] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    update, x = UPDATES[kind](), normal(0, 7, 3)
+    nets = [network(), network()]
+    updates = (update, torch.compile(update, backend=backend))
+    optimizers = [as_torch(u, n.parameters()) for u, n in zip(updates, nets, strict=True)]
+    for _ in range(9):
+        for net, optimizer in zip(nets, optimizers, strict=True):
+            optimizer.zero_grad()
+            net(x).square().mean().backward()
+            optimizer.step()
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-12)
+    assert len(graphs) == 2

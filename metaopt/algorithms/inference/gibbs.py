@@ -10,7 +10,7 @@ from torch import Tensor
 from ...core import Algorithm, random, slot
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs
-from .mean_field import color_masks, local_fields
+from .mean_field import color_count, color_masks, local_fields
 
 
 class Samples(NamedTuple):
@@ -40,22 +40,25 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
         super().__init__()
         self.register_buffer("colors", colors)
         self.seed, self.burn_in, self.temperature = seed, burn_in, slot(temperature)
+        self._count = color_count(colors)
 
     def init(self, problem: FactorGraph) -> Samples:
         start = problem.unary.expand(problem.batch, -1)
-        states = self._draw(problem, start, random.generator(self.seed, device=start.device))
+        states = _drawn(problem, start, _uniform((self.seed,), start, 1)[0])
         return Samples(states, torch.zeros_like(start), start.new_zeros(len(start)))
 
     def step(self, problem: FactorGraph, state: Samples, k: int) -> Samples:
-        states, generator = state.states, random.generator(self.seed, k, device=problem.unary.device)
+        # Drawing cannot be compiled: told so, the compiler leaves it alone and makes one graph of all the rest.
+        draw = torch.compiler.disable(_uniform) if torch.compiler.is_compiling() else _uniform
+        states, uniform = state.states, draw((self.seed, k), state.total, max(self._count, 1))
         conditionals = torch.zeros_like(state.total)
-        for color, mask in enumerate(color_masks(problem, self.colors)):
+        for color, mask in enumerate(color_masks(problem, self.colors, self._count)):
             fields = local_fields(problem, problem.one_hot(states)) / self.temperature(k)
-            drawn = self._draw(problem, fields, generator)
+            drawn = _drawn(problem, fields, uniform[color])
             states = torch.where(self.colors == color, drawn, states)
             given = problem.normalized(fields).exp()
             conditionals = conditionals + (given if mask is None else torch.where(mask, given, 0))
-        counts = 1.0 if k >= self.burn_in else 0.0
+        counts = min(max(k - self.burn_in + 1, 0), 1)  # without a branch, of which a compiled step would see one side
         return Samples(states, state.total + counts * conditionals, state.count + counts)
 
     def readout(self, problem: FactorGraph, state: Samples, k: int) -> Beliefs:
@@ -64,7 +67,16 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
         nothing = log.new_full((len(log), problem.constant.shape[1]), torch.nan)
         return Beliefs(problem.normalized(log), nothing)
 
-    def _draw(self, problem: FactorGraph, logits: Tensor, generator: torch.Generator) -> Tensor:
-        """By the Gumbel trick: the argmax of logits + Gumbel noise."""
-        uniform = torch.rand(logits.shape, dtype=logits.dtype, generator=generator, device=logits.device)
-        return problem.decode(logits - (-uniform.clamp_min(1e-30).log()).log())
+
+def _uniform(stream: tuple[int, ...], like: Tensor, count: int) -> Tensor:
+    """(count, ...) uniform numbers of a stream, each of the shape of ``like``.
+
+    All of a step's are drawn at once, because drawing is what cannot be compiled.
+    """
+    generator = random.generator(*stream, device=like.device)
+    return torch.rand((count, *like.shape), dtype=like.dtype, generator=generator, device=like.device)
+
+
+def _drawn(problem: FactorGraph, logits: Tensor, uniform: Tensor) -> Tensor:
+    """States drawn by the Gumbel trick: the argmax of logits + Gumbel noise."""
+    return problem.decode(logits - (-uniform.clamp_min(1e-30).log()).log())

@@ -66,8 +66,8 @@ def local_fields(problem: FactorGraph, beliefs: Tensor) -> Tensor:
     return autodiff.gradient(lambda q: problem.mean_log_potential(q).sum(), beliefs)
 
 
-def color_masks(problem: FactorGraph, colors: Tensor | None) -> list[Tensor | None]:
-    """For each colour which states (N,) are of its variables; ``[None]`` if all have one colour."""
+def color_masks(problem: FactorGraph, colors: Tensor | None, count: int | None = None) -> list[Tensor | None]:
+    """For each of ``count`` colours which states (N,) are of its variables; ``[None]`` if all have one colour."""
     if colors is None:
         return [None]
     if colors.shape != problem.cardinalities.shape:
@@ -75,7 +75,13 @@ def color_masks(problem: FactorGraph, colors: Tensor | None) -> list[Tensor | No
             f"The graph has {len(problem.cardinalities)} variables, but {tuple(colors.shape)} colours came; "
             "take coloring(graph) of this graph."
         )
-    return [(colors == color)[problem.variable] for color in range(int(colors.max()) + 1)] if len(colors) else [None]
+    count = color_count(colors) if count is None else count
+    return [(colors == color)[problem.variable] for color in range(count)] if len(colors) else [None]
+
+
+def color_count(colors: Tensor) -> int:
+    """How many colours a graph has: a number, which a compiled step cannot read from a tensor."""
+    return int(colors.max()) + 1 if len(colors) else 0
 
 
 def coloring(problem: FactorGraph) -> Tensor:

@@ -1,0 +1,101 @@
+"""An algorithm whose step is compiled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core import Algorithm, MetaoptError, tree
+from ..core.algorithm import AnyAlgorithm
+
+
+class Compiled(Algorithm[Any, Any, Any]):
+    """``algorithm`` with its step run by ``torch.compile``: the step, not the loop, so that any number of them will do.
+
+    There are at most two graphs, one for k = 0, which the compiler takes for a constant, and one for all other k (but
+    each segment of ``Checkpointed`` has its own where the problem holds a network, as ``Objective`` does). The weights
+    are the algorithm's own, under names that begin with ``algorithm.``; copies and pickles compile anew.
+
+    Args:
+        algorithm: what is to be stepped; any gradient strategy serves.
+        backend: as for ``torch.compile``.
+
+    Raises: MetaoptError where :class:`~metaopt.core.gradients.Reversible` asks for a step back that there is not.
+
+    Example:
+        >>> fast = unroll(Compiled(net.algorithm), net.steps, net.gradient)
+    """
+
+    def __init__(self, algorithm: AnyAlgorithm, backend: str | Callable[..., Any] = "inductor"):
+        super().__init__()
+        self.algorithm, self._backend = algorithm, backend
+        # The class's functions, not bound methods: strategies step shadows of the algorithm, with other tensors.
+        self._step = torch.compile(type(algorithm).step, backend=backend)
+        undo = getattr(type(algorithm), "inverse_step", None)
+        self._undo = None if undo is None else torch.compile(undo, backend=backend)
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self.algorithm, self._backend)
+
+    def init(self, problem: Any) -> Any:
+        """The algorithm's state, every tensor of which hangs on what is learned from the start.
+
+        Else a tensor that begins to do so in a later step would be another graph.
+        """
+        state = self.algorithm.init(problem)
+        learned = (t for t in tree.leaves((self.algorithm, problem)) if t.requires_grad)
+        if not torch.is_grad_enabled() or (anchor := next(learned, None)) is None:
+            return state
+        return tree.map(lambda t: _attached(t, anchor), state)
+
+    def step(self, problem: Any, state: Any, k: int) -> Any:
+        return self._step(self.algorithm, problem, state, k)
+
+    def readout(self, problem: Any, state: Any, k: int) -> Any:
+        return self.algorithm.readout(problem, state, k)
+
+    def samples(self, problem: Any, state: Any) -> int:
+        return self.algorithm.samples(problem, state)
+
+    @property
+    def residual(self) -> Callable[..., Tensor]:
+        """That of the algorithm, where it has one."""
+        if not hasattr(self.algorithm, "residual"):
+            raise AttributeError(f"{type(self.algorithm).__name__} has no residual.")
+        return self.algorithm.residual
+
+    @property
+    def inverse_step(self) -> Callable[..., Any]:
+        """That of the algorithm, compiled."""
+        if self._undo is None:
+            raise MetaoptError(
+                f"{type(self.algorithm).__name__} has no inverse_step and cannot be run backwards; use Checkpointed()."
+            )
+        return functools.partial(self._undo, self.algorithm)
+
+
+class _Attached(torch.autograd.Function):
+    """A tensor as a function of itself and of an anchor, whose gradient is zero."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(tensor: Tensor, anchor: Tensor) -> Tensor:
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
+def _attached(tensor: Tensor, anchor: Tensor) -> Tensor:
+    floating = tensor.is_floating_point() or tensor.is_complex()
+    return _Attached.apply(tensor, anchor) if floating and not tensor.requires_grad else tensor
