@@ -123,7 +123,8 @@ def main() -> None:
         "memory": saved.rows("memory", lambda: memory_rows(options.quick)),
         "edges": saved.rows("edges", lambda: edges_rows(options.quick)),
     }
-    parts["families"] = saved.rows("families", lambda: uai.families(parts["uai"]), given=parts["uai"])
+    errors = [[row["instance"], row["method"], row["error"]] for row in parts["uai"]]
+    parts["families"] = saved.rows("families", lambda: uai.families(parts["uai"]), given=errors)
     for name, rows in parts.items():
         if rows:
             print(f"\n{name}\n{table(rows)}")

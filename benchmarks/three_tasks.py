@@ -19,6 +19,7 @@ import metaopt as mo
 from metaopt.tasks import shrinking
 
 from .denoising import GREY, noisy
+from .figures import crop_of
 from .imaging import Method, Pairs, in_bfloat16, mean_quality, network, pictures
 from .report import need, parse_options, table
 from .rows import Rows, weights_of
@@ -28,7 +29,7 @@ from .super_resolution import interpolated
 DATA = ("natural/bsd68_gray",)
 SIGMAS, SHARES, FACTORS = (15, 25, 50), (0.5, 0.2), (2, 3)
 NOISE = 1 / 255  # of inpainting and super-resolution
-QUICK_EVERY = 68
+QUICK = {"every": 68, "side": 128}  # of a quick run: one picture, of which it takes the middle
 THINNED, ALL_OF = 4, 20  # these two, and runs to 4 T, are of every so-manieth picture, but of all of so few
 
 
@@ -66,9 +67,14 @@ def guessing(run: Method) -> Method:
     return lambda problem: run(dataclasses.replace(problem, guess=0.5))
 
 
-def three_tasks(every: int, saved: Rows) -> list[dict[str, Any]]:
-    """A row for each task and setting: PSNR of the projections' network after T and 4 T steps, and of its rivals."""
+def three_tasks(saved: Rows, every: int = 1, side: int | None = None) -> list[dict[str, Any]]:
+    """A row for each task and setting: PSNR of the projections' network after T and 4 T steps, and of its rivals.
+
+    ``every``: of so many pictures one is taken; ``side``: of its middle, None for all of it.
+    """
     targets = pictures(DATA[0], every=every)
+    if side:
+        targets = [crop_of(target, *((n - side) // 2 for n in target.shape[-2:]), side) for target in targets]
     fewer = targets[::THINNED] if len(targets) > ALL_OF else targets
     rows = [_row("denoising", sigma, noisy(targets, sigma), "noisy", lambda p: p.y, GREY, saved) for sigma in SIGMAS]
     for share in SHARES:
@@ -114,10 +120,10 @@ def _mean(run: Method, pairs: Sequence[tuple[mo.InverseProblem, Tensor]]) -> flo
 def main() -> None:
     options = parse_options(__doc__)
     need(options, DATA)
-    every = QUICK_EVERY if options.quick else 1
+    size = QUICK if options.quick else {}
     options.quick = True  # so that nothing is written
     saved = Rows("random_projections", {}, options)
-    rows = three_tasks(every, saved)
+    rows = three_tasks(saved, **size)
     print(table(rows) + "\n")
     saved.write({f"{row['task']}_{row['setting']}": round(row["RIM"], 2) for row in rows}, rows, [0])
 
