@@ -54,7 +54,7 @@ def implicit_gnn(
 ) -> Encoded:
     """Build the network whose hidden signal solves ``H = relu(A H W + x B + b)`` with ``|W| <= bound``.
 
-    The solution exists and is unique where ``|A| <= 1``, which :func:`~metaopt.symmetric_adjacency` of an undirected
+    The solution exists and is unique where ``|A| <= 1``, which :func:`~metaopt.problems.symmetric_adjacency` of an undirected
     graph ensures. Gradients cost the memory of one step.
 
     Args:
