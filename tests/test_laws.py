@@ -11,7 +11,8 @@ import metaopt as mo
 from metaopt import tree
 from metaopt.core.gradients import GradientStrategy
 
-from .helpers import CASES, Case, gradients, table, tensors_close
+from .cases import CASES
+from .helpers import Case, gradients, table, tensors_close
 
 
 @table(CASES)

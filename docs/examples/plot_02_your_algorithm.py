@@ -250,7 +250,7 @@ torch.testing.assert_close(net(small).final, exact, rtol=1e-6, atol=1e-6)
 print("heavy ball agrees with torch.linalg.solve")
 
 # %%
-# An algorithm inside this library gets all of that from one row in the table ``CASES`` of ``tests/helpers.py``:
+# An algorithm inside this library gets all of that from one row in the tables of ``tests/cases``:
 #
 # .. code-block:: python
 #

@@ -17,7 +17,8 @@ import metaopt as mo
 from metaopt import tree
 from metaopt.algorithms import personalized_pagerank
 
-from ..helpers import graph_problem, normal, seeded
+from ..cases.problems import graph_problem
+from ..helpers import normal, seeded
 
 geometric = pytest.importorskip("torch_geometric")
 

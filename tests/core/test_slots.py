@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import metaopt as mo
 from metaopt import tree
 
-from ..helpers import dense_problem, matrix, normal
+from ..cases.problems import dense_problem
+from ..helpers import matrix, normal
 
 few = settings(deadline=None, max_examples=40)
 numbers = st.floats(1e-6, 1e6)

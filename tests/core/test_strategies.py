@@ -16,7 +16,8 @@ from torch import Tensor, nn
 import metaopt as mo
 from metaopt.core.gradients import Gcr, GradientStrategy
 
-from ..helpers import dense_problem, gradients, matrix, normal, picture_problem, seeded, tensors_close
+from ..cases.problems import dense_problem, picture_problem
+from ..helpers import gradients, matrix, normal, seeded, tensors_close
 
 few = settings(deadline=None, max_examples=20)
 D = torch.float64

@@ -16,8 +16,10 @@ import metaopt as mo
 from metaopt import tree
 from metaopt.algorithms import Compiled
 
+from ..cases.problems import picture_problem
+from ..cases.rims import rim_cell
 from ..factor_graphs import loopy
-from ..helpers import matrix, normal, picture_problem, rim_cell, seeded
+from ..helpers import matrix, normal, seeded
 
 # dynamo looks at .grad of every input of a step, and from the second step on the state is no leaf.
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")

@@ -13,7 +13,8 @@ import metaopt as mo
 from metaopt.models import irim, load, rim, untie, without_estimate, without_memory
 from metaopt.weights import save_tensors
 
-from ..helpers import picture_problem, seeded
+from ..cases.problems import picture_problem
+from ..helpers import seeded
 
 ABLATIONS = {"without_estimate": without_estimate, "without_memory": without_memory}
 

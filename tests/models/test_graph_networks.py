@@ -14,7 +14,8 @@ import metaopt as mo
 from metaopt.models import appnp, gcn, implicit_gnn, sgc
 from metaopt.networks import Contraction, NodeEncoder
 
-from ..helpers import graph_problem, normal, seeded, tensors_close
+from ..cases.problems import graph_problem
+from ..helpers import normal, seeded, tensors_close
 
 geometric = pytest.importorskip("torch_geometric")
 

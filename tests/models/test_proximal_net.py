@@ -8,7 +8,8 @@ import metaopt as mo
 from metaopt.models import load, proximal_net
 from metaopt.records import record_of
 
-from ..helpers import normal, picture_problem, seeded
+from ..cases.problems import picture_problem
+from ..helpers import normal, seeded
 
 
 def test_before_training_it_is_gradient_descent_in_units_of_the_noise() -> None:

@@ -12,7 +12,8 @@ import metaopt as mo
 from metaopt.models import irim, rim, untie
 from metaopt.updates import ComplexAsBatch, ComplexAsChannels
 
-from ..helpers import kspace_problem, normal, picture_problem, seeded
+from ..cases.problems import kspace_problem, picture_problem
+from ..helpers import normal, seeded
 
 
 def problem_of(kind: dict[str, Any], size: tuple[int, ...] = (6, 4)) -> mo.InverseProblem:

@@ -14,7 +14,8 @@ from torch import nn
 import metaopt as mo
 from metaopt.optim import as_torch
 
-from ..helpers import learned_adam, normal, seeded
+from ..cases.updates import learned_adam
+from ..helpers import normal, seeded
 
 PAIRS = {
     "sgd": (lambda: mo.updates.Sgd(0.1), lambda p: torch.optim.SGD(p, 0.1)),

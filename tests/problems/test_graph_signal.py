@@ -16,7 +16,8 @@ import metaopt as mo
 from metaopt.operators import SparseMatrix
 from metaopt.problems import averaging_adjacency, known_labels, symmetric_adjacency
 
-from ..helpers import graph_problem, normal, tensors_close
+from ..cases.problems import graph_problem
+from ..helpers import normal, tensors_close
 
 geometric = pytest.importorskip("torch_geometric")
 NONE = torch.zeros(2, 0, dtype=torch.int64)

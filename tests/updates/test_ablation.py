@@ -6,7 +6,8 @@ import torch
 
 import metaopt as mo
 
-from ..helpers import normal, rim_cell, seeded
+from ..cases.rims import rim_cell
+from ..helpers import normal, seeded
 
 X, GRADIENT, LEVEL = normal(0, 2, 1, 6, 5), normal(1, 2, 1, 6, 5), (torch.zeros(2).double(),)
 
