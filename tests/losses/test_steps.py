@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.core.gradients import Report
+from metaopt.core import Report
 from metaopt.losses import mse, step_weights, trajectory_loss
 
 from ..helpers import normal
