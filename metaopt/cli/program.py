@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 for success, 2 where the request cannot be met (with one sentence on standard error), 130
-            after an
-        interruption.
+        after an interruption.
     """
     parser = make_parser()
     parsed = parser.parse_args(arguments)

@@ -2,13 +2,12 @@
 
 from .adapters import Supervised, Unsupervised, trajectory_loss
 from .energies import energy, log_energy
-from .named import LOSSES
+from .named import LOSSES as LOSSES  # a table, which the reference pages cannot show
 from .steps import step_weights, weighted_mean
 from .supervised import cross_entropy, marginal_cross_entropy, marginal_error, mse, negative_psnr
 from .training_loss import TrainingLoss
 
 __all__ = [
-    "LOSSES",
     "Supervised",
     "TrainingLoss",
     "Unsupervised",

@@ -16,9 +16,10 @@ Net = Unrolled[GraphSignal, PropagationState, Tensor]
 
 @recorded
 def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5) -> Net:
-    """Build a graph convolutional network, ``A relu(A ... relu(A X W_1 + b_1) ...) W_T + b_T``, one step a layer.
+    """Build a graph convolutional network, with one step per layer (Kipf and Welling, arXiv:1609.02907).
 
-    W_1 is in slot ``encode``, W_T and b_T are in ``decode``, and the other weights and biases are in ``mix``.
+    It computes ``A relu(A ... relu(A X W_1 + b_1) ...) W_T + b_T``. W_1 is in slot ``encode``, W_T and b_T are in
+    ``decode``, and the other weights and biases are in ``mix``.
 
     Args:
         features: Number of input features of a node.
@@ -29,9 +30,6 @@ def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout:
 
     Returns:
         The network. It maps a :class:`~metaopt.problems.GraphSignal` to the scores of its nodes, (nodes, classes).
-
-    Source:
-        Kipf and Welling, arXiv:1609.02907.
     """
     encode = NodeEncoder((features, hidden), bias=False, dropout=dropout)
     decode = nn.Linear(hidden, classes)

@@ -54,8 +54,8 @@ def implicit_gnn(
 ) -> Encoded:
     """Build the network whose hidden signal solves ``H = relu(A H W + x B + b)`` with ``|W| <= bound``.
 
-    The solution exists and is unique where ``|A| <= 1``, which :func:`~metaopt.problems.symmetric_adjacency` of an undirected
-    graph ensures. Gradients cost the memory of one step.
+    The solution exists and is unique where ``|A| <= 1``, which :func:`~metaopt.problems.symmetric_adjacency` of an
+    undirected graph ensures. Gradients cost the memory of one step.
 
     Args:
         features: Number of input features of a node.

@@ -43,7 +43,7 @@ class ConvGruCell(nn.Module):
         dims: The number of spatial axes, 1, 2 or 3.
 
     Source:
-        K. Cho et al., 2014, arXiv:1406.1078.
+        Cho et al., 2014, arXiv:1406.1078.
     """
 
     def __init__(self, features: int, kernel: int, dilation: int = 1, dims: int = 2):

@@ -73,7 +73,7 @@ def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
         p: The negative logarithm of the size below which g is represented linearly.
 
     Source:
-        M. Andrychowicz et al., 2016, arXiv:1606.04474.
+        Andrychowicz et al., 2016, arXiv:1606.04474.
     """
     size = gradient.abs()
     large = size >= math.exp(-p)

@@ -67,7 +67,7 @@ class Coupling(nn.Module):
         MetaoptError: ``hidden`` is odd.
 
     Source:
-        L. Dinh et al., NICE, 2014, arXiv:1410.8516.
+        Dinh et al., NICE, 2014, arXiv:1410.8516.
     """
 
     def __init__(self, hidden: int, layers: int = 2, dims: int = 2):

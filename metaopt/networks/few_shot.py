@@ -66,7 +66,7 @@ def few_shot_network(
         size: The side of the pictures, in pixels.
 
     Source:
-        C. Finn et al., MAML, 2017, arXiv:1703.03400.
+        Finn et al., MAML, 2017, arXiv:1703.03400.
     """
     blocks: list[nn.Module] = []
     for i in range(layers):

@@ -27,7 +27,7 @@ class LearnedDamping(nn.Module):
         hidden: The width of the two hidden layers.
 
     Source:
-        J. Kuck et al., 2020, arXiv:2007.00295 (the damping operator, there without a memory).
+        Kuck et al., 2020, arXiv:2007.00295 (the damping operator, there without a memory).
     """
 
     def __init__(self, hidden: int = 16):
@@ -131,7 +131,7 @@ class GraphCorrection(nn.Module):
         hidden: The number of features of an edge state.
 
     Source:
-        V. Garcia Satorras and M. Welling, 2020, arXiv:2003.01998.
+        Garcia Satorras and Welling, 2020, arXiv:2003.01998.
     """
 
     def __init__(self, hidden: int = 16):

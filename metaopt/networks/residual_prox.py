@@ -22,7 +22,7 @@ class ResidualProx(nn.Module):
         layers: The number of convolutions, at least 2.
 
     Source:
-        S. Venkatakrishnan et al., 2013, doi:10.1109/GlobalSIP.2013.6737048; K. Zhang et al., 2017, arXiv:1608.03981
+        Venkatakrishnan et al., 2013, doi:10.1109/GlobalSIP.2013.6737048; Zhang et al., 2017, arXiv:1608.03981
         (r).
     """
 

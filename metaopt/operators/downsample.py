@@ -92,7 +92,7 @@ def bicubic_downsample(shape: tuple[int, ...], factor: int, *, dtype: torch.dtyp
         MetaoptError: H or W is no multiple of ``factor``.
 
     Source:
-        R. Keys, Cubic convolution interpolation for digital image processing, 1981, doi:10.1109/TASSP.1981.1163711.
+        Keys, Cubic convolution interpolation for digital image processing, 1981, doi:10.1109/TASSP.1981.1163711.
     """
     return _downsample("bicubic_downsample", _keys, shape, factor, dtype)
 

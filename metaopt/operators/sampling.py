@@ -64,7 +64,7 @@ def gaussian_mask(
         MetaoptError: The ellipse alone has more points than are to be kept.
 
     Source:
-        K. Lonning et al., Recurrent inference machines for reconstructing heterogeneous MRI data, 2019,
+        Lonning et al., Recurrent inference machines for reconstructing heterogeneous MRI data, 2019,
         doi:10.1016/j.media.2019.01.005 (width 0.7, centre 0.02).
     """
     rows, columns = (torch.fft.fftfreq(size, dtype=torch.float64) for size in shape)

@@ -26,7 +26,7 @@ def spectral_norm(operator: Operator, x: Tensor, *, iterations: int = 50, seed: 
         The norm, in units of y per unit of x.
 
     Source:
-        J. Kuczynski and H. Wozniakowski, 1992, doi:10.1137/0613066 (the accuracy).
+        Kuczynski and Wozniakowski, 1992, doi:10.1137/0613066 (the accuracy).
     """
     generator = torch.Generator().manual_seed(seed)  # torch's own stream: shipped weights know units found from it
     v = torch.randn(x.shape, dtype=x.dtype, generator=generator).to(x.device)

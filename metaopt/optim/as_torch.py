@@ -90,7 +90,8 @@ def as_torch(update: nn.Module, params: Iterable[Any], lr: float = 1.0) -> Updat
     """Wrap ``update`` as a ``torch.optim.Optimizer``.
 
     ``torch.optim.lr_scheduler``, ``state_dict``, ``torch.amp.GradScaler``, copies and pickles work as with the
-    optimizers of torch.
+    optimizers of torch. A compiled update, ``as_torch(torch.compile(update), params)``, has two graphs however many
+    steps there are.
 
     Args:
         update: A classical or learned update.
@@ -99,8 +100,6 @@ def as_torch(update: nn.Module, params: Iterable[Any], lr: float = 1.0) -> Updat
 
     Returns:
         The optimizer. Its ``step`` refuses parameters that are complex or whose gradient is sparse.
-
-    A compiled update, ``as_torch(torch.compile(update), params)``, has two graphs however many steps there are.
 
     Raises:
         MetaoptError: ``lr`` is negative or NaN.

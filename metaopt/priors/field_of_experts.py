@@ -36,7 +36,7 @@ class FieldOfExperts(nn.Module):
         MetaoptError: The filters have other axes, or the images are smaller than the filters.
 
     Source:
-        S. Roth and M. Black, Fields of experts, 2009, doi:10.1007/s11263-008-0197-6.
+        Roth and Black, Fields of experts, 2009, doi:10.1007/s11263-008-0197-6.
     """
 
     def __init__(self, filters: Tensor, weight: Any = 1.0, scale: Any = 0.1):

@@ -36,7 +36,7 @@ class TotalVariation(nn.Module):
         weight: The weight, in units of 1 / x.
 
     Source:
-        A. Beck and M. Teboulle, 2009, doi:10.1109/TIP.2009.2028250 (the dual method).
+        Beck and Teboulle, 2009, doi:10.1109/TIP.2009.2028250 (the dual method).
     """
 
     def __init__(self, weight: Any, smoothing: float = 1e-3, inner: int = 20, dims: int = 2):

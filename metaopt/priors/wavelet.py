@@ -54,7 +54,7 @@ class Wavelet(nn.Module):
         MetaoptError: ``levels`` or ``shifts`` is below 1.
 
     Source:
-        R. Coifman and D. Donoho, Translation-invariant de-noising, 1995, doi:10.1007/978-1-4612-2544-7_9.
+        Coifman and Donoho, Translation-invariant de-noising, 1995, doi:10.1007/978-1-4612-2544-7_9.
     """
 
     def __init__(self, weight: Any, levels: int = 4, shifts: int = 1, smoothing: float = 1e-3):

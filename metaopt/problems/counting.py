@@ -29,7 +29,7 @@ class CountingFactors:
         MetaoptError: The shapes do not fit, or ``accept`` is NaN, +inf or zero everywhere.
 
     Source:
-        D. Tarlow et al., HOP-MAP, AISTATS 2010 (counts); R. Gallager, Low-density parity-check codes, 1962 (parity).
+        Tarlow et al., HOP-MAP, AISTATS 2010 (counts); Gallager, Low-density parity-check codes, 1962 (parity).
     """
 
     variables: Tensor

@@ -40,7 +40,7 @@ def symmetric_adjacency(
             finite.
 
     Source:
-        T. Kipf and M. Welling, 2016, arXiv:1609.02907.
+        Kipf and Welling, 2016, arXiv:1609.02907.
     """
     matrix = _adjacency(edge_index, nodes, weight, self_loops)
     degree = _row_sums(matrix)

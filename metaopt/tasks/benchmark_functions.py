@@ -29,7 +29,7 @@ class BenchmarkFunction:
 
     Source:
         Surjanovic and Bingham, Virtual Library of Simulation Experiments,
-            https://www.sfu.ca/~ssurjano/optimization.html
+        https://www.sfu.ca/~ssurjano/optimization.html
     """
 
     function: Callable[[Tensor], Tensor]

@@ -61,8 +61,7 @@ def train(
 
     Returns:
         A mapping of ``loss`` (of the last update, or None where the run was complete already), ``validation``,
-            ``minutes``
-        and ``updates``.
+        ``minutes`` and ``updates``.
 
     Raises:
         MetaoptError: The loss is not finite (the message names the update, the seed of the batch and the largest

@@ -29,8 +29,7 @@ class Muon(torch.optim.Optimizer):
         least: Kernels from or to fewer channels than this are stepped by Adam, as biases are.
 
     Source:
-        K. Jordan et al., Muon, 2024, https://kellerjordan.github.io/posts/muon/; the size of a step is that of J. Liu
-            et al.,
+        Jordan et al., Muon, 2024, https://kellerjordan.github.io/posts/muon/; the size of a step is that of Liu et al.,
         arXiv:2502.16982.
     """
 

@@ -35,7 +35,7 @@ class Adam(nn.Module):
         weight_decay: The weight of the L2 penalty; no slot where it is ``None``, the default.
 
     Source:
-        D. Kingma and J. Ba, 2014, arXiv:1412.6980.
+        Kingma and Ba, 2014, arXiv:1412.6980.
     """
 
     reach, period = 0, 1  # every coordinate by itself
@@ -79,7 +79,7 @@ class AdamW(nn.Module):
         weight_decay: The rate of decay per unit of step size.
 
     Source:
-        I. Loshchilov and F. Hutter, 2017, arXiv:1711.05101.
+        Loshchilov and Hutter, 2017, arXiv:1711.05101.
     """
 
     reach, period = 0, 1  # every coordinate by itself

@@ -33,7 +33,7 @@ class CoordinatewiseLstm(nn.Module):
         scale: What the output is multiplied by, in the units of x.
 
     Source:
-        M. Andrychowicz et al., 2016, arXiv:1606.04474.
+        Andrychowicz et al., 2016, arXiv:1606.04474.
     """
 
     reach, period = 0, 1  # every coordinate by itself
@@ -95,7 +95,7 @@ class LearnedAdam(nn.Module):
         MetaoptError: A decay is not in [0, 1), the network takes another number of features, or x is complex.
 
     Source:
-        L. Metz et al., 2022, arXiv:2203.11860 (the small network); O. Wichrowska et al., 2017, arXiv:1703.04813 (the
+        Metz et al., 2022, arXiv:2203.11860 (the small network); Wichrowska et al., 2017, arXiv:1703.04813 (the
         recurrent network with Adam's features).
     """
 

@@ -42,7 +42,7 @@ class MetaLstm(nn.Module):
         MetaoptError: ``step_size`` is not between 0 and 1, or x is complex.
 
     Source:
-        S. Ravi and H. Larochelle, Optimization as a model for few-shot learning, ICLR 2017.
+        Ravi and Larochelle, Optimization as a model for few-shot learning, ICLR 2017.
     """
 
     reach, period = 0, 1  # every coordinate by itself

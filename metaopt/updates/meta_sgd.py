@@ -22,7 +22,7 @@ class MetaSgd(nn.Module):
         MetaoptError: The x of a problem has other shapes.
 
     Source:
-        Z. Li et al., 2017, arXiv:1707.09835.
+        Li et al., 2017, arXiv:1707.09835.
     """
 
     def __init__(self, x: Any, step_size: float = 0.1):

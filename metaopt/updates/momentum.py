@@ -25,7 +25,7 @@ class Momentum(nn.Module):
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
-        B. Polyak, 1964, doi:10.1016/0041-5553(64)90137-5.
+        Polyak, 1964, doi:10.1016/0041-5553(64)90137-5.
     """
 
     reach, period = 0, 1  # every coordinate by itself
@@ -57,7 +57,7 @@ class Nesterov(nn.Module):
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
-        I. Sutskever et al., 2013, proceedings.mlr.press/v28/sutskever13.
+        Sutskever et al., 2013, proceedings.mlr.press/v28/sutskever13.
     """
 
     reach, period = 0, 1  # every coordinate by itself

@@ -26,7 +26,7 @@ class RMSprop(nn.Module):
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
-        T. Tieleman and G. Hinton, Coursera lecture 6.5, 2012.
+        Tieleman and Hinton, Coursera lecture 6.5, 2012.
     """
 
     reach, period = 0, 1  # every coordinate by itself

@@ -49,7 +49,7 @@ class TorchOptim(nn.Module):
             is complex, or the update runs under vmap.
 
     Source:
-        E. Grefenstette et al., 2019, arXiv:1910.01727 (``higher``).
+        Grefenstette et al., 2019, arXiv:1910.01727 (``higher``).
     """
 
     def __init__(self, cls: type[torch.optim.Optimizer], options: Mapping[str, Any] | None = None):

@@ -28,7 +28,7 @@ class Checkpointed:
             but is neither a parameter nor part of the problem.
 
     Source:
-        A. Griewank and A. Walther, 2000, doi:10.1145/347837.347846.
+        Griewank and Walther, 2000, doi:10.1145/347837.347846.
     """
 
     every: int | None = None

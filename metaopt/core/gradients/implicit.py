@@ -35,7 +35,7 @@ class Gcr:
         restart: The largest number of pairs of vectors that are kept.
 
     Source:
-        S. Eisenstat, H. Elman and M. Schultz, 1983, doi:10.1137/0720023.
+        Eisenstat, Elman and Schultz, 1983, doi:10.1137/0720023.
     """
 
     tolerance: float = 1e-8
@@ -79,7 +79,7 @@ class Implicit:
         MetaoptError: A slot holds one value per step, there is no step, or the run is under ``torch.func``.
 
     Source:
-        S. Bai et al., Deep equilibrium models, 2019, arXiv:1909.01377.
+        Bai et al., Deep equilibrium models, 2019, arXiv:1909.01377.
     """
 
     solver: LinearSolver = Gcr()

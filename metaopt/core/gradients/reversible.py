@@ -31,7 +31,7 @@ class Reversible:
             that requires grad but is neither a parameter nor part of the problem.
 
     Source:
-        A. Gomez et al., The reversible residual network, 2017, arXiv:1707.04585.
+        Gomez et al., The reversible residual network, 2017, arXiv:1707.04585.
     """
 
     drift: float = 1e-2

@@ -34,7 +34,7 @@ def read_planetoid(folder: str | Path, name: str) -> Any:
 
     Returns:
         A ``torch_geometric.data.Data`` with x (nodes, F), y, edge_index without duplicates and self-loops, and the
-            masks.
+        masks.
 
     Raises:
         MetaoptError: A file is missing, damaged, or holds anything but arrays, or torch_geometric is not installed.
