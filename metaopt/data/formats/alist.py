@@ -8,8 +8,8 @@ GF(2):
 - ``A2``: the same with 3 more ones in its last 48 columns, which makes its rank 48.
 - ``Cn``: the last 48 columns of ``A2``, which are invertible.
 - ``G``: binary, P^T for P = Cn^-1 A2[:, :48]. The words [u, P u] are the codewords of ``A2``. Half of them violate
-checks
-  46 and 48 of ``A``, whose codewords have to come from its own null space (:func:`~metaopt.tasks.generator_matrix`).
+  checks 46 and 48 of ``A``, whose codewords have to come from its own null space
+  (:func:`~metaopt.tasks.generator_matrix`).
 """
 
 from __future__ import annotations
