@@ -191,7 +191,7 @@ def run_until(
                 callback(k, state, report.residual)
             if k + 1 >= varying and bool(converged.all()):
                 break
-    failed = torch.where(grown, 2, torch.where(broken, 3, 1))  # the places of a status
+    failed = torch.where(grown, 2, torch.where(broken, 3, 1))  # positions in Status
     report.statuses = tuple(list(Status)[i] for i in torch.where(converged & ~broken, 0, failed).tolist())
     return tree.detach(state), report
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..core import MetaoptError
 from ..problems import GraphSignal
 
-FIRST_PLACE = 2  # of dropout; those before it belong to Propagation
+FIRST_PLACE = 2  # where encoders begin to number their uses of dropout; Propagation has the numbers before
 
 
 class NodeEncoder(nn.Module):

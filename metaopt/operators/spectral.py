@@ -28,7 +28,8 @@ def spectral_norm(operator: Operator, x: Tensor, *, iterations: int = 50, seed: 
     Source:
         Kuczynski and Wozniakowski, 1992, doi:10.1137/0613066 (the accuracy).
     """
-    generator = torch.Generator().manual_seed(seed)  # torch's own stream: shipped weights know units found from it
+    # Torch's own stream of this seed: shipped weights were trained in units that were found with it.
+    generator = torch.Generator().manual_seed(seed)
     v = torch.randn(x.shape, dtype=x.dtype, generator=generator).to(x.device)
     for _ in range(iterations):
         v = operator.normal(_normalized(v))

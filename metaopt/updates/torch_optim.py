@@ -14,7 +14,7 @@ from ..core.errors import require
 from .update import check_real
 from .weight_decay import add_weight_decay
 
-# What each one remembers, and the option that is the first value (None: zero).
+# What each class remembers, and the option that gives its first value (None: zero).
 MEMORY: dict[str, dict[str, str | None]] = {
     "Adadelta": {"square_avg": None, "acc_delta": None},
     "Adagrad": {"sum": "initial_accumulator_value"},
