@@ -16,7 +16,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "demo",
         help="reconstruct three pictures and write a page about it",
         description="Reconstruct three pictures with trained networks, print PSNR and SSIM at every step, and write a "
-        "page that shows the steps. Takes a minute or two; needs the extra pictures.",
+        "page that shows the steps. Takes some minutes; needs the extra pictures.",
         epilog="example:\n  metaopt demo --out demo",
     )
     parser.add_argument(
