@@ -1,4 +1,4 @@
-"""Adaptation: a network learns every task of an episode from a few examples, all tasks at once."""
+"""Adaptation, in which a network learns every task of an episode from a few examples, all tasks at once."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from .descent import Descent, DescentState
 
 
 class Adaptation(Algorithm[Episode, DescentState, Tensor]):
-    """Descent on the loss at the examples of each task, from the parameters that ``network`` has.
+    """Descend on the loss at the examples of each task, from the parameters of a network.
 
-    With :class:`~metaopt.updates.Sgd` this is MAML (Finn et al., arXiv:1703.03400): trained, the network's parameters
-    are a start from which few steps suffice. The readout is what the adapted networks answer to the queries,
-    (tasks, q, ...). The tasks are computed side by side (``vmap``), and none sees another.
+    With :class:`~metaopt.updates.Sgd` this is MAML (Finn et al., arXiv:1703.03400): after training, the network's
+    parameters are a start from which few steps suffice. The readout is the output of the adapted networks at the
+    queries, (tasks, q, ...). The tasks are computed side by side by ``vmap``, and none depends on another.
 
-    The examples are seen in training mode and the queries in evaluation mode, so that BatchNorm's layers decide by
-    themselves what statistics a query is normalised with (see :func:`metaopt.networks.few_shot_network`).
+    The examples are seen in training mode and the queries in evaluation mode, so BatchNorm layers decide themselves by
+    which statistics a query is normalised (see :func:`metaopt.networks.few_shot_network`).
 
     Args:
-        network: its parameters that require grad now are adapted.
-        update: what steps, such as ``Sgd(shared(0.4))``.
-        loss: of the network's output and the targets, one real number.
-        objective: what is descended on, made of (network, loss, batches); :func:`first_order_objective` leaves second
-            derivatives out.
+        network: The network. Its parameters that require a gradient when this algorithm is made are adapted.
+        update: The update of the inner loop, such as ``Sgd(shared(0.4))``.
+        loss: A function of the network's output and the targets that returns a scalar.
+        objective: Makes the inner objective from (network, loss, batches). :func:`first_order_objective` leaves out
+            second derivatives.
 
-    Slots: ``descent.update`` and those of the update, such as ``descent.update.step_size``.
+    Slots:
+        descent.update: The update of the inner loop, and its own slots, such as ``descent.update.step_size``.
     """
 
     def __init__(
@@ -60,7 +61,10 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
         return tree.vmap(answers)(problem, state)
 
     def _objectives(self) -> Callable[[Episode], Any]:
-        """What makes a task's objective. The parameters are adapted also where nobody asks for their meta-gradients."""
+        """Return a function that makes the objective of a task.
+
+        The parameters are adapted even where no meta-gradient is asked for.
+        """
         own = dict(self.network.named_parameters())
         start = {n: own[n] if own[n].requires_grad else own[n].detach().requires_grad_() for n in self.names}
         learning = tree.substitute(self.network, start).train()
@@ -68,5 +72,14 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
 
 
 def first_order_objective(network: nn.Module, loss: Callable[..., Tensor], batches: Any) -> FirstOrder:
-    """An :class:`~metaopt.problems.Objective` whose gradient counts as a constant."""
+    """Return an :class:`~metaopt.problems.Objective` whose gradient counts as a constant.
+
+    Args:
+        network: The network.
+        loss: A function of the network's output and the targets that returns a scalar.
+        batches: A sequence of (inputs, targets).
+
+    Returns:
+        The objective.
+    """
     return FirstOrder(Objective(network, loss, batches))

@@ -1,4 +1,4 @@
-"""Descent by a memory that is coupled with the estimate so that every step can be undone."""
+"""Descent by a memory that is coupled with the estimate so that every step can be inverted."""
 
 from __future__ import annotations
 
@@ -14,21 +14,32 @@ from ..problems import protocol
 
 
 class CoupledState(NamedTuple):
-    """``x``: the estimate; ``memory``: what the steps remember, of the shape that ``read`` gives."""
+    """Hold the estimate ``x``, and ``memory`` of the shape that ``read`` gives."""
 
     x: Tensor
     memory: Tensor
 
 
 class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
-    """memory' = mix(memory) + read(gradient at x, x, context);  x' = x + write(memory').
+    """Iterate ``memory' = mix(memory) + read(gradient, x, context)`` and ``x' = x + write(memory')``.
 
-    The step is undone from the end: x = x' - write(memory'), then memory = mix^-1(memory' - read(gradient at x, ...)),
-    exactly, for any ``read`` and ``write``, with one module for all steps or one a step. With scalings it is gradient
-    descent with momentum (Maclaurin et al., arXiv:1502.03492), with networks the invertible RIM (Putzky and Welling,
+    The step is inverted exactly for any ``read`` and ``write``: ``x = x' - write(memory')``, then ``memory =
+    mix^-1(memory' - read(gradient, x, context))``, with the gradient at x. With scalings it is gradient descent with
+    momentum (Maclaurin et al., arXiv:1502.03492), with networks the invertible RIM (Putzky and Welling,
     arXiv:1911.10914).
 
-    Slots: ``read`` (gradient, x, context) -> like memory, ``mix`` with an ``inverse``, ``write`` memory -> like x.
+    Args:
+        read: Fills the slot of that name.
+        mix: Fills the slot of that name.
+        write: Fills the slot of that name.
+
+    Slots:
+        read: Module from (gradient, x, context) to a tensor like the memory.
+        mix: Module from memory to memory with a method ``inverse``.
+        write: Module from the memory to a tensor like x.
+
+    Raises:
+        MetaoptError: ``mix`` has no ``inverse``.
     """
 
     def __init__(self, read: nn.Module, mix: nn.Module, write: nn.Module):
@@ -69,7 +80,14 @@ class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
 
 
 class Scale(nn.Module):
-    """Multiply by a number; slot ``factor``. As ``mix`` it is momentum's decay, as ``write`` the step."""
+    """Multiply by a number: as ``mix`` the decay of momentum, as ``write`` the step.
+
+    Args:
+        factor: The number, or an opening of the slot.
+
+    Slots:
+        factor: The number.
+    """
 
     reach, period = 0, 1
 
@@ -78,11 +96,12 @@ class Scale(nn.Module):
         self.factor = slot(factor)
 
     def at_step(self, k: int) -> Scaling:
+        """Return the multiplication of step k."""
         return Scaling(self.factor(k))
 
 
 class Scaling(NamedTuple):
-    """Multiplication by ``factor``, and its inverse."""
+    """Multiply by ``factor``, which can be inverted."""
 
     factor: Tensor
 
@@ -90,11 +109,19 @@ class Scaling(NamedTuple):
         return self.factor * x
 
     def inverse(self, x: Tensor) -> Tensor:
+        """Return ``x / factor``."""
         return x / self.factor
 
 
 class ScaleGradient(nn.Module):
-    """``read`` of momentum: a multiple of the gradient; slot ``factor``."""
+    """Read a multiple of the gradient, as momentum does.
+
+    Args:
+        factor: The number, or an opening of the slot.
+
+    Slots:
+        factor: The number.
+    """
 
     reach, period = 0, 1
 
@@ -103,13 +130,22 @@ class ScaleGradient(nn.Module):
         self.factor = slot(factor)
 
     def at_step(self, k: int) -> Callable[..., Tensor]:
+        """Return the reading of step k, a function of (gradient, x, context)."""
         factor = self.factor(k)
         return lambda gradient, x, context: factor * gradient
 
 
 def reversible_momentum(step_size: float, momentum: float) -> CoupledDescent:
-    """v <- momentum v - step_size gradient(x), x <- x + v, which can be run backwards (momentum > 0).
+    """Return gradient descent with momentum whose steps can be inverted.
 
-    Running back divides by ``momentum``, so rounding errors grow as momentum^-T: for long runs use float64.
+    A step is ``v <- momentum v - step_size gradient(x)``, then ``x <- x + v``. The inverse divides by ``momentum``, so
+    rounding errors grow as momentum^-T: use float64 for long runs.
+
+    Args:
+        step_size: The step size.
+        momentum: The decay of v, positive.
+
+    Returns:
+        The algorithm.
     """
     return CoupledDescent(ScaleGradient(-step_size), Scale(momentum), Scale(1.0))

@@ -1,4 +1,4 @@
-"""Descent: every first-order method, classical or learned, is this algorithm with another update."""
+"""Descent, of which every first-order method, classical or learned, is an instance with its own update."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..problems import protocol
 
 
 class DescentState(NamedTuple):
-    """``x``: the estimate, a tensor or a tree; ``memory``: the update's; ``buffers``: the problem's (BatchNorm's)."""
+    """Hold the estimate ``x`` (a tensor or a tree), the update's ``memory``, and the problem's ``buffers``."""
 
     x: Any
     memory: Any
@@ -18,13 +18,18 @@ class DescentState(NamedTuple):
 
 
 class Descent(Algorithm[Any, DescentState, Any]):
-    """x <- x + change, where (change, memory) <- update(gradient of the energy at x, x, memory, k, context).
+    """Iterate ``x <- x + change``, where ``(change, memory) <- update(gradient, x, memory, k, context)``.
 
-    With :class:`~metaopt.updates.Sgd` it is gradient descent, with :class:`~metaopt.updates.Adam` Adam, with
-    :class:`~metaopt.updates.ConvGru` the Recurrent Inference Machine. ``per_step`` on the slot ``update`` gives every
-    step an update of its own (the memory is then handed from one to the next).
+    The gradient is that of the problem's energy at x. With :class:`~metaopt.updates.Sgd` this is gradient descent, with
+    :class:`~metaopt.updates.Adam` it is Adam, and with :class:`~metaopt.updates.ConvGru` the Recurrent Inference
+    Machine. With ``per_step`` on the slot ``update`` every step has an update of its own, and hands its memory to the
+    next.
 
-    Slots: ``update`` and those of the update, such as ``update.step_size``.
+    Args:
+        update: The update.
+
+    Slots:
+        update: The update, and its own slots, such as ``update.step_size``.
     """
 
     def __init__(self, update: Any):
@@ -54,5 +59,13 @@ class Descent(Algorithm[Any, DescentState, Any]):
         return state.x
 
     def samples(self, problem: Any, state: DescentState) -> int:
-        """As many as x has: the parameters of a network, for example, are one whole."""
+        """Return the number of samples in x; the parameters of a network, for example, count as one.
+
+        Args:
+            problem: The problem.
+            state: The state.
+
+        Returns:
+            The number of samples.
+        """
         return protocol.samples(problem, state.x)

@@ -1,4 +1,4 @@
-"""The usual approach to an inverse problem: ascend the posterior of a known model and a separate prior."""
+"""Maximum a posteriori estimation with a known measurement model and a separate prior."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from ..problems import protocol
 
 
 class MapEstimationState(NamedTuple):
-    """``x``: the estimate."""
+    """Hold the estimate ``x``."""
 
     x: Tensor
 
 
 class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
-    """x <- x + step_size (grad log p(y | x) + grad log p(x)), towards the maximum a posteriori.
+    """Ascend the log posterior by gradient steps, ``x <- x + step_size (grad log p(y | x) + grad log p(x))``.
 
-    The model of the measurement is the problem (``gradient`` = -grad log p(y | x)) and what is known of x beforehand is
-    the prior (``gradient`` = -grad log p(x)): neither knows of the other, so one learned prior serves every operator
-    and noise level. :class:`~metaopt.algorithms.Descent` with ``Sgd`` takes the same step along the problem's gradient
-    alone; there whatever is learned of x is in the update, which is how the Recurrent Inference Machine does it.
+    The measurement model is the problem (``gradient`` = -grad log p(y | x)), and what is known of x beforehand is the
+    prior (``gradient`` = -grad log p(x)). Neither depends on the other, so one learned prior serves every operator and
+    noise level. In contrast, :class:`~metaopt.algorithms.Descent` steps along the problem's gradient alone, and
+    whatever is learned about x is in its update, as in the Recurrent Inference Machine.
 
-    The step size must stay below 2/L, L the Lipschitz constant of both gradients together. Where the prior has a prox,
-    :class:`~metaopt.algorithms.Fista` finds the same estimate without smoothing and in far fewer steps.
+    The step size must stay below 2/L, where L is the Lipschitz constant of the sum of both gradients. Where the prior
+    has a prox, :class:`~metaopt.algorithms.Fista` finds the same estimate without smoothing and in far fewer steps.
 
     Args:
-        prior: what has the gradient.
-        step_size: a number, a tensor or an opening of a slot.
-        unit: (problem, x) -> what the step is multiplied by, a positive tensor that broadcasts to x. With
-            :func:`~metaopt.problems.noise_variance` one step size fits every noise level. ``None``: 1.
+        prior: The prior, with a method ``gradient``.
+        step_size: A number, a tensor, or an opening of a slot.
+        unit: A function of (problem, x) that gives a positive tensor, broadcastable to x, by which the step is
+            multiplied. With :func:`~metaopt.problems.noise_variance` one step size fits every noise level. None: 1.
 
-    Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
+    Slots:
+        prior: The prior, and its own slots, such as ``prior.weight``.
+        step_size: The step size.
     """
 
     def __init__(self, prior: nn.Module, step_size: Any, unit: Callable[[Any, Tensor], Tensor] | None = None):

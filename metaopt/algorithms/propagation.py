@@ -1,4 +1,4 @@
-"""Propagation: what nodes know spreads along the edges of a graph, step by step."""
+"""Propagation of features along the edges of a graph, step by step."""
 
 from __future__ import annotations
 
@@ -13,43 +13,50 @@ from ..core.errors import require
 from ..operators import SparseMatrix
 from ..problems import GraphSignal
 
-EDGES, STATE = 0, 1  # the places of dropout; encoders count theirs from 2
+EDGES, STATE = 0, 1  # numbers of the streams of dropout; encoders number theirs from 2
 
 
 class PropagationState(NamedTuple):
-    """``h``: what every node knows, (nodes, width); ``anchor``: what it knew first, kept only under a teleport."""
+    """Hold the features ``h`` (nodes, width), and their first value ``anchor``, kept only with a teleport."""
 
     h: Tensor
     anchor: Any
 
 
 class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
-    """H <- activation( (1 - teleport) mix(A H) + teleport H_0 + inject(x) ), from H_0 = encode(x); gives decode(H).
+    """Iterate ``H <- activation((1 - teleport) mix(A H) + teleport H_0 + inject(x))`` from H_0 = encode(x).
 
-    A is the problem's normalised adjacency. With every place classical it is label propagation (Zhou et al., NIPS
-    2003) and personalised PageRank (teleport in (0, 1]), whose limit is teleport (I - (1 - teleport) A)^-1 H_0. Filled
-    with networks it is GCN (arXiv:1609.02907), SGC (arXiv:1902.07153), APPNP (arXiv:1810.05997) and, run to its fixed
-    point, an implicit GNN (arXiv:2009.06211). A GCN's first weights belong into ``encode`` and its last into
-    ``decode``, so that all steps have one width: A (H W) = (A H) W.
+    The readout is decode(H). A is the problem's normalised adjacency. With classical content in every slot this is
+    label propagation (Zhou et al., NIPS 2003) or personalised PageRank (teleport in (0, 1]), whose limit is ``teleport
+    (I - (1 - teleport) A)^-1 H_0``. With networks it is GCN (arXiv:1609.02907), SGC (arXiv:1902.07153), APPNP
+    (arXiv:1810.05997) and, iterated to its fixed point, an implicit GNN (arXiv:2009.06211). The first weights of a GCN
+    belong into ``encode`` and the last into ``decode``, so that all steps have one width: A (H W) = (A H) W.
 
-    With ``inject``, x enters every step anew and the state is H alone: this is the form for :class:`Implicit`. A
-    teleport remembers H_0 in the state instead, which costs ``encode`` once.
+    With ``inject``, x enters in every step and the state is H alone, which suits :class:`~metaopt.Implicit`. A teleport
+    keeps H_0 in the state instead, so that ``encode`` runs once.
 
     Args:
-        encode: x -> (nodes, width); called as ``encode.from_signal(problem)`` if it has that verb.
-        decode: what a caller sees of H.
-        teleport: share of H_0 in every step; ``None`` (default): none, and no slot.
-        mix: h -> like h, what a step does to the sum over the neighbours, by default nothing.
-        inject: as ``encode``; ``None`` (default): x enters by ``encode`` alone.
-        activation: by default the identity.
-        dropout: of H before every step but the first, while training and where the problem has a seed.
-        edge_dropout: of the entries of A, in every step anew, under the same conditions. A step that drops differs from
-            the others, so that neither dropout fits :class:`Implicit`.
+        encode: Module from x to (nodes, width). If it has a method ``from_signal``, that is called with the problem.
+        decode: Module from H to the readout.
+        teleport: Share of H_0 in every step. None: no teleport, and no slot.
+        mix: Module applied to A H. None: the identity.
+        inject: Module like ``encode``. None: x enters by ``encode`` alone, and there is no slot.
+        activation: Module applied at the end of a step. None: the identity.
+        dropout: Dropout rate for H before every step but the first, in training mode and where the problem has a seed.
+        edge_dropout: Dropout rate for the entries of A, drawn anew in every step, under the same conditions. Steps that
+            drop entries differ from each other, so :class:`~metaopt.Implicit` needs both rates to be 0.
 
-    Slots: ``encode``, ``decode``, ``mix``, ``activation`` (modules), and ``teleport`` and ``inject`` where given.
+    Slots:
+        encode: Gives H_0, once before the first step.
+        decode: Gives the readout.
+        mix: Changes A H in every step.
+        activation: Ends every step.
+        teleport: The share of H_0, where it is given.
+        inject: Adds x in every step, where it is given.
 
-    Raises: MetaoptError for a rate outside of [0, 1), a start of another shape, or a strategy that would lose the
-    gradient of H_0.
+    Raises:
+        MetaoptError: A rate is not in [0, 1), ``encode`` gives another shape, or the gradient strategy would lose the
+            gradient of H_0.
     """
 
     def __init__(
@@ -97,11 +104,11 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
         return self.decode(k)(state.h)
 
     def samples(self, problem: GraphSignal, state: PropagationState) -> int:
-        """1: the nodes of a graph are no samples, and it settles as one whole."""
+        """Return 1, since the nodes of a graph converge as a whole."""
         return 1
 
     def _seen(self, problem: GraphSignal) -> GraphSignal:
-        """The problem as this mode sees it: outside of training nothing is dropped."""
+        """Return the problem without its seed outside of training, when nothing is dropped."""
         return problem if self.training else problem.with_seed(None)
 
     def _check_anchor(self, problem: GraphSignal, anchor: Tensor) -> None:
@@ -116,7 +123,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
 
 
 def _read(module: Any, problem: GraphSignal) -> Tensor:
-    """What an encoder makes of the features, dense."""
+    """Return the dense output of an encoder for the features of the problem."""
     if hasattr(module, "from_signal"):
         return module.from_signal(problem)
     try:
@@ -131,7 +138,15 @@ def _read(module: Any, problem: GraphSignal) -> Tensor:
 
 
 def check_read_once(algorithm: Algorithm[Any, Any, Any], name: str) -> None:
-    """Raise where a slot that is read before the first step, and never again, holds one value a step."""
+    """Check that a slot that is read only before the first step does not hold one value per step.
+
+    Args:
+        algorithm: The algorithm.
+        name: The name of the slot.
+
+    Raises:
+        MetaoptError: The slot holds one value per step.
+    """
     if getattr(algorithm, name).steps is not None:
         raise MetaoptError(
             f"{type(algorithm).__name__} reads its slot '{name}' once, before the first step, so all values but one of "
@@ -140,20 +155,34 @@ def check_read_once(algorithm: Algorithm[Any, Any, Any], name: str) -> None:
 
 
 def personalized_pagerank(teleport: Any = 0.1) -> Propagation:
-    """H <- (1 - teleport) A H + teleport x, classical: no network anywhere (Page et al., 1999)."""
+    """Return personalised PageRank, ``H <- (1 - teleport) A H + teleport x`` (Page et al., 1999).
+
+    Args:
+        teleport: The teleport probability, or an opening of the slot.
+
+    Returns:
+        The algorithm, without any network.
+    """
     return Propagation(nn.Identity(), nn.Identity(), teleport=teleport)
 
 
 def label_propagation(spread: float = 0.9) -> Propagation:
-    """H <- clip(spread A H + (1 - spread) x, 0, 1), where x holds the known labels (Zhou et al., NIPS 2003).
+    """Return label propagation, ``H <- clip(spread A H + (1 - spread) x, 0, 1)`` (Zhou et al., NIPS 2003).
 
-    x comes from :func:`known_labels`; as torch_geometric's ``LabelPropagation``.
+    It computes what ``LabelPropagation`` of torch_geometric does. The known labels x are those of
+    :func:`~metaopt.problems.known_labels`.
+
+    Args:
+        spread: Weight of the neighbours, in [0, 1).
+
+    Returns:
+        The algorithm, without any network.
     """
     return Propagation(nn.Identity(), nn.Identity(), teleport=1 - spread, activation=nn.Hardtanh(0.0, 1.0))
 
 
 class ChebyshevState(NamedTuple):
-    """T_k(A) x and T_{k-1}(A) x, and the weighted sum so far, (nodes, features) each."""
+    """Hold the terms T_k(A) x and T_{k-1}(A) x, and the weighted sum so far, (nodes, features) each."""
 
     term: Tensor
     before: Tensor
@@ -161,16 +190,24 @@ class ChebyshevState(NamedTuple):
 
 
 class ChebyshevFilter(Algorithm[GraphSignal, ChebyshevState, Tensor]):
-    """sum_k c_k T_k(A) x by T_{k+1} = 2 A T_k - T_{k-1}: any function of A, at one product with A a step.
+    """Apply a polynomial of A, ``sum_k c_k T_k(A) x``, by the recursion ``T_{k+1} = 2 A T_k - T_{k-1}``.
 
-    T_k are Chebyshev's polynomials; A must have its eigenvalues in [-1, 1], as :func:`symmetric_adjacency` of an
-    undirected graph has. Hammond et al., doi:10.1016/j.acha.2010.04.005; learned coefficients give ChebNet's filters
-    (Defferrard et al., arXiv:1606.09375).
+    It can approximate any function of A, at one product with A per step. T_k are the Chebyshev polynomials. The
+    eigenvalues of A must be in [-1, 1], as those of :func:`~metaopt.problems.symmetric_adjacency` of an undirected
+    graph are. With learned coefficients these are the filters of ChebNet (Defferrard et al., arXiv:1606.09375).
 
     Args:
         coefficients: c_0, c_1, ..., c_T for T steps.
 
-    Slots: ``first`` (c_0) and ``coefficient`` (c_{k+1} at step k).
+    Slots:
+        first: c_0.
+        coefficient: c_{k+1} at step k.
+
+    Raises:
+        MetaoptError: There are fewer than two coefficients.
+
+    Source:
+        Hammond et al., doi:10.1016/j.acha.2010.04.005.
     """
 
     def __init__(self, coefficients: Sequence[float]):
@@ -194,15 +231,25 @@ class ChebyshevFilter(Algorithm[GraphSignal, ChebyshevState, Tensor]):
         return state.total
 
     def samples(self, problem: GraphSignal, state: ChebyshevState) -> int:
-        """1: the nodes of a graph are no samples, and it settles as one whole."""
+        """Return 1, since the nodes of a graph converge as a whole."""
         return 1
 
 
 def heat_kernel(time: float, steps: int) -> ChebyshevFilter:
-    """exp(-time (I - A)) x: heat that has flowed along the edges for ``time``, by its Chebyshev series.
+    """Return the heat kernel ``exp(-time (I - A)) x``, diffusion along the edges, by its Chebyshev series.
 
-    c_k = (2 - [k = 0]) exp(-time) I_k(time) with I_k the modified Bessel functions; the error falls faster than
-    geometrically once ``steps`` exceeds ``time``.
+    The coefficients are ``c_k = (2 - [k = 0]) exp(-time) I_k(time)``, where I_k are the modified Bessel functions. The
+    error falls faster than geometrically once ``steps`` exceeds ``time``.
+
+    Args:
+        time: The time of diffusion, at least 0.
+        steps: The number of steps, at least 1.
+
+    Returns:
+        The algorithm.
+
+    Raises:
+        MetaoptError: The time is negative, there is no step, or scipy is not installed.
     """
     ive = require("scipy.special", "graphs").ive
 

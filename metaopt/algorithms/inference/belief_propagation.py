@@ -1,4 +1,4 @@
-"""Belief propagation on factor graphs: messages are one flat vector of edge states, sum minus own."""
+"""Belief propagation on factor graphs, whose messages are stored as one flat vector over the states of all edges."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ...problems.factors import Marginalize, log_sum
 
 
 class Beliefs(NamedTuple):
-    """What inference gives.
+    """Hold the result of inference.
 
-    ``log_marginals``: (B, N), for each variable's states log p, normalised. ``log_z``: (B, graphs), natural log.
+    ``log_marginals`` (B, N) are the normalised log probabilities of the states of each variable, and ``log_z`` (B,
+    graphs) is the natural logarithm of the partition function.
     """
 
     log_marginals: Tensor
@@ -24,21 +25,21 @@ class Beliefs(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """``messages``: from factors to variables, (B, S), each with its largest at 0; ``memory`` of the correction."""
+    """Hold ``messages`` from factors to variables (B, S), each with maximum 0, and ``memory`` of the correction."""
 
     messages: Tensor
     memory: Any
 
 
 class Flooding(nn.Module):
-    """Every message changes in every step."""
+    """Change every message in every step."""
 
     def forward(self, problem: FactorGraph, proposed: Tensor, messages: Tensor, k: int) -> Tensor:
         return proposed
 
 
 class NoCorrection(nn.Module):
-    """Leaves the messages as belief propagation proposes them: what a ``correction`` slot holds at first."""
+    """Leave the messages as belief propagation proposes them; a ``correction`` slot holds this at first."""
 
     def init(self, problem: FactorGraph, messages: Tensor) -> Any:
         return ()
@@ -50,23 +51,39 @@ class NoCorrection(nn.Module):
 
 
 class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
-    r"""Sum-product belief propagation; tree-reweighted or fractional with other weights, max-product with ``log_max``.
+    r"""Pass messages on a factor graph by the sum-product rule, or max-product with ``log_max``.
 
-    With total_v = w unary_v / t + sum_f rho_f m_fv and cavities n_vf = total_v - m_fv, a step proposes for every edge
+    With other weights than 1 it is tree-reweighted or fractional belief propagation.
 
-    m_fv(x_v) = log sum_{x_f \ x_v} exp(log f(x_f) / (rho_f t) + sum_{u in f, not v} n_uf(x_u)),
+    With ``total_v = w unary_v / t + sum_f rho_f m_fv`` and cavities ``n_vf = total_v - m_fv``, a step proposes for
+    every edge
 
-    corrects it, and moves by 1 - damping towards it. Beliefs are normalised totals, and log Z is minus the Bethe free
-    energy, t [sum_v log Z_v + sum_f rho_f (log Z_f - sum_{v in f} log Z_v)]: exact on trees at rho = 1; an upper bound
-    at the weights of :func:`tree_weights`. Kschischang et al., doi:10.1109/18.910572; Wainwright et al.,
-    doi:10.1109/TIT.2005.850091; Wiegerinck and Heskes, NIPS 2002 (fractional).
+    ``m_fv(x_v) = log sum_{x_f \ x_v} exp(log f(x_f) / (rho_f t) + sum_{u in f, not v} n_uf(x_u))``,
 
-    Slots: ``damping`` in [0, 1), ``evidence`` w (a number, or a module from the graph to its unary potentials (B, N)),
-    ``temperature`` t, ``weight`` rho (a number, one for every factor, or a module from
-    the graph to these), ``correction`` (a module as :class:`NoCorrection`), ``schedule`` (one as :class:`Flooding`).
+    corrects it, and moves by 1 - damping towards it. Beliefs are the normalised totals, and log Z is minus the Bethe
+    free energy, ``t [sum_v log Z_v + sum_f rho_f (log Z_f - sum_{v in f} log Z_v)]``. It is exact on trees for rho = 1,
+    and an upper bound with the weights of :func:`tree_weights`.
 
     Args:
+        damping: Fills the slot of that name.
+        temperature: Fills the slot of that name.
+        weight: Fills the slot of that name.
+        correction: Fills the slot of that name. None: :class:`NoCorrection`.
+        schedule: Fills the slot of that name. None: :class:`Flooding`.
         marginalize: ``log_sum`` (sum-product) or ``log_max`` (max-product, whose beliefs are max-marginals).
+        evidence: Fills the slot of that name.
+
+    Slots:
+        damping: A number in [0, 1).
+        temperature: The number t.
+        weight: rho, a number, one for every factor, or a module from the graph to these.
+        correction: A module like :class:`NoCorrection`.
+        schedule: A module like :class:`Flooding`.
+        evidence: w, a number, or a module from the graph to its unary potentials (B, N).
+
+    Source:
+        Kschischang et al., doi:10.1109/18.910572; Wainwright et al., doi:10.1109/TIT.2005.850091; Wiegerinck and
+        Heskes, NIPS 2002 (fractional).
     """
 
     def __init__(
@@ -96,7 +113,16 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         return Messages(torch.lerp(proposed, state.messages, self.damping(k).to(proposed)), memory)
 
     def propose(self, problem: FactorGraph, messages: Tensor, k: int) -> Tensor:
-        """What a step without damping or correction makes of the messages."""
+        """Return the messages of a step without damping and correction.
+
+        Args:
+            problem: The factor graph.
+            messages: The messages, (B, S).
+            k: The step.
+
+        Returns:
+            The new messages, (B, S).
+        """
         weight = self._weight(problem, k)
         cavities = problem.blocks(problem.at_edges(self._totals(problem, messages, weight, k)) - messages)
         found = []
@@ -106,7 +132,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         return problem.flat(found, len(messages))
 
     def readout(self, problem: FactorGraph, state: Messages, k: int) -> Beliefs:
-        """With the weights, evidence and temperature of the step that left the messages."""
+        """Return the beliefs, with the weight, evidence and temperature of the step that left the messages."""
         weight = self._weight(problem, k)
         totals = self._totals(problem, state.messages, weight, k)
         by_variable = (problem.log_sums if self.marginalize is log_sum else problem.highest)(totals)
@@ -120,12 +146,21 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         return Beliefs(problem.normalized(totals), self.temperature(k) * log_z + problem.constant)
 
     def residual(self, problem: FactorGraph, state: Messages, k: int) -> Tensor:
-        """(B,): the most that an undamped, uncorrected step changes any message: 0 at a fixed point."""
+        """Return the largest change of a message in a step without damping and correction, which is 0 at a fixed point.
+
+        Args:
+            problem: The factor graph.
+            state: The state.
+            k: The step that left the state.
+
+        Returns:
+            (B,).
+        """
         change = (self.propose(problem, state.messages, k) - state.messages).abs()
         return change.amax(1) if change.shape[1] else change.new_zeros(len(change))
 
     def _weight(self, problem: FactorGraph, k: int) -> Tensor:
-        """A number, or one for every factor: (F,), or (B, F)."""
+        """Return rho: a number, or one for every factor, (F,) or (B, F)."""
         weight = self.weight(k)
         return (weight if isinstance(weight, Tensor) else weight(problem)).to(problem.unary)
 

@@ -10,9 +10,9 @@ from math import log2
 
 from ...core import MetaoptError
 
-TRIVIAL, EASY = 2.0**5, 2.0**11  # entries of all cliques for each variable; of fewer, one or two orders are enough
-HOPELESS = 64.0  # log2 entries of the largest clique; where the first order makes more, no other is tried
-COMFORTABLE = 26.5  # log2 entries of the largest clique, up to which only the entries of all cliques count
+TRIVIAL, EASY = 2.0**5, 2.0**11  # entries of all cliques per variable, below which one or two orders do
+HOPELESS = 64.0  # log2 entries of the largest clique; if the first order makes more, no other is tried
+COMFORTABLE = 26.5  # log2 entries of a largest clique that fits into memory; below, all entries count
 RESTARTS = 12
 
 Scopes = Sequence[Sequence[int]]
@@ -20,16 +20,16 @@ Scopes = Sequence[Sequence[int]]
 
 @dataclass(frozen=True, eq=False)
 class JunctionTree:
-    """Cliques that hold every factor's scope, and in which each variable's cliques are connected.
+    """Hold cliques that contain every factor's scope, and in which the cliques of each variable are connected.
 
     Args:
-        cliques: The variables of each clique in the order of their elimination, a parent before its children. Variables
-            of one state are in none.
-        parents: The clique that each hangs on; -1: a root.
-        position: Of each variable, when it is eliminated; -1: never, it has one state.
-        home: Of each variable, the clique in which it is eliminated, which holds every factor whose first variable by
-            position it is; -1: none.
-        log2_entries: Logarithms to base 2 of the sizes of the cliques' tables.
+        cliques: The variables of each clique in the order of their elimination; a parent comes before its children.
+            Variables with one state are in none.
+        parents: The parent of each clique, or -1 for a root.
+        position: The position of each variable in the order of elimination, or -1 for a variable with one state.
+        home: The clique in which each variable is eliminated, or -1. It contains every factor whose first variable by
+            position is that variable.
+        log2_entries: Logarithms to base 2 of the sizes of the tables of the cliques.
     """
 
     cliques: list[tuple[int, ...]]
@@ -40,11 +40,20 @@ class JunctionTree:
 
     @property
     def width(self) -> int:
-        """The number of variables of the largest clique, less one: an upper bound of the treewidth."""
+        """Return the number of variables of the largest clique minus one, an upper bound of the treewidth."""
         return max(map(len, self.cliques), default=1) - 1
 
     def separator(self, clique: int) -> tuple[int, ...]:
-        """What ``clique`` shares with its parent; the others of the clique are eliminated in it, and come first."""
+        """Return the variables that a clique shares with its parent.
+
+        The other variables of the clique are eliminated in it, and come first.
+
+        Args:
+            clique: The index of the clique.
+
+        Returns:
+            The variables.
+        """
         if self.parents[clique] < 0:
             return ()
         parent = set(self.cliques[self.parents[clique]])
@@ -52,14 +61,23 @@ class JunctionTree:
 
 
 def junction_tree(cardinalities: Sequence[int], scopes: Scopes) -> JunctionTree:
-    """A junction tree of small cliques: the best of some greedy orders, the same at each call.
+    """Return a junction tree of small cliques, the best of several greedy orders; the result is the same at each call.
 
-    Variables are eliminated by the size of the clique that this makes. Unless that is good already or hopeless, also in
-    the order in which a wave passes through the graph, which suits long grids, and by the number of edges that their
-    elimination adds (min-fill), a few times with ties broken at random (Koller and Friedman, Probabilistic Graphical
-    Models, section 9.4.3). Of orders whose cliques fit into memory the one with the fewest entries is taken.
+    Variables are eliminated by the size of the resulting clique. Unless that tree is good already or hopeless, two more
+    kinds of orders are tried: one in which a wave passes through the graph, which suits long grids, and min-fill, by
+    the number of edges that an elimination adds, a few times with ties broken at random (Koller and Friedman,
+    Probabilistic Graphical Models, section 9.4.3). Among orders whose cliques fit into memory, the one with the fewest
+    entries is taken.
 
-    Raises: MetaoptError where a scope names a variable that is not there or one twice.
+    Args:
+        cardinalities: Number of states of each variable.
+        scopes: Variables of each factor.
+
+    Returns:
+        The tree.
+
+    Raises:
+        MetaoptError: A scope names an unknown variable, or one twice.
     """
     graph = _graph(cardinalities, scopes)
     weights = [log2(c) for c in cardinalities]
@@ -75,7 +93,7 @@ def junction_tree(cardinalities: Sequence[int], scopes: Scopes) -> JunctionTree:
 
 
 def _graph(cardinalities: Sequence[int], scopes: Scopes) -> list[set[int]]:
-    """Of each variable of several states, those others that share a factor with it."""
+    """Return for each variable with several states the other such variables that share a factor with it."""
     graph: list[set[int]] = [set() for _ in cardinalities]
     for factor, scope in enumerate(scopes):
         if len(set(scope)) < len(scope) or not all(0 <= v < len(cardinalities) for v in scope):
@@ -92,7 +110,7 @@ def _graph(cardinalities: Sequence[int], scopes: Scopes) -> list[set[int]]:
 
 
 def _wave(graph: list[set[int]]) -> list[int]:
-    """The rank of each variable in breadth-first order, started where another such order ended (Cuthill-McKee)."""
+    """Return the rank of each variable in breadth-first order from where another such order ended (Cuthill-McKee)."""
     ranks: dict[int, int] = {}
     for start in range(len(graph)):
         if start not in ranks:
@@ -112,7 +130,7 @@ def _breadth_first(graph: list[set[int]], start: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """An elimination: each variable with its neighbours then; log2 of the largest clique's entries; entries of all."""
+    """Hold an elimination: each variable with its neighbours then, log2 of the largest clique, and all entries."""
 
     buckets: list[tuple[int, set[int]]]
     largest: float
@@ -130,9 +148,9 @@ def _eliminate(
     bound: float = float("inf"),
     by_fill: bool = False,
 ) -> _Run:
-    """Eliminates by rank, then clique size; gives up on a clique larger than ``bound``.
+    """Eliminate by rank, then by clique size, and give up on a clique larger than ``bound``.
 
-    With ``by_fill`` the ranks are the numbers of edges that an elimination adds, and follow them as they change.
+    With ``by_fill`` the ranks are the numbers of edges that an elimination adds, and are updated as they change.
     """
     graph, ranks, rng = [set(around) for around in graph], list(ranks), random.Random(seed)
     left = {v for v, weight in enumerate(weights) if weight > 0}
@@ -150,7 +168,7 @@ def _eliminate(
             return _Run([], float("inf"), float("inf"))
         largest, entries = max(largest, size), entries + 2.0 ** min(size, 1000.0)
         buckets.append((v, around))
-        if len(around) == len(left) - 1:  # the rest is complete
+        if len(around) == len(left) - 1:  # the remaining graph is complete
             buckets += _in_any_order(around)
             break
         left.remove(v)
@@ -173,13 +191,13 @@ def _size(graph: list[set[int]], weights: list[float], v: int) -> float:
 
 
 def _missing(graph: list[set[int]], v: int) -> int:
-    """How many edges between its neighbours the elimination of ``v`` adds."""
+    """Return the number of edges that the elimination of ``v`` adds between its neighbours."""
     around = graph[v]
     return sum(len(around - graph[u]) - 1 for u in around) // 2
 
 
 def _remove(graph: list[set[int]], v: int, fill: list[int] | None) -> set[int]:
-    """Connects the neighbours of ``v`` with each other, but no more with ``v``; returns whose key changes."""
+    """Connect the neighbours of ``v`` with each other and disconnect ``v``; return the variables whose keys change."""
     around = graph[v]
     changed = set(around)
     for u in around:
@@ -187,7 +205,7 @@ def _remove(graph: list[set[int]], v: int, fill: list[int] | None) -> set[int]:
         new = around - graph[u]
         new.discard(u)
         if fill is not None:
-            for w in new:  # the edge u - w is missing no longer where both are neighbours
+            for w in new:  # a common neighbour of u and w no longer lacks the edge u - w
                 both = graph[u] & graph[w]
                 changed |= both
                 for x in both:
@@ -201,7 +219,7 @@ def _remove(graph: list[set[int]], v: int, fill: list[int] | None) -> set[int]:
 
 
 def _tree(buckets: list[tuple[int, set[int]]], weights: list[float]) -> JunctionTree:
-    """Hangs each bucket on that of its first neighbour, or makes them one clique where the one holds the other."""
+    """Attach each bucket to that of its first neighbour, or merge the two where one contains the other."""
     position = [-1] * len(weights)
     for k, (v, _) in enumerate(buckets):
         position[v] = k

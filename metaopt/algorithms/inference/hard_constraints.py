@@ -1,4 +1,4 @@
-"""What the zeros of potentials exclude: arc consistency, and beliefs that rest on what is impossible."""
+"""Consequences of zero potentials: arc consistency, and beliefs that rest on impossible states."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from ...problems.factors import LOG_ZERO
 
 
 def possible_states(graph: FactorGraph, rounds: int = 1000) -> Tensor:
-    """The states that arc consistency leaves: a state goes where a factor has no entry left for it, round by round.
+    """Return the states that arc consistency leaves, by removing states for which a factor has no entry left.
 
-    A state that goes has probability zero; one that stays may have it as well, as factors are looked at one by one.
+    A removed state has probability zero. A remaining state may have probability zero as well, because factors are
+    examined one by one.
 
     Args:
-        graph: of any number of samples.
-        rounds: at most so many; each looks one factor further.
+        graph: A factor graph of any number of samples.
+        rounds: The largest number of rounds, each of which looks one factor further.
 
-    Returns: (B, N), bool.
+    Returns:
+        (B, N) bool.
 
-    Raises: MetaoptError where a variable has no state left: then the potentials contradict each other, and Z = 0.
+    Raises:
+        MetaoptError: A variable has no state left, so the potentials contradict each other, and Z = 0.
 
-    Source: A. Mackworth, Consistency in networks of relations, 1977, doi:10.1016/0004-3702(77)90007-8.
+    Source:
+        Mackworth, Consistency in networks of relations, 1977, doi:10.1016/0004-3702(77)90007-8.
     """
     hard = []
     for group in graph.factors:
@@ -50,12 +54,15 @@ def possible_states(graph: FactorGraph, rounds: int = 1000) -> Tensor:
 
 
 def rests_on_impossible(graph: FactorGraph, beliefs: Tensor, share: float) -> bool:
-    """Whether independent beliefs put more than ``share`` of their probability on what one potential excludes.
+    """Return whether independent beliefs put more than ``share`` of their probability on what one potential excludes.
 
     Args:
-        graph: of any number of samples.
-        beliefs: (B, N), probabilities.
+        graph: A factor graph of any number of samples.
+        beliefs: Probabilities of the states, (B, N).
         share: 0.5 for an assignment, a small number for a distribution.
+
+    Returns:
+        True if they do for some sample.
     """
     least = share * LOG_ZERO
     blocks = graph.blocks(graph.at_edges(beliefs))

@@ -1,4 +1,4 @@
-"""Ties of max-product: where states are equally likely, the best of each variable need not go together."""
+"""Ties of max-product: where states are equally likely, the best states of different variables may not fit together."""
 
 from __future__ import annotations
 
@@ -8,19 +8,37 @@ from torch import Tensor
 from ...core import random
 from ...problems import FactorGraph
 
-TIE = 1e-3  # log max-marginals that are nearer than this are equal
+TIE = 1e-3  # log max-marginals within this distance count as equal
 
 
 def has_ties(graph: FactorGraph, log_marginals: Tensor, tolerance: float = TIE) -> bool:
-    """Whether a variable has two best states: log max-marginals (B, N) within ``tolerance`` of each other."""
+    """Return whether a variable has two best states, with log max-marginals within ``tolerance`` of each other.
+
+    Args:
+        graph: The factor graph.
+        log_marginals: Log max-marginals, (B, N).
+        tolerance: The largest difference that counts as a tie.
+
+    Returns:
+        True if some variable of some sample has two.
+    """
     near = log_marginals > graph.highest(log_marginals)[:, graph.variable] - tolerance
     return int(near.sum()) > near.shape[0] * len(graph.cardinalities)
 
 
 def break_ties(graph: FactorGraph, size: float = TIE, seed: int = 0) -> FactorGraph:
-    """The graph with unary potentials that differ by up to ``size``, at random: one best state is then most likely.
+    """Return the graph with random numbers up to ``size`` added to its unary potentials, so that ties end.
 
-    The best assignment of the new graph is within ``size`` times the number of variables of that of the old one.
+    The log potential of the new best assignment in the original graph is within ``size`` times the number of variables
+    of the best one.
+
+    Args:
+        graph: The factor graph.
+        size: The largest number that is added.
+        seed: Seed of the numbers.
+
+    Returns:
+        The changed graph.
     """
     generator = random.generator(seed, device=graph.unary.device)
     noise = torch.rand(graph.unary.shape, generator=generator, dtype=graph.unary.dtype, device=graph.unary.device)
