@@ -1,4 +1,4 @@
-"""An algorithm whose step is compiled."""
+"""Compilation of the step of any algorithm."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from ..core.algorithm import AnyAlgorithm
 
 
 class Compiled(Algorithm[Any, Any, Any]):
-    """``algorithm`` with its step run by ``torch.compile``: the step, not the loop, so that any number of them will do.
+    """Run the step of an algorithm by ``torch.compile``; the loop is not compiled, so any number of steps will do.
 
-    There are at most two graphs, one for k = 0, which the compiler takes for a constant, and one for all other k (but
-    each segment of ``Checkpointed`` has its own where the problem holds a network, as ``Objective`` does). The weights
-    are the algorithm's own, under names that begin with ``algorithm.``; copies and pickles compile anew.
+    There are at most two graphs: one for k = 0, which the compiler takes as a constant, and one for all other k. Each
+    segment of ``Checkpointed`` has its own where the problem holds a network, as ``Objective`` does. The weights are
+    those of the algorithm, under names that begin with ``algorithm.``. Copies and pickles are compiled anew.
 
     Args:
-        algorithm: what is to be stepped; any gradient strategy serves.
-        backend: as for ``torch.compile``.
+        algorithm: The algorithm. Any gradient strategy works.
+        backend: As for ``torch.compile``.
 
-    Raises: MetaoptError where :class:`~metaopt.core.gradients.Reversible` asks for a step back that there is not.
+    Raises:
+        MetaoptError: :class:`~metaopt.core.gradients.Reversible` asks for an inverse step that the algorithm does not
+            have.
 
     Example:
         >>> fast = unroll(Compiled(net.algorithm), net.steps, net.gradient)
@@ -42,9 +44,9 @@ class Compiled(Algorithm[Any, Any, Any]):
         return Compiled, (self.algorithm, self._backend)
 
     def init(self, problem: Any) -> Any:
-        """The algorithm's state, every tensor of which hangs on what is learned from the start.
+        """Return the algorithm's state, with every tensor attached to what is learned.
 
-        Else a tensor that begins to do so in a later step would be another graph.
+        A tensor that becomes attached only in a later step would need another graph.
         """
         state = self.algorithm.init(problem)
         learned = (t for t in tree.leaves((self.algorithm, problem)) if t.requires_grad)
@@ -63,14 +65,14 @@ class Compiled(Algorithm[Any, Any, Any]):
 
     @property
     def residual(self) -> Callable[..., Tensor]:
-        """That of the algorithm, where it has one."""
+        """Return the residual function of the algorithm, where it has one."""
         if not hasattr(self.algorithm, "residual"):
             raise AttributeError(f"{type(self.algorithm).__name__} has no residual.")
         return self.algorithm.residual
 
     @property
     def inverse_step(self) -> Callable[..., Any]:
-        """That of the algorithm, compiled."""
+        """Return the inverse step of the algorithm, compiled."""
         if self._undo is None:
             raise MetaoptError(
                 f"{type(self.algorithm).__name__} has no inverse_step and cannot be run backwards; use Checkpointed()."
@@ -79,7 +81,7 @@ class Compiled(Algorithm[Any, Any, Any]):
 
 
 class _Attached(torch.autograd.Function):
-    """A tensor as a function of itself and of an anchor, whose gradient is zero."""
+    """Pass a tensor through, as a function of itself and of an anchor whose gradient is zero."""
 
     generate_vmap_rule = True
 
