@@ -50,10 +50,10 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """The addresses asked for since the last call, but for data that stands in the page."""
+        """The addresses asked for since the last call, but for data in the page and what the browser starts with."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        return [address for address in sent if not address.startswith("data:")]
+        return [address for address in sent if not address.startswith(("data:", "chrome:"))]
 
 
 @pytest.fixture(scope="session")
