@@ -52,8 +52,9 @@ class Browser:
     def requests(self) -> list[str]:
         """The addresses asked for since the last call, but for data in the page and what the browser starts with."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        sent = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        return [address for address in sent if not address.startswith(("data:", "chrome:"))]
+        sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        asked = [e["request"]["url"] for e in sent if not e.get("documentURL", "").startswith("chrome")]
+        return [address for address in asked if not address.startswith("data:")]
 
 
 @pytest.fixture(scope="session")
