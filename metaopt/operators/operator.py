@@ -22,6 +22,8 @@ class Operator(abc.ABC):
     a tree is rebuilt; ``apply`` and ``adjoint`` check shapes. The batch comes first: x is (B, ...) and y is (B, ...).
     """
 
+    to = tree.to
+
     @abc.abstractmethod
     def apply(self, x: Tensor) -> Tensor:
         """Return A x."""

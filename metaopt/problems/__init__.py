@@ -1,6 +1,7 @@
 """Problems are frozen dataclasses that say what is to be solved."""
 
 from . import graph_formats
+from .collate import collate
 from .counting import CountingFactors, cardinality, logical_and, logical_or, parity, pool
 from .episode import Episode
 from .factor_graph import FactorGraph
@@ -29,6 +30,7 @@ __all__ = [
     "Trainings",
     "averaging_adjacency",
     "cardinality",
+    "collate",
     "graph_formats",
     "known_labels",
     "log_max",

@@ -26,6 +26,8 @@ class Episode:
     targets: Tensor
     queries: Tensor
 
+    to = tree.to
+
     def __post_init__(self) -> None:
         shapes = [tuple(t.shape) for t in (self.inputs, self.targets, self.queries)]
         if min(map(len, shapes)) < 2 or len({s[0] for s in shapes}) > 1 or shapes[0][1] != shapes[1][1]:

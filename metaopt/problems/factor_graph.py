@@ -49,6 +49,8 @@ class FactorGraph:
     edge_factor: Tensor = field(init=False)
     factor_graph: Tensor = field(init=False)
 
+    to = tree.to
+
     def __post_init__(self) -> None:
         cards, device = self.cardinalities, self.cardinalities.device
         if cards.ndim != 1 or cards.dtype != torch.long or bool((cards < 1).any()):

@@ -24,6 +24,8 @@ class FirstOrder:
 
     problem: Any
 
+    to = tree.to
+
     def start(self) -> Any:
         return self.problem.start()
 

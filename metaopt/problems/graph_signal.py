@@ -79,6 +79,8 @@ class GraphSignal:
     adjacency: SparseMatrix
     seed: int | None = None
 
+    to = tree.to
+
     def __post_init__(self) -> None:
         _check_features(self.x)
         nodes = self.x.shape[0]

@@ -45,6 +45,8 @@ class InverseProblem:
     guess: Any = None
     level: Tensor | None = field(default=None, init=False, repr=False)
 
+    to = tree.to
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", as_operator(self.operator))
         if not isinstance(self.y, Tensor) or not (self.y.is_floating_point() or self.y.is_complex()):

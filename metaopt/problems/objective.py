@@ -39,6 +39,8 @@ class Objective:
     batches: Any
     names: tuple[str, ...] = field(init=False, repr=False)  # of the parameters in x, also where they are detached
 
+    to = tree.to
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "batches", _check_batches(self.batches))
         object.__setattr__(self, "names", _learned_names(self.module))
@@ -108,6 +110,8 @@ class FunctionObjective:
     function: Callable[..., Tensor]
     initial: Any
     data: tuple[Any, ...] = ()
+
+    to = tree.to
 
     def __post_init__(self) -> None:
         tensors = tree.leaves(self.initial, modules=False)

@@ -40,6 +40,8 @@ class Trainings:
     minibatches: Tensor
     held: Tensor
 
+    to = tree.to
+
     def __post_init__(self) -> None:
         counts = {len(t) for t in (*self.initial.values(), self.minibatches, self.held)}
         if len(counts) != 1 or self.minibatches.ndim != 3 or self.held.ndim != 2:
