@@ -14,8 +14,9 @@ from metaopt import operators as ops
 from metaopt import tree
 from metaopt.problems import InverseProblem, collate
 
+from ..cases.rims import rim_cell
 from ..factor_graphs import loopy
-from ..helpers import matrix, normal, rim_cell, seeded
+from ..helpers import matrix, normal, seeded
 
 
 def picture(seed: int, batch: int = 1) -> Tensor:
