@@ -205,6 +205,9 @@ class Mixture:
     Args:
         tasks: The tasks.
         weights: Weights in proportion to the probabilities of the tasks. None: all are equal.
+
+    Raises:
+        MetaoptError: There is no task, or the weights do not fit the tasks.
     """
 
     tasks: Sequence[Task]
@@ -336,6 +339,10 @@ def _add_noise(clean: Tensor, noise: Tensor, generator: torch.Generator) -> Tens
 
 
 def pool(sources: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
-    """Join several lists of pictures to one in which each source has the same weight, by repeating the shorter ones."""
+    """Join several lists of pictures to one in which each source has the same weight, by repeating the shorter ones.
+
+    Args:
+        sources: Lists of pictures, by name.
+    """
     most = max(len(source) for source in sources.values())
     return [source[i % len(source)] for source in sources.values() for i in range(most)]
