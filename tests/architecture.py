@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ FILE_LINES = 350
 FUNCTION_LINES = 60
 CONSTRUCTOR_ARGUMENTS = 8
 CORE_LINES = 1000
+TYPE_IGNORES = 40
 
 CHAIN = tuple(
     "core operators priors problems networks updates algorithms weights models tasks training applications cli".split()
@@ -343,3 +345,22 @@ def core_size(sources: Iterable[Source]) -> list[str]:
     sizes = {source.path: code_lines(source.text) for source in sources if source.layer == "core"}
     total = sum(sizes.values())
     return [f"core/ has {total} lines of code (budget {CORE_LINES}): {sizes}"] if total > CORE_LINES else []
+
+
+def type_ignores(sources: Iterable[Source]) -> list[str]:
+    """Comments that silence the type checker: more single lines than the budget, or any that may mean a whole file."""
+    comments = [
+        (f"{source.path}:{token.start[0]}", token)
+        for source in sources
+        for token in tokenize.generate_tokens(io.StringIO(source.text).readline)
+        if token.type == tokenize.COMMENT and re.search(r"\b(type: ignore|pyright:)", token.string)
+    ]
+    found = [
+        f"{place} silences the type checker on a line of its own, so in the whole file; mend the types"
+        for place, token in comments
+        if token.line.strip() == token.string
+    ]
+    if len(comments) > TYPE_IGNORES:
+        places = ", ".join(place for place, _ in comments)
+        found.append(f"The type checker is silenced {len(comments)} times (budget {TYPE_IGNORES}): {places}")
+    return found

@@ -181,6 +181,10 @@ WHOLE_CASES = [
         "B inherits from Base",
     ),
     (architecture.core_size, '"""a\nb"""\n' + "x = 1  # one\n\n" * 1000, "f(\n1,\n)\n" * 333 + "g\nh", "1001 lines"),
+    (architecture.type_ignores, "x = 1  # type: ignore[misc]\n" * 40, "x = 1  # type: ignore\n" * 41, "41 times"),
+    (architecture.type_ignores, "x = '# type: ignore'\n" * 41, "x = 1  # pyright: ignore\n" * 41, "41 times"),
+    (architecture.type_ignores, "# a type\nx = 1", "# pyright: basic\nx = 1", "a.py:1 silences"),
+    (architecture.type_ignores, "", "# type: ignore\nx = 1", "whole file"),
 ]
 
 
@@ -217,6 +221,11 @@ def test_check_of_the_package_passes_the_good_and_finds_the_bad(check, good, bad
     found = check([Source("metaopt/core/a.py", bad)])
     assert len(found) == 1, found
     assert word in found[0]
+
+
+def test_the_package_says_that_it_is_typed():
+    """Without this file type checkers take everything imported from the package for ``Any`` (PEP 561)."""
+    assert (ROOT / "metaopt" / "py.typed").is_file()
 
 
 def test_the_layers_form_no_circle():

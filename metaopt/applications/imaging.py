@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +229,7 @@ def inpaint_file(
     write_image(destination, dataclasses.replace(picture, pixels=pixels))
 
 
-def _trained_task(weights: str, kind: str) -> dict[str, Any]:
+def _trained_task(weights: str, kind: str) -> Mapping[str, Any]:
     """Return the entry of a task in the card of ``weights``, alone or in a mixture, or {} where there is none."""
     task = read_card(weights).get("recipe", {}).get("task", {})
     return next((renewed(t) for t in (task, *task.get("tasks", ())) if t.get("call") == kind), {})

@@ -154,9 +154,9 @@ def _mean_field(graph: FactorGraph, task: str, steps: int) -> MeanField:
 
 
 def _learned(graph: FactorGraph, task: str, steps: int) -> BeliefPropagation:
-    network = load("learned_bp").double().algorithm
+    learned: Any = load("learned_bp").double().algorithm  # belief propagation, says its card
     falling = [0.05 ** min(1.0, k / (steps * 0.8)) for k in range(steps)] or [1.0]
-    weight, correction = network.weight.content(), network.correction.content()
+    weight, correction = learned.weight.content(), learned.correction.content()
     return BeliefPropagation(0.5, fixed(falling), weight, correction)
 
 

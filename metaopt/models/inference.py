@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..algorithms import BeliefPropagation, MeanField, RandomRestarts
-from ..core import Unrolled, fixed, parameterize, per_step, shared, unroll
+from ..core import MetaoptError, Unrolled, fixed, parameterize, per_step, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..networks import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
 from ..problems import FactorGraph
@@ -71,8 +71,16 @@ def many_starts(network: Inference, steps: int = 400, starts: int = 16, seed: in
 
     Returns:
         The restarts, to be called with a factor graph.
+
+    Raises:
+        MetaoptError: The network is not belief propagation.
     """
-    weights = network.algorithm.weight.content()
+    algorithm = network.algorithm
+    if not isinstance(algorithm, BeliefPropagation):
+        raise MetaoptError(
+            f"many_starts takes the weights of a network made by learned_bp, but got one of {type(algorithm).__name__}."
+        )
+    weights = algorithm.weight.content()
     scaled = [parameterize(BeliefPropagation(0.5, weight=weights), {"weight.scale": fixed(s)}) for s in SCALES]
     return RandomRestarts([BeliefPropagation(0.3), *scaled], steps, starts, seed=seed)
 

@@ -14,11 +14,12 @@ from ..core.tree import describe
 from ..operators.complex import join_complex, split_complex
 from ..problems.noise import per_sample, variance
 
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
-def convolution_of(dims: int) -> Callable[..., nn.Module]:
+def convolution_of(dims: int) -> Callable[..., Convolution]:
     """Return torch's convolution over ``dims`` axes.
 
     Raises:
@@ -76,8 +77,8 @@ class CoarseMemory(nn.Module):
         self.scale, self.dims = scale, dims
         self.cell = ConvGruCell(features, 3, 1, dims)
         self.project = convolution_of(dims)(features, features, 1)
-        nn.init.zeros_(self.project.weight)
-        nn.init.zeros_(self.project.bias)
+        for parameter in self.project.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[self.dims - 1]
@@ -95,9 +96,9 @@ def to_image(hidden: int, channels: int, stride: int, dims: int) -> nn.Module:
     return TRANSPOSED[dims](hidden, channels, 2 * stride, stride, padding=stride // 2)
 
 
-def check_fits(x: Tensor, context: tuple[Any, ...], channels: int, maps: int, convolution: nn.Module) -> None:
+def check_fits(x: Tensor, context: tuple[Any, ...], channels: int, maps: int, convolution: Convolution) -> None:
     """Raise unless x fits ``convolution``, which reads ``channels`` real channels and ``maps`` context tensors."""
-    weight: Tensor = convolution.weight  # type: ignore[assignment]
+    weight = convolution.weight
     dims, parts = weight.ndim - 2, 2 if x.is_complex() else 1
     if x.ndim != dims + 2 or parts * x.shape[1] != channels:
         raise MetaoptError(

@@ -6,10 +6,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class LstmCell(nn.LSTMCell):
+class LstmCell(nn.RNNCellBase):
     """Compute what ``nn.LSTMCell`` does for rows (n, inputs) and a pair (output, cell), each (n, features)."""
 
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def __init__(self, inputs: int, features: int):
+        super().__init__(inputs, features, bias=True, num_chunks=4)
+
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         output, cell = hx
         gates = F.linear(input, self.weight_ih, self.bias_ih) + F.linear(output, self.weight_hh, self.bias_hh)
         take, forget, new, give = gates.chunk(4, dim=-1)
@@ -17,10 +20,13 @@ class LstmCell(nn.LSTMCell):
         return give.sigmoid() * cell.tanh(), cell
 
 
-class GruCell(nn.GRUCell):
+class GruCell(nn.RNNCellBase):
     """Compute what ``nn.GRUCell`` does for rows (n, inputs) and a state (n, features)."""
 
-    def forward(self, input: Tensor, hx: Tensor) -> Tensor:  # type: ignore[override]
+    def __init__(self, inputs: int, features: int):
+        super().__init__(inputs, features, bias=True, num_chunks=3)
+
+    def forward(self, input: Tensor, hx: Tensor) -> Tensor:
         reset, update, new = F.linear(input, self.weight_ih, self.bias_ih).chunk(3, dim=-1)
         reset_h, update_h, new_h = F.linear(hx, self.weight_hh, self.bias_hh).chunk(3, dim=-1)
         update = (update + update_h).sigmoid()

@@ -37,11 +37,12 @@ def as_operator(thing: Any) -> Operator:
     """
     if isinstance(thing, Operator):
         return thing
-    if isinstance(thing, Tensor) and thing.ndim in (2, 3):
-        return Dense(thing)
-    if callable(getattr(thing, "A", None)) and callable(getattr(thing, "A_adjoint", None)):
+    if isinstance(thing, Tensor):
+        if thing.ndim in (2, 3):
+            return Dense(thing)
+    elif callable(getattr(thing, "A", None)) and callable(getattr(thing, "A_adjoint", None)):
         return LinearMap(thing.A, thing.A_adjoint)
-    if all(hasattr(thing, name) for name in ("matmat", "rmatmat", "shape", "dtype")):
+    elif all(hasattr(thing, name) for name in ("matmat", "rmatmat", "shape", "dtype")):
         rows, columns = thing.shape
         return LinearMap.from_numpy(_on_rows(thing.matmat, columns), _on_rows(thing.rmatmat, rows))
     got = tree.describe(thing) if isinstance(thing, Tensor) else type(thing).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from ..core.errors import MetaoptError
 from .operator import Operator, check_shared, check_trailing, same_kind
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Dense(Operator):
     """Multiply the flattened trailing axes of x by a matrix: ``y = A x``, ``(..., *shape) -> (..., m)``.
 
@@ -27,17 +28,18 @@ class Dense(Operator):
     """
 
     matrix: Tensor
-    shape: tuple[int, ...] | None = None
+    shape: tuple[int, ...]
 
-    def __post_init__(self) -> None:
-        if self.matrix.ndim not in (2, 3):
-            raise MetaoptError(f"Dense needs a matrix (m, n) or (B, m, n), but got {tree.describe(self.matrix)}.")
-        shape = self.matrix.shape[-1:] if self.shape is None else self.shape
-        object.__setattr__(self, "shape", tuple(shape))
-        if torch.Size(self.shape).numel() != self.matrix.shape[-1]:
+    def __init__(self, matrix: Tensor, shape: Sequence[int] | None = None) -> None:
+        if matrix.ndim not in (2, 3):
+            raise MetaoptError(f"Dense needs a matrix (m, n) or (B, m, n), but got {tree.describe(matrix)}.")
+        shape = tuple(matrix.shape[-1:] if shape is None else shape)
+        object.__setattr__(self, "matrix", matrix)
+        object.__setattr__(self, "shape", shape)
+        if torch.Size(shape).numel() != matrix.shape[-1]:
             raise MetaoptError(
-                f"Dense with a matrix {tuple(self.matrix.shape)} acts on {self.matrix.shape[-1]} entries, but shape "
-                f"{self.shape} has {torch.Size(self.shape).numel()}; the last axis of the matrix must be their product."
+                f"Dense with a matrix {tuple(matrix.shape)} acts on {matrix.shape[-1]} entries, but shape "
+                f"{shape} has {torch.Size(shape).numel()}; the last axis of the matrix must be their product."
             )
 
     def apply(self, x: Tensor) -> Tensor:

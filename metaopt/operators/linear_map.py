@@ -83,8 +83,8 @@ class _Linear(torch.autograd.Function):
         ctx.shape, ctx.complex = x.shape, x.is_complex()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        result = _call(gradient, ctx.adjoint_function, ctx.forward_function)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        result = _call(gradients[0], ctx.adjoint_function, ctx.forward_function)
         if result.shape != ctx.shape:
             raise MetaoptError(
                 f"The adjoint of LinearMap gave {tuple(result.shape)} for an input of {tuple(ctx.shape)}; it must "
@@ -93,11 +93,12 @@ class _Linear(torch.autograd.Function):
         return result.real if result.is_complex() and not ctx.complex else result, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
-        return _call(tangent, ctx.forward_function, ctx.adjoint_function)
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _call(tangents[0], ctx.forward_function, ctx.adjoint_function)
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *functions: Any) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[Any, ...], *inputs: Any) -> tuple[Tensor, int]:
+        x, *functions = inputs
         samples = x.movedim(in_dims[0], 0)
         y = _Linear.apply(samples.flatten(0, 1), *functions)
         return y.unflatten(0, samples.shape[:2]), 0

@@ -18,7 +18,7 @@ class Operator(abc.ABC):
     """An operator is a linear map A with its exact adjoint A^H: ``Re<A x, y> = Re<x, A^H y>`` for every x and y.
 
     Subclasses are ``@dataclass(frozen=True, eq=False)`` whose fields are tensors, operators or static values, so that
-    an operator is a tree (:mod:`metaopt.core.tree`). They check values in ``__post_init__`` only, which is skipped when
+    an operator is a tree (:mod:`metaopt.core.tree`). They check values in the constructor only, which is skipped when
     a tree is rebuilt; ``apply`` and ``adjoint`` check shapes. The batch comes first: x is (B, ...) and y is (B, ...).
     """
 

@@ -112,8 +112,9 @@ class _Product(torch.autograd.Function):
         ctx.save_for_backward(values, h)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         (values, h), matrix, for_values, for_h = ctx.saved_tensors, ctx.matrix, None, None
+        (gradient,) = gradients
         if ctx.needs_input_grad[0]:
             left, right = (h, gradient) if ctx.transposed else (gradient, h)
             for_values = (left[matrix.rows] * right[matrix.columns]).sum(1)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core import MetaoptError, tree
+from ..updates.update import Update
 
 
 class UpdateOptimizer(torch.optim.Optimizer):
@@ -27,7 +28,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
         MetaoptError: ``lr`` is negative or NaN.
     """
 
-    def __init__(self, params: Iterable[Any], update: nn.Module, lr: float = 1.0):
+    def __init__(self, params: Iterable[Any], update: Update, lr: float = 1.0):
         if not lr >= 0:
             raise MetaoptError(f"lr multiplies the changes and must be at least 0, but got {lr}.")
         self.update = update
@@ -35,7 +36,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step for every parameter that has a gradient.
 
         Args:
@@ -68,7 +69,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
             kept = [self.state[p][f"memory_{i}"] for i in range(each) for p in parameters]
             memory = tree.fill(memory, kept)
         change, memory = self.update(gradient, x, memory, step, ())
-        torch._foreach_add_(list(x), list(change), alpha=lr)
+        torch._foreach_add_(list(x), list(change), alpha=lr)  # type: ignore[attr-defined]
         parts = tree.leaves(memory)
         for j, parameter in enumerate(parameters):
             mine = {f"memory_{i}": parts[i * len(parameters) + j] for i in range(each)}
@@ -86,7 +87,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
         return {**super().__getstate__(), "update": self.update, "_structures": {}}
 
 
-def as_torch(update: nn.Module, params: Iterable[Any], lr: float = 1.0) -> UpdateOptimizer:
+def as_torch(update: Update, params: Iterable[Any], lr: float = 1.0) -> UpdateOptimizer:
     """Wrap ``update`` as a ``torch.optim.Optimizer``.
 
     ``torch.optim.lr_scheduler``, ``state_dict``, ``torch.amp.GradScaler``, copies and pickles work as with the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import torch
@@ -85,7 +86,7 @@ class TotalVariation(nn.Module):
 
 def _squares(dual: Dual) -> Tensor:
     """|q|^2 at every pixel, over axes and planes."""
-    return sum(q.square().sum(0) for q in dual)  # type: ignore[return-value]
+    return reduce(torch.add, (q.square().sum(0) for q in dual))
 
 
 def _project(dual: Dual, radius: Tensor) -> Dual:

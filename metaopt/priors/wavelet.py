@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -92,7 +93,7 @@ class Wavelet(nn.Module):
     def _spin(self, function: Callable[[Tensor], Tensor], planes: Tensor) -> Tensor:
         """The mean over all moves of ``function`` on the moved image, moved back."""
         moved = [function(planes.roll((i, j), (-2, -1))).roll((-i, -j), (-2, -1)) for i, j in self._moves()]
-        return sum(moved) / len(moved)  # type: ignore[return-value]
+        return reduce(torch.add, moved) / len(moved)
 
     def _indices(self, planes: Tensor, axis: int) -> Tensor:
         """Which pixel stands at each place of the mirrored axis."""
@@ -162,7 +163,7 @@ def _wrap(x: Tensor, after: bool) -> Tensor:
 def _total(planes: Tensor, levels: int) -> Tensor:
     """sum |c| over all details, (B,)."""
     *details, _ = _analyze(planes, levels)
-    return sum(from_planes(d).abs().flatten(1).sum(1) for d in details)  # type: ignore[return-value]
+    return reduce(torch.add, (from_planes(d).abs().flatten(1).sum(1) for d in details))
 
 
 def _shrink(planes: Tensor, threshold: Any) -> Tensor:

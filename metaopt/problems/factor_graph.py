@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
-from .factors import LOG_ZERO, Factors, TableFactors
-
-LARGEST = 2**27  # entries of one table, and states of all variables
+from .factors import LARGEST, LOG_ZERO, Factors, TableFactors, check_table
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class FactorGraph:
     """A factor graph says that discrete x has ``p(x) = exp(sum_v unary_v(x_v) + sum_f log f(x_f)) / Z``.
 
@@ -39,40 +37,45 @@ class FactorGraph:
 
     cardinalities: Tensor
     unary: Tensor
-    factors: tuple[Factors, ...] = ()
-    graph: Tensor | None = None
-    constant: Tensor | None = None
-    variable: Tensor = field(init=False)
-    offset: Tensor = field(init=False)
-    edge_state: Tensor = field(init=False)
-    edge: Tensor = field(init=False)
-    edge_factor: Tensor = field(init=False)
-    factor_graph: Tensor = field(init=False)
+    factors: tuple[Factors, ...]
+    graph: Tensor
+    constant: Tensor
+    variable: Tensor
+    offset: Tensor
+    edge_state: Tensor
+    edge: Tensor
+    edge_factor: Tensor
+    factor_graph: Tensor
 
     to = tree.to
 
-    def __post_init__(self) -> None:
-        cards, device = self.cardinalities, self.cardinalities.device
+    def __init__(
+        self,
+        cardinalities: Tensor,
+        unary: Tensor,
+        factors: tuple[Factors, ...] = (),
+        graph: Tensor | None = None,
+        constant: Tensor | None = None,
+    ) -> None:
+        cards = cardinalities
         if cards.ndim != 1 or cards.dtype != torch.long or bool((cards < 1).any()):
             raise MetaoptError("Cardinalities are int64, (V,), and at least 1.")
         total = int(cards.sum())
         _check_states(total)
-        if self.unary.ndim != 2 or self.unary.shape[1] != total:
+        if unary.ndim != 2 or unary.shape[1] != total:
             raise MetaoptError(
-                f"Variables with {total} states in all need unary (B, {total}), but got {tree.describe(self.unary)}."
+                f"Variables with {total} states in all need unary (B, {total}), but got {tree.describe(unary)}."
             )
-        given = {
-            "graph": torch.zeros_like(cards) if self.graph is None else self.graph,
-            "variable": torch.arange(len(cards), device=device).repeat_interleave(cards),
-            "offset": cards.cumsum(0) - cards,
-        }
-        graphs = int(given["graph"].max()) + 1 if len(cards) else 1
-        given["constant"] = self.unary.new_zeros(1, graphs) if self.constant is None else self.constant
-        self._set(given)
-        self._check_graphs(given["graph"], given["constant"])
+        graph = torch.zeros_like(cards) if graph is None else graph
+        if constant is None:
+            constant = unary.new_zeros(1, int(graph.max()) + 1 if len(cards) else 1)
+        self._set({"cardinalities": cards, "unary": unary, "factors": factors, "graph": graph, "constant": constant})
+        number = torch.arange(len(cards), device=cards.device)
+        self._set({"variable": number.repeat_interleave(cards), "offset": cards.cumsum(0) - cards})
+        self._check_graphs(graph, constant)
         object.__setattr__(self, "unary", self._checked_unary())
-        for number, group in enumerate(self.factors):
-            self._check_group(number, group)
+        for place, group in enumerate(factors):
+            self._check_group(place, group)
         self._set(self._edges())
 
     def _set(self, values: Mapping[str, Any]) -> None:
@@ -134,7 +137,7 @@ class FactorGraph:
                 edges.append((edge + numbers).expand(size, -1).flatten())
                 factors.append((factor + numbers).expand(size, -1).flatten())
                 edge += len(numbers)
-            graphs.append(self.graph[group.variables[:, 0]] if group.shape() else torch.zeros_like(numbers))  # type: ignore[index]
+            graphs.append(self.graph[group.variables[:, 0]] if group.shape() else torch.zeros_like(numbers))
             factor += len(numbers)
         names, empty = ("edge_state", "edge", "edge_factor", "factor_graph"), self.cardinalities.new_zeros(0)
         found = zip(names, (states, edges, factors, graphs), strict=True)
@@ -240,9 +243,9 @@ class FactorGraph:
         parts = [values.expand(batch, -1) for values in by_factor]
         return torch.cat(parts, dim=1) if parts else self.unary.new_zeros(batch, 0)
 
-    def by_graph(self, values: Tensor, graph: Tensor | None) -> Tensor:
+    def by_graph(self, values: Tensor, graph: Tensor) -> Tensor:
         """Sum values (B, n) that belong to the graphs ``graph`` (n,) to (B, graphs)."""
-        return values.new_zeros(len(values), self.constant.shape[1]).index_add(1, graph, values)  # type: ignore
+        return values.new_zeros(len(values), self.constant.shape[1]).index_add(1, graph, values)
 
     # What users make of it.
 
@@ -289,7 +292,7 @@ class FactorGraph:
         unary, total = torch.zeros(1, int(cards.sum()), dtype=dtype), torch.full((1, 1), constant, dtype=dtype)
         groups: dict[Any, list[tuple[tuple[int, ...], Tensor]]] = {}
         for number, (scope, table) in enumerate(factors):
-            _check_table(number, tuple(scope), table, cardinalities)
+            check_table(number, tuple(scope), table, cardinalities)
             if table.ndim == 0:
                 total = total + table
             elif table.ndim == 1:
@@ -310,7 +313,7 @@ class FactorGraph:
         if len({g.batch for g in graphs}) > 1:
             raise MetaoptError("Graphs of a union need equally many samples.")
         shifts = torch.tensor([0, *(len(g.cardinalities) for g in graphs[:-1])]).cumsum(0).tolist()
-        numbers = torch.tensor([0, *(g.constant.shape[1] for g in graphs[:-1])]).cumsum(0).tolist()  # type: ignore
+        numbers = torch.tensor([0, *(g.constant.shape[1] for g in graphs[:-1])]).cumsum(0).tolist()
         batch = graphs[0].batch
         parts: dict[Any, list[Factors]] = {}
         for graph, shift in zip(graphs, shifts, strict=True):
@@ -321,28 +324,11 @@ class FactorGraph:
             torch.cat([g.cardinalities for g in graphs]),
             torch.cat([g.unary.expand(batch, -1) for g in graphs], dim=1),
             tuple(type(group[0]).joined(group) for group in parts.values()),
-            torch.cat([g.graph + n for g, n in zip(graphs, numbers, strict=True)]),  # type: ignore[operator]
-            torch.cat([g.constant.expand(batch, -1) for g in graphs], dim=1),  # type: ignore[union-attr]
+            torch.cat([g.graph + n for g, n in zip(graphs, numbers, strict=True)]),
+            torch.cat([g.constant.expand(batch, -1) for g in graphs], dim=1),
         )
 
 
 def _check_states(total: int) -> None:
     if total > LARGEST:
         raise MetaoptError(f"The variables have {total} states in all; at most {LARGEST} are taken.")
-
-
-def _check_table(number: int, scope: tuple[int, ...], table: Tensor, cardinalities: Sequence[int]) -> None:
-    count = len(cardinalities)
-    if any(not 0 <= v < count for v in scope) or len(set(scope)) < len(scope):
-        raise MetaoptError(
-            f"Factor {number} joins variables {scope}; they must differ and be among the {count}, numbered from 0."
-        )
-    expected = tuple(cardinalities[v] for v in scope)
-    if tuple(table.shape) != expected:
-        raise MetaoptError(
-            f"Factor {number} over variables {scope} needs a table {expected}, but got {tuple(table.shape)}."
-        )
-    if table.numel() > LARGEST:
-        raise MetaoptError(f"Factor {number} has {table.numel()} entries; at most {LARGEST} are taken.")
-    if not bool((table > -math.inf).any()) or bool(table.isnan().any()):
-        raise MetaoptError(f"The table of factor {number} over variables {scope} is zero everywhere, or NaN.")

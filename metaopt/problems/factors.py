@@ -14,6 +14,7 @@ from ..core import MetaoptError, tree
 
 # Stands for log 0. It is finite, so that a sum minus one of its terms is never inf - inf, and its exp is 0 in float64.
 LOG_ZERO = -1e4
+LARGEST = 2**27  # entries of one table, and states of all variables of a graph
 Marginalize = Callable[[Tensor, Sequence[int]], Tensor]
 
 
@@ -42,7 +43,8 @@ class Factors(Protocol):
     (F,) or (B, F), multiplies log f before anything is computed. ``marginalize`` is :func:`log_sum` or :func:`log_max`.
     """
 
-    variables: Tensor
+    @property
+    def variables(self) -> Tensor: ...
 
     @property
     def batch(self) -> int:
@@ -202,3 +204,21 @@ def checked_log(values: Tensor, what: str) -> Tensor:
             sample, *_, factor = (int(i) for i in found.nonzero()[0])
             raise MetaoptError(f"The {what} of factor {factor} {of} (sample {sample}); each needs a positive entry.")
     return torch.maximum(values, highest.detach() + LOG_ZERO)
+
+
+def check_table(number: int, scope: tuple[int, ...], table: Tensor, cardinalities: Sequence[int]) -> None:
+    """Raise unless log table ``number`` of a list fits its variables, is not too large, and is not zero everywhere."""
+    count = len(cardinalities)
+    if any(not 0 <= v < count for v in scope) or len(set(scope)) < len(scope):
+        raise MetaoptError(
+            f"Factor {number} joins variables {scope}; they must differ and be among the {count}, numbered from 0."
+        )
+    expected = tuple(cardinalities[v] for v in scope)
+    if tuple(table.shape) != expected:
+        raise MetaoptError(
+            f"Factor {number} over variables {scope} needs a table {expected}, but got {tuple(table.shape)}."
+        )
+    if table.numel() > LARGEST:
+        raise MetaoptError(f"Factor {number} has {table.numel()} entries; at most {LARGEST} are taken.")
+    if not bool((table > -math.inf).any()) or bool(table.isnan().any()):
+        raise MetaoptError(f"The table of factor {number} over variables {scope} is zero everywhere, or NaN.")

@@ -38,7 +38,7 @@ def list_factors(graph: FactorGraph) -> FactorList:
         raise MetaoptError(f"Only a graph of one sample is a list of factors, but this has {graph.batch}.")
     scopes: list[tuple[int, ...]] = []
     tables: list[Tensor] = []
-    if (constant := graph.constant.sum()) != 0:  # type: ignore[union-attr]
+    if (constant := graph.constant.sum()) != 0:
         scopes.append(())
         tables.append(constant)
     for variable, potentials in enumerate(graph.unary[0].split(graph.cardinalities.tolist())):
@@ -88,7 +88,7 @@ def to_data(graph: FactorGraph) -> Any:
         unary=alone.unary[0].to(graph.unary),
         log_table=torch.cat([t.flatten() for _, t in joined]) if joined else empty,
         table_size=torch.tensor([t.numel() for _, t in joined], dtype=torch.long),
-        constant=alone.constant[0].to(graph.unary),  # type: ignore[index]
+        constant=alone.constant[0].to(graph.unary),
     )
 
 

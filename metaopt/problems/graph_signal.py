@@ -189,7 +189,8 @@ def _features_of(x: Tensor) -> Any:
     x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
     if x.layout != torch.strided:
         entries = x.to_sparse_coo().coalesce()
-        return SparseMatrix(*entries.indices(), entries.values(), (x.shape[0], x.shape[1]))
+        rows, columns = entries.indices()
+        return SparseMatrix(rows, columns, entries.values(), (x.shape[0], x.shape[1]))
     return x if x.ndim > 1 else x[:, None]
 
 

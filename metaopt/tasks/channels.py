@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..core import MetaoptError, random
 
-Range = float | tuple[float, float]
+Range = float | Sequence[float]  # one number, or the two that it lies between
 
 
 def generator_matrix(parity: np.ndarray | Tensor) -> Tensor:
@@ -178,5 +179,5 @@ class ReceivedCodewords:
         return bursty(codewords, snr, rate, level, self.share, generator), codewords
 
     def _drawn(self, value: Range, generator: torch.Generator) -> Tensor:
-        low, high = value if isinstance(value, tuple) else (value, value)
+        low, high = value if isinstance(value, Sequence) else (value, value)
         return low + (high - low) * torch.rand(self.batch, generator=generator, dtype=torch.float64)

@@ -62,8 +62,7 @@ class Decoding:
     batch: int = 128
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
-        snr, level = (tuple(r) if isinstance(r, list) else r for r in (self.snr, self.level))
-        words = ReceivedCodewords(generator_matrix(self.checks), snr, level, self.share, self.batch)
+        words = ReceivedCodewords(generator_matrix(self.checks), self.snr, self.level, self.share, self.batch)
         ratios, codewords = words.sample(seed)
         graph = code_graph(torch.as_tensor(self.checks), ratios.float())
         return graph, torch.nn.functional.one_hot(codewords.long(), 2).flatten(1).to(graph.unary)

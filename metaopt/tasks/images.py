@@ -255,14 +255,15 @@ class RandomProjections:
         ensembles: tuple[Callable[..., Operator], ...] = (gaussian_projection, bernoulli_projection, fourier_projection)
         ensemble = ensembles[_integer(len(ensembles), generator)]
         ratio = float(_uniform(*self.ratios, 1, generator))
-        operator = block_projection(ensemble, ratio, tuple(target.shape[1:]), self.block, random.derive(seed, 1))
+        _, channels, height, width = target.shape
+        operator = block_projection(ensemble, ratio, (channels, height, width), self.block, random.derive(seed, 1))
         noise = _levels(self.noise_levels, len(target), generator)
         problem, _ = _measured(target, operator, noise, generator, guess=0.5)
         return problem.normalized(iterations=20), target
 
 
 def block_projection(
-    ensemble: Callable[..., Operator], ratio: float, shape: tuple[int, ...], block: int, seed: int
+    ensemble: Callable[..., Operator], ratio: float, shape: tuple[int, int, int], block: int, seed: int
 ) -> Operator:
     """Return one random projection that acts on every block of (C, H, W) pictures alike.
 

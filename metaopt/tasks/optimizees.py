@@ -7,6 +7,7 @@ alone. There is no target: train with ``metaopt.losses.Unsupervised(energy)``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -200,5 +201,5 @@ def _geman_mcclure(x: Tensor, points: Tensor, values: Tensor) -> Tensor:
     return (squares / (1 + squares)).mean(1).sum()
 
 
-def _sample(function: object, start: Tensor, data: tuple[Tensor, ...]) -> Sample:
-    return FunctionObjective(function, start, data), None  # type: ignore[arg-type]
+def _sample(function: Callable[..., Tensor], start: Tensor, data: tuple[Tensor, ...]) -> Sample:
+    return FunctionObjective(function, start, data), None

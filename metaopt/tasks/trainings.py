@@ -67,8 +67,8 @@ class NetworkTrainings:
     def _drawn(self) -> dict[str, Tensor]:
         network = copy.deepcopy(self.network)
         for owner in network.modules():
-            if hasattr(owner, "reset_parameters"):
-                owner.reset_parameters()  # type: ignore[operator]
+            if callable(reset := getattr(owner, "reset_parameters", None)):
+                reset()
         return {name: p.detach() for name, p in network.named_parameters()}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..core import MetaoptError
 from ..files import replacing
 
-COLUMNS = ("update", "loss", "rate", "gradient_norm", "validation", "minutes")
+COLUMNS: tuple[str, ...] = ("update", "loss", "rate", "gradient_norm", "validation", "minutes")
 
 
 class Log:

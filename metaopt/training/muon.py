@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -37,12 +37,19 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "least": least})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step every parameter that has a gradient.
 
         Args:
-            closure: Not called; gradients must be there already.
+            closure: A function that computes the loss and its gradients, called first. None: the gradients are there.
+
+        Returns:
+            The value of the closure, or None.
         """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         adam = Adam(step_size=1.0)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -51,6 +58,7 @@ class Muon(torch.optim.Optimizer):
                     state = self.state[parameter]
                     step = _orthogonal(parameter, state, group["momentum"]) if hidden else _adam(parameter, state, adam)
                     parameter.add_(group["lr"] * step)
+        return loss
 
 
 def _orthogonal(parameter: Tensor, state: dict[str, Tensor], momentum: float) -> Tensor:

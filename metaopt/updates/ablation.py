@@ -10,6 +10,7 @@ from torch import nn
 from ..core import tree
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..records import recorded
+from .update import Update
 
 
 @recorded
@@ -20,7 +21,7 @@ class WithoutEstimate(nn.Module):
         update: The update that is wrapped.
     """
 
-    def __init__(self, update: nn.Module):
+    def __init__(self, update: Update):
         super().__init__()
         self.update = update
 
@@ -33,7 +34,7 @@ class WithoutEstimate(nn.Module):
         return period_of(self.update)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
-        return self.update.init(x, context)  # type: ignore[operator]
+        return self.update.init(x, context)
 
     def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:
         return self.update(gradient, tree.map(torch.zeros_like, x), memory, k, context)
@@ -47,7 +48,7 @@ class WithoutMemory(nn.Module):
         update: The update that is wrapped.
     """
 
-    def __init__(self, update: nn.Module):
+    def __init__(self, update: Update):
         super().__init__()
         self.update = update
 
@@ -65,4 +66,4 @@ class WithoutMemory(nn.Module):
     def forward(
         self, gradient: Any, x: Any, memory: tuple[()], k: int, context: tuple[Any, ...] = ()
     ) -> tuple[Any, tuple[()]]:
-        return self.update(gradient, x, self.update.init(x, context), k, context)[0], ()  # type: ignore[operator]
+        return self.update(gradient, x, self.update.init(x, context), k, context)[0], ()

@@ -15,6 +15,7 @@ from ..operators.complex import join_complex, split_complex
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..problems.noise import variance
 from ..records import recorded
+from .update import Update
 
 
 @recorded
@@ -28,7 +29,7 @@ class ComplexAsChannels(nn.Module):
         MetaoptError: x is real.
     """
 
-    def __init__(self, update: nn.Module):
+    def __init__(self, update: Update):
         super().__init__()
         self.update = update
 
@@ -43,7 +44,7 @@ class ComplexAsChannels(nn.Module):
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> Any:
         if not x.is_complex():
             raise MetaoptError(f"ComplexAsChannels updates complex x, but x is {describe(x)}; leave it out for real x.")
-        return self.update.init(real_channels(x), context)  # type: ignore[operator]
+        return self.update.init(real_channels(x), context)
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...] = ()
@@ -66,7 +67,7 @@ class ComplexAsBatch(nn.Module):
         extra: The standard deviation of the additional disturbance, in the units of x; its logarithm is a parameter.
     """
 
-    def __init__(self, update: nn.Module, offset: float = 0.5, extra: float = 0.05):
+    def __init__(self, update: Update, offset: float = 0.5, extra: float = 0.05):
         super().__init__()
         self.update, self.offset = update, offset
         self.log_extra = nn.Parameter(torch.tensor(math.log(extra)))
@@ -80,7 +81,7 @@ class ComplexAsBatch(nn.Module):
         return period_of(self.update)
 
     def init(self, x: Tensor, context: tuple[Tensor, ...]) -> Any:
-        memory = self.update.init(_parts(x) + self.offset, (self._level(*context),))  # type: ignore[operator]
+        memory = self.update.init(_parts(x) + self.offset, (self._level(*context),))
         return tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
 
     def forward(

@@ -75,6 +75,7 @@ class ConvGru(nn.Module):
             raise MetaoptError(f"ConvGru needs at least one GRU, with odd kernels, but got kernels={tuple(kernels)}.")
         convolution = convolution_of(dims)
         self.channels, self.hidden, self.stride, self.dims, self.context = channels, hidden, stride, dims, context
+        self.kernels, self.dilation, self.scales = tuple(kernels), dilation, tuple(scales)
         self.embed = convolution(2 * channels + context, hidden, 5, stride=stride)
         self.between = nn.ModuleList(
             convolution(hidden, hidden, 3, padding=dilation, dilation=dilation) for _ in kernels[1:]
@@ -88,15 +89,15 @@ class ConvGru(nn.Module):
     @property
     def period(self) -> int:
         """Return by how many pixels x must be shifted so that the result is shifted too."""
-        return self.stride * math.lcm(*(coarse.scale for coarse in self.coarse))  # type: ignore[misc]
+        return self.stride * math.lcm(*self.scales)
 
     @property
     def reach(self) -> int:
         """Return how many pixels away a step sees at most; nothing beyond changes a pixel or the memory at it."""
-        widths = [3 * coarse.scale for coarse in self.coarse]  # type: ignore[operator]
-        kernels = [memory.input for memory in self.memories] + list(self.between)  # type: ignore[union-attr]
-        widths += [k.padding[0] for k in kernels]  # type: ignore[union-attr, index]
-        return 2 + self.stride * (sum(widths) + 2) - 1  # at stride 1: 2 of the embedding, 1 of the head
+        between = self.dilation * (len(self.kernels) - 1)
+        memories = sum(self.dilation * (kernel // 2) for kernel in self.kernels)
+        coarse = sum(3 * scale for scale in self.scales)
+        return 2 + self.stride * (between + memories + coarse + 2) - 1  # at stride 1: 2 of the embedding, 1 of the head
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
         """Return zero states: (B, hidden, ceil(size / stride) ...) for each GRU, then those for ``scales``."""
@@ -104,7 +105,7 @@ class ConvGru(nn.Module):
             raise MetaoptError(f"ConvGru updates real x, but x is {describe(x)}; wrap it in ComplexAsChannels.")
         check_fits(x, context, self.channels, self.context, self.embed)
         size = ceil_divided(x.shape[2:], self.stride)
-        scales = [1] * len(self.memories) + [coarse.scale for coarse in self.coarse]  # type: ignore[misc]
+        scales = (*(1 for _ in self.kernels), *self.scales)
         return tuple(self._laid_out(x.new_zeros(len(x), self.hidden, *ceil_divided(size, scale))) for scale in scales)
 
     def _laid_out(self, features: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def _check_class(cls: Any) -> None:
         raise MetaoptError(f"TorchOptim cannot serve {name}: {reason}. It serves {', '.join(MEMORY)}.")
 
 
-def _check_options(cls: type[torch.optim.Optimizer], options: dict[str, Any]) -> dict[str, Any]:
+def _check_options(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
     """All numeric options, those that were not given at their defaults."""
     if options.pop("maximize", False):
         raise MetaoptError(f"higher's {cls.__name__} ignores maximize=True; minimise the negative function instead.")

@@ -19,9 +19,11 @@ class Update(Protocol):
 
     def init(self, x: Any, context: tuple[Any, ...]) -> Any:
         """Return the memory before the first step."""
+        ...
 
     def __call__(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...]) -> tuple[Any, Any]:
         """Return the change of x and the next memory."""
+        ...
 
 
 def check_real(who: str, x: Any) -> None:

@@ -75,8 +75,8 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     except MetaoptError as error:
         called = card["call"]["call"]
         raise MetaoptError(f"The card of {path} describes no network of this version ({called}): {error}") from error
-    for name, kind in card.get("dtypes", {}).items():
-        _convert(net, name, kind, path)
+    for tensor, kind in card.get("dtypes", {}).items():
+        _convert(net, tensor, kind, path)
     built = {n: t for n, t in net.state_dict().items() if n in card.get("derived", ())}
     _check_fits(net, own := {**built, **own}, path)
     net.load_state_dict(own)

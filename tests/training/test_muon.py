@@ -62,3 +62,20 @@ def test_the_orthogonal_factor_keeps_directions() -> None:
 def test_an_unknown_optimizer_is_refused() -> None:
     with pytest.raises(MetaoptError, match="adam, muon"):
         LearningRate(optimizer="lion")
+
+
+def test_a_closure_is_called_for_the_gradients_of_the_step() -> None:
+    start = torch.randn(8, 9)
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    optimizer, reference = Muon([ours], lr=1e-2), Muon([theirs], lr=1e-2)
+    theirs.square().sum().backward()
+    reference.step()
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = ours.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure) == start.square().sum()
+    assert torch.equal(ours, theirs)
