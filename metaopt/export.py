@@ -109,4 +109,6 @@ def export_onnx(program: torch.export.ExportedProgram, path: Path | str) -> None
             "torch.view_as_complex(y) in make_problem."
         )
     # Runtimes optimise what they load; doing it here takes minutes for a network of many steps.
-    torch.onnx.export(program, dynamo=True, verbose=False, optimize=False).save(path)
+    written = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False)
+    assert written is not None  # it is for the older exporter alone
+    written.save(path)
