@@ -6,18 +6,27 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from torch import Tensor, nn
 
 from .core.errors import MetaoptError
 from .core.slots import Opening
 
-Constructor = TypeVar("Constructor", bound=Callable[..., Any])
+Made = TypeVar("Made")
+Arguments = ParamSpec("Arguments")
 RECORD = "made_by"
 
 
-def recorded(constructor: Constructor) -> Constructor:
+@overload
+def recorded(constructor: type[Made]) -> type[Made]: ...
+
+
+@overload
+def recorded(constructor: Callable[Arguments, Made]) -> Callable[Arguments, Made]: ...
+
+
+def recorded(constructor: Any) -> Any:
     """Decorate a public constructor so that what it makes remembers the call that made it.
 
     The record is a mapping of the public name of the call and its arguments, such as ``{"call": "metaopt.models.rim",
@@ -57,7 +66,7 @@ def recorded(constructor: Constructor) -> Constructor:
         record(made, arguments, keywords)
         return made
 
-    return call  # type: ignore[return-value]
+    return call
 
 
 def remember(made: nn.Module, call: Mapping[str, Any]) -> None:

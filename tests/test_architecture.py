@@ -181,8 +181,8 @@ WHOLE_CASES = [
         "B inherits from Base",
     ),
     (architecture.core_size, '"""a\nb"""\n' + "x = 1  # one\n\n" * 1000, "f(\n1,\n)\n" * 333 + "g\nh", "1001 lines"),
-    (architecture.type_ignores, "x = 1  # type: ignore[misc]\n" * 40, "x = 1  # type: ignore\n" * 41, "41 times"),
-    (architecture.type_ignores, "x = '# type: ignore'\n" * 41, "x = 1  # pyright: ignore\n" * 41, "41 times"),
+    (architecture.type_ignores, "x = 1  # type: ignore[misc]\n" * 10, "x = 1  # type: ignore\n" * 11, "11 times"),
+    (architecture.type_ignores, "x = '# type: ignore'\n" * 11, "x = 1  # pyright: ignore\n" * 11, "11 times"),
     (architecture.type_ignores, "# a type\nx = 1", "# pyright: basic\nx = 1", "a.py:1 silences"),
     (architecture.type_ignores, "", "# type: ignore\nx = 1", "whole file"),
 ]

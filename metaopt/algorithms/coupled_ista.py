@@ -42,6 +42,8 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
     Raises: MetaoptError where the dictionary is no real matrix, y does not fit it, or a share is outside [0, 1].
     """
 
+    dictionary: Tensor
+
     def __init__(self, dictionary: Tensor, penalty: float, support: Sequence[float] = (), schedule: Any = None):
         super().__init__()
         check_dictionary("CoupledIsta", dictionary)

@@ -198,7 +198,7 @@ def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
 def _linear(matrix: Tensor) -> nn.Linear:
     """x -> matrix x, made without drawing random weights first."""
     rows, columns = matrix.shape
-    linear = nn.utils.skip_init(nn.Linear, columns, rows, bias=False, dtype=matrix.dtype, device=matrix.device)
+    linear = nn.Linear(columns, rows, bias=False, dtype=matrix.dtype, device="meta").to_empty(device=matrix.device)
     with torch.no_grad():
         linear.weight.copy_(matrix)
     return linear

@@ -104,7 +104,7 @@ class FunctionAlgorithm(Algorithm[Any, Any, Any]):
         return self._functions[1](problem)
 
     def step(self, problem: Any, state: Any, k: int) -> Any:
-        values = {name: self._modules[name](k) for name in self._names}  # type: ignore[misc]
+        values = {name: getattr(self, name)(k) for name in self._names}
         return self._functions[0](problem, state, k, **values)
 
     def readout(self, problem: Any, state: Any, k: int) -> Any:

@@ -25,7 +25,7 @@ def values_known() -> bool:
     return not torch.compiler.is_compiling()
 
 
-def gradient(function: Callable[[Any], Tensor], x: Any, *, has_aux: bool = False) -> Any:
+def gradient(function: Callable[[Any], Any], x: Any, *, has_aux: bool = False) -> Any:
     """Return the gradient of the scalar ``function(x)`` with respect to every tensor of the tree ``x``.
 
     It can be differentiated again whenever grad mode is on, works under ``vmap``, and leaves no graph where nothing

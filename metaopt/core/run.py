@@ -185,7 +185,7 @@ def run_until(
                 converged = answer.expand(count)
                 report.residuals = _worst(changes, sizes)
             elif k == ks[-1] or (k + 1) % until.every == 0:
-                own = algorithm.residual(problem, state, k) if hasattr(algorithm, "residual") else None
+                own = getattr(algorithm, "residual", lambda *_: None)(problem, state, k)
                 converged, report.residuals = until.judge(own, changes, sizes)
             if callback is not None:
                 callback(k, state, report.residual)

@@ -82,6 +82,8 @@ class ValueSlot(nn.Module):
     is twice continuously differentiable.
     """
 
+    base: Tensor
+
     def __init__(self, opening: Opening):
         super().__init__()
         value = _as_tensor(opening)
@@ -106,10 +108,10 @@ class ValueSlot(nn.Module):
     def _read(self, at: Callable[[Tensor], Tensor]) -> Tensor:
         if not (self._positive or self._interval):
             return at(self.value)
-        base, raw = at(self.base), at(self.raw)  # type: ignore[arg-type]
-        if self._positive:
+        base, raw = at(self.base), at(self.raw)
+        if self._interval is None:
             return base * torch.exp(raw)
-        low, high = self._interval  # type: ignore[misc]
+        low, high = self._interval
         room = torch.where(raw >= 0, high - base, base - low)
         return base + room * torch.tanh(raw / room)
 

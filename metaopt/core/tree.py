@@ -45,13 +45,12 @@ def _map(function: Callable[..., Any], tree: Any, others: Sequence[Any], shadow:
         return {key: _map(function, value, [o[key] for o in others], shadow) for key, value in tree.items()}
     if isinstance(tree, tuple | list):
         items = [_map(function, item, rest, shadow) for item, *rest in zip(tree, *others, strict=True)]
-        return tree._make(items) if hasattr(tree, "_fields") else type(tree)(items)  # type: ignore[union-attr]
+        return getattr(tree, "_make", type(tree))(items)
     if isinstance(tree, nn.Module):
         if any(other is not tree for other in others):
             raise MetaoptError(f"Trees are joined only if they hold the same {type(tree).__name__}, not two of them.")
         return tree if others else shadow(tree)
-    if _is_dataclass(tree):
-        names = [field.name for field in dataclasses.fields(tree)]
+    if (names := _fields(tree)) is not None:
         rows = [(getattr(tree, name), [getattr(other, name) for other in others]) for name in names]
         return replace(tree, {n: _map(function, *row, shadow) for n, row in zip(names, rows, strict=True)})
     return tree
@@ -72,9 +71,8 @@ def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
     Example:
         >>> tree.replace(problem, {"y": y})
     """
-    if not _is_dataclass(dataclass):
+    if (names := _fields(dataclass)) is None:
         raise MetaoptError(f"tree.replace changes fields of a dataclass, not of a {type(dataclass).__name__}.")
-    names = [field.name for field in dataclasses.fields(dataclass)]  # type: ignore[arg-type]
     if unknown := [name for name in changes if name not in names]:
         known = ", ".join(names) or "none"
         raise MetaoptError(f"{type(dataclass).__name__} has no field {unknown[0]!r}; its fields are {known}.")
@@ -84,8 +82,10 @@ def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
     return new
 
 
-def _is_dataclass(tree: Any) -> bool:
-    return dataclasses.is_dataclass(tree) and not isinstance(tree, type)
+def _fields(tree: Any) -> list[str] | None:
+    """The names of a dataclass's fields; ``None`` of what is no instance of one."""
+    found = dataclasses.is_dataclass(tree) and not isinstance(tree, type)
+    return [field.name for field in dataclasses.fields(tree)] if found else None
 
 
 def _shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, memo: dict[int, Any]) -> nn.Module:
@@ -129,12 +129,12 @@ def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tup
     children: list[tuple[str, Any]] = []
     if isinstance(tree, dict):
         children = [(f"{name}[{key!r}]", value) for key, value in tree.items()]
-    elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        children = [(f"{name}.{n}", v) for n, v in zip(tree._fields, tree, strict=True)]  # type: ignore[attr-defined]
+    elif isinstance(tree, tuple) and (names := getattr(tree, "_fields", None)):
+        children = [(f"{name}.{n}", v) for n, v in zip(names, tree, strict=True)]
     elif isinstance(tree, tuple | list):
         children = [(f"{name}[{i}]", value) for i, value in enumerate(tree)]
-    elif _is_dataclass(tree):
-        children = [(f"{name}.{f.name}", getattr(tree, f.name)) for f in dataclasses.fields(tree)]
+    elif (names := _fields(tree)) is not None:
+        children = [(f"{name}.{n}", getattr(tree, n)) for n in names]
     return [leaf for path, child in children for leaf in named_leaves(child, path, modules=modules)]
 
 

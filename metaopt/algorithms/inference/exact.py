@@ -105,9 +105,9 @@ def _model(graph: FactorGraph, limit: int) -> _Model:
     states = [len(left) for left in possible]
     tree = junction_tree(states, scopes)
     _check_size(tree, states, limit)
-    owner: list[int] = graph.graph.tolist()  # type: ignore[union-attr]
+    owner: list[int] = graph.graph.tolist()
     factors: list[list[_Part]] = [[] for _ in tree.cliques]
-    constant = graph.constant[0].double().cpu().clone()  # type: ignore[index]
+    constant = graph.constant[0].double().cpu().clone()
     for scope, values in zip(scopes, tables, strict=True):
         if not scope:
             continue  # the graph's constant

@@ -14,11 +14,11 @@ from .mean_field import color_count, color_masks, local_fields
 
 
 class Samples(NamedTuple):
-    """``states``: (B, V), the present sample of each chain; ``total``: (B, N), the sum of the conditionals so far."""
+    """``states``: (B, V), the present sample of each chain; ``total``: (B, N), the sum of so many conditionals (B,)."""
 
     states: Tensor
     total: Tensor
-    count: Tensor
+    counted: Tensor
 
 
 class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
@@ -35,6 +35,8 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
         seed: of all random numbers, together with the number of the step.
         burn_in: steps that do not count.
     """
+
+    colors: Tensor
 
     def __init__(self, colors: Tensor, seed: int = 0, burn_in: int = 0, temperature: float = 1.0):
         super().__init__()
@@ -59,10 +61,10 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
             given = problem.normalized(fields).exp()
             conditionals = conditionals + (given if mask is None else torch.where(mask, given, 0))
         counts = min(max(k - self.burn_in + 1, 0), 1)  # without a branch, of which a compiled step would see one side
-        return Samples(states, state.total + counts * conditionals, state.count + counts)
+        return Samples(states, state.total + counts * conditionals, state.counted + counts)
 
     def readout(self, problem: FactorGraph, state: Samples, k: int) -> Beliefs:
-        mean = state.total / state.count.clamp_min(1)[:, None]
+        mean = state.total / state.counted.clamp_min(1)[:, None]
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
         nothing = log.new_full((len(log), problem.constant.shape[1]), torch.nan)
         return Beliefs(problem.normalized(log), nothing)

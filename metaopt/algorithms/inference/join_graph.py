@@ -109,7 +109,7 @@ def join_graph(graph: FactorGraph, order: Sequence[int], limit: int = 1024) -> F
         key = tuple(table.shape[1:]), ports
         groups.setdefault(key, []).append(([cluster.variables[0], *(number[pair] for pair in joints)], table))
     sizes = torch.tensor([prod(cards[v] for v in spans[pair]) for pair in sets], dtype=torch.long)
-    owner = torch.tensor([int(graph.graph[spans[pair][0]]) for pair in sets], dtype=torch.long)  # type: ignore[index]
+    owner = torch.tensor([int(graph.graph[spans[pair][0]]) for pair in sets], dtype=torch.long)
     nothing = graph.unary.new_zeros(len(graph.unary), int(sizes.sum()))
     return FactorGraph(
         torch.cat([graph.cardinalities, sizes]),
@@ -118,7 +118,7 @@ def join_graph(graph: FactorGraph, order: Sequence[int], limit: int = 1024) -> F
             ClusterFactors(torch.tensor([v for v, _ in g]), torch.stack(same_batch([t for _, t in g]), dim=-1), key[1])
             for key, g in groups.items()
         ),
-        torch.cat([graph.graph, owner]),  # type: ignore[list-item]
+        torch.cat([graph.graph, owner]),
         graph.constant,
     )
 
@@ -180,7 +180,7 @@ def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
     unary = graph.unary.split(cards, dim=1)
     clusters = _clusters(graph, order, cards, 2**62)
     sent: list[Tensor] = []
-    roots = graph.unary.new_zeros(graph.batch, graph.constant.shape[1]) + graph.constant  # type: ignore[union-attr]
+    roots = graph.unary.new_zeros(graph.batch, graph.constant.shape[1]) + graph.constant
     alone = set(order)
     for cluster in clusters:
         first, *rest = cluster.variables
@@ -194,8 +194,8 @@ def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
         sent.append(message)
         alone.discard(first)
         if not rest:
-            roots = roots.index_add(1, graph.graph[first : first + 1], message.reshape(-1, 1).expand(len(roots), 1))  # type: ignore
+            roots = roots.index_add(1, graph.graph[first : first + 1], message.reshape(-1, 1).expand(len(roots), 1))
     for variable in sorted(alone):
         total = unary[variable].logsumexp(1, keepdim=True).expand(len(roots), 1)
-        roots = roots.index_add(1, graph.graph[variable : variable + 1], total)  # type: ignore[index]
+        roots = roots.index_add(1, graph.graph[variable : variable + 1], total)
     return roots

@@ -33,6 +33,8 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         colors: (V,), the colour of every variable; ``None`` is one for all.
     """
 
+    colors: Tensor | None
+
     def __init__(self, damping: Any = 0.0, temperature: Any = 1.0, colors: Tensor | None = None):
         super().__init__()
         self.damping, self.temperature = slot(damping), slot(temperature)

@@ -44,34 +44,34 @@ class RandomRestarts:
         if starts < 1:
             raise MetaoptError(f"Inference needs at least one start, but got {starts}.")
         self.algorithms = [algorithms] if isinstance(algorithms, BeliefPropagation) else list(algorithms)
+        if not self.algorithms:
+            raise MetaoptError("Inference from many starts needs at least one algorithm, but got an empty list.")
         self.steps, self.starts, self.spread, self.seed = steps, starts, spread, seed
 
     @torch.no_grad()
     def __call__(self, problem: FactorGraph) -> tuple[Beliefs, Tensor]:
         if problem.batch != 1:
             raise MetaoptError(f"Many starts are of a graph of one sample, but this has {problem.batch}.")
-        if problem.constant.shape[1] != 1:  # type: ignore[union-attr]
+        if problem.constant.shape[1] != 1:
             raise MetaoptError("Many starts are of one graph, but this is a union; take its graphs one by one.")
         many = problem.with_unary(problem.unary.expand(self.starts, -1))
-        first: tuple[Beliefs, Tensor] | None = None
+        found: list[tuple[Beliefs, Tensor]] = []
         for algorithm in self.algorithms:
-            found = self._run(algorithm, many)
-            if float(found[1].min()) <= NEAR:
+            found.append(self._run(algorithm, many))
+            if float(found[-1][1].min()) <= NEAR:
+                found = found[-1:]
                 break
-            first = first or found
-        else:  # nothing comes near a fixed point: as the first algorithm has it
-            found = first or found
-        return self._joined(problem, *found), found[1]
+        beliefs, residuals = found[0]  # of the first algorithm, where nothing comes near a fixed point
+        return self._joined(problem, beliefs, residuals), residuals
 
     def _run(self, algorithm: BeliefPropagation, many: FactorGraph) -> tuple[Beliefs, Tensor]:
         """Beliefs and residuals after ``steps``, and after four times as many where a start is near and no more."""
-        net, state, done = unroll(algorithm, self.steps, keep="last"), self._start(algorithm, many), 0
-        for _ in range(4):
-            run = net(many, state=state, start=done)
-            state, done = run.state, run.stop
-            residual = algorithm.residual(many, state, done - 1)
-            if not CONVERGED < float(residual.min()) <= NEAR:
-                break
+        net = unroll(algorithm, self.steps, keep="last")
+        run = net(many, state=self._start(algorithm, many))
+        residual = algorithm.residual(many, run.state, run.stop - 1)
+        while CONVERGED < float(residual.min()) <= NEAR and run.stop < 4 * self.steps:
+            run = net(many, state=run.state, start=run.stop)
+            residual = algorithm.residual(many, run.state, run.stop - 1)
         return run.final, residual
 
     def _start(self, algorithm: BeliefPropagation, many: FactorGraph) -> Any:

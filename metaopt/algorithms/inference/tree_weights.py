@@ -80,6 +80,8 @@ class TreeSchedule(nn.Module):
     On a tree one round of ``self.period`` undamped steps is exact. It is made for one graph, whose edges it orders.
     """
 
+    turns: Tensor
+
     def __init__(self, problem: FactorGraph):
         super().__init__()
         turns, self.period = _turns(problem)

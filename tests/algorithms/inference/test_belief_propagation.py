@@ -146,7 +146,7 @@ def test_gibbs_forgets_its_burn_in_and_knows_a_temperature() -> None:
         state = mo.unroll(mo.Gibbs(torch.zeros(1, dtype=torch.long), burn_in=3, temperature=temperature), 8)(
             graph
         ).state
-        assert float(state.count) == 5
+        assert float(state.counted) == 5
         torch.testing.assert_close(state.total / 5, (graph.unary / temperature).softmax(1))
 
 
