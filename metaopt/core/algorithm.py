@@ -96,7 +96,7 @@ class FunctionAlgorithm(Algorithm[Any, Any, Any]):
 
     def __init__(self, functions: tuple[Function, ...], slots: Mapping[str, Any]):
         super().__init__()
-        self._functions, self._names = functions, tuple(slots)
+        self._functions = functions
         for name, content in slots.items():
             setattr(self, name, slot(content))
 
@@ -104,7 +104,7 @@ class FunctionAlgorithm(Algorithm[Any, Any, Any]):
         return self._functions[1](problem)
 
     def step(self, problem: Any, state: Any, k: int) -> Any:
-        values = {name: getattr(self, name)(k) for name in self._names}
+        values = {name: read(k) for name, read in self._modules.items() if read is not None}
         return self._functions[0](problem, state, k, **values)
 
     def readout(self, problem: Any, state: Any, k: int) -> Any:

@@ -7,9 +7,9 @@ checks on values run once, when the user makes the object, and never under a tra
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -84,8 +84,7 @@ def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
 
 def _fields(tree: Any) -> list[str] | None:
     """The names of a dataclass's fields; ``None`` of what is no instance of one."""
-    found = dataclasses.is_dataclass(tree) and not isinstance(tree, type)
-    return [field.name for field in dataclasses.fields(tree)] if found else None
+    return [f.name for f in fields(tree)] if is_dataclass(tree) and not isinstance(tree, type) else None
 
 
 def _shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, memo: dict[int, Any]) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -56,6 +57,8 @@ class Trajectory(Generic[State, Output]):
 
 class Unrolled(nn.Module, Generic[Problem, State, Output]):
     """This module runs an algorithm for ``steps`` steps: it maps a problem to a :class:`Trajectory`."""
+
+    __call__: Callable[..., Trajectory[State, Output]]  # for type checkers: nn.Module says Any
 
     def __init__(
         self, algorithm: Algorithm[Problem, State, Output], steps: int, gradient: GradientStrategy, keep: Keep
