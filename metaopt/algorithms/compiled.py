@@ -66,9 +66,10 @@ class Compiled(Algorithm[Any, Any, Any]):
     @property
     def residual(self) -> Callable[..., Tensor]:
         """Return the residual function of the algorithm, where it has one."""
-        if not hasattr(self.algorithm, "residual"):
+        residual = getattr(self.algorithm, "residual", None)
+        if residual is None:
             raise AttributeError(f"{type(self.algorithm).__name__} has no residual.")
-        return self.algorithm.residual
+        return residual
 
     @property
     def inverse_step(self) -> Callable[..., Any]:
@@ -94,8 +95,8 @@ class _Attached(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
 
 
 def _attached(tensor: Tensor, anchor: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
     def step(self, problem: FactorGraph, state: Samples, k: int) -> Samples:
         # Drawing cannot be compiled: told so, the compiler leaves it alone and makes one graph of all the rest.
         draw = torch.compiler.disable(_uniform) if torch.compiler.is_compiling() else _uniform
-        states, uniform = state.states, draw((self.seed, k), state.total, max(self._count, 1))
+        states, uniform = state.states, draw((self.seed, k), state.total, max(self._count, 1))  # type: ignore[call-arg]
         conditionals = torch.zeros_like(state.total)
         for color, mask in enumerate(color_masks(problem, self.colors, self._count)):
             fields = local_fields(problem, problem.one_hot(states)) / self.temperature(k)
