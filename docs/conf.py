@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import api_pages
 import data_sets
@@ -41,6 +41,9 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+
+# The figures that pages quote, as |name|.
+rst_epilog = measured.substitutions()
 napoleon_custom_sections = [("Slots", "params_style"), "Source"]
 
 sphinx_gallery_conf = {

@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.readme import figures, read_results
 from metaopt.weights import read_card, shipped
 
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 Row = Mapping[str, Any]
+QUOTED = {"memory_of_higher": ".0f", "time_of_higher": ".1f"}  # in the text of pages, and how they are written
+
+
+def substitutions() -> str:
+    """reStructuredText by which ``|name|`` stands for a measured figure."""
+    found = figures(read_results())
+    return "\n".join(f".. |{name}| replace:: {found[name]:{written}}" for name, written in QUOTED.items())
 
 
 def write(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import check, provenance, rows
+from benchmarks import check, provenance, readme, rows
 
 ROOT = Path(__file__).parents[2]
 TOY = '''"""A benchmark of two rows."""
@@ -284,3 +284,18 @@ def test_the_processor_is_described_with_its_features() -> None:
         flags = Path("/proc/cpuinfo").read_text().split()
         assert set(found["features"]) <= set(flags)
         assert ("avx2" in flags) == ("avx2" in found["features"])
+
+
+def test_the_results_of_this_repository_belong_to_their_inputs_and_readme_to_them() -> None:
+    assert check.check_all().faults == []
+
+
+def test_a_figure_that_readme_says_otherwise_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert readme.faults() == []
+    text = readme.README.read_text()
+    psnr = f"{readme.figures(readme.read_results())['psnr_25']:.2f}"
+    (tmp_path / "README.md").write_text(text.replace(psnr, "99.99"))
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    assert readme.faults() == ["README's figures are not those of the results; run python -m benchmarks.readme."]
+    readme.main()
+    assert (tmp_path / "README.md").read_text() == text
