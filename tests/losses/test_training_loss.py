@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import metaopt as mo
 from metaopt.losses import LOSSES, Supervised, Unsupervised, energy, log_energy, mse, weighted_mean
 from metaopt.training import LearningRate, Settings, train, validation_loss
+from metaopt.training.loop import batch_seed
 
 from ..helpers import normal
 
@@ -76,7 +77,7 @@ def test_the_adapter_of_a_problems_energy_is_that_loss(tmp_path: Path) -> None:
 
 def test_a_training_counts_the_steps_that_a_loop_by_hand_counts(tmp_path: Path) -> None:
     """One update of a truncated run, whose loss in the log is that of the trajectory, with the settings' weights."""
-    problem, x = Blurred(truth=True).sample(0)
+    problem, x = Blurred(truth=True).sample(batch_seed(0, 0, 0))
     expected = mo.trajectory_loss(descent(mo.Truncated(2))(problem), x, weights=[3, 1])
     settings = Settings(updates=1, steps=(3, 3), weights=[3, 1])
     result = train(descent(mo.Truncated(2)), Blurred(truth=True), tmp_path / "a", settings)
