@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 SOURCES = [Source(str(p.relative_to(ROOT)), p.read_text()) for p in sorted((ROOT / "metaopt").rglob("*.py"))]
 
-IMPORT_SECONDS = 0.3
+IMPORTED_MODULES = 150
 DATA_SUFFIXES = set(
     ".nii .gz .h5 .hdf5 .nrrd .mha .dcm .fits .uvfits .uai .alist .swc .mat .npz .npy .pt .pth .ckpt .pkl .pickle .zip "
     ".tar .tgz .parquet .csv .tif .tiff .bmp .idx".split()
@@ -235,31 +235,28 @@ def test_the_layers_form_no_circle():
     assert {layer for seen in may.values() for layer in seen} <= set(may)
 
 
-def _cost_of_import(module: str, folder: Path) -> tuple[float, list[str]]:
-    """Seconds that ``import module`` takes in a new process that has torch already, and the heavy packages it loads."""
-    heavy = [name for name in architecture.HEAVY if not name.startswith("torch.")]
+def _loaded_by(module: str, folder: Path) -> list[str]:
+    """The modules that ``import module`` loads in a new process that has torch already."""
     program = (
-        "import sys, time, torch; before = set(sys.modules); start = time.perf_counter(); "
-        f"import {module}; seconds = time.perf_counter() - start; "
-        f"print(seconds, *sorted(set({heavy!r}) & (set(sys.modules) - before)))"
+        f"import sys, torch; before = set(sys.modules); import {module}; print(*sorted(set(sys.modules) - before))"
     )
     command = [sys.executable, "-c", program]
-    seconds, *loaded = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
-    return float(seconds), loaded
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split()
 
 
-@pytest.mark.slow
-def test_import_is_cheap():
-    costs = [_cost_of_import("metaopt", ROOT) for _ in range(5)]
-    assert costs[0][1] == []
-    assert min(seconds for seconds, _ in costs) <= IMPORT_SECONDS
+def test_import_loads_the_package_and_what_reads_weights_alone():
+    """What an import costs is how many modules it loads; by the clock it would be how busy the machine is."""
+    loaded = _loaded_by("metaopt", ROOT)
+    foreign = {name.partition(".")[0] for name in loaded} - set(sys.stdlib_module_names)
+    assert foreign == {"metaopt", "safetensors"}
+    assert len(loaded) <= IMPORTED_MODULES
+    lazy = {"compat", "data", "estimators", "optim", "tasks", "training", "viewer"}
+    assert not {f"metaopt.{name}" for name in lazy} & set(loaded)
 
 
-def test_the_cost_of_an_import_is_seen(tmp_path):
-    (tmp_path / "dear.py").write_text("import time; time.sleep(0.35); import yaml")
-    seconds, loaded = _cost_of_import("dear", tmp_path)
-    assert seconds > IMPORT_SECONDS
-    assert loaded == ["yaml"]
+def test_what_an_import_loads_is_seen(tmp_path):
+    (tmp_path / "dear.py").write_text("import yaml")
+    assert {"dear", "yaml"} <= set(_loaded_by("dear", tmp_path))
 
 
 def data_files(root: Path, tracked: list[str], shared: Path) -> list[str]:
