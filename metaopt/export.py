@@ -1,4 +1,4 @@
-"""Export of trained networks to ``torch.export`` and ONNX programs, which run without this library.
+"""Export trained networks to ``torch.export`` and ONNX programs, which run without this library.
 
 Example:
     >>> def problem(y, noise):

@@ -1,4 +1,4 @@
-"""Writing files so that nobody finds them half-written."""
+"""Write files so that nobody finds them half-written."""
 
 from __future__ import annotations
 

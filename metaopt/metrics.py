@@ -1,4 +1,4 @@
-"""Metrics of the distance between an estimate and its target, one number for every sample of a batch."""
+"""Measure the distance between an estimate and its target, one number for every sample of a batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of how a network was made: the public call and its arguments, kept on the network to make it again."""
+"""Record how a network was made: the public call and its arguments, kept on the network to make it again."""
 
 from __future__ import annotations
 

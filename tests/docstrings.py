@@ -19,14 +19,10 @@ SYNONYMS = {
     "Examples": "Example",
 }
 HEADING = re.compile(rf"(?:^|(?<=[.;)] ))({'|'.join((*SECTIONS, *SYNONYMS))}):(.*)")
-# Folders and files of the package whose docstrings are not yet in this form.
-NOT_YET = frozenset({"algorithms"})
 
 
 def docstring_sections(source: Source) -> list[str]:
     """A first line that is a sentence, and sections in one order, each under a line of its own."""
-    if source.layer in NOT_YET:
-        return []
     return [
         source.at(node, f"the docstring of {name} {fault}")
         for node, name, docstring in _public_docstrings(source)

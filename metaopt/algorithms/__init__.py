@@ -1,4 +1,4 @@
-"""Classical algorithms, in which nothing is learned until a slot is opened."""
+"""Define classical algorithms, in which nothing is learned until a slot is opened."""
 
 from .adaptation import Adaptation, first_order_objective
 from .compiled import Compiled

@@ -1,4 +1,4 @@
-"""Adaptation, in which a network learns every task of an episode from a few examples, all tasks at once."""
+"""Adapt a network to every task of an episode from a few examples, all tasks at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compilation of the step of any algorithm."""
+"""Compile the step of any algorithm."""
 
 from __future__ import annotations
 

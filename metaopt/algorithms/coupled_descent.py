@@ -1,4 +1,4 @@
-"""Descent by a memory that is coupled with the estimate so that every step can be inverted."""
+"""Descend by a memory that is coupled with the estimate so that every step can be inverted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ISTA whose two matrices are one, and may differ from the dictionary: what LISTA-CP, ALISTA and NA-ALISTA open."""
+"""Run ISTA with one matrix, which may differ from the dictionary; LISTA-CP, ALISTA and NA-ALISTA open its slots."""
 
 from __future__ import annotations
 
@@ -14,32 +14,38 @@ from .proximal import check_dictionary, zero_code
 
 
 class CodeState(NamedTuple):
-    """``z``: the code, (B, n); ``memory``: of the schedule, where it has one."""
+    """Hold the code ``z`` (B, n), and ``memory`` of the schedule where there is one."""
 
     z: Tensor
     memory: Any
 
 
 class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
-    """Sparse coding of y in a dictionary A: z <- soft(z - step_size W^T (A z - y), threshold), from z = 0.
+    """Code y sparsely in a dictionary A by ``z <- soft(z - step_size W^T (A z - y), threshold)``, from z = 0.
 
-    With W = A, step_size = 1/L and threshold = penalty / L it is :class:`Ista`: as it is built, it computes that. To
-    learn other W, one a step, gives LISTA-CP (Chen et al., arXiv:1808.10038); with the analytic W of
-    :func:`analytic_weights` the two numbers are all there is to learn (ALISTA, Liu et al., ICLR 2019); and a schedule
-    that gives the two numbers of every sample and step from its residual is NA-ALISTA (arXiv:2102.00714).
+    It is built with W = A, step_size = 1/L and threshold = penalty / L, and so computes what :class:`Ista` does.
+    Learning one W per step gives LISTA-CP (Chen et al., arXiv:1808.10038). With the analytic W of
+    :func:`analytic_weights`, only step sizes and thresholds are learned (ALISTA, Liu et al., ICLR 2019). With a
+    schedule that scales both for every sample and step by its residual it is NA-ALISTA (arXiv:2102.00714). The problem
+    is the measurement y, (B, m).
 
     Args:
         dictionary: A, (m, n), real.
-        penalty: in the units of y squared.
-        support: of step k, the share of the largest entries that pass without a threshold (support selection); the
-            last one holds for all later steps. Empty: none do.
-        schedule: a module with ``init(z) -> memory`` and ``forward(residual, correlation, memory)`` of the mean
-            ``|A z - y|`` and ``|W^T (A z - y)|`` of every sample, (B, 1) each, which returns (factors, memory); the
-            factors, (B, 2), multiply step size and threshold.
+        penalty: Weight of the 1-norm of z, in the units of y squared.
+        support: For each step, the share of the largest entries that the threshold leaves alone (support selection).
+            The last share holds for all later steps. Empty: the threshold holds for all entries.
+        schedule: A module with ``init(z) -> memory`` and ``forward(residual, correlation, memory) -> (factors,
+            memory)``. Its inputs are the means of ``|A z - y|`` and ``|W^T (A z - y)|`` of every sample, (B, 1) each.
+            The factors, (B, 2), multiply step size and threshold.
 
-    The problem is the measurement y, (B, m). Slots: ``weights`` (W), ``step_size``, ``threshold``, ``schedule``.
+    Slots:
+        weights: W, (m, n).
+        step_size: The step size.
+        threshold: The threshold.
+        schedule: The schedule, where it is given.
 
-    Raises: MetaoptError where the dictionary is no real matrix, y does not fit it, or a share is outside [0, 1].
+    Raises:
+        MetaoptError: The dictionary is not a real matrix, y does not fit it, or a share is not in [0, 1].
     """
 
     dictionary: Tensor
@@ -80,19 +86,28 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
         return state.z
 
     def _largest(self, z: Tensor, k: int) -> Tensor:
-        """Where the entries of largest magnitude are, as many a sample as the support of step k says."""
+        """Return a mask of the entries of largest magnitude, as many per sample as the support of step k says."""
         count = round(self.support[min(k, len(self.support) - 1)] * z.shape[1])
         places = z.abs().topk(count, dim=1).indices
         return torch.zeros_like(z, dtype=torch.bool).scatter(1, places, True)
 
 
 def analytic_weights(dictionary: Tensor) -> Tensor:
-    """W of the dictionary's shape that minimises ``|W^T A|_F`` subject to w_i^T a_i = 1 for every column.
+    """Return the W that minimises ``|W^T A|_F`` subject to ``w_i^T a_i = 1`` for every column i.
 
-    Column i is (A A^T)^-1 a_i over a_i^T (A A^T)^-1 a_i. It makes A's columns look as orthogonal as they can (Liu et
-    al., ALISTA, ICLR 2019).
+    Column i is ``(A A^T)^-1 a_i / (a_i^T (A A^T)^-1 a_i)``. These weights minimise the correlations between W and A.
 
-    Raises: MetaoptError where the rows of A are not independent.
+    Args:
+        dictionary: A, (m, n).
+
+    Returns:
+        W, (m, n).
+
+    Raises:
+        MetaoptError: The rows of A are not linearly independent.
+
+    Source:
+        Liu et al., ALISTA, ICLR 2019.
     """
     gram = dictionary @ dictionary.T
     if not float(torch.linalg.cond(gram)) < 1 / torch.finfo(gram.dtype).eps:

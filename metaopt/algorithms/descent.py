@@ -1,4 +1,4 @@
-"""Descent, of which every first-order method, classical or learned, is an instance with its own update."""
+"""Descend by any update, so that every first-order method, classical or learned, is an instance of one algorithm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maximum a posteriori estimation with a known measurement model and a separate prior."""
+"""Estimate the maximum a posteriori with a known measurement model and a separate prior."""
 
 from __future__ import annotations
 

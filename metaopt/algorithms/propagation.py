@@ -1,4 +1,4 @@
-"""Propagation of features along the edges of a graph, step by step."""
+"""Propagate features along the edges of a graph, step by step."""
 
 from __future__ import annotations
 

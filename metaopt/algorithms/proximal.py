@@ -1,4 +1,4 @@
-"""Proximal algorithms: a gradient step on what is smooth, then the prox of what is not."""
+"""Minimise by a gradient step for the smooth part of an energy and a prox for the rest."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ from ..problems.noise import per_sample
 
 
 class IstaState(NamedTuple):
-    """``z``: the code, (B, n)."""
+    """Hold the code ``z``, (B, n)."""
 
     z: Tensor
 
 
 class Ista(Algorithm[Tensor, IstaState, Tensor]):
-    """Sparse coding of y in a dictionary A: ``min_z |A z - y|^2 / 2 + penalty |z|_1``, by iterated soft thresholds.
+    """Code y sparsely in a dictionary A, ``min_z |A z - y|^2 / 2 + penalty |z|_1``, by iterated soft thresholding.
 
-    z <- soft(encode(y) + mix(z), threshold), from z = 0, with encode = A^T / L, mix = I - A^T A / L,
-    threshold = penalty / L and L the largest eigenvalue of A^T A. It is :class:`ProximalGradient` with a fixed
-    dictionary; opening its slots gives LISTA (Gregor and LeCun, ICML 2010).
+    A step is ``z <- soft(encode(y) + mix(z), threshold)``, from z = 0, with encode = A^T / L, mix = I - A^T A / L,
+    threshold = penalty / L, and L the largest eigenvalue of A^T A. It equals :class:`ProximalGradient` with a fixed
+    dictionary. With its slots opened it is LISTA (Gregor and LeCun, ICML 2010). The problem is the measurement y, (B,
+    m).
 
     Args:
         dictionary: A, (m, n), real.
-        penalty: in the units of y squared.
+        penalty: Weight of the 1-norm of z, in the units of y squared.
 
-    The problem is the measurement y, (B, m). Slots: ``encode``, ``mix`` (modules), ``threshold``.
+    Slots:
+        encode: Module from y (B, m) to (B, n).
+        mix: Module from z (B, n) to (B, n).
+        threshold: The threshold.
 
-    Raises: MetaoptError where the dictionary is no real matrix, or y does not fit it.
+    Raises:
+        MetaoptError: The dictionary is not a real matrix, or y does not fit it.
     """
 
     def __init__(self, dictionary: Tensor, penalty: float):
@@ -60,13 +65,33 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
 
 
 def check_dictionary(who: str, dictionary: Tensor) -> None:
-    """Raise where a dictionary is no real matrix."""
+    """Check that a dictionary is a real matrix.
+
+    Args:
+        who: Name of the algorithm, for the error message.
+        dictionary: The dictionary.
+
+    Raises:
+        MetaoptError: It is not.
+    """
     if dictionary.ndim != 2 or not dictionary.is_floating_point():
         raise MetaoptError(f"{who} needs a real dictionary (m, n), but got {tree.describe(dictionary)}.")
 
 
 def zero_code(who: str, y: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The code (B, n) before the first step; raises where y does not fit a dictionary of that shape."""
+    """Return the code before the first step.
+
+    Args:
+        who: Name of the algorithm, for the error message.
+        y: The measurement, (B, m).
+        shape: (m, n) of the dictionary.
+
+    Returns:
+        Zeros, (B, n).
+
+    Raises:
+        MetaoptError: y does not fit the dictionary.
+    """
     if y.ndim != 2 or y.shape[1] != shape[0]:
         raise MetaoptError(
             f"{who} with a dictionary {shape} codes measurements (B, {shape[0]}), but got {tree.describe(y)}."
@@ -75,27 +100,29 @@ def zero_code(who: str, y: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 class ProximalGradientState(NamedTuple):
-    """``x``: the estimate."""
+    """Hold the estimate ``x``."""
 
     x: Tensor
 
 
 class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
-    """x <- prox(x - step_size * gradient(x), step_size): minimises energy(x) of the problem + energy(x) of the prior.
+    """Minimise the energies of problem and prior by ``x <- prox(x - step_size * gradient(x), step_size)``.
 
-    It descends for step_size <= 1/L, L the Lipschitz constant of the problem's gradient (:func:`step_size_for`).
-    Known as ISTA; the excess energy falls like 1/k (Beck and Teboulle, doi:10.1137/080716542, theorem 3.1).
-
-    The problem has ``start()`` and ``gradient(x)``, such as an ``InverseProblem``; the prior has ``prox(x, step)``.
+    The energy falls for step_size <= 1/L, where L is the Lipschitz constant of the problem's gradient
+    (:func:`step_size_for`). The method is known as ISTA, and the excess energy falls like 1/k (Beck and Teboulle,
+    doi:10.1137/080716542, theorem 3.1). The problem has ``start()`` and ``gradient(x)``, as an
+    :class:`~metaopt.InverseProblem` has.
 
     Args:
-        prior: what has the prox.
-        step_size: a number, a tensor or an opening of a slot.
-        unit: (problem, x) -> what the step size is multiplied by, a tensor that broadcasts to x. With
-            :func:`~metaopt.problems.noise_variance` one number fits every noise level. A prox has one step a sample, so
-            of a unit that differs within one the smallest value counts. ``None``: 1.
+        prior: The prior, with a method ``prox(x, step)``.
+        step_size: A number, a tensor, or an opening of a slot.
+        unit: A function of (problem, x) that gives a positive tensor, broadcastable to x, by which the step size is
+            multiplied. With :func:`~metaopt.problems.noise_variance` one number fits every noise level. A prox has one
+            step per sample, so of a unit that varies within a sample the smallest value counts. None: 1.
 
-    Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
+    Slots:
+        prior: The prior, and its own slots, such as ``prior.weight``.
+        step_size: The step size.
     """
 
     def __init__(self, prior: nn.Module, step_size: Any, unit: Callable[[Any, Tensor], Tensor] | None = None):
@@ -126,22 +153,28 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
 
 
 class FistaState(NamedTuple):
-    """``x``: the estimate; ``ahead``: where momentum carries it, and the next step begins."""
+    """Hold the estimate ``x``, and ``ahead``, the point to which momentum carries it for the next step."""
 
     x: Tensor
     ahead: Tensor
 
 
 class Fista(Algorithm[Any, FistaState, Tensor]):
-    """:class:`ProximalGradient` with momentum, whose excess energy falls like 1/k^2.
+    """Accelerate :class:`ProximalGradient` by momentum, so that the excess energy falls like 1/k^2.
 
-    x' <- prox(v - step_size * gradient(v), step_size);  v <- x' + (t_k - 1) / t_{k+1} (x' - x).
+    A step is ``x' <- prox(v - step_size * gradient(v), step_size)``, then ``v <- x' + (t_k - 1) / t_{k+1} (x' - x)``.
 
-    Beck and Teboulle, doi:10.1137/080716542. Of t they need t_1 = 1 and t_{k+1}^2 - t_{k+1} <= t_k^2; theirs has
-    equality, this is t_k = (k + 1)/2 (Chambolle and Dossal, doi:10.1007/s10957-015-0746-4), which has the same bound,
-    ``2 L |x_0 - x*|^2 / (k + 1)^2`` after k steps, and is a function of k alone.
+    The proof of Beck and Teboulle (doi:10.1137/080716542) needs t_1 = 1 and t_{k+1}^2 - t_{k+1} <= t_k^2. They take
+    equality; here t_k = (k + 1)/2 (Chambolle and Dossal, doi:10.1007/s10957-015-0746-4), which has the same bound, ``2
+    L |x_0 - x*|^2 / (k + 1)^2`` after k steps, and is a function of k alone.
 
-    Slots: ``prior``, those of the prior such as ``prior.weight``, and ``step_size``.
+    Args:
+        prior: The prior, with a method ``prox(x, step)``.
+        step_size: A number, a tensor, or an opening of a slot.
+
+    Slots:
+        prior: The prior, and its own slots, such as ``prior.weight``.
+        step_size: The step size.
     """
 
     def __init__(self, prior: nn.Module, step_size: Any):
@@ -169,17 +202,25 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
 
 
 def _forward_backward(prior: Any, problem: Any, x: Tensor, step: Tensor, k: int) -> Tensor:
-    """Forward along the problem's gradient, backward by the prior's prox."""
+    """Step forward along the problem's gradient, then backward by the prior's prox."""
     return prior.prox(x - step * protocol.at(problem, k).gradient(x), step, k)
 
 
 def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
-    """``1/L = noise^2 / |A|^2`` by power iteration: a number, or (B, 1, ...) where every sample has its noise.
+    """Return the step size 1/L, where L is the Lipschitz constant of the gradient of a Gaussian likelihood.
 
-    Where the noise differs within a sample it is ``1 / |A / noise|^2``, one number for all samples. It holds for a
-    Gaussian likelihood; a smooth prior adds its own curvature to L.
+    ``1/L = noise^2 / |A|^2``, by power iteration. Where the noise varies within a sample it is ``1 / |A / noise|^2``,
+    one number for all samples. A smooth prior adds its own curvature to L.
 
-    Raises: MetaoptError for another likelihood, whose gradient has no Lipschitz constant that holds everywhere.
+    Args:
+        problem: The problem, with a Gaussian likelihood.
+        iterations: Number of power iterations.
+
+    Returns:
+        A number, or (B, 1, ...) where every sample has its own noise.
+
+    Raises:
+        MetaoptError: The likelihood is another one, whose gradient has no global Lipschitz constant.
     """
     if not isinstance(problem.likelihood, Gaussian):
         raise MetaoptError(
@@ -196,7 +237,7 @@ def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
 
 
 def _linear(matrix: Tensor) -> nn.Linear:
-    """x -> matrix x, made without drawing random weights first."""
+    """Return the linear module of a matrix, made without drawing random weights first."""
     rows, columns = matrix.shape
     linear = nn.Linear(columns, rows, bias=False, dtype=matrix.dtype, device="meta").to_empty(device=matrix.device)
     with torch.no_grad():

@@ -1,1 +1,1 @@
-"""Complete pipelines from files to files, built from the rest of the library."""
+"""Run complete pipelines from files to files, built from the rest of the library."""

@@ -1,4 +1,4 @@
-"""The demonstration: three inverse problems on real pictures, solved by trained networks and by FISTA."""
+"""Solve three inverse problems on real pictures by trained networks and by FISTA, as a demonstration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restoration of pictures of any size, grey or colour, by trained networks: denoising, super-resolution, inpainting.
+"""Restore pictures of any size by trained networks: denoising, super-resolution and inpainting.
 
 Memory does not grow with the picture: above ``tile`` pixels a side it is computed in tiles of that size, with the
 result of the whole. Pixels are (C, H, W) in [0, 1], and noise is in the same units. A network for as many channels as

@@ -1,4 +1,4 @@
-"""Inference on UAI files: marginals, log Z and the most probable assignment, by classical and by learned methods."""
+"""Infer marginals, log Z and the most probable assignment of UAI files, by classical and by learned methods."""
 
 from __future__ import annotations
 

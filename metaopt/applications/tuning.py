@@ -1,4 +1,4 @@
-"""A classical baseline at its best: its weight is tuned on the very picture that it reconstructs."""
+"""Tune a classical baseline on the very picture that it reconstructs, which shows it at its best."""
 
 from __future__ import annotations
 

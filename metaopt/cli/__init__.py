@@ -1,4 +1,4 @@
-"""The command line ``metaopt``, with one file for each command."""
+"""Define the command line ``metaopt``, with one file for each command."""
 
 from .program import main
 

@@ -1,4 +1,4 @@
-"""What several commands share: argument types, common options, and the report of success."""
+"""Define what several commands share: argument types, common options, and the report of success."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program ``metaopt``, which collects the commands, runs one, and reports errors in a sentence."""
+"""Collect the commands of ``metaopt``, run one, and report errors in a sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inner loop of ``higher``, for its users, on the differentiable updates of this library."""
+"""Offer users of ``higher`` its inner loop, on the differentiable updates of this library."""
 
 from .inner_loop import DifferentiableOptimizer, FunctionalModule, innerloop_ctx
 

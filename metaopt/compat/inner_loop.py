@@ -1,4 +1,4 @@
-"""The inner loop of ``higher`` (Grefenstette et al., arXiv:1910.01727), with differentiable optimizer steps."""
+"""Run the inner loop of ``higher`` (Grefenstette et al., arXiv:1910.01727) with differentiable optimizer steps."""
 
 from __future__ import annotations
 

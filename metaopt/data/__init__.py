@@ -1,4 +1,4 @@
-"""Readers of pictures, volumes, graphical models and codes, and the data sets that the library can fetch."""
+"""Read pictures, volumes, graphical models and codes, and fetch the data sets that the library knows."""
 
 from .datasets.digits import read_digits, read_mnist
 from .datasets.folders import read_pictures, read_slices

@@ -1,4 +1,4 @@
-"""Download of one file by HTTP, which resumes where it broke off and keeps only what has the right digest."""
+"""Download one file by HTTP, resume where it broke off, and keep only what has the right digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching of data sets: files that are there stay, and only files with the right digest count."""
+"""Fetch data sets: files that are there stay, and only files with the right digest count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locating data: none is part of the package, and ``METAOPT_DATA`` names the folder that holds it."""
+"""Locate data, none of which is part of the package: ``METAOPT_DATA`` names the folder that holds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry of data sets: where their makers serve them, under which licence, and their digests.
+"""Describe the known data sets: where their makers serve them, under which licence, and their digests.
 
 Each data set is described by a file ``NAME.json`` in the folder ``registry``, and is stored as ``NAME/`` in a folder of
 data. An entry has a ``title``, ``use``, ``licence``, ``origin``, possibly a ``note``, and ``files`` with ``path``,

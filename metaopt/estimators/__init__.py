@@ -1,4 +1,4 @@
-"""Gradients of a run's loss without backpropagation: plain and persistent evolution strategies."""
+"""Estimate gradients of a run's loss without backpropagation, by plain and persistent evolution strategies."""
 
 from .evolution import Estimate, Particles, es, pes
 

@@ -1,4 +1,4 @@
-"""Evolution strategies, which estimate gradients from the change of a loss under random changes of the parameters.
+"""Estimate gradients by evolution strategies, from the change of a loss under random changes of the parameters.
 
 They need no graph, so their memory does not grow with the number of steps, and they work for steps without a useful
 derivative. All pairs of runs are computed at once by ``vmap``.

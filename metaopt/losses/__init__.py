@@ -1,4 +1,4 @@
-"""Losses of one output, such as :func:`mse`, and losses of a whole run, ``loss(net, trajectory, problem, target)``."""
+"""Define losses of one output, such as :func:`mse`, and of a run, ``loss(net, trajectory, problem, target)``."""
 
 from .adapters import Supervised, Unsupervised, trajectory_loss
 from .energies import energy, log_energy

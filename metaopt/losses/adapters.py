@@ -1,4 +1,4 @@
-"""Adapters that turn a loss of one output into a loss of a whole run."""
+"""Turn a loss of one output into a loss of a whole run."""
 
 from __future__ import annotations
 

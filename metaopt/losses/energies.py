@@ -1,4 +1,4 @@
-"""Losses of one output that need no target, because the problem itself rates the output."""
+"""Rate one output by the problem itself, without a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses that a recipe can refer to by name."""
+"""Name the losses that a recipe can refer to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step weights: how much each step of a run counts in its loss."""
+"""Weigh the steps of a run in its loss."""
 
 from __future__ import annotations
 

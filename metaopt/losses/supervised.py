@@ -1,4 +1,4 @@
-"""Losses that compare one output with a target, and refuse shapes that only fit by broadcasting."""
+"""Compare one output with a target, and refuse shapes that only fit by broadcasting."""
 
 from __future__ import annotations
 

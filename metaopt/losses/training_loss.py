@@ -1,4 +1,4 @@
-"""The one contract of all training losses, with or without a target."""
+"""Define the one contract of all training losses, with or without a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models: learned instances of the classical algorithms, with their trained weights."""
+"""Build models, which are learned instances of the classical algorithms, and load their trained weights."""
 
 from ..weights import load, save
 from .ablation import without_estimate, without_memory

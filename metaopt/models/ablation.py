@@ -1,4 +1,4 @@
-"""Ablations, which hide one input from the update of a network to measure what it contributes (arXiv:1706.04008)."""
+"""Hide one input from the update of a network, to measure what it contributes (arXiv:1706.04008)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""APPNP, which predicts by a network and then propagates the predictions by personalised PageRank."""
+"""Predict by a network, then propagate the predictions by personalised PageRank."""
 
 from __future__ import annotations
 

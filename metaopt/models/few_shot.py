@@ -1,4 +1,4 @@
-"""Few-shot models, which are trained to be a good start for their own training on a few examples."""
+"""Build few-shot models, which are trained to be a good start for their own training on a few examples."""
 
 from __future__ import annotations
 

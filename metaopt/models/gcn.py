@@ -1,4 +1,4 @@
-"""Graph convolutional networks, which are label propagation with learned slots."""
+"""Build graph convolutional networks, which are label propagation with learned slots."""
 
 from __future__ import annotations
 

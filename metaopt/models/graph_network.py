@@ -1,4 +1,4 @@
-"""A graph network for inference that reads the factors but contains no classical scheme."""
+"""Infer by a graph network that reads the factors but contains no classical scheme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The implicit graph neural network, the fixed point of one propagation."""
+"""Build the implicit graph neural network, the fixed point of one propagation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learned inference: classical schemes on factor graphs with learned slots, and a graph network."""
+"""Build learned inference: classical schemes on factor graphs with learned slots, and a graph network."""
 
 from __future__ import annotations
 

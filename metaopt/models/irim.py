@@ -1,4 +1,4 @@
-"""The invertible Recurrent Inference Machine, whose training memory does not grow with its depth (arXiv:1911.10914)."""
+"""Build the invertible Recurrent Inference Machine, whose training memory is independent of its depth."""
 
 from __future__ import annotations
 

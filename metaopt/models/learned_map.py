@@ -1,4 +1,4 @@
-"""Maximum a posteriori estimation with a learned prior: the measurement model is given, only the prior is trained."""
+"""Build maximum a posteriori estimation with a known measurement model and a learned prior."""
 
 from __future__ import annotations
 

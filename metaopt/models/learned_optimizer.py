@@ -1,4 +1,4 @@
-"""Learned optimizers, which are trained by solving many problems."""
+"""Build learned optimizers, which are trained by solving many problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learned sparse coding: unrolled ISTA with more or fewer learned slots."""
+"""Build learned sparse coding: unrolled ISTA with more or fewer learned slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unrolled proximal gradient descent in which each step has a network in place of the proximal operator."""
+"""Build unrolled proximal gradient descent, in which each step has a network in place of the prox."""
 
 from __future__ import annotations
 

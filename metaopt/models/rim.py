@@ -1,4 +1,4 @@
-"""The Recurrent Inference Machine: descent whose update is a recurrent network (arXiv:1706.04008)."""
+"""Build the Recurrent Inference Machine: descent whose update is a recurrent network (arXiv:1706.04008)."""
 
 from __future__ import annotations
 

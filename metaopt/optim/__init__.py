@@ -1,4 +1,4 @@
-"""Updates, classical or learned, as optimizers for ``torch.optim``."""
+"""Use updates, classical or learned, as optimizers of torch."""
 
 from .as_torch import UpdateOptimizer, as_torch
 from .load import load, trained

@@ -1,4 +1,4 @@
-"""An update wrapped as a ``torch.optim.Optimizer``, which trains any network."""
+"""Wrap an update as a ``torch.optim.Optimizer``, which trains any network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trained optimizers by name."""
+"""Load trained optimizers by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Problems joined to one batch, as ``torch.utils.data.DataLoader`` needs it."""
+"""Join problems to one batch, as ``torch.utils.data.DataLoader`` needs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computing on signals, pictures and volumes larger than memory, tile by tile, with the result of the whole."""
+"""Compute on signals, pictures and volumes larger than memory, tile by tile, with the result of the whole."""
 
 from .tiling import assemble, exact_halo, piece, tiled, windows
 

@@ -1,4 +1,4 @@
-"""Overlapping tiles, which compute signals, pictures and volumes piece by piece with the result of the whole.
+"""Cut signals, pictures and volumes into overlapping tiles, and compute these with the result of the whole.
 
 Each tile is computed with a halo around it, which is then discarded. In T steps, an unrolled network sees at most T
 times the reach of one step (:mod:`metaopt.operators.reach`). With a halo of that size the result equals that of the

@@ -1,4 +1,4 @@
-"""Tasks: random distributions of problems with their targets, which networks are trained and validated on."""
+"""Draw problems with their targets, on which networks are trained and validated."""
 
 from .benchmark_functions import (
     BENCHMARK_FUNCTIONS as BENCHMARK_FUNCTIONS,  # a table, which the reference pages cannot show

@@ -1,4 +1,4 @@
-"""Exact marginals for a batch of models that share one structure."""
+"""Compute exact marginals for a batch of models that share one structure."""
 
 from __future__ import annotations
 

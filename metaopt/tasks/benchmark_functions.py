@@ -1,4 +1,4 @@
-"""Benchmark functions of optimization, with their published minima."""
+"""Define benchmark functions of optimization, with their published minima."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codewords sent through a noisy channel, with the received log-likelihood ratios and the codewords to decode."""
+"""Send codewords through a noisy channel, and give the received log-likelihood ratios to a decoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding of linear codes on factor graphs of parity checks, with the received word as evidence."""
+"""Decode linear codes on factor graphs of parity checks, with the received word as evidence."""
 
 from __future__ import annotations
 

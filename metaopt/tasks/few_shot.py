@@ -1,4 +1,4 @@
-"""Few-shot learning: small tasks, each with a few examples to learn from and queries to be tested on."""
+"""Draw few-shot episodes, each with a few examples to learn from and queries to be tested on."""
 
 from __future__ import annotations
 

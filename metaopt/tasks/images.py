@@ -1,4 +1,4 @@
-"""Inverse problems on pictures: denoising, inpainting, deblurring, super-resolution, random projections, mixtures.
+"""Draw inverse problems on pictures: denoising, inpainting, deblurring, super-resolution, projections, mixtures.
 
 Noise levels are standard deviations in the units of y, in which pictures lie in [0, 1]; :func:`grey_levels` converts
 those of 8-bit pictures. Every task refuses levels that are not 0 < low <= high <= 1.

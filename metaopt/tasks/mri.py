@@ -1,4 +1,4 @@
-"""Magnetic resonance imaging: complex pictures from undersampled k-space."""
+"""Draw problems of magnetic resonance imaging: complex pictures from undersampled k-space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random functions to minimise, on which optimizers are trained.
+"""Draw random functions to minimise, on which optimizers are trained.
 
 A sample holds ``batch`` functions of one family and a start for each, as one :class:`~metaopt.FunctionObjective` of x,
 (batch, dimension). Its energy is the sum over the batch, so that the gradient of each function depends on that function

@@ -1,4 +1,4 @@
-"""Random discrete models on many structures with their exact marginals, on which learned inference is trained."""
+"""Draw random discrete models with their exact marginals, on which learned inference is trained."""
 
 from __future__ import annotations
 

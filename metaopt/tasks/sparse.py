@@ -1,4 +1,4 @@
-"""Sparse codes of a fixed dictionary."""
+"""Draw sparse codes of a fixed dictionary."""
 
 from __future__ import annotations
 

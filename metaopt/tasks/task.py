@@ -1,4 +1,4 @@
-"""The protocol of a task, which is a distribution of problems with their targets."""
+"""Define the protocol of a task, which is a distribution of problems with their targets."""
 
 from __future__ import annotations
 

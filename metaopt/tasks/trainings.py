@@ -1,4 +1,4 @@
-"""Trainings of small networks from random weights, as problems to minimise."""
+"""Draw trainings of small networks from random weights, as problems to minimise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training: one small loop with checkpoints and logs, and recipes that describe whole trainings."""
+"""Train networks by one small loop with checkpoints and logs, and by recipes that describe whole trainings."""
 
 from .loop import train, validation_loss
 from .muon import Muon

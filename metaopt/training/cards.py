@@ -1,4 +1,4 @@
-"""The card of a training, which records what a reader of its weights must know."""
+"""Write the card of a training, which records what a reader of its weights must know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizer states as tensors and JSON, so that checkpoints are safetensors files and nothing is pickled."""
+"""Store optimizer states as tensors and JSON, so that checkpoints are safetensors files and nothing is pickled."""
 
 from __future__ import annotations
 

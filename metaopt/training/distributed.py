@@ -1,4 +1,4 @@
-"""Data-parallel training under ``torchrun``, and a single process otherwise."""
+"""Train data-parallel under ``torchrun``, and in a single process otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The batches of a training, drawn ahead by worker processes and moved to the network's device."""
+"""Draw the batches of a training ahead by worker processes, and move them to the network's device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training log: a CSV file, and TensorBoard where it is installed."""
+"""Log a training to a CSV file, and to TensorBoard where it is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: seeded, resumable to the same numbers, and data-parallel under ``torchrun``."""
+"""Run a training: seeded, resumable to the same numbers, and data-parallel under ``torchrun``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Muon: momentum with orthogonalised steps for the kernels of hidden layers, and Adam for all other parameters."""
+"""Step the kernels of hidden layers by Muon, momentum with orthogonalised steps, and all else by Adam."""
 
 from __future__ import annotations
 

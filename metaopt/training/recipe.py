@@ -1,4 +1,4 @@
-"""Recipes: YAML files that describe a training completely, so that its weights can be made again.
+"""Train by recipes, YAML files that describe a training completely, so that its weights can be made again.
 
 A mapping with the key ``call`` builds an object: ``{call: metaopt.tasks.Patches, size: 40, ...}`` calls that public
 name of this library with the other entries as keywords, and ``{take: metaopt.tasks.mlp}`` is the named object itself.

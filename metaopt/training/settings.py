@@ -1,4 +1,4 @@
-"""Settings of a training besides its network and its tasks: length, learning rate, logging."""
+"""Set the length, learning rate and logging of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages for any browser, and figures, which show the steps of a run."""
+"""Show the steps of a run on pages for any browser, and in figures."""
 
 from .page import write_page
 from .section import Baseline, Iterates, Row, Section

@@ -1,4 +1,4 @@
-"""PSNR against step, as an SVG drawing inside a page."""
+"""Draw PSNR against step as SVG inside a page."""
 
 from __future__ import annotations
 

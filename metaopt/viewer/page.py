@@ -1,4 +1,4 @@
-"""A self-contained HTML page that shows a reconstruction step by step."""
+"""Write a self-contained HTML page that shows a reconstruction step by step."""
 
 from __future__ import annotations
 

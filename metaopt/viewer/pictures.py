@@ -1,4 +1,4 @@
-"""Tensors as pictures of a page: PNG files in ``data:`` addresses."""
+"""Encode tensors as pictures of a page: PNG files in ``data:`` addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content of a page or figure for one inverse problem: the iterates of an algorithm, and baselines."""
+"""Define the content of a page or figure for one inverse problem: the iterates of an algorithm, and baselines."""
 
 from __future__ import annotations
 

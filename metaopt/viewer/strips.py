@@ -1,4 +1,4 @@
-"""A figure of several sections: the start, some steps, the best baseline, the target, and the error."""
+"""Draw a figure of several sections: the start, some steps, the best baseline, the target, and the error."""
 
 from __future__ import annotations
 

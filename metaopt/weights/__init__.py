@@ -1,4 +1,4 @@
-"""Weights: trained networks in files, their cards, and the weights that come with the package."""
+"""Store trained networks in files with their cards, and load them and those that come with the package."""
 
 from .calls import build
 from .cards import load, read_card, read_weights, save, shipped

@@ -1,4 +1,4 @@
-"""Building networks from the calls in cards and recipes, by public names from a constant allow-list.
+"""Build networks from the calls in cards and recipes, by public names from a constant allow-list.
 
 A mapping with the key ``call`` calls the object of that name with the other entries as keywords. A mapping with the
 single key ``take`` is the object of that name, not called. A mapping with the single key ``tensor`` is a tensor of the

@@ -1,4 +1,4 @@
-"""Trained networks in files: their tensors, and beside them a card that describes them and how to build them."""
+"""Store trained networks in files: their tensors, and a card that describes them and how to build them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Translation of cards and recipes of earlier versions to the names, keywords and units of this one."""
+"""Translate cards and recipes of earlier versions to the names, keywords and units of this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors in safetensors files; nothing is ever unpickled."""
+"""Store tensors in safetensors files; nothing is ever unpickled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inference in discrete models: approximate schemes on factor graphs, and exact ones on junction trees."""
+"""Infer discrete models by approximate schemes on factor graphs, and by exact ones on junction trees."""
 
 from .belief_propagation import BeliefPropagation, Beliefs
 from .elimination import JunctionTree, junction_tree

@@ -1,4 +1,4 @@
-"""Belief propagation on factor graphs, whose messages are stored as one flat vector over the states of all edges."""
+"""Pass messages on factor graphs, stored as one flat vector over the states of all edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Junction trees of discrete models, from orders in which their variables are eliminated."""
+"""Build junction trees of discrete models from orders in which their variables are eliminated."""
 
 from __future__ import annotations
 

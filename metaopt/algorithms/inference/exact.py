@@ -1,9 +1,9 @@
-"""Exact inference on factor graphs, as a reference for what approximates it.
+"""Infer factor graphs exactly, as a reference for approximate schemes.
 
-Sums (or maxima) of products are passed along a junction tree from its leaves to its roots, and back (Lauritzen and
+Sums (or maxima) of products are passed along a junction tree from its leaves to its roots and back (Lauritzen and
 Spiegelhalter, doi:10.1111/j.2517-6161.1988.tb01721.x), in float64 and in logarithms; a factor may be zero, log 0 =
--inf. States that the unary potentials exclude are left out, so that an observed variable costs nothing. The cost is
-exponential in the tree's width.
+-inf. States that the unary potentials exclude are left out, so an observed variable costs nothing. The cost is
+exponential in the width of the tree.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ from ...problems import FactorGraph, graph_formats
 from .belief_propagation import Beliefs
 from .elimination import JunctionTree, Scopes, junction_tree
 
-LIMIT = 10**8  # entries of the largest table: 0.8 GB, and with what is computed on the way less than 4 GiB
-MESSAGES = 2  # times the limit, how many entries all messages may have, which are kept at once
-GROUP = 64  # how much smaller than its clique's table a sum of small factors stays
+LIMIT = 10**8  # entries of the largest table: 0.8 GB, and less than 4 GiB with intermediate results
+MESSAGES = 2  # all messages, which are kept at once, may have so many times the limit's entries
+GROUP = 64  # a sum of small factors stays smaller than its clique's table by this factor
 
 _Part = tuple[tuple[int, ...], Tensor]  # variables in the order of their elimination, and a log table over them
 
 
 @dataclass(frozen=True, eq=False)
 class _Model:
-    """A model on its junction tree. ``factors``: of each clique, those that it multiplies, axes in the clique's order.
+    """Hold a model on its junction tree.
 
-    ``possible``: of each variable, the states that are left, and ``states`` how many. ``children``: of each clique,
-    those that hang on it. ``graph``: of each clique, the graph of the union that it belongs to. ``constant``:
-    (graphs,), the logarithm of the factors whose variables have one state.
+    ``factors`` are those that each clique multiplies, with axes in the clique's order. ``possible`` are the remaining
+    states of each variable, and ``states`` their number. ``children`` are those of each clique, and ``graph`` is the
+    graph of the union that it belongs to. ``constant`` (graphs,) is the logarithm of the factors whose variables have
+    one state.
     """
 
     tree: JunctionTree
@@ -49,16 +50,19 @@ class _Model:
 
 
 def exact_marginals(graph: FactorGraph, limit: int = LIMIT) -> Beliefs:
-    """The marginal distribution of every variable, and log Z, exactly.
+    """Compute the marginal distribution of every variable, and log Z, exactly.
 
     Args:
-        graph: of one sample; variables may be observed (:meth:`FactorGraph.observe`).
-        limit: the most entries that a table may have; of 8 bytes, and about three such tables are held at once.
+        graph: A factor graph of one sample. Variables may be observed (:meth:`FactorGraph.observe`).
+        limit: The largest number of entries of a table. An entry takes 8 bytes, and about three such tables are held at
+            once.
 
-    Returns: log marginals (1, N), -inf where a state is impossible, and log Z (1, graphs), float64.
+    Returns:
+        Log marginals (1, N), -inf where a state is impossible, and log Z (1, graphs), float64.
 
-    Raises: MetaoptError where the graph has several samples, a clique of the best junction tree that was found or the
-        messages together are larger than the limit allows, or Z = 0.
+    Raises:
+        MetaoptError: The graph has several samples, a clique of the best junction tree that was found or all messages
+            together exceed the limit, or Z = 0.
     """
     model = _model(graph, limit)
     up, log_z = _collect(model, _log_sum)
@@ -77,11 +81,17 @@ def exact_marginals(graph: FactorGraph, limit: int = LIMIT) -> Beliefs:
 
 
 def exact_map(graph: FactorGraph, limit: int = LIMIT) -> tuple[Tensor, Tensor]:
-    """A most probable assignment, and its log potential, exactly.
+    """Compute a most probable assignment and its log potential exactly.
 
-    Arguments and errors are those of :func:`exact_marginals`.
+    Args:
+        graph: As for :func:`exact_marginals`.
+        limit: As for :func:`exact_marginals`.
 
-    Returns: the state of every variable, (1, V), int64, and the sum of log potentials, (1, graphs), float64.
+    Returns:
+        The state of every variable, (1, V) int64, and the sum of log potentials, (1, graphs) float64.
+
+    Raises:
+        MetaoptError: As for :func:`exact_marginals`.
     """
     model = _model(graph, limit)
     up, value = _collect(model, torch.amax)
@@ -110,7 +120,7 @@ def _model(graph: FactorGraph, limit: int) -> _Model:
     constant = graph.constant[0].double().cpu().clone()
     for scope, values in zip(scopes, tables, strict=True):
         if not scope:
-            continue  # the graph's constant
+            continue  # counted in the graph's constant already
         table = _restricted(values.detach().double().cpu(), [possible[v] for v in scope])
         axes = sorted((axis for axis, v in enumerate(scope) if states[v] > 1), key=lambda a: tree.position[scope[a]])
         if axes:
@@ -130,7 +140,7 @@ def _model(graph: FactorGraph, limit: int) -> _Model:
 
 
 def _possible(cardinalities: Sequence[int], scopes: Scopes, tables: Sequence[Tensor]) -> list[Tensor]:
-    """Of each variable, the states that no factor of it alone excludes."""
+    """Return for each variable the states that its unary factors leave."""
     left = [torch.ones(count, dtype=torch.bool) for count in cardinalities]
     for scope, table in zip(scopes, tables, strict=True):
         if len(scope) == 1:
@@ -141,7 +151,7 @@ def _possible(cardinalities: Sequence[int], scopes: Scopes, tables: Sequence[Ten
 
 
 def _restricted(table: Tensor, possible: Sequence[Tensor]) -> Tensor:
-    """The entries of the states that are left; a view where one of an axis is, as of an observed variable."""
+    """Return the entries of the remaining states; a view where an axis keeps one state, as for an observed variable."""
     for axis, states in enumerate(possible):
         if len(states) == 1:
             table = table.narrow(axis, int(states), 1)
@@ -172,7 +182,7 @@ def _nothing() -> MetaoptError:
 
 
 def _collect(model: _Model, summed: Callable[[Tensor, list[int]], Tensor]) -> tuple[list[_Part], Tensor]:
-    """The message of each clique to its parent, of maximum 0, and the log of each graph's sum (or maximum)."""
+    """Return the message of each clique to its parent, with maximum 0, and the log of each graph's sum (or maximum)."""
     up: list[_Part] = [((), torch.empty(0))] * len(model.tree.cliques)
     value = model.constant.clone()
     for k in reversed(range(len(up))):
@@ -188,9 +198,9 @@ def _collect(model: _Model, summed: Callable[[Tensor, list[int]], Tensor]) -> tu
 
 
 def _distribute(model: _Model, k: int, belief: Tensor, up: list[_Part], down: list[_Part | None]) -> None:
-    """Sets what each child of clique ``k`` is told: the belief in what they share, without what the child said itself.
+    """Set the messages to the children of clique ``k``: the belief in what they share, without the child's own message.
 
-    Children that share little are told of a sum that serves several of them.
+    Children that share few variables with the clique get their messages from a sum that serves several of them.
     """
     clique = model.tree.cliques[k]
     parts = [(*up[child], child) for child in model.children[k]]
@@ -199,7 +209,7 @@ def _distribute(model: _Model, k: int, belief: Tensor, up: list[_Part], down: li
         partial = _log_sum(belief, [axis for axis, v in enumerate(clique) if v not in union])
         for scope, message, child in members:
             other = _log_sum(partial, [axis for axis, v in enumerate(shared) if v not in scope]) - message
-            # Where the child says zero, so does the belief, and it does not matter what the child is told.
+            # Where the child's message is zero the belief is zero too, and the message back to it does not matter.
             down[child] = scope, torch.where(message == -inf, message, other)
             up[child] = (), message.new_empty(0)
     down[k] = None
@@ -210,7 +220,7 @@ def _incoming(model: _Model, up: list[_Part], clique: int) -> list[_Part]:
 
 
 def _product(model: _Model, clique: tuple[int, ...], parts: list[_Part]) -> Tensor:
-    """The sum of log tables over the clique's variables."""
+    """Return the sum of log tables over the clique's variables."""
     shape = [model.states[v] for v in clique]
     groups = _groups(model, parts, prod(shape) // GROUP)
     total = torch.zeros([1] * len(clique), dtype=torch.float64)
@@ -222,9 +232,9 @@ def _product(model: _Model, clique: tuple[int, ...], parts: list[_Part]) -> Tens
 
 
 def _groups(model: _Model, parts: list[Any], size: int) -> list[tuple[set[int], list[Any]]]:
-    """Parts, each starting with scope and table, whose scopes together have at most ``size`` entries, and that union.
+    """Group parts, which start with scope and table, so that each group's union of scopes has at most ``size`` entries.
 
-    A clique may hold hundreds of small factors; added to its table one by one, each would cost as much as the table.
+    A clique may have hundreds of small factors. Added to its table one by one, each would cost as much as the table.
     """
     groups: list[tuple[set[int], list[Any]]] = []
     for part in sorted(parts, key=lambda part: -part[1].numel()):
@@ -248,14 +258,14 @@ def _entries(model: _Model, scope: Iterable[int]) -> int:
 
 
 def _log_sum(table: Tensor, axes: list[int]) -> Tensor:
-    """The logarithm of the sum over axes, one after another: a fifth of the time of ``torch.logsumexp``."""
+    """Return the log of the sum over axes, one by one, which takes a fifth of the time of ``torch.logsumexp``."""
     for done, axis in enumerate(sorted(axes)):
         table = reduce(torch.logaddexp, table.unbind(axis - done))
     return table
 
 
 def _axis_sums(table: Tensor, axes: int) -> list[Tensor]:
-    """Of each of the first ``axes`` axes, the sum over all others; the axes after them are summed once."""
+    """Return for each of the first ``axes`` axes the sum over all others; the axes after them are summed once."""
     if table.ndim > axes:
         table = table.sum(list(range(axes, table.ndim)))
     sums = []
@@ -266,6 +276,6 @@ def _axis_sums(table: Tensor, axes: int) -> list[Tensor]:
 
 
 def _row(scope: tuple[int, ...], table: Tensor, known: Mapping[int, int]) -> tuple[tuple[int, ...], Tensor]:
-    """What is left of a table once some of its variables are known."""
+    """Return what remains of a table once some of its variables are known."""
     left = tuple(v for v in scope if v not in known)
     return left, table[tuple(known.get(v, slice(None)) for v in scope)]

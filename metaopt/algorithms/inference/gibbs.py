@@ -1,4 +1,4 @@
-"""Gibbs sampling: one colour of variables at a time, each from its distribution given all others."""
+"""Draw samples by Gibbs sampling, one colour of variables at a time, each given all others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from .mean_field import color_count, color_masks, local_fields
 
 
 class Samples(NamedTuple):
-    """``states``: (B, V), the present sample of each chain; ``total``: (B, N), the sum of so many conditionals (B,)."""
+    """Hold the present sample of each chain, and the mean of the conditionals so far.
+
+    ``states`` are (B, V). The sum of the conditionals is ``total`` (B, N), and their number ``count`` (B,).
+    """
 
     states: Tensor
     total: Tensor
@@ -22,18 +25,23 @@ class Samples(NamedTuple):
 
 
 class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
-    """x_v ~ p(x_v | all others) = softmax(unary_v + sum of log f), colour by colour; B chains, one for each sample.
+    """Draw ``x_v ~ p(x_v | all others) = softmax(unary_v + sum of log f)``, colour by colour, in one chain per sample.
 
-    ``log_marginals`` are those of the mean of the conditionals after ``burn_in`` steps (Rao-Blackwellised), which has
-    less variance than counts; ``log_z`` is NaN, which sampling does not give. Geman and Geman,
-    doi:10.1109/TPAMI.1984.4767596. For more chains, ``problem.with_unary(problem.unary.expand(chains, -1))``.
-
-    Slots: ``temperature``.
+    ``log_marginals`` are the logarithms of the mean of the conditionals after ``burn_in`` steps (Rao-Blackwellised),
+    which has a smaller variance than counts. ``log_z`` is NaN, because sampling does not give it. For more chains, use
+    ``problem.with_unary(problem.unary.expand(chains, -1))``.
 
     Args:
-        colors: (V,), a proper :func:`coloring` of the graph: variables of one factor must not change at once.
-        seed: of all random numbers, together with the number of the step.
-        burn_in: steps that do not count.
+        colors: (V,), a proper :func:`coloring` of the graph, because variables of one factor must not change at once.
+        seed: Seed of all random numbers, together with the number of the step.
+        burn_in: Number of first steps that do not count.
+        temperature: Fills the slot of that name.
+
+    Slots:
+        temperature: The conditionals are those of p^(1 / temperature).
+
+    Source:
+        Geman and Geman, doi:10.1109/TPAMI.1984.4767596.
     """
 
     colors: Tensor

@@ -1,4 +1,4 @@
-"""Consequences of zero potentials: arc consistency, and beliefs that rest on impossible states."""
+"""Find what zero potentials exclude: arc consistency, and beliefs that rest on impossible states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Join graphs: a factor graph whose factors are clusters of factors, joined by whole sets of variables."""
+"""Cluster the factors of a graph into a join graph, whose clusters are connected by sets of variables."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ...problems.factors import Marginalize, checked_log, same_batch, scaled, ta
 
 @dataclass(frozen=True, eq=False)
 class ClusterFactors:
-    """F tables over m variables that are joined to the graph by sets of their variables.
+    """Hold F tables over m variables that are connected to the graph by sets of their variables.
 
     Args:
-        variables: (F, ports): the joint variable at each port, whose states are those of the port's axes, row-major.
+        variables: (F, ports), the joint variable at each port, whose states are those of the port's axes, row-major.
         log_table: (B, c_1, ..., c_m, F).
-        ports: which axes each port spans, from 0; they may overlap.
+        ports: The axes that each port spans, from 0. Ports may overlap.
     """
 
     variables: Tensor
@@ -75,22 +75,33 @@ class ClusterFactors:
 
 
 class _Cluster(NamedTuple):
-    variables: tuple[int, ...]  # in the order of elimination, that of its bucket first
-    factors: tuple[tuple[int, int], ...]  # group and place
-    below: tuple[int, ...]  # clusters that it takes a message from
+    variables: tuple[int, ...]  # in the order of elimination, so that of its bucket comes first
+    factors: tuple[tuple[int, int], ...]  # (group, number in the group)
+    below: tuple[int, ...]  # clusters whose messages it receives
 
 
 def join_graph(graph: FactorGraph, order: Sequence[int], limit: int = 1024) -> FactorGraph:
-    """Clusters of at most ``limit`` entries, joined by the sets of variables that mini-buckets would send on.
+    """Cluster the factors of a graph into tables of at most ``limit`` entries, connected by sets of variables.
 
-    Belief propagation on it is iterative join-graph propagation (Mateescu, Kask, Gogate and Dechter, JAIR 37, 2010):
-    exact where no bucket had to be divided, and nearer to exact than on ``graph`` the higher the limit. Its first
-    variables, and states, are those of ``graph``; each further one is the set between two clusters. A factor with more
-    entries than the limit is a cluster of its own.
+    The clusters and sets are those of mini-bucket elimination. Belief propagation on the result is iterative join-graph
+    propagation. It is exact where no bucket had to be divided, and otherwise the more accurate the higher the limit.
+    The first variables and states of the result are those of ``graph``; each further variable is the set between two
+    clusters. A factor with more entries than the limit is a cluster of its own.
 
     Args:
-        order: all variables, in the order of elimination, as :func:`metaopt.elimination_order` gives it.
-        limit: entries of a cluster's table.
+        graph: The factor graph.
+        order: All variables, in the order of elimination, such as the variables sorted by their position in a
+            :func:`junction_tree`.
+        limit: The largest number of entries of a cluster's table.
+
+    Returns:
+        The join graph.
+
+    Raises:
+        MetaoptError: The order does not hold each variable once.
+
+    Source:
+        Mateescu, Kask, Gogate and Dechter, JAIR 37, 2010.
     """
     cards = graph.cardinalities.tolist()
     if sorted(order) != list(range(len(cards))):
@@ -141,7 +152,7 @@ def _clusters(graph: FactorGraph, order: Sequence[int], cards: list[int], limit:
 
 
 def _divide(bucket: list[tuple[frozenset[int], Any]], cards: list[int], limit: int) -> list[tuple[set[int], list[Any]]]:
-    """Scopes packed, the largest first, each where it adds the fewest entries within the limit."""
+    """Pack scopes, the largest first, each where it adds the fewest entries within the limit."""
     packs: list[tuple[set[int], list[Any]]] = []
     for scope, item in sorted(bucket, key=lambda pair: -prod(cards[v] for v in pair[0])):
         fits = [(prod(cards[v] for v in scope - pack[0]), pack) for pack in packs]
@@ -156,7 +167,7 @@ def _divide(bucket: list[tuple[frozenset[int], Any]], cards: list[int], limit: i
 
 
 def _table(graph: FactorGraph, cluster: _Cluster, cards: list[int]) -> Tensor:
-    """The sum of a cluster's log tables, (B, c_1, ..., c_m)."""
+    """Return the sum of a cluster's log tables, (B, c_1, ..., c_m)."""
     axis = {variable: a for a, variable in enumerate(cluster.variables)}
     shape = [cards[v] for v in cluster.variables]
     total = graph.unary.new_zeros(graph.batch if cluster.factors else 1, *shape)
@@ -172,9 +183,16 @@ def _table(graph: FactorGraph, cluster: _Cluster, cards: list[int]) -> Tensor:
 
 
 def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
-    """log Z exactly, (B, graphs), by eliminating the variables in that order.
+    """Return log Z exactly, by eliminating the variables in the given order.
 
-    Its gradient in ``unary`` is the marginals. Memory is that of the largest clique of the order.
+    The gradient of the result in ``unary`` is the marginals. Memory is that of the largest clique of the order.
+
+    Args:
+        graph: The factor graph.
+        order: All variables, in the order of elimination.
+
+    Returns:
+        (B, graphs).
     """
     cards = graph.cardinalities.tolist()
     unary = graph.unary.split(cards, dim=1)

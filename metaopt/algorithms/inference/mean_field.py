@@ -1,4 +1,4 @@
-"""Mean field: independent beliefs, one colour of variables at a time, from the gradient of the ELBO."""
+"""Optimise independent beliefs, one colour of variables at a time, by the gradient of the ELBO."""
 
 from __future__ import annotations
 
@@ -13,24 +13,31 @@ from .belief_propagation import Beliefs
 
 
 class Logits(NamedTuple):
-    """``logits``: log of the independent beliefs, normalised, (B, N)."""
+    """Hold ``logits``, the normalised logarithms of the independent beliefs, (B, N)."""
 
     logits: Tensor
 
 
 class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
-    """Coordinate ascent on ELBO(q) = E_q[unary + sum_f log f] + H(q) over independent q_v.
+    """Ascend ``ELBO(q) = E_q[unary + sum_f log f] + H(q)`` over independent beliefs q_v by coordinates.
 
-    E_q is linear in each q_v, so that the best q_v for the others is softmax of its gradient with respect to q_v
-    (Wainwright and Jordan, doi:10.1561/2200000001, section 5.3): automatic differentiation gives the update of any
-    factor. A step sweeps the ``colors`` one after the other. With a proper :func:`coloring` no two variables of a
-    factor change at once and, undamped, the ELBO never falls; with one colour all variables change in parallel, which
+    A step updates one colour of variables after the other. E_q is linear in each q_v, so the best q_v given the others
+    is the softmax of its gradient with respect to q_v (Wainwright and Jordan, doi:10.1561/2200000001, section 5.3).
+    Automatic differentiation gives this for any factor. With a proper :func:`coloring`, no two variables of a factor
+    change at once and, without damping, the ELBO never falls. With one colour all variables change in parallel, which
     may oscillate. ``log_z`` is the ELBO, a lower bound of log Z.
 
-    Slots: ``damping`` in [0, 1), of the logits; ``temperature`` t, q_v = softmax(gradient / t).
-
     Args:
-        colors: (V,), the colour of every variable; ``None`` is one for all.
+        damping: Fills the slot of that name.
+        temperature: Fills the slot of that name.
+        colors: The colour of every variable, (V,). None: all have one colour.
+
+    Slots:
+        damping: Damping of the logits, in [0, 1).
+        temperature: t in q_v = softmax(gradient / t).
+
+    Raises:
+        MetaoptError: There is not one colour for every variable of the graph.
     """
 
     colors: Tensor | None
@@ -57,19 +64,47 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         return Beliefs(state.logits, problem.elbo(state.logits))
 
     def residual(self, problem: FactorGraph, state: Logits, k: int) -> Tensor:
-        """(B,): the most that an undamped parallel step changes any belief (a probability)."""
+        """Return the largest change of a belief (a probability) in a parallel step without damping.
+
+        Args:
+            problem: The factor graph.
+            state: The state.
+            k: The step that left the state.
+
+        Returns:
+            (B,).
+        """
         q = state.logits.exp()
         fields = local_fields(problem, q) / self.temperature(k)
         return (problem.normalized(fields).exp() - q).abs().amax(1)
 
 
 def local_fields(problem: FactorGraph, beliefs: Tensor) -> Tensor:
-    """(B, N): for every state of every variable the mean of unary + sum of log f, the others as in ``beliefs``."""
+    """Return for every state of every variable the mean of unary + sum of log f, given the beliefs in the others.
+
+    Args:
+        problem: The factor graph.
+        beliefs: Probabilities of the states, (B, N).
+
+    Returns:
+        (B, N).
+    """
     return autodiff.gradient(lambda q: problem.mean_log_potential(q).sum(), beliefs)
 
 
 def color_masks(problem: FactorGraph, colors: Tensor | None, count: int | None = None) -> list[Tensor | None]:
-    """For each of ``count`` colours which states (N,) are of its variables; ``[None]`` if all have one colour."""
+    """Return for each colour a mask (N,) of the states of its variables, or ``[None]`` if all have one colour.
+
+    Args:
+        problem: The factor graph.
+        colors: The colour of every variable, (V,), or None.
+
+    Returns:
+        A list of bool masks.
+
+    Raises:
+        MetaoptError: There is not one colour for every variable of the graph.
+    """
     if colors is None:
         return [None]
     if colors.shape != problem.cardinalities.shape:
@@ -87,7 +122,16 @@ def color_count(colors: Tensor) -> int:
 
 
 def coloring(problem: FactorGraph) -> Tensor:
-    """A colour (V,) for every variable, greedily from the most joined: no two of a factor share one."""
+    """Return a colour for every variable so that no two variables of a factor have the same.
+
+    Colours are assigned greedily, from the variable with the most neighbours.
+
+    Args:
+        problem: The factor graph.
+
+    Returns:
+        (V,) int64, from 0.
+    """
     neighbors: list[set[int]] = [set() for _ in range(len(problem.cardinalities))]
     for group in problem.factors:
         for joined in group.variables.tolist():

@@ -1,4 +1,4 @@
-"""Inference from many starts: the fixed points that are found, weighted by what each says of Z."""
+"""Infer from many starts, and weight the fixed points by their estimates of Z."""
 
 from __future__ import annotations
 
@@ -12,25 +12,32 @@ from ...core import MetaoptError, random, unroll
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import BeliefPropagation, Beliefs
 
-NEAR, CONVERGED = 1e-2, 1e-4  # the most that an undamped step changes, near a fixed point and where it converged
+NEAR, CONVERGED = 1e-2, 1e-4  # largest change in an undamped step that counts as near a fixed point, and as converged
 
 
 class RandomRestarts:
-    """Runs of belief propagation from random messages, joined to one answer.
+    """Run belief propagation from random messages, and combine the fixed points that it finds.
 
-    Where a model has several modes, belief propagation has a fixed point near each, and a single run finds one of
-    them. Each fixed point says how much of Z is near it: p = sum_r Z_r b_r / sum_r Z_r over the runs r that come near a
-    fixed point (residual at most 1e-2), and over all alike where none does. Fixed points that are found twice count
-    once. It is the mixture of Bethe states (Mezard and Montanari, Information, Physics, and Computation, chapter 19)
-    of those that random starts find.
-
-    ``__call__`` gives the joined :class:`Beliefs` of a graph of one sample, and the residual of each start.
+    Where a model has several modes, belief propagation has a fixed point near each, and a single run finds one of them.
+    The estimate of log Z at a fixed point measures the part of Z near it, so beliefs are combined as ``p = sum_r Z_r
+    b_r / sum_r Z_r`` over the distinct fixed points r (residual at most 1e-2), and over all runs with equal weights
+    where none comes near a fixed point. Calling this object on a factor graph of one sample gives the combined
+    :class:`Beliefs`, and the residual of each start.
 
     Args:
-        algorithms: one, classical or learned, or several that are tried one after the other until a start comes near a
-            fixed point, such as ever larger weights.
-        steps: of every start; up to four times as many where one is near a fixed point, but further than 1e-4.
-        starts: the first is the algorithm's own; the others start from normal messages of deviation ``spread``.
+        algorithms: One algorithm, classical or learned, or several that are tried in turn until a start comes near a
+            fixed point.
+        steps: Number of steps of each start; up to four times as many where one is near a fixed point, but not within
+            1e-4.
+        starts: Number of starts. The first is the algorithm's own.
+        spread: Standard deviation of the normal messages at the other starts.
+        seed: Seed of these messages.
+
+    Raises:
+        MetaoptError: There is no start; when called, the graph has several samples or is a union of graphs.
+
+    Source:
+        Mezard and Montanari, Information, Physics, and Computation, chapter 19 (mixtures of Bethe states).
     """
 
     def __init__(
@@ -65,7 +72,7 @@ class RandomRestarts:
         return self._joined(problem, beliefs, residuals), residuals
 
     def _run(self, algorithm: BeliefPropagation, many: FactorGraph) -> tuple[Beliefs, Tensor]:
-        """Beliefs and residuals after ``steps``, and after four times as many where a start is near and no more."""
+        """Return beliefs and residuals after ``steps``, or up to four times as many while a start is only near."""
         net = unroll(algorithm, self.steps, keep="last")
         run = net(many, state=self._start(algorithm, many))
         residual = algorithm.residual(many, run.state, run.stop - 1)

@@ -1,4 +1,4 @@
-"""Ties of max-product: where states are equally likely, the best states of different variables may not fit together."""
+"""Break the ties of max-product, where the best states of different variables may not fit together."""
 
 from __future__ import annotations
 

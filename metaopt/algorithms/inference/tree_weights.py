@@ -1,4 +1,4 @@
-"""Trees inside a factor graph: weights for tree-reweighted propagation, and the order of a tree schedule."""
+"""Find trees inside a factor graph, for the weights of tree-reweighted propagation and for a schedule."""
 
 from __future__ import annotations
 
@@ -10,11 +10,20 @@ from ...problems.factor_graph import FactorGraph
 
 
 def tree_weights(problem: FactorGraph, trees: int = 50, seed: int = 0) -> Tensor:
-    """rho (factors,): how often each factor is in a random set of factors without a cycle, of at least ``trees`` sets.
+    """Return for each factor how often it is in a random set of factors without a cycle.
 
-    With these weights :class:`BeliefPropagation` minimises a convex free energy, and its ``log_z`` is an upper bound
-    of log Z (Wainwright et al., doi:10.1109/TIT.2005.850091; factors of any arity: each set is an exact hypertree).
-    Sets are maximal, and start with the factors that were in the fewest before, so that every one is in some.
+    With these weights :class:`BeliefPropagation` minimises a convex free energy, and its ``log_z`` is an upper bound of
+    log Z (Wainwright et al., doi:10.1109/TIT.2005.850091; for factors of any arity each set is an exact hypertree).
+    Each set is maximal, and begins with the factors that were in the fewest sets before, so that every factor is in
+    some set.
+
+    Args:
+        problem: The factor graph.
+        trees: The least number of sets.
+        seed: Seed of the sets.
+
+    Returns:
+        rho, (factors,).
     """
     generator = random.generator(seed)
     scopes = [scope for group in problem.factors for scope in group.variables.tolist()]
@@ -28,7 +37,7 @@ def tree_weights(problem: FactorGraph, trees: int = 50, seed: int = 0) -> Tensor
 
 
 def _forest(scopes: list[list[int]], order: list[int], variables: int) -> list[int]:
-    """Factors, taken in ``order``, that close no cycle."""
+    """Return the factors, taken in ``order``, that close no cycle."""
     parent, kept = list(range(variables)), []
     for factor in order:
         roots = [_root(parent, variable) for variable in scopes[factor]]
@@ -47,10 +56,18 @@ def _root(parent: list[int], node: int) -> int:
 
 
 class ResidualSchedule(nn.Module):
-    """In each step only the messages that would change most are changed: this ``share`` of the edges.
+    """Change only the messages that would change most in a step, a fixed share of the edges.
 
-    An edge's residual is the largest change of its message (residual belief propagation, Elidan et al., UAI 2006; all
-    at once as in relaxed residual propagation). Every message is computed to know it.
+    The residual of an edge is the largest change of its message. All messages are computed to know it.
+
+    Args:
+        share: Share of the edges, in (0, 1].
+
+    Raises:
+        MetaoptError: The share is not in (0, 1].
+
+    Source:
+        Residual belief propagation, Elidan et al., UAI 2006; many messages at once, as in relaxed residual propagation.
     """
 
     def __init__(self, share: float = 0.25):
@@ -75,9 +92,15 @@ class ResidualSchedule(nn.Module):
 
 
 class TreeSchedule(nn.Module):
-    """Messages of a spanning forest from its leaves to its roots and back, then all others, and again.
+    """Pass the messages of a spanning forest from its leaves to its roots and back, then all others, and repeat.
 
-    On a tree one round of ``self.period`` undamped steps is exact. It is made for one graph, whose edges it orders.
+    On a tree one round of ``self.period`` undamped steps is exact. A schedule fits only the graph that it was made for.
+
+    Args:
+        problem: The factor graph.
+
+    Raises:
+        MetaoptError: When called, the graph is another one.
     """
 
     turns: Tensor
@@ -94,7 +117,7 @@ class TreeSchedule(nn.Module):
 
 
 def _turns(problem: FactorGraph) -> tuple[Tensor, int]:
-    """For each edge state (S,) the step in which its message changes, and the number of steps of a round."""
+    """Return for each edge state (S,) the step in which its message changes, and the number of steps of a round."""
     scopes = [scope for group in problem.factors for scope in group.variables.tolist()]
     forest = set(_forest(scopes, list(range(len(scopes))), len(problem.cardinalities)))
     factors_of: list[list[int]] = [[] for _ in range(len(problem.cardinalities))]
@@ -117,7 +140,7 @@ def _turns(problem: FactorGraph) -> tuple[Tensor, int]:
 
 
 def _depths(scopes: list[list[int]], factors_of: list[list[int]]) -> tuple[dict[int, int], dict[int, int]]:
-    """Of each factor of a forest: the variable that it hangs on, and how many factors are above it."""
+    """Return for each factor of a forest the variable above it, and the number of factors above it."""
     parent: dict[int, int] = {}
     depth: dict[int, int] = {}
     seen = [False] * len(factors_of)

@@ -1,1 +1,1 @@
-"""Readers of whole data sets: folders of pictures and volumes, digits, Omniglot, citation networks."""
+"""Read whole data sets: folders of pictures and volumes, digits, Omniglot, citation networks."""

@@ -1,4 +1,4 @@
-"""Handwritten digits: the small ones that come with scikit-learn, and MNIST from its own files."""
+"""Read handwritten digits: the small ones that come with scikit-learn, and MNIST from its own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole folders of pictures or volumes as lists of tensors."""
+"""Read whole folders of pictures or volumes as lists of tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Omniglot: 20 drawings each of 1,623 characters of 50 alphabets (Lake et al., doi:10.1126/science.aab3050)."""
+"""Read Omniglot, 20 drawings each of 1,623 characters of 50 alphabets (Lake et al., doi:10.1126/science.aab3050)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planetoid's citation networks (Yang et al., arXiv:1603.08861) from their raw files, which are pickles.
+"""Read Planetoid's citation networks (Yang et al., arXiv:1603.08861) from their raw files, which are pickles.
 
 A pickle can run any code. These are read by an unpickler that can build arrays, dicts and lists, and refuses everything
 else.

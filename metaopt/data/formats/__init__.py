@@ -1,1 +1,1 @@
-"""Readers and writers of file formats: pictures, UAI models and answers, alist parity checks."""
+"""Read and write file formats: pictures, UAI models and answers, alist parity checks."""

@@ -1,4 +1,4 @@
-"""Parity-check matrices in MacKay's alist format, and his generator matrices.
+"""Read parity-check matrices in MacKay's alist format, and his generator matrices.
 
 The folder of the (96, 48) code that comes with arXiv:1906.00554 holds these files, each checked by multiplication over
 GF(2):

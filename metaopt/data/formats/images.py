@@ -1,4 +1,4 @@
-"""Image files: PNG, JPEG and TIFF, grey or colour, 8 or 16 bit, of any size."""
+"""Read and write image files: PNG, JPEG and TIFF, grey or colour, 8 or 16 bit, of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text files of whitespace-separated numbers, read at once, with error messages that name the line."""
+"""Read text files of whitespace-separated numbers at once, and name the line of an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UAI files: discrete graphical models, and evidence about their variables.
+"""Read and write UAI files: discrete graphical models, and evidence about their variables.
 
 The format is that of the UAI inference competitions (https://uaicompetition.github.io/uci-2022/file-formats/):
 ``MARKOV`` or ``BAYES``, the number of variables and their cardinalities, the number of factors and their scopes (the

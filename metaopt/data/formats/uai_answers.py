@@ -1,4 +1,4 @@
-"""UAI answers: marginals (MAR), log10 of the partition function (PR), and most probable states (MAP).
+"""Read and write UAI answers: marginals (MAR), log10 of the partition function (PR), best states (MAP).
 
 As in 2010, a line with the number of samples of evidence, which is 1, may follow the heading.
 """

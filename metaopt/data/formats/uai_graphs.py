@@ -1,4 +1,4 @@
-"""Conversion of UAI models to factor graphs, and back."""
+"""Convert UAI models to factor graphs, and back."""
 
 from __future__ import annotations
 
