@@ -16,21 +16,22 @@ from .inverse import InverseProblem
 
 
 def collate(items: Sequence[Any]) -> Any:
-    """One batch of items that are batches themselves: ``DataLoader(data, batch_size=8, collate_fn=collate)``.
+    """Join items that are batches themselves, as for ``DataLoader(data, batch_size=8, collate_fn=collate)``.
 
-    Tensors are joined along their first axis, which is the batch everywhere in this library; tuples, lists and mappings
-    entry by entry; an :class:`InverseProblem` with the noise of each sample. Equal operators stay one. Operators that
-    differ in tensors with one entry a sample, such as masks (B, 1, H, W), are joined along it, and tried on A^H y.
+    Tensors are joined along their first axis, which is the batch everywhere in this library. Tuples, lists and mappings
+    are joined entry by entry. An :class:`InverseProblem` keeps the noise of each sample. Equal operators stay one.
+    Operators that differ in tensors with one entry per sample, such as masks (B, 1, H, W), are joined along that axis,
+    and the result is checked on A^H y.
 
     Args:
-        items: Such as (problem, target), each of a batch of one or more; all of the same structure.
+        items: Items of the same structure, such as (problem, target), each a batch of one or more samples.
 
     Returns:
         An item of the same structure.
 
     Raises:
-        MetaoptError: Shapes or precisions differ, or operators do so that one operator cannot be all of them, or there
-            is no rule to join what the items hold.
+        MetaoptError: Shapes or precisions differ, operators differ so that no single operator can replace them, or
+            there is no rule to join what the items hold.
     """
     first = items[0]
     kinds = sorted({type(item).__name__ for item in items})

@@ -122,7 +122,7 @@ def piece(problem: InverseProblem, window: Window) -> InverseProblem:
     small = coarse(window, problem.operator.period)
 
     def cut(values: Tensor | None, where: Window) -> Tensor | None:
-        """What there is one of for each sample belongs to every window."""
+        """Crop ``values`` where they vary over space; what there is one of per sample belongs to every window."""
         return crop(values, where) if values is not None and values.ndim == problem.y.ndim else values
 
     parts = {"y": cut(problem.y, small), "noise": cut(problem.noise, small), "guess": cut(problem.guess, window)}

@@ -145,7 +145,16 @@ def validation_loss(
 
 
 def batch_seed(seed: int, update: int, batch: int) -> int:
-    """A seed for every batch: those of two batches, of one training or of two, are unrelated."""
+    """Return a seed for every batch; the seeds of two batches, of one training or of two, are unrelated.
+
+    Args:
+        seed: The seed of the training.
+        update: The number of the update.
+        batch: The number of the batch in the update.
+
+    Returns:
+        The seed.
+    """
     return random.derive(seed, update, batch)
 
 

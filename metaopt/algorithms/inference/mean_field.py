@@ -117,7 +117,14 @@ def color_masks(problem: FactorGraph, colors: Tensor | None, count: int | None =
 
 
 def color_count(colors: Tensor) -> int:
-    """How many colours a graph has: a number, which a compiled step cannot read from a tensor."""
+    """Return the number of colours as an int, which a compiled step could not read from a tensor.
+
+    Args:
+        colors: The colour of every variable, (V,).
+
+    Returns:
+        The number of colours.
+    """
     return int(colors.max()) + 1 if len(colors) else 0
 
 
