@@ -143,8 +143,6 @@ class FactorGraph:
         found = zip(names, (states, edges, factors, graphs), strict=True)
         return {name: torch.cat(values) if values else empty for name, values in found}
 
-    # What algorithms ask.
-
     @property
     def batch(self) -> int:
         """Return B, the number of samples."""
@@ -246,8 +244,6 @@ class FactorGraph:
     def by_graph(self, values: Tensor, graph: Tensor) -> Tensor:
         """Sum values (B, n) that belong to the graphs ``graph`` (n,) to (B, graphs)."""
         return values.new_zeros(len(values), self.constant.shape[1]).index_add(1, graph, values)
-
-    # What users make of it.
 
     def observe(self, evidence: Mapping[int, int]) -> FactorGraph:
         """Return the same graph with known variables, ``{variable: state}``; log Z becomes that of x and the evidence.
