@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 
+import pytest
 import torch
 
 import metaopt as mo
@@ -12,7 +13,8 @@ from metaopt import tree
 from metaopt.core.gradients import GradientStrategy
 
 from .cases import CASES
-from .helpers import Case, gradients, table, tensors_close
+from .factor_graphs import loopy
+from .helpers import Case, gradients, loss_of, table, tensors_close
 
 
 @table(CASES)
@@ -153,3 +155,92 @@ def test_checkpointed_differentiates_twice(case: Case) -> None:
         return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads, strict=True)]
 
     tensors_close(second(mo.Checkpointed(every=2)), second(mo.Backprop()), 1e-8)
+
+
+# Slots that are read once, before the first step, and so refuse one value a step.
+READ_ONCE = {
+    ("torch.optim.Adagrad", "update.initial_accumulator_value"),
+    ("gcn with dropout", "encode"),
+    ("appnp with dropout", "encode"),
+    ("chebyshev filter", "first"),
+}
+# Values that cannot matter: the step, and why its value multiplies zero.
+WITHOUT_EFFECT = {
+    ("momentum", "update.momentum"): (0, "the velocity is 0 before the first step"),
+    ("reversible momentum", "mix.factor"): (0, "the velocity is 0 before the first step"),
+    ("torch.optim.Adagrad", "update.lr_decay"): (0, "the rate decays by lr_decay times k"),
+    ("ista", "mix"): (0, "the code is 0 before the first step"),
+    ("gcn with dropout", "mix"): (4, "the last layer of a GCN is linear, and its weights are in decode"),
+}
+
+
+def step_slots(case: Case) -> list[str]:
+    """The slots of a case that can hold one learned value a step."""
+    found = []
+    for name in mo.slots(case.build()):
+        try:
+            mo.parameterize(case.build(), {name: mo.per_step(case.steps)})
+        except mo.MetaoptError as error:
+            assert "cannot learn" in str(error) or "one value a step of its own" in str(error), (name, error)
+        else:
+            found.append(name)
+    return found
+
+
+PER_STEP = [pytest.param(case, name, id=f"{case.name}: {name}") for case in CASES for name in step_slots(case)]
+
+
+@pytest.mark.parametrize(("case", "name"), PER_STEP)
+def test_every_value_of_a_slot_with_one_a_step_learns(case: Case, name: str) -> None:
+    opened = mo.parameterize(case.build().requires_grad_(False), {name: mo.per_step(case.steps)})
+    if (case.name, name) in READ_ONCE:
+        with pytest.raises(mo.MetaoptError, match="once, before the first step"):
+            mo.unroll(opened, case.steps)(case.problem(1))
+        return
+    trajectory = mo.unroll(opened, case.steps)(case.problem(1))
+    learned = [p for p in opened.parameters() if p.requires_grad]
+    grads = torch.autograd.grad(loss_of(trajectory), learned, allow_unused=True)
+    sizes = [g.abs().flatten(1).sum(1) if g.ndim > 1 else g.abs() for g in grads if g is not None]
+    step, _ = WITHOUT_EFFECT.get((case.name, name), (None, ""))
+    assert (sum(sizes) > 0).tolist() == [k != step for k in range(case.steps)]
+
+
+def chains() -> Case:
+    graph = loopy(0)
+    return Case("gibbs", lambda: mo.Gibbs(mo.algorithms.coloring(graph), seed=3), lambda seed: loopy(seed, batch=3), {})
+
+
+DRAWING = [*(case for case in CASES if "dropout" in case.name), chains()]
+
+
+@table(DRAWING)
+def test_recomputing_a_step_draws_the_same(case: Case) -> None:
+    """Under every strategy, in a run that goes on, and whatever the global generator is at."""
+    algorithm, problem = case.build(), case.problem(1)
+    whole = mo.unroll(algorithm, case.steps)(problem)
+    for strategy in case.every_strategy():
+        torch.rand(3)
+        again = mo.unroll(algorithm, case.steps, strategy)(problem)
+        assert all(torch.equal(a, b) for a, b in zip(tree.leaves(whole.state), tree.leaves(again.state), strict=True))
+    head = mo.unroll(algorithm, 2)(problem)
+    tail = mo.unroll(algorithm, case.steps - 2)(problem, state=head.state, start=2)
+    assert all(torch.equal(a, b) for a, b in zip(tree.leaves(whole.state), tree.leaves(tail.state), strict=True))
+    one, other = (algorithm.step(problem, head.state, k) for k in (1, 2))
+    pairs = zip(tree.leaves(one), tree.leaves(other), strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs), "every step draws its own"
+
+
+@table(CASES, couples=False)
+def test_a_batch_converges_sample_by_sample(case: Case) -> None:
+    if not case.fixed_point:
+        pytest.skip("it has no fixed point")
+    algorithm, problem = case.build(), case.problem(4)
+    together = mo.solve(algorithm, problem, 4 * case.fixed_point)
+    batch = len(tree.leaves(together.state)[0])
+    assert together.report.converged.tolist() == [True] * batch
+    stops = []
+    for i in range(batch):
+        alone = mo.solve(algorithm, item(problem, i, batch), 4 * case.fixed_point)
+        stops.append(alone.stop)
+        tensors_close(tree.leaves(alone.final), [t[i : i + 1] for t in tree.leaves(together.final)], 1e-4)
+    assert together.stop == max(stops), "the slowest sample says when"

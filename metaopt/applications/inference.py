@@ -15,7 +15,7 @@ from torch import Tensor
 from ..algorithms import BeliefPropagation, MeanField, coloring, exact_map, exact_marginals
 from ..algorithms.inference import break_ties, has_ties, possible_states, rests_on_impossible, tree_weights
 from ..algorithms.inference.restarts import CONVERGED
-from ..core import MetaoptError, fixed, unroll
+from ..core import MetaoptError, Settled, fixed, solve
 from ..data.formats.uai import UaiModel, read_evidence, read_uai
 from ..data.formats.uai_answers import write_assignment, write_log10_z, write_marginals
 from ..data.formats.uai_graphs import factor_graph
@@ -169,21 +169,20 @@ BUILD: dict[str, Callable[[FactorGraph, str, int], Any]] = {
 
 
 def _run(algorithm: Any, graph: FactorGraph, max_steps: int) -> tuple[Any, float]:
-    """Iterate in chunks, with a progress bar, until the residual is small."""
+    """Iterate until the residual is small, with a progress bar; the residual of a run that became NaN is NaN."""
     from tqdm import tqdm
 
-    net, state, done, residual = unroll(algorithm, CHUNK, keep="last"), None, 0, math.inf
     with tqdm(total=max_steps, desc="infer", mininterval=1.0, delay=1.0) as bar:
-        while True:
-            count = min(CHUNK, max_steps - done)
-            run = net(graph, state, start=done, steps=count)
-            state, done = run.state, done + count
-            residual = float(algorithm.residual(graph, state, done - 1).max()) if graph.factors else 0.0
-            bar.update(count)
-            bar.set_postfix(residual=f"{residual:.1e}", refresh=False)
-            falling = getattr(algorithm, "temperature", None) is not None and algorithm.temperature.steps is not None
-            if done >= max_steps or (residual <= CONVERGED and not falling):
-                return run, residual
+
+        def show(k: int, state: Any, residual: float | None) -> None:
+            bar.set_postfix(residual="" if residual is None else f"{residual:.1e}", refresh=False)
+            bar.update()
+
+        run = solve(algorithm, graph, max_steps, Settled(residual=CONVERGED, every=CHUNK), callback=show)
+    if run.report.not_finite_at is not None:
+        return run, math.nan
+    residual = algorithm.residual(graph, run.state, 0) if run.report.residuals is None else run.report.residuals
+    return run, float(residual.max())
 
 
 def _exact(graph: FactorGraph, task: str) -> Answer:

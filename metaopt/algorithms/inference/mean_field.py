@@ -76,7 +76,8 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         """
         q = state.logits.exp()
         fields = local_fields(problem, q) / self.temperature(k)
-        return (problem.normalized(fields).exp() - q).abs().amax(1)
+        change = (problem.normalized(fields).exp() - q).abs()
+        return change.amax(1) if change.shape[1] else change.new_zeros(len(change))
 
 
 def local_fields(problem: FactorGraph, beliefs: Tensor) -> Tensor:

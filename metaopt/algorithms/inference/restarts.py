@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...core import MetaoptError, random, unroll
+from ...core import MetaoptError, Trajectory, random, solve
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import BeliefPropagation, Beliefs
 
@@ -73,12 +73,11 @@ class RandomRestarts:
 
     def _run(self, algorithm: BeliefPropagation, many: FactorGraph) -> tuple[Beliefs, Tensor]:
         """Return beliefs and residuals after ``steps``, or up to four times as many while a start is only near."""
-        net = unroll(algorithm, self.steps, keep="last")
-        run = net(many, state=self._start(algorithm, many))
-        residual = algorithm.residual(many, run.state, run.stop - 1)
+        run = solve(algorithm, many, self.steps, _never, state=self._start(algorithm, many))
+        residual = _residual(algorithm, many, run)
         while CONVERGED < float(residual.min()) <= NEAR and run.stop < 4 * self.steps:
-            run = net(many, state=run.state, start=run.stop)
-            residual = algorithm.residual(many, run.state, run.stop - 1)
+            run = solve(algorithm, many, self.steps, _never, state=run.state, start=run.stop)
+            residual = _residual(algorithm, many, run)
         return run.final, residual
 
     def _start(self, algorithm: BeliefPropagation, many: FactorGraph) -> Any:
@@ -107,3 +106,13 @@ class RandomRestarts:
         mean = (weights[:, None] * beliefs).sum(0, keepdim=True)
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
         return Beliefs(problem.normalized(log), log_z)
+
+
+def _never(problem: FactorGraph, before: Any, after: Any) -> bool:
+    """Let all steps be taken: how near a fixed point the best start is decides what follows."""
+    return False
+
+
+def _residual(algorithm: BeliefPropagation, many: FactorGraph, run: Trajectory[Any, Beliefs]) -> Tensor:
+    """Return the residual of every start, infinite where it is not a number."""
+    return torch.nan_to_num(algorithm.residual(many, run.state, max(0, run.stop - 1)), nan=torch.inf)
