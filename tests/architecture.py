@@ -63,6 +63,9 @@ HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard"
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # The one file that reads pickles, by an unpickler that refuses every name but those it lists.
 RESTRICTED = {"metaopt/data/datasets/planetoid.py": {"pickle.Unpickler", "pickle.UnpicklingError"}}
+# Files that make a generator of torch's own; all others ask core.random for the stream of a seed and counters.
+STREAMS = {"metaopt/core/random.py", "metaopt/operators/spectral.py", "metaopt/operators/dictionary.py"}
+SEEDING = {"manual_seed", "manual_seed_all", "seed_all", "set_rng_state", "fork_rng"}
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "OrderedDict", "Counter"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear", "remove", "discard", "popitem"}
 BASES = {"Algorithm", "Operator"}
@@ -259,6 +262,16 @@ def optional_imports(source: Source) -> list[str]:
         source.at(node, f"imports {name}, which not everyone has: use require(MODULE, EXTRA)")
         for node, name in imports(source)
         if _is_in(name, OPTIONAL) and id(node) not in for_types
+    ]
+
+
+def random_streams(source: Source) -> list[str]:
+    """Generators that are made, and global ones that are seeded, outside of the module that gives everyone a stream."""
+    return [
+        source.at(node, f"calls {_last(node.func)}; draw from core.random.generator(seed, *counters)")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and source.path not in STREAMS
+        if _last(node.func) in SEEDING or _dotted(node.func) == "torch.Generator"
     ]
 
 

@@ -137,6 +137,8 @@ CASES = [
     (architecture.unpickling, "data/datasets/planetoid.py", "", "from pickle import load", "pickle.load"),
     (architecture.unpickling, "data/datasets/planetoid.py", "", "import pickle", "imports pickle"),
     (architecture.unpickling, "data/a.py", "", "from pickle import Unpickler", "pickle.Unpickler"),
+    (architecture.random_streams, "tasks/a.py", "random.generator(seed, 1)", "torch.manual_seed(seed)", "manual_seed"),
+    (architecture.random_streams, "tasks/a.py", "def f(g: torch.Generator): ...", "g = torch.Generator()", "Generator"),
     (architecture.unpickling, "data/a.py", "np.load(f)", "np.load(f, allow_pickle=True)", "allow_pickle"),
     (
         architecture.abstract_bases,

@@ -181,7 +181,8 @@ def step_slots(case: Case) -> list[str]:
         try:
             mo.parameterize(case.build(), {name: mo.per_step(case.steps)})
         except mo.MetaoptError as error:
-            assert "cannot learn" in str(error) or "one value a step of its own" in str(error), (name, error)
+            if "cannot learn" not in str(error):
+                raise
         else:
             found.append(name)
     return found

@@ -161,6 +161,4 @@ def iterate(algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: 
         state = advance(algorithm, problem, state, k)
         if keep == "all":
             outputs.append(algorithm.readout(problem, state, k))
-    if not outputs:
-        outputs.append(algorithm.readout(problem, state, max(0, ks.stop - 1)))
-    return outputs, state
+    return outputs or [algorithm.readout(problem, state, max(0, ks.stop - 1))], state

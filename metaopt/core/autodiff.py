@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import get_device_states, set_device_states
 
 from . import tree
 from .errors import MetaoptError
@@ -108,11 +109,7 @@ def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor
     this has to be checked.
     """
     known = {id(t) for t in allowed}
-    pending: list[Any] = []
-    for tensor in outputs:
-        if tensor.requires_grad and tensor.grad_fn is None and id(tensor) not in known:
-            return tensor
-        pending.append(tensor.grad_fn)
+    pending = [torch.autograd.graph.get_gradient_edge(t).node for t in outputs if t.requires_grad]
     seen = set(pending)
     while pending:
         node = pending.pop()
@@ -194,17 +191,25 @@ def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
         check_captured(tree.leaves(result), (), who)
         return result
     structure: list[Any] = []
+    (devices, states), before = get_device_states(*tensors), torch.get_rng_state()
 
     def forward(tensors: Sequence[Tensor]) -> list[Tensor]:
+        versions = [tree.version(t) for t in tensors]
         inputs = [leaf(t) for t in tensors]
         outputs, _ = tree.partition(result := function(*rebuild(inputs)))
         check_captured(outputs, inputs, who)
+        if versions != [tree.version(t) for t in tensors]:
+            raise MetaoptError(
+                f"{who} recomputes steps, but these write into a tensor, as BatchNorm does; use Backprop()."
+            )
         structure[:] = [result]
         return outputs
 
     def backward(tensors: Sequence[Tensor], _: Any, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
         again = torch.is_grad_enabled()
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.random.fork_rng(devices):
+            torch.set_rng_state(before)  # what is drawn from the global generators is drawn again
+            set_device_states(devices, states)
             inputs = [t.view_as(t) if again and t.requires_grad else leaf(t) for t in tensors]
             outputs, _ = tree.partition(function(*rebuild(inputs)))
         return pull_back(outputs, inputs, cotangents, create_graph=again)

@@ -60,5 +60,5 @@ def drawing_from(seed: int, *counters: int) -> Iterator[None]:
 
 
 def _hash(seed: int, counters: tuple[int, ...], length: int) -> bytes:
-    numbers = [operator.index(number) for number in (seed, *counters)]  # which refuses what is no whole number
-    return hashlib.shake_256(repr(numbers).encode()).digest(length)
+    # operator.index refuses what is no whole number
+    return hashlib.shake_256(repr([operator.index(n) for n in (seed, *counters)]).encode()).digest(length)

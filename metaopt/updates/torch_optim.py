@@ -42,7 +42,7 @@ class TorchOptim(nn.Module):
 
     Slots:
         options: Each numeric option is a slot with torch's name and default; a pair such as ``betas`` is one slot with
-            a tensor of two.
+            a tensor of two. Rprop reads ``lr`` once, before the first step: of one value a step it takes the first.
 
     Raises:
         MetaoptError: The class is one that ``higher`` lacks or gets wrong, an option is unknown, ``maximize`` is set, x

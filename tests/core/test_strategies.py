@@ -453,6 +453,48 @@ def test_second_derivatives_are_refused_by_those_that_have_first_ones_only(strat
         torch.autograd.grad(final.sum(), list(algorithm.parameters()), create_graph=True)
 
 
+class Drawing(mo.Algorithm):
+    """A step that draws from the global generator, or updates running statistics, as other people's networks do."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 4), layer).double()
+
+    def init(self, problem: Tensor) -> Tensor:
+        return problem
+
+    def step(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+        return problem + self.layers(state)
+
+    def readout(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+        return state
+
+
+@pytest.mark.parametrize("every", [1, 2, 6])
+def test_what_a_step_draws_from_the_global_generator_is_drawn_again(every: int) -> None:
+    algorithm = Drawing(nn.Dropout(0.5))
+
+    def grads(strategy: GradientStrategy) -> tuple[list[Tensor], Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            outputs = mo.unroll(algorithm, 6, strategy)(normal(0, 5, 4)).outputs
+            torch.rand(7)  # what is drawn in between is none of the steps' business
+            found = torch.autograd.grad(sum((x**2).sum() for x in outputs), list(algorithm.parameters()))
+            return list(found), torch.get_rng_state()
+
+    expected, state = grads(mo.Backprop())
+    again, after = grads(mo.Checkpointed(every))
+    tensors_close(again, expected, 1e-12)
+    assert torch.equal(state, after), "the backward pass leaves the global generator where it was"
+
+
+def test_steps_that_write_into_buffers_are_not_recomputed() -> None:
+    net = mo.unroll(Drawing(nn.BatchNorm1d(4)), 4, mo.Checkpointed())
+    with pytest.raises(mo.MetaoptError, match="Checkpointed recomputes steps, but these write into a tensor"):
+        net(normal(0, 5, 4))
+    assert net.eval()(normal(0, 5, 4)).final.requires_grad
+
+
 # Implicit.
 
 
