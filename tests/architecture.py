@@ -63,8 +63,8 @@ HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard"
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # The one file that reads pickles, by an unpickler that refuses every name but those it lists.
 RESTRICTED = {"metaopt/data/datasets/planetoid.py": {"pickle.Unpickler", "pickle.UnpicklingError"}}
-# Files that make a generator of torch's own; all others ask core.random for the stream of a seed and counters.
-STREAMS = {"metaopt/core/random.py", "metaopt/operators/spectral.py", "metaopt/operators/dictionary.py"}
+# Files that make a generator, or put one back; all others ask core.random for the stream of a seed and counters.
+STREAMS = {f"metaopt/{p}.py" for p in ("core/random", "core/autodiff", "operators/spectral", "operators/dictionary")}
 SEEDING = {"manual_seed", "manual_seed_all", "seed_all", "set_rng_state", "fork_rng"}
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "OrderedDict", "Counter"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear", "remove", "discard", "popitem"}

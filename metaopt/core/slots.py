@@ -308,10 +308,9 @@ def _replace_slot(module: nn.Module, name: str, new: Slot) -> None:
 
 
 def _as_tensor(opening: Opening) -> Tensor:
-    value = opening.value
-    if isinstance(value, list | tuple):
-        return torch.stack([_number(v) for v in value])
-    tensor = _number(value)
+    if isinstance(opening.value, list | tuple):
+        return torch.stack([_number(value) for value in opening.value])
+    tensor = _number(opening.value)
     return tensor if opening.steps is None else tensor.expand(opening.steps, *tensor.shape).clone()
 
 
