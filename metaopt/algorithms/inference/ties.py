@@ -40,6 +40,6 @@ def break_ties(graph: FactorGraph, size: float = TIE, seed: int = 0) -> FactorGr
     Returns:
         The changed graph.
     """
-    generator = random.generator(seed, device=graph.unary.device)
+    generator = random.generator(seed, len(graph.cardinalities), device=graph.unary.device)
     noise = torch.rand(graph.unary.shape, generator=generator, dtype=graph.unary.dtype, device=graph.unary.device)
     return graph.with_unary(graph.unary + size * noise)
