@@ -183,7 +183,7 @@ def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
         trees: The arguments of the function.
 
     Raises:
-        MetaoptError: The function uses a tensor that requires grad and is not in ``trees``.
+        MetaoptError: The function uses a tensor that requires grad and is not in ``trees``, or writes into one.
     """
     tensors, rebuild = tree.partition(trees)
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
@@ -199,9 +199,7 @@ def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
         outputs, _ = tree.partition(result := function(*rebuild(inputs)))
         check_captured(outputs, inputs, who)
         if versions != [tree.version(t) for t in tensors]:
-            raise MetaoptError(
-                f"{who} recomputes steps, but these write into a tensor, as BatchNorm does; use Backprop()."
-            )
+            raise MetaoptError(f"{who} recomputes steps, which write into tensors, as BatchNorm does; use Backprop().")
         structure[:] = [result]
         return outputs
 
