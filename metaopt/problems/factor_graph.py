@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 from .factors import LARGEST, LOG_ZERO, Factors, TableFactors, check_table
+from .structure import check_batches, check_graphs, check_group, edges
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -72,23 +73,16 @@ class FactorGraph:
         self._set({"cardinalities": cards, "unary": unary, "factors": factors, "graph": graph, "constant": constant})
         number = torch.arange(len(cards), device=cards.device)
         self._set({"variable": number.repeat_interleave(cards), "offset": cards.cumsum(0) - cards})
-        self._check_graphs(graph, constant)
+        check_graphs(cards, graph, constant)
         object.__setattr__(self, "unary", self._checked_unary())
+        check_batches(unary, factors)
         for place, group in enumerate(factors):
-            self._check_group(place, group)
-        self._set(self._edges())
+            check_group(cards, unary, place, group)
+        self._set(edges(factors, self.offset, graph))
 
     def _set(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
-
-    def _check_graphs(self, graph: Tensor, constant: Tensor) -> None:
-        count = len(self.cardinalities)
-        if graph.dtype != torch.long or graph.shape != (count,) or bool((graph < 0).any()):
-            raise MetaoptError(f"graph is int64, ({count},), from 0, but got {tree.describe(graph)}.")
-        graphs = int(graph.max()) + 1 if count else 0
-        if constant.ndim != 2 or constant.shape[1] < graphs or bool((constant.isnan() | (constant == math.inf)).any()):
-            raise MetaoptError(f"constant is (B, {graphs}), without NaN or +inf, but got {tree.describe(constant)}.")
 
     def _checked_unary(self) -> Tensor:
         if not self.unary.is_floating_point() or bool((self.unary.isnan() | (self.unary == math.inf)).any()):
@@ -99,49 +93,7 @@ class FactorGraph:
             raise MetaoptError(f"Every state of variable {variable} has potential zero; one must be positive.")
         return torch.maximum(self.unary, highest.detach()[:, self.variable] + LOG_ZERO)
 
-    def _check_group(self, number: int, group: Factors) -> None:
-        variables, shape = group.variables, group.shape()
-        if len({1, len(self.unary), group.batch, self.batch}) > 2:
-            raise MetaoptError(
-                f"Group {number} holds {group.batch} samples of its potentials, but the graph {self.batch}; "
-                "each has one for all, or one a sample."
-            )
-        if variables.numel() and not (int(variables.min()) >= 0 and int(variables.max()) < len(self.cardinalities)):
-            raise MetaoptError(
-                f"Factors of group {number} name variables up to {int(variables.max())}, but the graph has "
-                f"{len(self.cardinalities)}, numbered from 0."
-            )
-        wrong = self.cardinalities[variables] != torch.tensor(shape, device=variables.device)
-        if bool(wrong.any()):
-            factor, place = (int(i) for i in wrong.nonzero()[0])
-            variable = int(variables[factor, place])
-            raise MetaoptError(
-                f"Factor {factor} of group {number} has {shape[place]} states for variable {variable}, which has "
-                f"{int(self.cardinalities[variable])}."
-            )
-        ordered = variables.sort(1).values
-        if bool((twice := (ordered[:, 1:] == ordered[:, :-1]).any(1)).any()):
-            raise MetaoptError(f"Factor {int(twice.nonzero()[0, 0])} of group {number} names a variable twice.")
-        for held in vars(group).values():
-            if isinstance(held, Tensor) and held.is_floating_point() and held.dtype != self.unary.dtype:
-                raise MetaoptError(f"Group {number} is {held.dtype}, but unary is {self.unary.dtype}; they must agree.")
-
-    def _edges(self) -> dict[str, Tensor]:
-        states, edges, factors, graphs, factor, edge = [], [], [], [], 0, 0
-        device = self.cardinalities.device
-        for group in self.factors:
-            numbers = torch.arange(len(group.variables), device=device)
-            for j, size in enumerate(group.shape()):
-                steps = torch.arange(size, device=device)[:, None]
-                states.append((self.offset[group.variables[:, j]] + steps).flatten())
-                edges.append((edge + numbers).expand(size, -1).flatten())
-                factors.append((factor + numbers).expand(size, -1).flatten())
-                edge += len(numbers)
-            graphs.append(self.graph[group.variables[:, 0]] if group.shape() else torch.zeros_like(numbers))
-            factor += len(numbers)
-        names, empty = ("edge_state", "edge", "edge_factor", "factor_graph"), self.cardinalities.new_zeros(0)
-        found = zip(names, (states, edges, factors, graphs), strict=True)
-        return {name: torch.cat(values) if values else empty for name, values in found}
+    # What algorithms ask.
 
     @property
     def batch(self) -> int:
