@@ -43,7 +43,7 @@ def collate(items: Sequence[Any]) -> Any:
         return {key: collate([item[key] for item in items]) for key in first}
     if isinstance(first, tuple | list):
         parts = [collate(column) for column in zip(*items, strict=True)]
-        return first._make(parts) if hasattr(first, "_fields") else type(first)(parts)  # type: ignore[union-attr]
+        return getattr(first, "_make", type(first))(parts)
     if isinstance(first, InverseProblem):
         return _joined_problems(items)
     if isinstance(first, FirstOrder):

@@ -63,12 +63,15 @@ class TorchOptim(nn.Module):
         check_real(f"higher's {self.cls.__name__}", x)
 
         def begin(first: str | None) -> Any:
-            if first == "initial_accumulator_value" and self.initial_accumulator_value.steps is not None:
+            if first is None:
+                return tree.map(torch.zeros_like, x)
+            option = getattr(self, first)
+            if first == "initial_accumulator_value" and option.steps is not None:
                 raise MetaoptError(
                     f"{self.cls.__name__} reads '{first}' once, before the first step, so all values but one of "
                     "per_step(...) would never be read; use shared(...)."
                 )
-            value = 0.0 if first is None else getattr(self, first)(0)
+            value = option(0)
             return tree.map(lambda t: (torch.zeros_like(t) + value).to(t.dtype), x)
 
         return {name: begin(first) for name, first in MEMORY[self.cls.__name__].items()}
