@@ -66,10 +66,10 @@ SHOWN = ["set", "noise", "sigma", "method", "pictures", "psnr", "ssim"]
 
 
 def noisy(targets: Sequence[Tensor], sigma: float, quantised: bool = False) -> Pairs:
-    """Picture i of every set has noise of seed i."""
+    """Picture i of every set has the noise of stream i."""
     pairs = []
     for i, target in enumerate(targets):
-        y = target + sigma / 255 * torch.randn(target.shape, generator=torch.Generator().manual_seed(SEED + i))
+        y = target + sigma / 255 * torch.randn(target.shape, generator=mo.core.random.generator(SEED, i))
         y = (255 * y).round().clamp(0, 255) / 255 if quantised else y
         pairs.append((mo.InverseProblem(mo.operators.Identity(), y, sigma / 255), target))
     return pairs

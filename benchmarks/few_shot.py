@@ -57,7 +57,7 @@ def accuracies(net: Any, task: FewShot, count: int, seed: int, steps: int | None
     """Of ``count`` tasks, in percent."""
     found = []
     for i in range(0, count, 10):
-        episode, answers = dataclasses.replace(task, tasks=min(10, count - i)).sample(seed + i)
+        episode, answers = dataclasses.replace(task, tasks=min(10, count - i)).sample(mo.core.random.derive(seed, i))
         right = net(episode, steps=steps).final.argmax(-1) == answers
         found.append(100 * right.float().mean(1))
     return torch.cat(found)
@@ -120,8 +120,8 @@ def digit_rows(updates: int) -> list[dict[str, Any]]:
 
     rows = []
     for name, build in {**ADAPTING, "prototypes": prototypes}.items():
-        torch.manual_seed(0)
-        net = build(network(None)) if build is prototypes else build(network(5), steps=2)
+        with mo.core.random.drawing_from(0):
+            net = build(network(None)) if build is prototypes else build(network(5), steps=2)
         tasks = 2 if build is meta_lstm else 8
         trained(net, FewShot(classes[:5], 5, 1, 5, tasks), updates // 4, cross_entropy, 2e-3)
         for shots in (1, 5):
@@ -141,10 +141,11 @@ def sinusoid_rows(updates: int) -> list[dict[str, Any]]:
     """
     rows, test = [], Sinusoids(queries=100, tasks=600).sample(TEST_SEED)
     for name, build in {**ADAPTING, "pretrained": maml}.items():
-        torch.manual_seed(0)
-        net = build(sinusoid_network(), steps=1, step_size=0.01, loss=F.mse_loss)
+        with mo.core.random.drawing_from(0):
+            net = build(sinusoid_network(), steps=1, step_size=0.01, loss=F.mse_loss)
+            if name == "pretrained":
+                net = mo.unroll(mo.Adaptation(sinusoid_network(), mo.updates.Sgd(0.02), F.mse_loss), 1)
         if name == "pretrained":
-            net = mo.unroll(mo.Adaptation(sinusoid_network(), mo.updates.Sgd(0.02), F.mse_loss), 1)
             trained_at_once(net.algorithm.network, updates)  # type: ignore[arg-type]
         else:
             trained(net, Sinusoids(), updates, mo.mse, 1e-3)

@@ -78,7 +78,7 @@ class Case:
     def evolved(self, length: int, pairs: int, seed: int, persistent: bool) -> float:
         net, state, particles, total = mo.unroll(self.algorithm, length), None, None, 0.0
         for start in range(0, self.steps, length):
-            options: dict[str, Any] = {"pairs": pairs, "sigma": self.sigma, "seed": 100_000 * seed + start}
+            options: dict[str, Any] = {"pairs": pairs, "sigma": self.sigma, "seed": mo.core.random.derive(seed, start)}
             if persistent:
                 estimate = pes(net, self.problem, self.of_run, particles=particles, **options)
                 particles = estimate.particles
@@ -100,7 +100,7 @@ def influence_balancing(steps: int = 200) -> Case:
 
 
 def ridge(steps: int = 300, penalty: float = 3.0) -> tuple[Case, float]:
-    generator = torch.Generator().manual_seed(0)
+    generator = mo.core.random.generator(0)
     (x, xv), w = (torch.randn(n, 8, generator=generator, dtype=DOUBLE) for n in (20, 30)), torch.ones(8, dtype=DOUBLE)
     y, yv = (a @ w + torch.randn(len(a), generator=generator, dtype=DOUBLE) for a in (x, xv))
     rate = 1 / (float(torch.linalg.matrix_norm(x, 2)) ** 2 + penalty)

@@ -35,7 +35,7 @@ def tree_error() -> float:
     """The largest error of belief propagation on random trees of up to 60 variables, of a marginal or of log Z."""
     worst = 0.0
     for seed in range(20):
-        generator = torch.Generator().manual_seed(seed)
+        generator = mo.core.random.generator(seed)
         count = int(torch.randint(10, 61, (), generator=generator))
         edges = torch.tensor([[int(torch.randint(v, (), generator=generator)), v] for v in range(1, count)])
         table_ = torch.randn(1, 3, 3, count - 1, dtype=torch.float64, generator=generator)
@@ -52,7 +52,7 @@ def edges_rows(quick: bool) -> list[dict[str, Any]]:
     """The time of a step for random graphs of more and more edges, three for each variable; cost is linear in them."""
     rows = []
     for edges in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000):
-        generator = torch.Generator().manual_seed(0)
+        generator = mo.core.random.generator(0)
         pairs = torch.randint(edges // 3, (edges, 2), generator=generator)
         pairs = pairs[pairs[:, 0] != pairs[:, 1]]
         factors = mo.TableFactors(pairs, torch.randn(1, 2, 2, len(pairs), generator=generator))
@@ -69,7 +69,7 @@ def edges_rows(quick: bool) -> list[dict[str, Any]]:
 def memory_rows(quick: bool) -> list[dict[str, Any]]:
     """The gradient of 200 learned steps on a torus of 400 spins, ten samples: memory and time of two strategies."""
     side, steps = (10, 50) if quick else (20, 200)
-    edges = structure("torus", side * side, torch.Generator().manual_seed(0))
+    edges = structure("torus", side * side, mo.core.random.generator(0))
     graph = ising(edges, torch.zeros(10, side * side), torch.randn(10, len(edges)) / 2)
     rows = []
     for strategy in (mo.Backprop(), mo.Checkpointed()):

@@ -68,7 +68,7 @@ def measured(targets: Tensor, ensemble: str, ratio: float, seed: int) -> Pairs:
     operator, pairs = mo.operators.Scaled(operator, 1 / norm), []
     for i, chunk in enumerate(targets.split(CHUNK)):
         y = operator(chunk)
-        parts = torch.randn(*y.shape, 2, generator=torch.Generator().manual_seed(1000 * seed + i))
+        parts = torch.randn(*y.shape, 2, generator=mo.core.random.generator(seed, i))
         noise = torch.view_as_complex(parts) if y.is_complex() else parts[..., 0]
         problem = mo.InverseProblem(operator, y + NOISE / norm * noise, NOISE / norm, guess=0.5)
         pairs.append((problem, chunk))
@@ -77,7 +77,7 @@ def measured(targets: Tensor, ensemble: str, ratio: float, seed: int) -> Pairs:
 
 def patches_of(folder: str, count: int, seed: int) -> Tensor:
     pictures = mo.data.read_pictures(folder)
-    return Patches(pictures, SIZE, count).draw(torch.Generator().manual_seed(seed))
+    return Patches(pictures, SIZE, count).draw(mo.core.random.generator(seed))
 
 
 def gradient_descent(step_size: float, problem: mo.InverseProblem) -> mo.Unrolled:

@@ -35,7 +35,7 @@ THINNED, ALL_OF = 4, 20  # these two, and runs to 4 T, are of every so-manieth p
 
 def masked(target: Tensor, share: float, seed: int) -> tuple[mo.InverseProblem, Tensor]:
     """A random share of the pixels is known, up to noise."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = mo.core.random.generator(seed)
     mask = (torch.rand(target.shape[-2:], generator=generator) < share).float()
     y = mask * (target + NOISE * torch.randn(target.shape, generator=generator))
     return mo.InverseProblem(mo.operators.Mask(mask), y, NOISE), target
@@ -46,7 +46,7 @@ def shrunk(target: Tensor, factor: int, seed: int) -> tuple[mo.InverseProblem, T
     target = target[..., :height, :width].contiguous()
     operator = shrinking(tuple(target.shape), factor)
     y = operator(target)
-    y = y + factor * NOISE * torch.randn(y.shape, generator=torch.Generator().manual_seed(seed))
+    y = y + factor * NOISE * torch.randn(y.shape, generator=mo.core.random.generator(seed))
     return mo.InverseProblem(operator, y, factor * NOISE), target
 
 

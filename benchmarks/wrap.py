@@ -95,7 +95,7 @@ def difference(case: Case, net: mo.core.Unrolled, setting: Setting, problem: Any
 
 
 def measure(case: Case, size: dict[str, int], seed: int) -> dict[str, Any]:
-    generator = Generator().manual_seed(seed)
+    generator = mo.core.random.generator(seed)
     tuning, held_out = (
         case.sample(size[k], g) for k, g in (("tuning", generator), ("held_out", held_out_generator(seed)))
     )
@@ -126,7 +126,7 @@ def measure(case: Case, size: dict[str, int], seed: int) -> dict[str, Any]:
 
 
 def held_out_generator(seed: int) -> Generator:
-    return Generator().manual_seed(seed + HELD_OUT_SEED)
+    return mo.core.random.generator(seed, HELD_OUT_SEED)
 
 
 def row(case: Case, size: dict[str, int], seeds: Sequence[int]) -> dict[str, Any]:

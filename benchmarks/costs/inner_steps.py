@@ -45,11 +45,10 @@ Rival = Callable[[Task], list[Tensor]]
 
 def make_task(widths: Sequence[int], batch: int, steps: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Task:
     """An MLP with one hidden layer of sigmoid units, as in Andrychowicz et al., on random inputs and labels."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = mo.core.random.generator(seed)
     inputs = torch.randn(batch, widths[0], generator=generator) * (torch.rand(widths[0], generator=generator) > BLANK)
     labels = torch.randint(widths[2], (batch,), generator=generator)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with mo.core.random.drawing_from(seed, 1):
         network = nn.Sequential(nn.Linear(*widths[:2]), nn.Sigmoid(), nn.Linear(*widths[1:])).to(dtype)
     return Task(network, inputs.to(dtype), labels, torch.tensor(STEP_SIZE, dtype=dtype, requires_grad=True), steps)
 

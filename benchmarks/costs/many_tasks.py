@@ -40,15 +40,14 @@ class Learner:
 
 
 def make_learner(width: int, steps: int, dtype: torch.dtype = torch.float32) -> Learner:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with mo.core.random.drawing_from(0):
         network = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
     return Learner(network.to(dtype), mo.unroll(mo.Descent(mo.updates.Sgd(mo.shared(0.01))), steps, keep="last"))
 
 
 def make_points(tasks: int, shots: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """(shown, hidden), each (2, tasks, shots, 1): x in [-5, 5], and a sine of the task's amplitude and phase there."""
-    generator = torch.Generator().manual_seed(0)
+    generator = mo.core.random.generator(0)
     amplitude = 0.1 + 4.9 * torch.rand(tasks, 1, 1, generator=generator)
     phase = math.pi * torch.rand(tasks, 1, 1, generator=generator)
     x = 10 * torch.rand(tasks, 2 * shots, 1, generator=generator) - 5

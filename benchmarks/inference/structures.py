@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from metaopt.core import random
 from metaopt.tasks import RandomFields
 from metaopt.tasks.batch_marginals import batch_marginals
 from metaopt.tasks.random_fields import STRUCTURES
@@ -44,7 +45,7 @@ def measured(name: str, variables: int, batch: int) -> list[dict[str, Any]]:
         batch=batch,
         dtype=torch.float64,
     )
-    graph = task.draw(torch.Generator().manual_seed(1))
+    graph = task.draw(random.generator(1))
     exact, log_z = batch_marginals(graph)
     rows = []
     for label, method in {**CLASSICAL, **LEARNED}.items():

@@ -10,7 +10,7 @@ result is known as LISTA (Gregor and LeCun, ICML 2010).
 
     problem (dataclass) -----+---- slots: fixed | shared | per_step
                              v
-       init(P) -> S    step(P, S, k) -> S    readout(P, S) -> Out
+       init(P) -> S    step(P, S, k) -> S    readout(P, S, k) -> Out
                              v
        unroll(algorithm, steps, gradient=strategy)      the strategy owns the loop
                              v
