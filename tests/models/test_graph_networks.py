@@ -41,7 +41,7 @@ def final(net: Any, x: Tensor, edges: Tensor) -> Tensor:
 def test_a_gcn_is_a_stack_of_gcn_convs(nodes: int, layers: int, seed: int) -> None:
     x, edges = random_graph(nodes, seed)
     net = with_random_biases(gcn(5, 3, hidden=4, layers=layers), seed)
-    encode, mix, decode = (getattr(net.algorithm, name)(0) for name in ("encode", "mix", "decode"))
+    encode, mix, decode = (getattr(net.algorithm, name).content() for name in ("encode", "mix", "decode"))
     weights = [encode.weights[0], *mix.weights, decode.weight.T]
     h = x
     for layer, (weight, bias) in enumerate(zip(weights, [*mix.biases, decode.bias], strict=True)):
@@ -57,7 +57,7 @@ def test_sgc_is_an_sg_conv(nodes: int, steps: int, seed: int) -> None:
     x, edges = random_graph(nodes, seed)
     net = with_random_biases(sgc(5, 3, steps), seed)
     conv = geometric.nn.SGConv(5, 3, K=steps).double()
-    conv.lin.weight.data, conv.lin.bias.data = net.algorithm.encode(0).weights[0].T, net.algorithm.decode(0).bias
+    conv.lin.weight.data, conv.lin.bias.data = net.algorithm.encode.content().weights[0].T, net.algorithm.decode.content().bias
     torch.testing.assert_close(final(net, x, edges), conv(x, edges), rtol=1e-6, atol=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_sgc_is_an_sg_conv(nodes: int, steps: int, seed: int) -> None:
 def test_appnp_is_pygs_behind_a_perceptron(nodes: int, steps: int, seed: int) -> None:
     x, edges = random_graph(nodes, seed)
     net = with_random_biases(appnp(5, 3, hidden=4, steps=steps, teleport=0.2), seed)
-    encode = net.algorithm.encode(0)
+    encode = net.algorithm.encode.content()
     h = (x @ encode.weights[0] + encode.biases[0]).relu() @ encode.weights[1] + encode.biases[1]
     torch.testing.assert_close(final(net, x, edges), geometric.nn.APPNP(steps, 0.2)(h, edges), rtol=1e-6, atol=1e-6)
 
