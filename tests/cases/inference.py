@@ -68,6 +68,13 @@ INFERENCE = [
         memory=lambda state: state.memory,
     ),
     Case(
+        "belief propagation, learned weights",
+        lambda: mo.BeliefPropagation(0.3, weight=seeded(as_if_trained(mo.networks.LearnedWeights))),
+        lambda seed: loopy(seed, batch=3),
+        {"weight.scale": mo.per_step(4, positive=True), "weight": mo.shared()},
+        steps=4,
+    ),
+    Case(
         "belief propagation, neural-enhanced",
         lambda: mo.BeliefPropagation(correction=seeded(as_if_trained(lambda: mo.networks.GraphCorrection(4)))),
         lambda seed: loopy(seed, batch=3),
