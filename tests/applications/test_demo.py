@@ -12,7 +12,8 @@ from metaopt.weights import read_card, shipped
 
 from ..conftest import Browser
 
-pytestmark = pytest.mark.slow
+# The whole job: a minute on two idle cores, and several where others keep them busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 MOVE = """
 const slider = document.querySelector(`#section-${arguments[0]} .step`);
 slider.value = arguments[1];
