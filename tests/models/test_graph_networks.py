@@ -57,7 +57,8 @@ def test_sgc_is_an_sg_conv(nodes: int, steps: int, seed: int) -> None:
     x, edges = random_graph(nodes, seed)
     net = with_random_biases(sgc(5, 3, steps), seed)
     conv = geometric.nn.SGConv(5, 3, K=steps).double()
-    conv.lin.weight.data, conv.lin.bias.data = net.algorithm.encode.content().weights[0].T, net.algorithm.decode.content().bias
+    encode, decode = net.algorithm.encode.content(), net.algorithm.decode.content()
+    conv.lin.weight.data, conv.lin.bias.data = encode.weights[0].T, decode.bias
     torch.testing.assert_close(final(net, x, edges), conv(x, edges), rtol=1e-6, atol=1e-6)
 
 
