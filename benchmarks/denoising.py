@@ -35,6 +35,7 @@ from .imaging import (
     in_bfloat16,
     mean_quality,
     measured,
+    middle,
     network,
     pictures,
     published,
@@ -46,8 +47,26 @@ from .memory import peak_of
 from .report import need, paired, parse_options, table
 from .rows import Rows, weights_of
 
-FULL = {"sigmas": (15, 25, 50), "every": 1, "few": 8, "tuning": 10, "steps": 8, "rounds": 9, "quantised": (False, True)}
-QUICK = {"sigmas": (25,), "every": 68, "few": 4, "tuning": 1, "steps": 4, "rounds": 1, "quantised": (False,)}
+FULL = {
+    "sigmas": (15, 25, 50),
+    "every": 1,
+    "few": 8,
+    "tuning": 10,
+    "steps": 8,
+    "rounds": 9,
+    "quantised": (False, True),
+    "side": None,
+}
+QUICK = {
+    "sigmas": (25,),
+    "every": 68,
+    "few": 4,
+    "tuning": 1,
+    "steps": 4,
+    "rounds": 1,
+    "quantised": (False,),
+    "side": 160,
+}
 GREY, COLOUR = "denoise_grey", "denoise_color"
 OURS = "RIM, bfloat16"  # of the headline
 LEARNED_PRIOR = "learned_map"
@@ -108,7 +127,7 @@ def rows_of(name: str, sigma: float, quantised: bool, size: dict[str, Any], save
     grey = name == "bsd68"
     weights = GREY if grey else COLOUR
     every = size["every"] * (EIGHT_BIT if grey and quantised else 1)
-    targets = pictures(DATA[name], grey, every)
+    targets = [middle(picture, size["side"]) for picture in pictures(DATA[name], grey, every)]
     pairs = noisy(targets, sigma, quantised)
     held = noisy(crops(size["tuning"], 160, grey), sigma, quantised)
     few = pairs[:: size["few"]] if len(pairs) > 2 * size["few"] else pairs
@@ -150,7 +169,8 @@ def trained_of() -> dict[str, Path]:
 
 def timings(weights: dict[str, float], size: dict[str, Any]) -> list[dict[str, Any]]:
     """Seconds and memory of every method on one picture of BSD68, in turn; ``weights`` are those of classical ones."""
-    problem, _ = noisy(pictures(DATA["bsd68"], every=size["every"])[:1], 25)[0]
+    first = middle(pictures(DATA["bsd68"], every=size["every"])[0], size["side"])
+    problem, _ = noisy([first], 25)[0]
     methods: dict[str, Method] = {
         "RIM": network(GREY),
         "RIM, 3 steps": network(GREY, 3),

@@ -40,7 +40,7 @@ from .rows import Rows
 from .training import WEIGHTS
 
 FULL: dict[str, Any] = {"tasks": {5: 400, 20: 120}, "updates": 2000, "rounds": 15, "names": tuple(TRAININGS)}
-QUICK: dict[str, Any] = {"tasks": {5: 40, 20: 4}, "updates": 60, "rounds": 3, "names": ("prototypes_20", "maml_5")}
+QUICK: dict[str, Any] = {"tasks": {5: 20, 20: 2}, "updates": 24, "rounds": 1, "names": ("prototypes_20", "maml_5")}
 CHOICE, CHOSEN_ON = (1, 2, 3, 5, 8, 12), 40  # steps, of which at most three times the trained ones, and tasks
 TEST_SEED = 10**6
 PUBLISHED = {(5, 1): 98.7, (5, 5): 99.9, (20, 1): 95.8, (20, 5): 98.9}  # MAML

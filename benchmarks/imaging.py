@@ -32,14 +32,18 @@ def pictures(folder: str, grey: bool = True, every: int = 1) -> list[Tensor]:
     return [picture[None].float() / 255 for picture in read_pictures(folder, grey)[::every]]
 
 
+def middle(picture: Tensor, side: int | None) -> Tensor:
+    """The middle ``side`` x ``side`` pixels of (1, C, H, W); all of it where ``side`` is None."""
+    if side is None:
+        return picture
+    top, left = ((n - side) // 2 for n in picture.shape[-2:])
+    return picture[..., top : top + side, left : left + side]
+
+
 def crops(count: int, size: int, grey: bool = True) -> list[Tensor]:
     """The middles of ``count`` pictures of the validation folder, as (1, C, size, size)."""
     every = max(1, 200 // count)
-    found = []
-    for picture in pictures(VALIDATION, grey, every)[:count]:
-        top, left = ((n - size) // 2 for n in picture.shape[-2:])
-        found.append(picture[..., top : top + size, left : left + size])
-    return found
+    return [middle(picture, size) for picture in pictures(VALIDATION, grey, every)[:count]]
 
 
 def quality(estimate: Tensor, target: Tensor, border: int = 0) -> tuple[float, float]:

@@ -41,7 +41,7 @@ from .report import need, parse_options, table
 from .rows import Rows, weights_of
 
 FULL = {"factors": (2, 3, 4), "every": 1, "tuning": 12, "fista": 60}
-QUICK = {"factors": (2, 3), "every": 17, "tuning": 2, "fista": 20}
+QUICK = {"factors": (3,), "every": 68, "tuning": 1, "fista": 10}
 SETS = {"set5": ("natural/set5", False), "cbsd68": ("natural/cbsd68", True)}  # folder; whether ``every`` thins it
 NOISE = 0.3 / 255  # that the network and total variation are told; there is none
 WEIGHTS = "restore_grey"

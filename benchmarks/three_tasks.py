@@ -19,8 +19,7 @@ import metaopt as mo
 from metaopt.tasks import shrinking
 
 from .denoising import GREY, noisy
-from .figures import crop_of
-from .imaging import Method, Pairs, in_bfloat16, mean_quality, network, pictures
+from .imaging import Method, Pairs, in_bfloat16, mean_quality, middle, network, pictures
 from .report import need, parse_options, table
 from .rows import Rows, weights_of
 from .super_resolution import WEIGHTS as RESTORE
@@ -72,9 +71,7 @@ def three_tasks(saved: Rows, every: int = 1, side: int | None = None) -> list[di
 
     ``every``: of so many pictures one is taken; ``side``: of its middle, None for all of it.
     """
-    targets = pictures(DATA[0], every=every)
-    if side:
-        targets = [crop_of(target, *((n - side) // 2 for n in target.shape[-2:]), side) for target in targets]
+    targets = [middle(picture, side) for picture in pictures(DATA[0], every=every)]
     fewer = targets[::THINNED] if len(targets) > ALL_OF else targets
     rows = [_row("denoising", sigma, noisy(targets, sigma), "noisy", lambda p: p.y, GREY, saved) for sigma in SIGMAS]
     for share in SHARES:

@@ -16,7 +16,7 @@ from ..helpers import tensors_close
 
 
 def tiny_task():
-    return inner_steps.make_task((12, 5, 4), batch=6, steps=8, dtype=torch.float64)
+    return inner_steps.make_task((24, 5, 4), batch=6, steps=8, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("rival", ["metaopt", "hand, tuned", "torchopt"])
