@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .core.errors import MetaoptError
 from .core.slots import Opening
@@ -45,7 +46,9 @@ def recorded(constructor: Any) -> Any:
 
     def record(made: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         given = signature.bind(*arguments, **keywords)
-        values = {p.name: p.default for p in signature.parameters.values() if _describes(p.default)} | given.arguments
+        defaults = {p.name: p.default for p in signature.parameters.values()}
+        chosen = {key: value for key, value in given.arguments.items() if value is not defaults[key]}
+        values = {key: value for key, value in defaults.items() if _describes(value)} | chosen
         made.__dict__[RECORD] = {"call": name, **{key: _described(value) for key, value in values.items()}}
 
     if inspect.isclass(constructor):
@@ -119,6 +122,8 @@ def _described(value: Any) -> Any:
         return _opening(value)
     if isinstance(value, nn.Module) and RECORD in value.__dict__:
         return value.__dict__[RECORD]
+    if getattr(value, "__module__", "") == functional.__name__ and hasattr(functional, getattr(value, "__name__", "")):
+        return {"take": f"{functional.__name__}.{value.__name__}"}
     if getattr(value, "__module__", "").startswith("metaopt."):
         if callable(value) and hasattr(value, "__qualname__"):
             return {"take": _public_name(value)}

@@ -24,7 +24,8 @@ def _names(package: str, names: str) -> frozenset[str]:
 
 # What a card may call. A card can come from a stranger, so nothing here may read or write a file.
 MODEL_CALLS = (
-    _names("core", "fixed per_step shared")
+    frozenset(f"torch.nn.functional.{name}" for name in ("cross_entropy", "l1_loss", "mse_loss", "smooth_l1_loss"))
+    | _names("core", "fixed per_step shared")
     | _names("core.gradients", "Backprop Checkpointed Implicit Reversible Truncated")
     | _names("operators", "gaussian_dictionary")
     | _names("networks", "Frozen LstmSchedule PerStep Perceptron Recurrent Transductive few_shot_network")

@@ -44,7 +44,7 @@ def read_card(name: str | Path) -> dict[str, Any]:
         card = json.loads(path.read_text())
     except OSError as error:
         raise MetaoptError(f"The weights need their card beside them, but {path} cannot be read: {error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MetaoptError(f"{path} is not the card of weights: {error}.") from error
     if isinstance(card, dict) and isinstance(card.get("model"), dict) and "call" not in card:
         card["call"] = {"call": f"metaopt.models.{card.get('kind', 'rim')}", **card["model"]}
@@ -101,6 +101,9 @@ def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None
         MetaoptError: No public constructor made the network, it was changed since, a value is not finite, the card
             cannot be written as JSON, or the path cannot be written.
     """
+    if not isinstance(net, nn.Module) or not isinstance(card or {}, Mapping):
+        kinds = f"{type(net).__name__} and {type(card).__name__}"
+        raise MetaoptError(f"save takes a network and a card that is a mapping or None, not {kinds}.")
     path = Path(path)
     if path.suffix != ".safetensors":
         raise MetaoptError(f"Weights are saved in a file NAME.safetensors, not in {path}.")
@@ -151,7 +154,7 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
 
 def _json(card: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(card, indent=2)
+        return json.dumps(card, indent=2, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise MetaoptError(f"A card holds numbers, texts, lists and mappings, which JSON knows: {error}.") from error
 
@@ -188,6 +191,10 @@ def weight_file(name: str | Path) -> Path:
     Raises:
         MetaoptError: The name is unknown.
     """
+    if not isinstance(name, str | Path):
+        raise MetaoptError(
+            f"Weights go by a shipped name or the path of a file, not by {type(name).__name__} {name!r}."
+        )
     path = Path(name)
     if path.suffix == ".safetensors":
         return path
@@ -219,7 +226,7 @@ def _rebuilt(net: nn.Module, call: dict[str, Any], arguments: Mapping[str, Tenso
     """Return what the call makes, and raise where that differs from ``net``, which was then changed since."""
     again = build(call, tensors=arguments)
     fits = {n: tuple(t.shape) for n, t in net.state_dict().items()}
-    if fits == {n: tuple(t.shape) for n, t in again.state_dict().items()} and _settings(net) == _settings(again):
+    if fits == {n: tuple(t.shape) for n, t in again.state_dict().items()} and _same_settings(net, again):
         return again
     raise MetaoptError(
         f"This network was changed after {call['call']} made it, so its card would build another one; make it by one "
@@ -227,14 +234,15 @@ def _rebuilt(net: nn.Module, call: dict[str, Any], arguments: Mapping[str, Tenso
     )
 
 
-def _settings(net: nn.Module) -> list[Any]:
-    """Every plain value that a module holds as an attribute, in a fixed order."""
-    return [
-        (name, key, value)
-        for name, module in net.named_modules()
-        for key, value in sorted(vars(module).items())
+def _same_settings(net: nn.Module, again: nn.Module) -> bool:
+    """Whether ``net`` holds every plain value that the modules of ``again`` hold as attributes."""
+    pairs = zip(net.named_modules(), again.named_modules(), strict=True)
+    return all(
+        name == other and vars(module).get(key) == value
+        for (name, module), (other, made) in pairs
+        for key, value in vars(made).items()
         if isinstance(value, bool | int | float | str) and key != "training"
-    ]
+    )
 
 
 def _convert(net: nn.Module, name: str, kind: Any, path: Path) -> None:

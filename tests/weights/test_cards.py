@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 import metaopt as mo
@@ -120,6 +121,7 @@ def test_a_folder_is_no_weight_file(tmp_path: Path) -> None:
     [
         (None, "need their card beside them"),
         ("{", "not the card of weights"),
+        ("[" * 100_000, "not the card of weights"),
         ("[]", "entry 'call' must say"),
         ('{"model": 5}', "entry 'call' must say"),
         (
@@ -167,6 +169,8 @@ def random_networks() -> dict[str, Any]:
         "a tensor": mo.models.lista(dictionary, 0.2, steps=3),
         "a tensor in float64": mo.models.na_alista(dictionary.double(), 0.2, steps=3, hidden=4),
         "a class": mo.models.maml(mo.networks.few_shot_network(3, normalization=mo.networks.PerStep)),
+        "a loss of torch": mo.models.maml(mo.networks.few_shot_network(3), loss=F.mse_loss),
+        "the default, said": mo.models.maml(mo.networks.few_shot_network(3), loss=F.cross_entropy),
         "a network": mo.models.without_memory(mo.models.rim(hidden=3)),
         "one network a step": mo.models.untie(mo.models.rim(hidden=3, steps=2)),
     }
@@ -208,10 +212,26 @@ def test_a_network_that_was_changed_since_is_not_saved(tmp_path: Path) -> None:
         save(other, tmp_path / "net.safetensors")
 
 
+def test_a_network_that_was_compiled_meanwhile_is_saved(tmp_path: Path) -> None:
+    """torch.compile leaves a mark on what it is given."""
+    net = mo.models.rim(hidden=3)
+    torch.compile(net)
+    assert load(save(net, tmp_path / "net.safetensors")).steps == net.steps
+
+
+@pytest.mark.parametrize("name", [5, None, b"mri"])
+def test_weights_go_by_a_name_or_a_path(name: Any) -> None:
+    with pytest.raises(mo.MetaoptError, match="a shipped name or the path of a file, not by"):
+        load(name)
+
+
 def test_weights_that_are_not_finite_or_cards_that_are_not_json_are_not_saved(tmp_path: Path) -> None:
     net = mo.models.rim(hidden=3)
-    with pytest.raises(mo.MetaoptError, match="which JSON knows"):
-        save(net, tmp_path / "net.safetensors", {"task": object()})
+    for entry in (object(), float("nan")):
+        with pytest.raises(mo.MetaoptError, match="which JSON knows"):
+            save(net, tmp_path / "net.safetensors", {"task": entry})
+    with pytest.raises(mo.MetaoptError, match="save takes a network and a card that is a mapping or None, not int and"):
+        save(3, tmp_path / "net.safetensors", [1])
     next(net.parameters()).data.fill_(torch.nan)
     with pytest.raises(mo.MetaoptError, match="NaN or infinite"):
         save(net, tmp_path / "net.safetensors")
