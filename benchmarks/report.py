@@ -43,8 +43,6 @@ def need(options: argparse.Namespace, data: Iterable[str] = (), packages: Iterab
     """
     if options.data is not None:
         os.environ["METAOPT_DATA"] = str(options.data)
-    if absent := [name for name in packages if find_spec(name) is None]:
-        _skip(f"needs the package {', '.join(absent)}: pip install '.[benchmark]'.")
     if missing := [name for name in data if not _is_there(name)]:
         folder = os.environ.get("METAOPT_DATA")
         sets = sorted({"/".join(Path(name).parts[:2]) for name in missing})
@@ -52,6 +50,8 @@ def need(options: argparse.Namespace, data: Iterable[str] = (), packages: Iterab
             f"needs data that is not {f'in {folder}' if folder else 'there'}: {', '.join(sets)}; get it, as by "
             f"`metaopt data fetch {sets[0]}`, or say where it is by --data DIR or METAOPT_DATA."
         )
+    if absent := [name for name in packages if find_spec(name) is None]:
+        _skip(f"needs the package {', '.join(absent)}: pip install '.[benchmark]'.")
 
 
 def _is_there(name: str) -> bool:

@@ -178,14 +178,16 @@ def test_an_interruption_leaves_only_a_part_and_the_next_call_goes_on(server: Be
         if len(server.asked) == 2:
             while not any(content for path, content in there(data).items() if path.endswith(".part")):
                 time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             over.wait(10)
 
     server.midway = interrupt
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
     try:
         assert main(["data", "fetch", "made/up", "--to", str(data)]) == 130
     finally:
         over.set()
+        signal.signal(signal.SIGINT, before)
     kept = there(data)
     assert sorted(kept) == ["small.txt", f"sub folder/.large.bin.{digest(FILES[LARGE])[:8]}.part"]
     server.midway = None
