@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, Unrolled
-from ..records import record_of
 from ..weights.cards import card_of
 
 
@@ -23,7 +22,8 @@ def arguments_of(net: Unrolled[Any, Any, Any]) -> dict[str, Tensor]:
     Returns:
         A mapping from names in the file to tensors, empty where no public constructor made the network.
     """
-    return card_of(net, {})[1] if _is_recorded(net) else {}
+    found = _card_of(net, {})
+    return {} if found is None else found[1]
 
 
 def card_of_training(
@@ -39,8 +39,6 @@ def card_of_training(
     Returns:
         The card, or None where no public constructor made ``net``, because then no card can say how to build it.
     """
-    if not _is_recorded(net):
-        return None
     device = next(net.parameters()).device
     entries = {
         "trained_steps": net.steps,
@@ -51,12 +49,13 @@ def card_of_training(
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),
     }
-    return card_of(net, {**entries, **card})[0]
+    found = _card_of(net, {**entries, **card})
+    return None if found is None else found[0]
 
 
-def _is_recorded(net: Unrolled[Any, Any, Any]) -> bool:
+def _card_of(net: Unrolled[Any, Any, Any], card: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Return what :func:`~metaopt.weights.cards.card_of` does; None where nothing can say how ``net`` was made."""
     try:
-        record_of(net)
+        return card_of(net, card)
     except MetaoptError:
-        return False
-    return True
+        return None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
+from ..core.random import drawing_from
 from ..files import replacing
 from ..records import record_of
 from .calls import build
@@ -224,7 +225,10 @@ def _is_list(node: Any) -> bool:
 
 def _rebuilt(net: nn.Module, call: dict[str, Any], arguments: Mapping[str, Tensor]) -> nn.Module:
     """Return what the call makes, and raise where that differs from ``net``, which was then changed since."""
-    again = build(call, tensors=arguments)
+    with drawing_from(
+        0
+    ):  # the initial weights of what is built do not matter, and the global generator is the caller's
+        again = build(call, tensors=arguments)
     fits = {n: tuple(t.shape) for n, t in net.state_dict().items()}
     if fits == {n: tuple(t.shape) for n, t in again.state_dict().items()} and _same_settings(net, again):
         return again

@@ -197,3 +197,14 @@ def test_only_what_is_unrolled_is_trained(tmp_path: Path) -> None:
     with pytest.raises(mo.MetaoptError, match=r"needs an unrolled algorithm.*not Descent"):
         train(mo.Descent(Overflowing()), tiny.Noisy(), tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_a_network_that_was_changed_since_it_was_made_is_trained_without_a_card(tmp_path: Path) -> None:
+    net = tiny.network()
+    net.algorithm = mo.parameterize(net.algorithm, {"update": mo.per_step(4)})
+    before = torch.get_rng_state()
+    train(net, tiny.Noisy(), tmp_path / "changed", Settings(updates=1, steps=(2, 2)))
+    train(tiny.network(), tiny.Noisy(), tmp_path / "made", Settings(updates=1, steps=(2, 2)))
+    assert not (tmp_path / "changed" / "weights.json").exists()
+    assert (tmp_path / "made" / "weights.json").exists()
+    assert torch.equal(before, torch.get_rng_state()), "a card is written without drawing from the global generator"
