@@ -49,6 +49,9 @@ MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
 MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps
 for _maker in CHAIN[1:]:
     MAY_IMPORT[_maker].add("records")
+MAY_IMPORT["checks"] = {"core"}
+for _checked in set(MAY_IMPORT) - {"core", "checks", "records"}:
+    MAY_IMPORT[_checked].add("checks")
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)
