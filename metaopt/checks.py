@@ -52,8 +52,6 @@ def check_tensor(name: str, value: Any, kind: Kind = "real", shape: str = "") ->
         wanted = f"{KINDS[kind]}{' ' * bool(shape)}{shape}"
         remedy = "" if isinstance(value, Tensor) or not _like_tensor(value) else "; torch.as_tensor makes one"
         raise MetaoptError(f"{name} must be {wanted}, but got {said(value)}{remedy}.")
-    if value.device.type == "meta":
-        raise MetaoptError(f"{name} is on the meta device, which holds no values; make it on another device.")
     return value
 
 
@@ -135,6 +133,21 @@ def check_count(name: str, value: Any, low: int = 1, high: float = math.inf) -> 
         limit = f" and at most {high}" if math.isfinite(high) else ""
         raise MetaoptError(f"{name} must be a whole number of at least {low}{limit}, but got {said(value)}.")
     return int(value)
+
+
+def check_whole(name: str, value: Any) -> int:
+    """Return ``value`` if it is a whole number of any sign; a bool is none.
+
+    Args:
+        name: The subject of the error.
+        value: What was passed: a Python or NumPy integer.
+
+    Raises:
+        MetaoptError: It is no whole number.
+    """
+    if not isinstance(value, Integral | torch.SymInt) or isinstance(value, bool):
+        raise MetaoptError(f"{name} must be a whole number, but got {said(value)}.")
+    return value  # type: ignore[return-value]
 
 
 def check_counts(name: str, values: Any, low: int = 1, length: int | None = None) -> tuple[int, ...]:
@@ -240,7 +253,8 @@ def said(value: Any) -> str:
     """Return a short description of a value for errors: what a tensor is, a number or string itself, or the type."""
     if isinstance(value, Tensor):
         layout = "" if value.layout is torch.strided else f"sparse ({str(value.layout).removeprefix('torch.')}) "
-        return f"a {layout}tensor {tree.describe(value)}"
+        empty = " on the meta device, which holds no values" if value.device.type == "meta" else ""
+        return f"a {layout}tensor {tree.describe(value)}{empty}"
     if isinstance(value, type):
         return f"the class {value.__name__} itself"
     if value is None or isinstance(value, bool | str | Real):
@@ -248,11 +262,13 @@ def said(value: Any) -> str:
         return text if len(text) <= 60 else f"{text[:57]}..."
     if isinstance(value, list | tuple) and len(text := repr(value)) <= 60:
         return text
+    if inspect.isfunction(value):
+        return f"the function {value.__name__}{inspect.signature(value)}"
     return f"a {type(value).__name__}"
 
 
 def _is_kind(value: Tensor, kind: Kind) -> bool:
-    if value.layout is not torch.strided or value.is_quantized:
+    if value.layout is not torch.strided or value.is_quantized or value.device.type == "meta":
         return False
     dtype = value.dtype
     floating = dtype.is_floating_point and dtype.itemsize >= 2

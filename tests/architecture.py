@@ -49,9 +49,9 @@ MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
 MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps
 for _maker in CHAIN[1:]:
     MAY_IMPORT[_maker].add("records")
-MAY_IMPORT["checks"] = {"core"}
-for _checked in set(MAY_IMPORT) - {"core", "checks", "records"}:
-    MAY_IMPORT[_checked].add("checks")
+MAY_IMPORT["checks"], MAY_IMPORT["contracts"] = {"core"}, {"core", "checks"}  # of arguments, but for those of core
+for _checked in set(MAY_IMPORT) - {"core", "checks", "contracts", "records"}:
+    MAY_IMPORT[_checked] |= {"checks", "contracts"}
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)
