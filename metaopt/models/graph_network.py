@@ -60,5 +60,5 @@ class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
 
     def readout(self, problem: FactorGraph, state: Features, k: int) -> Beliefs:
         logits = self.decide(k)(state.memory)[..., 0]
-        logits = problem.normalized(logits)
+        logits = problem.normalized(problem.exclude(logits))
         return Beliefs(logits, problem.elbo(logits))

@@ -114,7 +114,7 @@ class LearnedEvidence(nn.Module):
         spread = problem.highest(problem.unary) + problem.highest(-problem.unary)
         size = spread.clamp_max(100).log1p()
         scale = self.read(self.network(torch.stack([size, size.square() / 4], dim=-1)))[..., 0].exp()
-        return problem.unary * scale[:, problem.variable]
+        return problem.soft_unary * scale[:, problem.variable]
 
 
 class GraphCorrection(nn.Module):

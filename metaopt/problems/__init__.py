@@ -1,6 +1,6 @@
 """Problems are frozen dataclasses that say what is to be solved."""
 
-from . import graph_formats
+from . import graph_formats, support
 from .collate import collate
 from .counting import CountingFactors, cardinality, logical_and, logical_or, parity, pool
 from .episode import Episode
@@ -40,5 +40,6 @@ __all__ = [
     "noise_variance",
     "parity",
     "pool",
+    "support",
     "symmetric_adjacency",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features
+
+ZERO = -math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +144,7 @@ def parity(variables: Tensor, odd: bool = False, dtype: torch.dtype = torch.floa
         odd: Whether the number of ones must be odd.
         dtype: The dtype of the log potentials.
     """
-    allowed = torch.tensor([[0.0, LOG_ZERO], [LOG_ZERO, 0.0]], dtype=dtype)
+    allowed = torch.tensor([[0.0, ZERO], [ZERO, 0.0]], dtype=dtype)
     return _factors(variables, [[0, 1], [1, 0]], allowed.flip(0) if odd else allowed)
 
 
@@ -153,7 +156,7 @@ def logical_or(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float6
         child: (F,), binary variables.
         dtype: The dtype of the log potentials.
     """
-    return _with_child(parents, child, [[0, 1], [1, 1]], [[0, LOG_ZERO], [LOG_ZERO, 0]], dtype)
+    return _with_child(parents, child, [[0, 1], [1, 1]], [[0, ZERO], [ZERO, 0]], dtype)
 
 
 def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
@@ -164,7 +167,7 @@ def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float
         child: (F,), binary variables.
         dtype: The dtype of the log potentials.
     """
-    return _with_child(parents, child, [[1, 1], [0, 1]], [[LOG_ZERO, 0], [0, LOG_ZERO]], dtype)
+    return _with_child(parents, child, [[1, 1], [0, 1]], [[ZERO, 0], [0, ZERO]], dtype)
 
 
 def pool(choices: Tensor, indicator: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
@@ -175,9 +178,7 @@ def pool(choices: Tensor, indicator: Tensor, dtype: torch.dtype = torch.float64)
         indicator: (F,), binary variables.
         dtype: The dtype of the log potentials.
     """
-    return _with_child(
-        choices, indicator, [[0, 1, 2], [1, 2, 2]], [[0, LOG_ZERO, LOG_ZERO], [LOG_ZERO, 0, LOG_ZERO]], dtype
-    )
+    return _with_child(choices, indicator, [[0, 1, 2], [1, 2, 2]], [[0, ZERO, ZERO], [ZERO, 0, ZERO]], dtype)
 
 
 def cardinality(variables: Tensor, log_weights: Tensor) -> CountingFactors:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
-from .factors import LARGEST, LOG_ZERO, Factors, TableFactors, check_table
+from . import support
+from .factors import DTYPES, LARGEST, LOG_ZERO, Factors, TableFactors, check_limit, check_table
 from .structure import check_batches, check_graphs, check_group, edges
 
 
@@ -23,7 +24,9 @@ class FactorGraph:
     edge states, S in all: they are the blocks (c_j, F) of each position j of each group of ``factors``. One structure
     holds B samples, which differ in potentials, and graphs of different structure side by side (:meth:`union`). Derived
     are ``variable`` (N,) of each state, ``edge_state``, ``edge`` and ``edge_factor`` (S,), the state, the edge and the
-    factor (numbered through the groups) of each edge state, and ``factor_graph``, the graph of each factor.
+    factor (numbered through the groups) of each edge state, and ``factor_graph``, the graph of each factor; further
+    ``possible`` (B or 1, N), the states that the zeros leave by arc consistency (None: all of them), and ``penalty``
+    (B,), what a violated zero costs independent beliefs (None: no factor has a zero).
 
     Args:
         cardinalities: (V,), int64.
@@ -47,6 +50,8 @@ class FactorGraph:
     edge: Tensor
     edge_factor: Tensor
     factor_graph: Tensor
+    possible: Tensor | None
+    penalty: Tensor | None
 
     to = tree.to
 
@@ -74,24 +79,34 @@ class FactorGraph:
         number = torch.arange(len(cards), device=cards.device)
         self._set({"variable": number.repeat_interleave(cards), "offset": cards.cumsum(0) - cards})
         check_graphs(cards, graph, constant)
-        object.__setattr__(self, "unary", self._checked_unary())
+        self._check_unary()
         check_batches(unary, factors)
         for place, group in enumerate(factors):
             check_group(cards, unary, place, group)
         self._set(edges(factors, self.offset, graph))
+        self._set(self._zeros())
 
     def _set(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def _checked_unary(self) -> Tensor:
-        if not self.unary.is_floating_point() or bool((self.unary.isnan() | (self.unary == math.inf)).any()):
-            raise MetaoptError("Unary log potentials are real numbers, none of them NaN or +inf.")
+    def _zeros(self) -> dict[str, Any]:
+        """Return what follows from the places of the zeros."""
+        possible = support.possible_states(self)
+        some = None if bool(possible.all()) else possible
+        self._set({"possible": some})
+        return {"possible": some, "penalty": support.penalty(self)}
+
+    def _check_unary(self) -> None:
+        if self.unary.dtype not in DTYPES or bool((self.unary.isnan() | (self.unary == math.inf)).any()):
+            raise MetaoptError(
+                "Unary log potentials are numbers of float32, float64 or bfloat16, none of them NaN or +inf."
+            )
+        check_limit(self.unary, "unary log potential")
         highest = self.highest(self.unary)
         if bool((highest == -math.inf).any()):
             variable = int((highest == -math.inf).nonzero()[0, 1])
             raise MetaoptError(f"Every state of variable {variable} has potential zero; one must be positive.")
-        return torch.maximum(self.unary, highest.detach()[:, self.variable] + LOG_ZERO)
 
     # What algorithms ask.
 
@@ -99,6 +114,35 @@ class FactorGraph:
     def batch(self) -> int:
         """Return B, the number of samples."""
         return max([len(self.unary), *(group.batch for group in self.factors)])
+
+    @property
+    def soft_unary(self) -> Tensor:
+        """Return ``unary`` with 0 in the place of -inf; which states are impossible says ``possible``."""
+        return self.unary if self.possible is None else self.unary.masked_fill(self.unary == -math.inf, 0.0)
+
+    def exclude(self, states: Tensor) -> Tensor:
+        """Return log values (B, N) with ``LOG_ZERO``, which is finite, at the states that are impossible."""
+        return states if self.possible is None else torch.where(self.possible, states, LOG_ZERO)
+
+    def mark(self, messages: Tensor, value: float) -> Tensor:
+        """Return messages (B, S) with ``value`` at the edge states that are impossible."""
+        return messages if self.possible is None else torch.where(self.at_edges(self.possible), messages, value)
+
+    def any_state(self, states: Tensor) -> Tensor:
+        """Return whether any state of each variable is marked, bool (B, N) to (B, V)."""
+        start = torch.zeros(len(states), len(self.cardinalities), device=states.device)
+        return start.index_add(1, self.variable, states.float()) > 0
+
+    def contradiction(self) -> Tensor:
+        """Return for each graph -inf where arc consistency leaves a variable no state, so that Z = 0, and otherwise 0.
+
+        The result is (B or 1, graphs).
+        """
+        if self.possible is None:
+            return torch.zeros_like(self.constant[:1])
+        none = ~self.any_state(self.possible)
+        lost = self.by_graph(none.to(self.unary), self.graph)
+        return torch.where(lost > 0, -math.inf, 0.0)
 
     def at_edges(self, states: Tensor) -> Tensor:
         """Return values (B, N, ...) of the variables' states at each edge state, (B, S, ...)."""
@@ -161,11 +205,33 @@ class FactorGraph:
         return zeros.scatter(1, chosen, 1.0)
 
     def mean_log_potential(self, beliefs: Tensor) -> Tensor:
-        """Return the mean of unary + log f under independent beliefs (B, N), which is linear in each: (B, graphs)."""
-        by_factor = [g.expected(b) for g, b in zip(self.factors, self.blocks(self.at_edges(beliefs)), strict=True)]
+        """Return the mean of unary + log f under independent beliefs (B, N): (B, graphs).
+
+        It is linear in each belief, and -inf where the beliefs put any probability on a zero of a factor.
+        """
+        if self.possible is None and self.penalty is None:
+            return self._mean(beliefs, self.unary, self.factors)
+        finite = self._mean(beliefs, self.soft_unary, [support.filled(g, 0.0) for g in self.factors])
+        return finite.masked_fill(self.mass_on_zeros(beliefs) > 0, -math.inf)
+
+    def mass_on_zeros(self, beliefs: Tensor) -> Tensor:
+        """Return how much probability independent beliefs (B, N) put on zeros, added over all factors: (B, graphs)."""
+        groups = [support.zeros(group) for group in self.factors]
+        return self._mean(beliefs.detach(), (self.unary == -math.inf).to(beliefs), groups)
+
+    def penalized_mean(self, beliefs: Tensor) -> Tensor:
+        """Return :meth:`mean_log_potential` with ``-penalty`` in the place of log 0, which has a finite gradient."""
+        if self.possible is None and self.penalty is None:
+            return self._mean(beliefs, self.unary, self.factors)
+        below = 0.0 if self.penalty is None else -self.penalty
+        groups = [support.filled(group, below) for group in self.factors]
+        return self._mean(beliefs, self.exclude(self.soft_unary), groups)
+
+    def _mean(self, beliefs: Tensor, unary: Tensor, groups: Sequence[Factors]) -> Tensor:
+        by_factor = [g.expected(b) for g, b in zip(groups, self.blocks(self.at_edges(beliefs)), strict=True)]
         batch = max(len(beliefs), self.batch)
-        by_variable = self.unary.new_zeros(batch, len(self.cardinalities))
-        by_variable = by_variable.index_add(1, self.variable, (self.unary * beliefs).expand(batch, -1))
+        by_variable = unary.new_zeros(batch, len(self.cardinalities))
+        by_variable = by_variable.index_add(1, self.variable, (unary * beliefs).expand(batch, -1))
         return self.by_graph(by_variable, self.graph) + self.by_graph(self.joined(by_factor, batch), self.factor_graph)
 
     def elbo(self, log_beliefs: Tensor) -> Tensor:
@@ -176,7 +242,7 @@ class FactorGraph:
         return self.mean_log_potential(beliefs) + self.by_graph(entropy, self.graph) + self.constant
 
     def log_potential(self, states: Tensor) -> Tensor:
-        """Return unary + sum of log f for states (B, V), (B, graphs); for log 0 it is about ``LOG_ZERO`` or less.
+        """Return unary + sum of log f for states (B, V), (B, graphs), which is -inf for log 0.
 
         Raises:
             MetaoptError: ``states`` has another shape, or a variable has no such state.
@@ -211,7 +277,7 @@ class FactorGraph:
             if not 0 <= state < size:
                 raise MetaoptError(f"Evidence puts variable {variable} in state {state}, but it has {size} states.")
             own = self.unary[:, at : at + size]
-            if bool((own[:, state] <= own.amax(1) + LOG_ZERO).any()):
+            if bool((own[:, state] == -math.inf).any()):
                 raise MetaoptError(f"Evidence of probability zero: variable {variable} cannot be in state {state}.")
             excluded[:, at : at + size] = True
             excluded[:, at + state] = False
@@ -222,7 +288,9 @@ class FactorGraph:
         if unary.ndim != 2 or unary.shape[1] != self.unary.shape[1]:
             raise MetaoptError(f"unary is (B, {self.unary.shape[1]}), but got {tree.describe(unary)}.")
         new = tree.replace(self, {"unary": unary})  # the structure is checked already
-        return tree.replace(new, {"unary": new._checked_unary()})
+        new._check_unary()
+        new._set(new._zeros())
+        return new
 
     @staticmethod
     def from_factors(

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 
-# Stands for log 0. It is finite, so that a sum minus one of its terms is never inf - inf, and its exp is 0 in float64.
-LOG_ZERO = -1e4
+# Tables hold log 0 as -inf. In sums it is this number, which no sum of real log potentials comes near (LIMIT), and by
+# which a gradient is never inf - inf or 0 * inf.
+LOG_ZERO = -1e30
+LIMIT = 1e20  # the largest log potential
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 LARGEST = 2**27  # entries of one table, and states of all variables of a graph
 Marginalize = Callable[[Tensor, Sequence[int]], Tensor]
 
@@ -119,16 +122,11 @@ class TableFactors:
         return tuple(self.log_table.shape[1:-1])
 
     def messages(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> list[Tensor]:
-        if len(cavities) == 1:
-            return [scaled(self.log_table, scale)]
-        if len(cavities) == 2:  # one sum less
-            table, (first, second) = scaled(self.log_table, scale), cavities
-            return [marginalize(table + second.unsqueeze(1), (2,)), marginalize(table + first.unsqueeze(2), (1,))]
-        joint, axes = self._joint(cavities, scale), range(1, len(cavities) + 1)
-        return [marginalize(joint, [a for a in axes if a != j]) - cavities[j - 1] for j in axes]
+        return _messages(scaled(self.log_table, scale), cavities, marginalize)
 
     def log_total(self, cavities: Sequence[Tensor], scale: Any, marginalize: Marginalize) -> Tensor:
-        return marginalize(self._joint(cavities, scale), range(1, len(cavities) + 1))
+        table = _without(scaled(self.log_table, scale), 1, cavities[1:], marginalize)
+        return marginalize(table + cavities[0], (1,))
 
     def expected(self, beliefs: Sequence[Tensor]) -> Tensor:
         mean = self.log_table
@@ -150,19 +148,37 @@ class TableFactors:
         tables = same_batch([group.log_table for group in groups])
         return TableFactors(torch.cat([g.variables for g in groups]), torch.cat(tables, dim=-1))
 
-    def _joint(self, cavities: Sequence[Tensor], scale: Any) -> Tensor:
-        joint = scaled(self.log_table, scale)
-        for j, cavity in enumerate(cavities):
-            ones = [1] * len(cavities)
-            ones[j] = cavity.shape[1]
-            joint = joint + cavity.reshape(len(cavity), *ones, cavity.shape[-1])
-        return joint
+
+def _messages(table: Tensor, cavities: Sequence[Tensor], marginalize: Marginalize) -> list[Tensor]:
+    """Return the messages of log tables (B, c_1, ..., c_a, F) to all of their variables.
+
+    The variables are halved: each half sees the table without the other half, whose sum serves all of its messages. So
+    the cost is that of about four passes over the table, where one sum for each variable would take a passes.
+    """
+    count = len(cavities)
+    if count == 1:
+        return [table]
+    half = (count + 1) // 2
+    first, last = cavities[:half], cavities[half:]
+    of_first = _messages(_without(table, half, last, marginalize), first, marginalize)
+    return of_first + _messages(_without(table, 0, first, marginalize), last, marginalize)
+
+
+def _without(table: Tensor, axis: int, cavities: Sequence[Tensor], marginalize: Marginalize) -> Tensor:
+    """Marginalize log tables over the variables from number ``axis`` on that the cavities are of, the last first."""
+    for place in reversed(range(axis + 1, axis + 1 + len(cavities))):
+        cavity = cavities[place - axis - 1]
+        rest = [1] * (table.ndim - 2 - place)
+        before = [1] * (place - 1)
+        table = marginalize(table + cavity.reshape(len(cavity), *before, -1, *rest, cavity.shape[-1]), (place,))
+    return table
 
 
 def scaled(log_table: Tensor, scale: Any) -> Tensor:
-    """Multiply log tables (B, ..., F) by a number, or by one number for each factor, (F,) or (B, F)."""
+    """Multiply log tables (B, ..., F) by a number, or by one for each factor, (F,) or (B, F); log 0 becomes finite."""
     many = isinstance(scale, Tensor) and scale.ndim == 2
-    return log_table * (scale.reshape(len(scale), *[1] * (log_table.ndim - 2), -1) if many else scale)
+    finite = log_table.clamp_min(LOG_ZERO)  # without a gradient where the entry is zero
+    return finite * (scale.reshape(len(scale), *[1] * (log_table.ndim - 2), -1) if many else scale)
 
 
 def table_features(log_table: Tensor) -> Tensor:
@@ -188,22 +204,35 @@ def same_batch(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def checked_log(values: Tensor, what: str) -> Tensor:
-    """Return log potentials (B, ..., F) with none below the largest of its factor plus ``LOG_ZERO``.
+    """Return log potentials (B, ..., F), after a look at their values.
 
     Raises:
-        MetaoptError: The potentials are not real numbers, one is NaN or +inf, or a factor is zero everywhere.
+        MetaoptError: The potentials are not real numbers, one is NaN, +inf or beyond ``LIMIT``, or a factor is zero
+            everywhere.
     """
-    if not values.is_floating_point():
-        raise MetaoptError(f"The log of a {what} is a real number, but got {tree.describe(values)}.")
+    if not isinstance(values, Tensor) or values.dtype not in DTYPES:
+        raise MetaoptError(
+            f"The log of a {what} is a tensor of float32, float64 or bfloat16, but got {tree.describe(values)}."
+        )
     if not values.numel():
         return values
+    check_limit(values, f"log {what}")
     inner = tuple(range(1, values.ndim - 1))
     highest = values.amax(inner, keepdim=True) if inner else values
     for found, of in ((~(highest < math.inf), "holds NaN or +inf"), (highest == -math.inf, "is zero everywhere")):
         if bool(found.any()):
             sample, *_, factor = (int(i) for i in found.nonzero()[0])
             raise MetaoptError(f"The {what} of factor {factor} {of} (sample {sample}); each needs a positive entry.")
-    return torch.maximum(values, highest.detach() + LOG_ZERO)
+    return values
+
+
+def check_limit(values: Tensor, what: str) -> None:
+    """Raise if a finite log potential is so large that it could not be told from log 0."""
+    most = float(torch.where(values.detach().isinf(), 0, values.detach()).abs().max()) if values.numel() else 0.0
+    if most > LIMIT:
+        raise MetaoptError(
+            f"A {what} holds {most:g}; log potentials are at most {LIMIT:g}, and -inf is probability zero."
+        )
 
 
 def check_table(number: int, scope: tuple[int, ...], table: Tensor, cardinalities: Sequence[int]) -> None:

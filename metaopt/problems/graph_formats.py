@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ from torch import Tensor
 from ..core import MetaoptError
 from ..core.errors import require
 from .factor_graph import FactorGraph
-from .factors import LOG_ZERO
 
 
 class FactorList(NamedTuple):
@@ -29,8 +27,6 @@ class FactorList(NamedTuple):
 def list_factors(graph: FactorGraph) -> FactorList:
     """List the factors of a graph of one sample: the constant, unary potentials that are not 1, then the groups.
 
-    Probability zero becomes -inf again.
-
     Raises:
         MetaoptError: The graph has more than one sample.
     """
@@ -44,15 +40,11 @@ def list_factors(graph: FactorGraph) -> FactorList:
     for variable, potentials in enumerate(graph.unary[0].split(graph.cardinalities.tolist())):
         if bool((potentials != 0).any()):
             scopes.append((variable,))
-            tables.append(_with_zeros(potentials))
+            tables.append(potentials)
     for group in graph.factors:
         scopes += [tuple(scope) for scope in group.variables.tolist()]
-        tables += [_with_zeros(table) for table in group.tables()[0].unbind(-1)]
+        tables += list(group.tables()[0].unbind(-1))
     return FactorList(graph.cardinalities.tolist(), scopes, tables)
-
-
-def _with_zeros(table: Tensor) -> Tensor:
-    return torch.where(table <= table.max() + LOG_ZERO, -math.inf, table)
 
 
 def to_data(graph: FactorGraph) -> Any:

@@ -46,7 +46,7 @@ def test_the_log_potential_is_the_sum_of_the_factors(case: Any, seed: int) -> No
     got = graph.log_potential(states)[:, 0]
     finite = expected > -math.inf
     torch.testing.assert_close(got[finite], expected[finite], rtol=1e-9, atol=1e-9)
-    assert bool((got[~finite] < -5000).all())
+    assert bool((got[~finite] == -math.inf).all())
 
 
 @pytest.mark.parametrize("name", COUNTING)
@@ -56,7 +56,7 @@ def test_a_counting_factor_has_the_table_of_its_definition(name: str, size: int)
     table = build(torch.arange(size)[None]).tables()[0, ..., 0]
     for states in torch.cartesian_prod(*[torch.arange(2)] * size).tolist():
         expected = definition(tuple(states))
-        assert float(table[tuple(states)]) == pytest.approx(max(expected, -1e4))
+        assert float(table[tuple(states)]) == expected
 
 
 @pytest.mark.parametrize("name", COUNTING)

@@ -12,12 +12,15 @@ from ...core import Algorithm, slot
 from ...problems.factor_graph import FactorGraph
 from ...problems.factors import Marginalize, log_sum
 
+SILENT = -1e4  # what a message says of an impossible state; the state's own belief does not depend on it
+
 
 class Beliefs(NamedTuple):
     """Hold the result of inference.
 
     ``log_marginals`` (B, N) are the normalised log probabilities of the states of each variable, and ``log_z`` (B,
-    graphs) is the natural logarithm of the partition function.
+    graphs) is the natural logarithm of the partition function. The log probability of a state that the model's zeros
+    exclude is about -1e30 (-inf from exact inference), so that a loss may multiply it by 0.
     """
 
     log_marginals: Tensor
@@ -25,7 +28,11 @@ class Beliefs(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """Hold ``messages`` from factors to variables (B, S), each with maximum 0, and ``memory`` of the correction."""
+    """Hold ``messages`` from factors to variables (B, S), each with maximum 0, and ``memory`` of the correction.
+
+    Zeros are no part of them: which states the zeros leave is a property of the problem (``possible``), and all
+    messages about these are finite.
+    """
 
     messages: Tensor
     memory: Any
@@ -103,14 +110,16 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         self.marginalize = marginalize
 
     def init(self, problem: FactorGraph) -> Messages:
-        messages = problem.unary.new_zeros(problem.batch, len(problem.edge_state))
+        messages = problem.mark(problem.unary.new_zeros(problem.batch, len(problem.edge_state)), SILENT)
         return Messages(messages, self.correction(0).init(problem, messages))
 
     def step(self, problem: FactorGraph, state: Messages, k: int) -> Messages:
         proposed = self.propose(problem, state.messages, k)
         proposed, memory = self.correction(k)(proposed, state.messages, state.memory, problem, k)
         proposed = self.schedule(k)(problem, proposed, state.messages, k)
-        return Messages(torch.lerp(proposed, state.messages, self.damping(k).to(proposed)), memory)
+        return Messages(
+            problem.mark(torch.lerp(proposed, state.messages, self.damping(k).to(proposed)), SILENT), memory
+        )
 
     def propose(self, problem: FactorGraph, messages: Tensor, k: int) -> Tensor:
         """Return the messages of a step without damping and correction.
@@ -129,7 +138,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         for group, blocks, scale in zip(problem.factors, cavities, self._scales(problem, weight, k), strict=True):
             out = group.messages(blocks, scale, self.marginalize)
             found.append([m - m.amax(1, keepdim=True) for m in out])
-        return problem.flat(found, len(messages))
+        return problem.mark(problem.flat(found, len(messages)), SILENT)
 
     def readout(self, problem: FactorGraph, state: Messages, k: int) -> Beliefs:
         """Return the beliefs, with the weight, evidence and temperature of the step that left the messages."""
@@ -143,7 +152,10 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         ]
         log_z = problem.by_graph(by_variable, problem.graph)
         log_z = log_z + problem.by_graph(weight * problem.joined(parts, len(totals)), problem.factor_graph)
-        return Beliefs(problem.normalized(totals), self.temperature(k) * log_z + problem.constant)
+        log_z = self.temperature(k) * log_z + problem.constant
+        if problem.possible is not None:
+            log_z = log_z + problem.contradiction()
+        return Beliefs(problem.exclude(problem.normalized(totals)), log_z)
 
     def residual(self, problem: FactorGraph, state: Messages, k: int) -> Tensor:
         """Return the largest change of a message in a step without damping and correction, which is 0 at a fixed point.
@@ -167,8 +179,8 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
     def _totals(self, problem: FactorGraph, messages: Tensor, weight: Tensor, k: int) -> Tensor:
         weight = weight[..., problem.edge_factor] if weight.ndim else weight
         evidence = self.evidence(k)
-        unary = evidence * problem.unary if isinstance(evidence, Tensor) else evidence(problem)
-        return problem.sums(unary / self.temperature(k), weight * messages)
+        unary = evidence * problem.soft_unary if isinstance(evidence, Tensor) else evidence(problem)
+        return problem.exclude(problem.sums(unary / self.temperature(k), weight * messages))
 
     def _scales(self, problem: FactorGraph, weight: Tensor, k: int) -> Sequence[Tensor]:
         scale = 1 / (self.temperature(k) * weight)

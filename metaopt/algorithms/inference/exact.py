@@ -21,7 +21,7 @@ from torch import Tensor
 from ...core import MetaoptError
 from ...problems import FactorGraph, graph_formats
 from .belief_propagation import Beliefs
-from .elimination import JunctionTree, Scopes, junction_tree
+from .elimination import JunctionTree, junction_tree
 
 LIMIT = 10**8  # entries of the largest table: 0.8 GB, and less than 4 GiB with intermediate results
 MESSAGES = 2  # all messages, which are kept at once, may have so many times the limit's entries
@@ -110,8 +110,8 @@ def exact_map(graph: FactorGraph, limit: int = LIMIT) -> tuple[Tensor, Tensor]:
 
 
 def _model(graph: FactorGraph, limit: int) -> _Model:
-    cardinalities, scopes, tables = graph_formats.list_factors(graph)
-    possible = _possible(cardinalities, scopes, tables)
+    _, scopes, tables = graph_formats.list_factors(graph)
+    possible = _possible(graph)
     states = [len(left) for left in possible]
     tree = junction_tree(states, scopes)
     _check_size(tree, states, limit)
@@ -139,12 +139,10 @@ def _model(graph: FactorGraph, limit: int) -> _Model:
     return _Model(tree, possible, states, factors, children, graphs, constant)
 
 
-def _possible(cardinalities: Sequence[int], scopes: Scopes, tables: Sequence[Tensor]) -> list[Tensor]:
-    """Return for each variable the states that its unary factors leave."""
-    left = [torch.ones(count, dtype=torch.bool) for count in cardinalities]
-    for scope, table in zip(scopes, tables, strict=True):
-        if len(scope) == 1:
-            left[scope[0]] &= (table > -inf).cpu()
+def _possible(graph: FactorGraph) -> list[Tensor]:
+    """Return for each variable the states that the zeros leave by arc consistency."""
+    every = torch.ones(1, len(graph.variable), dtype=torch.bool)
+    left = (every if graph.possible is None else graph.possible.cpu())[0].split(graph.cardinalities.tolist())
     if not all(bool(states.any()) for states in left):
         raise _nothing()
     return [states.nonzero()[:, 0] for states in left]

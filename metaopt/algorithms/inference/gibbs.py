@@ -53,7 +53,7 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
         self._count = color_count(colors)
 
     def init(self, problem: FactorGraph) -> Samples:
-        start = problem.unary.expand(problem.batch, -1)
+        start = problem.exclude(problem.soft_unary).expand(problem.batch, -1)
         states = _drawn(problem, start, _uniform((self.seed,), start, 1)[0])
         return Samples(states, torch.zeros_like(start), start.new_zeros(len(start)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...core import MetaoptError
 from ...problems.factor_graph import FactorGraph
-from ...problems.factors import Marginalize, checked_log, same_batch, scaled, table_features
+from ...problems.factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,7 @@ def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
         (B, graphs).
     """
     cards = graph.cardinalities.tolist()
-    unary = graph.unary.split(cards, dim=1)
+    unary = graph.exclude(graph.soft_unary).split(cards, dim=1)
     clusters = _clusters(graph, order, cards, 2**62)
     sent: list[Tensor] = []
     roots = graph.unary.new_zeros(graph.batch, graph.constant.shape[1]) + graph.constant
@@ -203,7 +203,9 @@ def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
     for cluster in clusters:
         first, *rest = cluster.variables
         axis = {variable: a for a, variable in enumerate(cluster.variables)}
-        table = _table(graph, cluster, cards) + unary[first].reshape(-1, cards[first], *[1] * len(rest))
+        table = _table(graph, cluster, cards).clamp_min(LOG_ZERO) + unary[first].reshape(
+            -1, cards[first], *[1] * len(rest)
+        )
         for below in cluster.below:
             joined = {axis[v] for v in clusters[below].variables[1:]}
             shape = [cards[v] if a in joined else 1 for v, a in axis.items()]
@@ -216,4 +218,4 @@ def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
     for variable in sorted(alone):
         total = unary[variable].logsumexp(1, keepdim=True).expand(len(roots), 1)
         roots = roots.index_add(1, graph.graph[variable : variable + 1], total)
-    return roots
+    return torch.where(roots < LOG_ZERO / 2, -inf, roots)  # no assignment is without a zero

@@ -25,7 +25,8 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
     is the softmax of its gradient with respect to q_v (Wainwright and Jordan, doi:10.1561/2200000001, section 5.3).
     Automatic differentiation gives this for any factor. With a proper :func:`coloring`, no two variables of a factor
     change at once and, without damping, the ELBO never falls. With one colour all variables change in parallel, which
-    may oscillate. ``log_z`` is the ELBO, a lower bound of log Z.
+    may oscillate. ``log_z`` is the ELBO, a lower bound of log Z. A zero of a factor counts as a large penalty while
+    beliefs move; where they end with any probability on one, the ELBO is -inf.
 
     Args:
         damping: Fills the slot of that name.
@@ -48,7 +49,7 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         self.register_buffer("colors", colors)
 
     def init(self, problem: FactorGraph) -> Logits:
-        start = problem.unary.expand(problem.batch, -1)
+        start = problem.exclude(problem.soft_unary).expand(problem.batch, -1)
         return Logits(problem.normalized(start))
 
     def step(self, problem: FactorGraph, state: Logits, k: int) -> Logits:
@@ -61,7 +62,7 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         return Logits(logits)
 
     def readout(self, problem: FactorGraph, state: Logits, k: int) -> Beliefs:
-        return Beliefs(state.logits, problem.elbo(state.logits))
+        return Beliefs(problem.exclude(state.logits), problem.elbo(state.logits))
 
     def residual(self, problem: FactorGraph, state: Logits, k: int) -> Tensor:
         """Return the largest change of a belief (a probability) in a parallel step without damping.
@@ -90,7 +91,7 @@ def local_fields(problem: FactorGraph, beliefs: Tensor) -> Tensor:
     Returns:
         (B, N).
     """
-    return autodiff.gradient(lambda q: problem.mean_log_potential(q).sum(), beliefs)
+    return autodiff.gradient(lambda q: problem.penalized_mean(q).sum(), beliefs)
 
 
 def color_masks(problem: FactorGraph, colors: Tensor | None, count: int | None = None) -> list[Tensor | None]:

@@ -105,7 +105,7 @@ class RandomRestarts:
     def _mixed(self, problem: FactorGraph, beliefs: Tensor, weights: Tensor, log_z: Tensor) -> Beliefs:
         mean = (weights[:, None] * beliefs).sum(0, keepdim=True)
         log = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
-        return Beliefs(problem.normalized(log), log_z)
+        return Beliefs(problem.exclude(problem.normalized(log)), log_z)
 
 
 def _never(problem: FactorGraph, before: Any, after: Any) -> bool:
