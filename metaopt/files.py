@@ -1,25 +1,36 @@
-"""Write files so that nobody finds them half-written."""
+"""Write files so that nobody finds them half-written, read no more than a file should hold, and lock folders."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from .core.errors import MetaoptError
 
+LOCK = ".lock"
+_PART = re.compile(r"\..+\.(\d+)(-[0-9a-f]+-[0-9a-f]+)?\.part")  # the process, its thread and 8 random digits
+_ORPHANS = 10.0  # seconds in which the children of a killed process end, and with them its lock
+
 
 @contextlib.contextmanager
-def replacing(path: Path, keep: bool = True) -> Iterator[BinaryIO]:
+def replacing(path: Path, keep: bool = True, previous: Path | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path``, and move it to ``path`` once it is complete.
 
-    After a failure, ``path`` is as before and the temporary file is removed.
+    After a failure, ``path`` is as before and the temporary file is removed. Threads and processes that write the same
+    file at the same time each write a temporary file of their own; ``path`` is then that of the last.
 
     Args:
         path: The file to write or replace.
         keep: Whether to move the file to ``path``. With False the call only tests that ``path`` could be written.
+        previous: Where the file that was at ``path`` is moved. None: it is replaced.
 
     Returns:
         A context manager that gives the open binary file.
@@ -27,12 +38,15 @@ def replacing(path: Path, keep: bool = True) -> Iterator[BinaryIO]:
     Raises:
         MetaoptError: The file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident():x}-{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if keep and previous is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, previous)
         if keep:
             os.replace(part, path)
     except OSError as error:
@@ -41,6 +55,18 @@ def replacing(path: Path, keep: bool = True) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def clear_parts(folder: Path) -> None:
+    """Remove the temporary files of :func:`replacing` whose process is gone; those of a living one are left to it.
+
+    Args:
+        folder: The folder in which they are.
+    """
+    for path in folder.glob(".*.part"):
+        found = _PART.fullmatch(path.name)
+        if found and not _is_alive(int(found[1])):
+            path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> Path:
@@ -57,7 +83,108 @@ def make_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        cause = error.strerror or error
+    except (OSError, ValueError) as error:  # ValueError for a name with a null character
+        cause = getattr(error, "strerror", None) or error
         raise MetaoptError(f"The folder {path} cannot be made ({cause}); choose another folder.") from error
     return path
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the content of a file that holds at most ``most`` bytes, and never read more, even from a device.
+
+    Args:
+        path: The file.
+        most: The largest size in bytes.
+
+    Returns:
+        The content.
+
+    Raises:
+        MetaoptError: The file is larger.
+        OSError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except ValueError as error:  # a name with a null character
+        raise OSError(f"{str(path)!r} is no name of a file: {error}") from error
+    if len(data) > most:
+        raise MetaoptError(f"{path} has more than {most:,} bytes, which no such file needs; is it another file?")
+    return data
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for one writer: a second one, in this process or another, is refused while the first holds it.
+
+    The operating system releases the lock of a process that ended in any way, so that no lock is ever left behind.
+    Where the file system or the operating system has no locks (``flock``), nothing is locked.
+
+    Args:
+        folder: The folder, which exists.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        MetaoptError: Another writer holds the folder; the message says which process.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    path, file = folder / LOCK, None
+    try:
+        give_up = time.monotonic() + _ORPHANS
+        while file is None:
+            file = _lock(path, fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB, give_up)
+        yield
+    finally:
+        if file is not None and file >= 0:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            os.close(file)
+
+
+def _lock(path: Path, lock: Callable[[int, int], object], how: int, give_up: float) -> int | None:
+    """Return the descriptor of the locked file, -1 where there are no locks, or None where to try again."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    except OSError as error:
+        raise MetaoptError(f"{path} cannot be written ({error.strerror}); choose another folder.") from error
+    try:
+        lock(file, how)
+    except BlockingIOError:
+        holder = os.read(file, 200).decode(errors="replace").split()
+        os.close(file)
+        here = len(holder) == 2 and holder[1] == socket.gethostname() and holder[0].isdecimal()
+        if here and not _is_alive(int(holder[0])) and time.monotonic() < give_up:
+            time.sleep(0.1)
+            return None
+        who = f"process {holder[0]} on {holder[1]}" if len(holder) == 2 else "another process"
+        raise MetaoptError(
+            f"{path.parent} is in use: {who} trains in it; wait until it ends, end it, or choose another folder."
+        ) from None
+    except OSError:
+        os.close(file)
+        return -1
+    if not path.exists() or os.fstat(file).st_ino != path.stat().st_ino:  # its last holder removed it meanwhile
+        os.close(file)
+        return None
+    with contextlib.suppress(OSError):  # on a full disk the lock holds, but does not say whose it is
+        os.ftruncate(file, 0)
+        os.write(file, f"{os.getpid()} {socket.gethostname()}".encode())
+    return file
+
+
+def _is_alive(process: int) -> bool:
+    if os.name == "nt":  # there, signal 0 would interrupt the process
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

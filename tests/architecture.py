@@ -64,8 +64,6 @@ OPTIONAL = set(
 )
 HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
-# The one file that reads pickles, by an unpickler that refuses every name but those it lists.
-RESTRICTED = {"metaopt/data/datasets/planetoid.py": {"pickle.Unpickler", "pickle.UnpicklingError"}}
 # Files that make a generator, or put one back; all others ask core.random for the stream of a seed and counters.
 STREAMS = {f"metaopt/{p}.py" for p in ("core/random", "core/autodiff", "operators/spectral", "operators/dictionary")}
 SEEDING = {"manual_seed", "manual_seed_all", "seed_all", "set_rng_state", "fork_rng"}
@@ -279,8 +277,7 @@ def random_streams(source: Source) -> list[str]:
 
 
 def unpickling(source: Source) -> list[str]:
-    restricted = RESTRICTED.get(source.path, set())
-    imported = [(n, name) for n, name in imports(source) if _is_in(name, UNPICKLERS) and name not in restricted]
+    imported = [(n, name) for n, name in imports(source) if _is_in(name, UNPICKLERS)]
     renamed = {
         alias.asname or alias.name: alias.name
         for node in ast.walk(source.tree)
@@ -295,22 +292,7 @@ def unpickling(source: Source) -> list[str]:
             found.append(source.at(node, f"{name} can run code from a file"))
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
             found.append(source.at(node.value, "allow_pickle can run code from a file"))
-    return found + (_unrestricted(source) if restricted else [])
-
-
-def _unrestricted(source: Source) -> list[str]:
-    """Uses of ``Unpickler`` other than as the base of a class that has its own ``find_class``."""
-    bases = {
-        id(base)
-        for node in source.classes()
-        if any(isinstance(item, Function) and item.name == "find_class" for item in node.body)
-        for base in node.bases
-    }
-    return [
-        source.at(node, "Unpickler without a find_class of its own can run code from a file")
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Name) and node.id == "Unpickler" and id(node) not in bases
-    ]
+    return found
 
 
 def abstract_bases(source: Source) -> list[str]:

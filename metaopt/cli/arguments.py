@@ -27,7 +27,7 @@ def number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a number") from None
 
 
 def whole_number(text: str) -> int:
@@ -43,9 +43,12 @@ def whole_number(text: str) -> int:
         argparse.ArgumentTypeError: The text is not a whole number.
     """
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number") from None
+    if abs(value) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is too large a number")
+    return value
 
 
 def add_files(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -80,7 +83,19 @@ def say_written(path: Path) -> None:
     Args:
         path: The file.
     """
-    print(f"Wrote {path} ({readable_size(path.stat().st_size)}).")
+    print(f"Wrote {shown(path)} ({readable_size(path.stat().st_size)}).")
+
+
+def shown(path: Path) -> str:
+    """Return the name of a file as it can be printed, also where it is not text.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The name, with escapes for what is no text.
+    """
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def readable_size(count: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..data.fetch import fetch_source
 from ..data.sources import Source, read_source, source_names
-from .arguments import readable_size
+from .arguments import readable_size, shown
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -76,4 +76,4 @@ def _fetch(arguments: argparse.Namespace) -> None:
     got = fetch_source(source.name, arguments.to)
     folder = Path(arguments.to or os.environ["METAOPT_DATA"]) / source.name
     what = f"Wrote {len(got)} of" if got else "Had already"
-    print(f"{what} {_extent(source)} in {folder}.")
+    print(f"{what} {_extent(source)} in {shown(folder)}.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -32,7 +34,8 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**options, formatter_class=_Formatter, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"metaopt: {message}; see {self.prog} --help\n")
+        _say(f"{message}; see {self.prog} --help")
+        self.exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,21 +78,32 @@ def _run(parsed: argparse.Namespace) -> int:
         return status
     except MetaoptError as error:
         _say(error)
-        return 2
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
     except BrokenPipeError:  # the reader of the pipe, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python reports an error at exit
+        with contextlib.suppress(OSError, ValueError):  # or Python reports an error at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         _say(f"{error.filename or 'a file'} cannot be used ({error.strerror or error})")
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        _say("there is not enough memory for this; close other programs, or ask for less")
-        return 2
+    except Exception as error:  # the last handler: whatever it is, the user gets one line
+        _say(
+            "there is not enough memory for this; close other programs, or ask for less"
+            if _is_out_of_memory(error)
+            else _fault(error)
+        )
+    return 2
+
+
+def _fault(error: Exception) -> str:
+    """Return the line about an error that nothing foresaw; with METAOPT_DEBUG set, its traceback is shown before."""
+    if os.environ.get("METAOPT_DEBUG"):
+        _write("".join(traceback.format_exception(error)))
+    return (
+        f"this is a fault of metaopt {__version__} ({type(error).__name__}: {error}); set METAOPT_DEBUG=1 to see where "
+        "it happened, and report it with what `metaopt doctor` says"
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -99,4 +113,11 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _say(message: object, *_: object) -> None:
     """Print one line on standard error; also used as ``warnings.showwarning``."""
-    print(f"metaopt: {message}", file=sys.stderr)
+    _write(f"metaopt: {' '.join(str(message).split())}\n")
+
+
+def _write(text: str) -> None:
+    """Write on standard error what its encoding can hold, and nothing where nobody can be told."""
+    with contextlib.suppress(OSError, ValueError):
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from .arguments import whole_number
+from .arguments import shown, whole_number
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -44,11 +46,25 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from ..training import find_recipe, run_recipe
 
-    if arguments.data:
-        os.environ["METAOPT_DATA"] = arguments.data
     recipe = find_recipe(arguments.recipe)
     folder = arguments.out or Path("runs") / recipe.stem
-    result = run_recipe(recipe, folder, arguments.device, arguments.num_workers)
-    if int(os.environ.get("RANK", "0")):  # under torchrun one process speaks for all
+    with _data_in(arguments.data):
+        result = run_recipe(recipe, folder, arguments.device, arguments.num_workers)
+    if os.environ.get("RANK", "0") != "0":  # under torchrun one process speaks for all
         return
-    print(f"{result['updates']} updates in {result['minutes']:.1f} minutes; weights in {folder}/weights.safetensors")
+    took = f"{result['updates']} updates in {result['minutes']:.1f} minutes"
+    print(f"{took}; weights in {shown(folder)}/weights.safetensors")
+
+
+@contextlib.contextmanager
+def _data_in(folder: str | None) -> Iterator[None]:
+    """Set METAOPT_DATA within the context; a program that calls this one keeps its own."""
+    before = os.environ.get("METAOPT_DATA")
+    try:
+        if folder:
+            os.environ["METAOPT_DATA"] = folder
+        yield
+    finally:
+        os.environ.pop("METAOPT_DATA", None)
+        if before is not None:
+            os.environ["METAOPT_DATA"] = before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, Unrolled
+from ..core.errors import warn
 from ..weights.cards import card_of
 
 
@@ -45,12 +47,20 @@ def card_of_training(
         "updates": result["updates"],
         "minutes": round(result["minutes"], 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "validation_loss": result["validation"],
+        "validation_loss": _finite(result["validation"]),
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),
     }
     found = _card_of(net, {**entries, **card})
     return None if found is None else found[0]
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a number that JSON can hold, or None; weights that were trained are worth a card all the same."""
+    if value is None or math.isfinite(value):
+        return value
+    warn(f"The validation loss is {value}, so the card of these weights has none; look at the validation's batches.")
+    return None
 
 
 def _card_of(net: Unrolled[Any, Any, Any], card: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]] | None:

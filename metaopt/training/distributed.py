@@ -90,7 +90,10 @@ def workers() -> Iterator[Workers]:
     Returns:
         A context manager that gives the :class:`Workers` of this process.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    said = os.environ.get("WORLD_SIZE", "1")
+    if not said.isdecimal() or not 1 <= int(said) <= 2**20:
+        raise MetaoptError(f"WORLD_SIZE is {said!r:.40}, but is the number of processes that torchrun started.")
+    world = int(said)
     if world == 1:
         yield Workers(0, 1)
         return

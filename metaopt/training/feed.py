@@ -12,6 +12,40 @@ from ..core import random, tree
 from ..tasks import Task
 
 
+def batch_seed(seed: int, update: int, batch: int) -> int:
+    """Return a seed for every batch; the seeds of two batches, of one training or of two, are unrelated.
+
+    Args:
+        seed: The seed of the training.
+        update: The number of the update.
+        batch: The number of the batch in the update.
+
+    Returns:
+        The seed.
+    """
+    return random.derive(seed, update, batch)
+
+
+class Seeds(Sequence[int]):
+    """List the seeds of the batches of some updates without holding them.
+
+    Args:
+        seed: The seed of the training.
+        updates: The numbers of the updates.
+        batches: The numbers of the batches in each update.
+    """
+
+    def __init__(self, seed: int, updates: range, batches: range):
+        self.seed, self.updates, self.batches = seed, updates, batches
+
+    def __len__(self) -> int:
+        return len(self.updates) * len(self.batches)
+
+    def __getitem__(self, index: Any) -> Any:
+        update, batch = divmod(range(len(self))[index], len(self.batches))
+        return batch_seed(self.seed, self.updates[update], self.batches[batch])
+
+
 class _Samples(Dataset):
     def __init__(self, task: Task):
         self.task = task

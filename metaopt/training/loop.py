@@ -12,21 +12,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core import MetaoptError, Unrolled, random, tree
+from ..core import MetaoptError, Unrolled
 from ..core.tree import describe
-from ..files import make_folder
+from ..files import clear_parts, locked, make_folder
 from ..losses import Supervised, TrainingLoss
-from ..losses.adapters import of_last_step, with_default_weights
+from ..losses.adapters import with_default_weights
 from ..losses.training_loss import check_training_loss, evaluate, name_of
 from ..tasks import Task
-from ..weights import load_tensors, save_tensors
-from ..weights.cards import write_card
+from ..weights import save_tensors
+from ..weights.cards import check_json, thaw, write_card
+from ..weights.tensors import not_finite
+from .arguments import check_arguments, check_unrolled
 from .cards import arguments_of, card_of_training
-from .checkpoint import pack_optimizer, unpack_optimizer
+from .checkpoint import (
+    NEWEST,
+    check_same_training,
+    describe_training,
+    pack_optimizer,
+    read_checkpoint,
+    unpack_optimizer,
+    write_checkpoint,
+)
 from .distributed import Workers, hold_gradients, workers
-from .feed import feed
+from .feed import Seeds, batch_seed, feed
 from .log import Log
 from .settings import OPTIMIZERS, Settings, Watch
+from .validation import validation_loss
 
 
 def train(
@@ -39,17 +50,23 @@ def train(
     watch: Watch = Watch(),  # noqa: B008
     seed: int = 0,
     num_workers: int = 0,
+    recipe: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train ``net`` in place on ``task``, and write averaged weights, their card, a log and a checkpoint.
 
     The seed of every batch depends on (seed, update, number in the update) alone. A run that was cut off at any moment
-    and is started again continues to the same numbers. Training runs on the device of ``net``.
+    and is started again continues to the same numbers; with another loss, settings (but for ``updates``) or recipe it
+    is refused. Where the checkpoint is damaged, it continues from the one before. One process at a time trains in a
+    folder. Training runs on the device of ``net``.
+
+    Parameters that require no gradient stay as they are. Of a network in which none does, as
+    :func:`~metaopt.models.load` returns it, those are trained that required one when it was made, in training mode.
 
     Args:
         net: The unrolled network. Afterwards it holds the averaged weights.
         task: Draws the batches.
-        folder: Receives ``weights.safetensors``, ``weights.json``, ``log.csv`` and ``checkpoint.safetensors``. A
-            checkpoint that is there already is continued.
+        folder: Receives ``weights.safetensors``, ``weights.json``, ``log.csv``, ``checkpoint.safetensors`` and the
+            checkpoint before that. A checkpoint that is there already is continued.
         settings: The number of updates, unrolled steps, learning rate and so on.
         validation: Draws the batches of the validation. None: there is no validation.
         loss: ``loss(net, trajectory, problem, target)``, one real number. For :class:`~metaopt.losses.Supervised` and
@@ -58,6 +75,7 @@ def train(
         seed: The seed of the batches.
         num_workers: Number of processes that draw batches ahead, which keeps an accelerator busy and changes no number.
             0: this process draws each batch when it is needed.
+        recipe: The entries of the recipe that describes the training, which its checkpoints keep.
 
     Returns:
         A mapping of ``loss`` (of the last update, or None where the run was complete already), ``validation``,
@@ -66,13 +84,17 @@ def train(
     Raises:
         MetaoptError: The loss is not finite (the message names the update, the seed of the batch and the largest
             gradient, and the last checkpoint is kept), is not one real number, or depends on no parameter; the folder
-            cannot be written; the checkpoint is of another network or seed.
+            cannot be written, or another process trains in it; the checkpoint is of another network or training, or
+            is damaged and there is none before it; an argument is of the wrong type.
     """
     check_unrolled(net)
     check_training_loss(loss)
-    with workers() as team:
+    check_arguments(task, folder, settings, validation, watch, seed, num_workers)
+    with workers() as team, locked(make_folder(Path(folder))) if team.leads else contextlib.nullcontext():
         run = _Run(net, settings, Path(folder), team, loss, seed)
+        run.description = describe_training(settings, loss, task, recipe)
         run.resume()
+        run.check_card({"name": run.folder.name, "seed": seed})
         batches = feed(task, run.seeds(), num_workers, run.device)
         log = Log(run.folder, run.update) if team.leads else None
         result: dict[str, Any] = {"loss": None, "validation": None}
@@ -94,92 +116,36 @@ def train(
         return result
 
 
-def check_unrolled(net: Any) -> None:
-    """Check that ``net`` is an unrolled algorithm.
-
-    Args:
-        net: Anything that was given to be trained.
-
-    Raises:
-        MetaoptError: It is not.
-    """
-    if not isinstance(net, Unrolled):
-        raise MetaoptError(f"train needs an unrolled algorithm, as metaopt.unroll gives, not {type(net).__name__}.")
-
-
 def _progress(updates: range, total: int, team: Workers) -> Any:
     from tqdm import tqdm
 
     return tqdm(updates, total=total, initial=updates.start, disable=not team.leads, desc="train", mininterval=1.0)
 
 
-@torch.no_grad()
-def validation_loss(
-    net: Unrolled[Any, Any, Any],
-    task: Task,
-    batches: int,
-    loss: TrainingLoss = Supervised(),  # noqa: B008
-) -> float:
-    """Return the mean loss over fixed batches, the same in every training.
-
-    :class:`~metaopt.losses.Supervised` and :class:`~metaopt.losses.Unsupervised` are evaluated on the last step alone.
-    Any other loss sees the whole trajectory, as in training.
-
-    Args:
-        net: The unrolled network.
-        task: Draws the batches.
-        batches: Number of batches.
-        loss: The training loss.
-
-    Returns:
-        The mean.
-
-    Raises:
-        MetaoptError: The loss cannot be called as a training loss, or is not one real number.
-    """
-    check_training_loss(loss)
-    device, last = next(net.parameters()).device, of_last_step(loss)
-    samples = (tree.to(task.sample(batch_seed(-1, 0, j) % 2**31), device) for j in range(batches))
-    losses = [float(evaluate(last, net, net(problem), problem, target)) for problem, target in samples]
-    return sum(losses) / len(losses)
-
-
-def batch_seed(seed: int, update: int, batch: int) -> int:
-    """Return a seed for every batch; the seeds of two batches, of one training or of two, are unrelated.
-
-    Args:
-        seed: The seed of the training.
-        update: The number of the update.
-        batch: The number of the batch in the update.
-
-    Returns:
-        The seed.
-    """
-    return random.derive(seed, update, batch)
-
-
 class _Run:
     """Hold what changes during a training: parameters, their average, the optimizer and the count of updates."""
+
+    description: Mapping[str, Any]
 
     def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: TrainingLoss, seed: int):
         self.net, self.settings, self.folder, self.team = net, settings, folder, team
         self.loss = with_default_weights(loss, settings.weights)
         self.seed, self.device = seed, next(net.parameters()).device
+        if not any(p.requires_grad for p in net.parameters()):
+            thaw(net.train())
         self.parallel = team.wrap(net)  # DDP copies the first process's parameters to all
         self.parameters = dict(net.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = OPTIMIZERS[settings.rate.optimizer](net.parameters(), lr=settings.rate.peak)
         self.update, self.before, self.begun = 0, 0.0, time.monotonic()
         self.arguments = arguments_of(net)
-        make_folder(folder)
 
     def minutes(self) -> float:
         return self.before + (time.monotonic() - self.begun) / 60
 
-    def seeds(self) -> list[int]:
+    def seeds(self) -> Seeds:
         """Return the seeds of the batches of this process, from the next update to the last."""
-        mine = self.team.share(self.settings.batches)
-        return [batch_seed(self.seed, u, j) for u in range(self.update, self.settings.updates) for j in mine]
+        return Seeds(self.seed, range(self.update, self.settings.updates), self.team.share(self.settings.batches))
 
     def step(self, batches: Iterator[tuple[Any, Any]]) -> dict[str, Any]:
         """Update the parameters and their average once, with the next of ``batches``."""
@@ -231,33 +197,59 @@ class _Run:
             "is intact; lower the rate or the clip, or look at that batch by task.sample(seed)."
         )
 
-    @torch.no_grad()
     def validate(self, task: Task, batches: int) -> float:
         """Return the mean loss of the last step over fixed batches, with the averaged weights."""
+        with self.averaged():
+            return validation_loss(self.net, task, batches, self.loss)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Give the network its averaged weights within the context."""
         live = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.adopt_average()
-        loss = validation_loss(self.net, task, batches, self.loss)
-        for name, parameter in self.parameters.items():
-            parameter.copy_(live[name])
-        return loss
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, parameter in self.parameters.items():
+                    parameter.copy_(live[name])
 
     @torch.no_grad()
     def adopt_average(self) -> None:
         for name, parameter in self.parameters.items():
             parameter.copy_(self.average[name])
 
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors of the network as they are saved: tied ones by each of their names, no transient ones."""
+        return {n: t.detach().clone() for n, t in self.net.state_dict().items() if isinstance(t, Tensor)}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """Return what changes in a network beside its parameters, such as the statistics of BatchNorm."""
+        stored, shared = self.net.state_dict().keys(), self.net.named_buffers(remove_duplicate=False)
+        return {n: t for n, t in shared if n in stored}
+
     def save(self) -> None:
         """Write the weights, then the checkpoint, so that a run that is cut off in between writes both again."""
         if self.team.leads:
-            shipped = {**dict(self.net.named_buffers()), **self.average, **self.arguments}
-            save_tensors(self.folder / "weights.safetensors", shipped, {"update": self.update})
+            with self.averaged():
+                weights = self.state()
+            if (name := not_finite(self.average)) is not None:
+                raise MetaoptError(
+                    f"After update {self.update}, the average of {name} holds values that are NaN or infinite. The "
+                    f"last checkpoint in {self.folder} is intact; lower the rate or the clip."
+                )
+            save_tensors(self.folder / "weights.safetensors", {**weights, **self.arguments}, {"update": self.update})
             state, rest = pack_optimizer(self.optimizer)
-            tensors = {f"parameter/{n}": p for n, p in self.parameters.items()}
-            tensors |= {f"average/{n}": t for n, t in self.average.items()}
-            tensors |= {f"optimizer/{n}": t for n, t in state.items()}
+            kept = {"parameter": self.parameters, "average": self.average, "buffer": self.buffers(), "optimizer": state}
             card = {"update": self.update, "minutes": self.minutes(), "optimizer": rest, "seed": self.seed}
-            save_tensors(self.folder / "checkpoint.safetensors", tensors, card)
+            write_checkpoint(self.folder, kept, {**card, "training": self.description})
         self.team.wait()
+
+    def check_card(self, card: Mapping[str, Any]) -> None:
+        """Check before the work that the card, which is written after it, can be written."""
+        nothing = {"updates": 0, "minutes": 0.0, "validation": None}
+        if (full := card_of_training(self.net, nothing, card)) is not None:
+            check_json(full)
 
     def write_card(self, card: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Write the card beside the weights where it can say how the network is built."""
@@ -265,28 +257,30 @@ class _Run:
             write_card(self.folder / "weights.safetensors", full)
 
     def resume(self) -> None:
-        path = self.folder / "checkpoint.safetensors"
         if self.team.leads:
-            for part in self.folder.glob(".*.part"):  # of a run that was killed while it wrote
-                part.unlink(missing_ok=True)
-        if not path.exists():
+            clear_parts(self.folder)  # of a run that was killed while it wrote
+        if (read := read_checkpoint(self.folder)) is None:
             return
-        tensors, card = load_tensors(path)
-        parts: dict[str, dict[str, Tensor]] = {"parameter": {}, "average": {}, "optimizer": {}}
-        for name, tensor in tensors.items():
-            kind, _, rest = name.partition("/")
-            parts.setdefault(kind, {})[rest] = tensor
+        path, parts, card = read
+        check_same_training(path, card.get("training"), self.description)
         found, own = ({n: describe(t) for n, t in of.items()} for of in (parts["parameter"], self.parameters))
-        if found != own:
+        averaged, update = {n: describe(t) for n, t in parts["average"].items()}, card.get("update")
+        if found != own or averaged != own or type(update) is not int or not isinstance(card.get("optimizer"), dict):
             raise MetaoptError(f"{path} belongs to another network; train in a new folder, or remove it.")
         if card["seed"] != self.seed:
             raise MetaoptError(
                 f"{path} belongs to a training of seed {card['seed']}, not {self.seed}; train in a new folder, or "
                 "remove it."
             )
+        buffers = self.buffers()
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(parts["parameter"][name])
+            for name, tensor in parts["buffer"].items():  # of earlier versions there are none
+                buffers[name].copy_(tensor)
         self.average = {name: tensor.to(self.device) for name, tensor in parts["average"].items()}
         unpack_optimizer(self.optimizer, parts["optimizer"], card["optimizer"])
-        self.update, self.before = card["update"], card["minutes"]
+        self.update, self.before = update, card["minutes"]
+        self.team.wait()  # until all have read it
+        if self.team.leads and path != self.folder / NEWEST:
+            (self.folder / NEWEST).unlink(missing_ok=True)  # it is damaged, and must not take the place of this one

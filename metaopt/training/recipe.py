@@ -19,12 +19,14 @@ from ..losses import LOSSES, TrainingLoss
 from ..records import remember
 from ..weights import read_card
 from ..weights.calls import build
-from ..weights.cards import write_card
+from ..weights.cards import check_json, write_card
+from .arguments import check_path, check_task, check_unrolled
 from .cards import card_of_training
 from .log import read_log
-from .loop import check_unrolled, train
+from .loop import train
 from .settings import Settings, Watch
 from .start import start_from
+from .yaml_file import read_yaml
 
 TASKS = (
     "Deblurring Decoding Denoising FewShot IllConditioned Inpainting LogisticRegression Mixture "
@@ -60,6 +62,7 @@ def find_recipe(name: str) -> Path:
     Raises:
         MetaoptError: There is neither.
     """
+    check_path("recipe", name)
     own = Path(__file__).parent / "recipes"
     path = Path(name) if Path(name).exists() else own / f"{name}.yaml"
     if not path.is_file():
@@ -78,19 +81,13 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
         A mapping of the entries.
 
     Raises:
-        MetaoptError: The file cannot be read, is not YAML, lacks ``model`` or ``task``, or has an entry that is unknown
-            or of the wrong kind.
+        MetaoptError: The file cannot be read, is not YAML, has no end, is larger than any recipe, holds what a card
+            cannot hold, lacks ``model`` or ``task``, or has an entry that is unknown or of the wrong kind.
     """
-    import yaml
-
-    try:
-        recipe = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise MetaoptError(f"Cannot read the recipe {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MetaoptError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+    check_path("recipe", path)
+    recipe = read_yaml(Path(path))
     if not isinstance(recipe, dict) or not {"model", "task"} <= set(recipe) or set(recipe) - set(KEYS):
-        found = ", ".join(map(str, recipe)) if isinstance(recipe, dict) else type(recipe).__name__
+        found = f"{', '.join(map(str, recipe)):.200}" if isinstance(recipe, dict) else type(recipe).__name__
         raise MetaoptError(f"A recipe has the entries {', '.join(KEYS)} (the first two at least); {path} has {found}.")
     _check_entries(recipe, path)
     return recipe
@@ -102,10 +99,19 @@ def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
             raise MetaoptError(f"The entry {name} of {path} must be a mapping that says what to call.")
     for name in ("settings", "watch", "card"):
         if not isinstance(recipe.get(name) or {}, dict):
-            raise MetaoptError(f"The entry {name} of {path} must be a mapping, not {recipe[name]!r}.")
+            raise MetaoptError(f"The entry {name} of {path} must be a mapping, not {recipe[name]!r:.80}.")
+    if recipe.get("validation") is not None and not (
+        isinstance(recipe["validation"], dict) and "call" in recipe["validation"]
+    ):
+        raise MetaoptError(f"The entry validation of {path} must be a mapping that says what to call.")
+    for name in ("settings", "watch"):
+        if "call" in (recipe.get(name) or {}):
+            raise MetaoptError(f"The entry {name} of {path} calls nothing; it holds the settings themselves.")
     loss_of(recipe)
     if type(recipe.get("seed", 0)) is not int:
-        raise MetaoptError(f"The entry seed of {path} must be a whole number, not {recipe['seed']!r}.")
+        raise MetaoptError(f"The entry seed of {path} must be a whole number, not {recipe['seed']!r:.80}.")
+    if not isinstance(recipe.get("start", ""), str):
+        raise MetaoptError(f"The entry start of {path} must name weights, not {recipe['start']!r:.80}.")
 
 
 def learning_curve(folder: Path | str) -> list[list[float]]:
@@ -141,7 +147,8 @@ def loss_of(recipe: Mapping[str, Any]) -> TrainingLoss:
         return build(loss, LOSS_CALLS)
     if not isinstance(loss, str) or loss not in LOSSES:
         raise MetaoptError(
-            f"The loss of a recipe is one of {', '.join(LOSSES)}, or a mapping that says what to call, not {loss!r}."
+            f"The loss of a recipe is one of {', '.join(LOSSES)}, or a mapping that says what to call, not "
+            f"{loss!r:.80}."
         )
     return LOSSES[loss]
 
@@ -167,6 +174,7 @@ def run_recipe(
         MetaoptError: The recipe cannot be built, torch has no such device, or :func:`train` refuses.
     """
     recipe = read_recipe(path)
+    check_path("folder", folder)
     seed = recipe.get("seed", 0)
     with random.drawing_from(seed):  # as constructors of networks do
         net = build(recipe["model"])
@@ -177,16 +185,10 @@ def run_recipe(
     net.to(_device(device))
     settings, watch = settings_of(recipe), watch_of(recipe)
     task, validation = task_of(recipe), task_of(recipe, "validation")
-    result = train(
-        net, task, folder, settings, validation, loss_of(recipe), watch=watch, seed=seed, num_workers=num_workers
-    )
-    card = {
-        "name": Path(path).stem,
-        "history": _history(recipe),
-        "recipe": recipe,
-        "curve": learning_curve(folder),
-    }
-    full = card_of_training(net, result, {**card, **(recipe.get("card") or {})})
+    card = {"name": Path(path).stem, "history": _history(recipe), "recipe": recipe, **(recipe.get("card") or {})}
+    check_json(card)
+    result = train(net, task, folder, settings, validation, loss_of(recipe), watch, seed, num_workers, recipe)
+    full = card_of_training(net, result, {"curve": learning_curve(folder), **card})
     if full is not None:
         write_card(Path(folder) / "weights.safetensors", full)
     return result
@@ -194,11 +196,20 @@ def run_recipe(
 
 def _device(name: torch.device | str) -> torch.device:
     """Return the device of that name; with several GPUs, each process that ``torchrun`` started has its own."""
+    if not isinstance(name, str | torch.device):
+        raise MetaoptError(f"A device is a text such as 'cpu' or 'cuda', or a torch.device, not {name!r:.80}.")
     if str(name) == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each kind of device raises its own
+        tensor = torch.zeros(1, device=name)
+        float(tensor)  # a device without values, such as meta, is of no use
+        return tensor.device
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+        ValueError,
+    ) as error:  # each kind of device raises its own
         reason = str(error).split("\n")[0].rstrip(".")
         raise MetaoptError(f"The device {name} cannot be used: {reason}.") from error
 
@@ -208,8 +219,9 @@ def _history(recipe: Mapping[str, Any]) -> list[str]:
     if "start" not in recipe:
         return []
     start = read_card(recipe["start"])
+    earlier = start.get("history", [])
     return [
-        *start.get("history", []),
+        *(map(str, earlier) if isinstance(earlier, list) else ()),
         f"{start.get('name')}: {start.get('updates')} updates in {start.get('minutes')} minutes",
     ]
 
@@ -227,7 +239,10 @@ def task_of(recipe: Mapping[str, Any], name: str = "task") -> Any:
     Raises:
         MetaoptError: The task cannot be built.
     """
-    return build(recipe.get(name), TASK_CALLS)
+    task = build(recipe.get(name), TASK_CALLS)
+    if recipe.get(name) is not None:
+        check_task(f"{name} of the recipe", task)
+    return task
 
 
 def settings_of(recipe: Mapping[str, Any]) -> Settings:

@@ -10,7 +10,11 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError, random
+from ..losses import step_weights
 from .muon import Muon
+
+MOST_UPDATES = 10**9  # a millisecond each, they would take 11 days
+MOST = 10**6  # batches and steps of one update; a larger number is a slip
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 
@@ -36,10 +40,10 @@ class LearningRate:
     optimizer: str = "adam"
 
     def __post_init__(self) -> None:
-        _check_number("peak", self.peak)
-        _check_number("final", self.final)
-        _check_count("warmup", self.warmup, 0)
-        if self.optimizer not in OPTIMIZERS:
+        check_number("peak", self.peak)
+        check_number("final", self.final)
+        check_count("warmup", self.warmup, 0, MOST_UPDATES)
+        if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
             raise MetaoptError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, but got {self.optimizer!r}.")
 
     def at(self, update: int, updates: int) -> float:
@@ -89,15 +93,21 @@ class Settings:
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
-        _check_count("updates", self.updates)
-        _check_count("batches", self.batches)
-        _check_number("clip", self.clip)
-        _check_number("ema", self.ema, most=1)
+        check_count("updates", self.updates, most=MOST_UPDATES)
+        check_count("batches", self.batches, most=MOST)
+        check_number("clip", self.clip)
+        check_number("ema", self.ema, most=1)
         pair = self.steps if isinstance(self.steps, list | tuple) and len(self.steps) == 2 else (0, 0)
-        if not all(isinstance(n, int) for n in pair) or not 1 <= pair[0] <= pair[1]:
-            raise MetaoptError(f"steps must be (fewest, most) with 1 <= fewest <= most, but got {self.steps!r}.")
+        whole = all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
+        if not whole or not 1 <= pair[0] <= pair[1] <= MOST:
+            raise MetaoptError(
+                f"steps must be (fewest, most) with 1 <= fewest <= most <= {MOST}, but got {self.steps!r:.80}."
+            )
         if not isinstance(self.rate, LearningRate):
-            raise MetaoptError(f"rate must be a metaopt.training.LearningRate, but got {self.rate!r}.")
+            raise MetaoptError(f"rate must be a metaopt.training.LearningRate, but got {self.rate!r:.80}.")
+        step_weights(self.weights, len(self.weights) if isinstance(self.weights, list | tuple) else 1)
+        if not isinstance(self.bfloat16, bool):
+            raise MetaoptError(f"bfloat16 must be True or False, but got {self.bfloat16!r:.80}.")
 
     def steps_at(self, seed: int) -> int:
         """Return the number of steps for which the batch of a seed is unrolled.
@@ -133,16 +143,42 @@ class Watch:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            _check_count(name, value)
+            check_count(name, value, most=MOST if name == "batches" else MOST_UPDATES)
 
 
-def _check_count(name: str, value: Any, least: int = 1) -> None:
+def check_count(name: str, value: Any, least: int = 1, most: int | None = None) -> None:
+    """Check that a setting is a whole number of a range.
+
+    Args:
+        name: The setting.
+        value: What was given for it.
+        least: The least number.
+        most: The largest number, or None.
+
+    Raises:
+        MetaoptError: It is not.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise MetaoptError(f"{name} must be a whole number of at least {least}, but got {value!r}.")
+        raise MetaoptError(f"{name} must be a whole number of at least {least}, but got {value!r:.80}.")
+    if most is not None and value > most:
+        shown = f"{value:,}" if value < 10**30 else "one of more than 30 digits"
+        raise MetaoptError(f"{name} must be a whole number of at most {most:,}, but got {shown}.")
 
 
-def _check_number(name: str, value: Any, most: float = math.inf) -> None:
+def check_number(name: str, value: Any, most: float = math.inf) -> None:
+    """Check that a setting is a number from 0 to ``most``.
+
+    Args:
+        name: The setting.
+        value: What was given for it.
+        most: The largest number.
+
+    Raises:
+        MetaoptError: It is not.
+    """
     if isinstance(value, str):
-        raise MetaoptError(f"{name} must be a number, but got the text {value!r} (YAML reads 1.0e-3, but not 1e-3).")
+        raise MetaoptError(
+            f"{name} must be a number, but got the text {value!r:.80} (YAML reads 1.0e-3, but not 1e-3)."
+        )
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise MetaoptError(f"{name} must be a number from 0 to {most}, but got {value!r}.")
+        raise MetaoptError(f"{name} must be a number from 0 to {most}, but got {value!r:.80}.")

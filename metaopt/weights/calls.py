@@ -57,21 +57,28 @@ def build(node: Any, allowed: frozenset[str] = MODEL_CALLS, tensors: Mapping[str
     Raises:
         MetaoptError: A name is unknown or not allowed, or the arguments do not fit what is called.
     """
+    try:
+        return _built(node, allowed, tensors)
+    except RecursionError:
+        raise MetaoptError("What is said is nested too deeply to be built.") from None
+
+
+def _built(node: Any, allowed: frozenset[str], tensors: Mapping[str, Tensor] | None) -> Any:
     if isinstance(node, list):
-        return [build(item, allowed, tensors) for item in node]
+        return [_built(item, allowed, tensors) for item in node]
     if not isinstance(node, Mapping):
         return node
     if set(node) == {"take"}:
         return _resolve(str(node["take"]), allowed)
     if set(node) == {"tensor"}:
-        if tensors is None or node["tensor"] not in tensors:
+        if tensors is None or not isinstance(node["tensor"], str) or node["tensor"] not in tensors:
             raise MetaoptError(f"The weights have no tensor {node['tensor']!r}, which their card asks for.")
         return tensors[node["tensor"]]
     if "call" not in node:
-        return {key: build(value, allowed, tensors) for key, value in node.items()}
+        return {key: _built(value, allowed, tensors) for key, value in node.items()}
     node = renewed(node)
     function = _resolve(str(node["call"]), allowed)
-    keywords = {str(key): build(value, allowed, tensors) for key, value in node.items() if key != "call"}
+    keywords = {str(key): _built(value, allowed, tensors) for key, value in node.items() if key != "call"}
     signature = inspect.signature(function)
     try:
         signature.bind(**keywords)
@@ -79,7 +86,7 @@ def build(node: Any, allowed: frozenset[str] = MODEL_CALLS, tensors: Mapping[str
         raise MetaoptError(f"{node['call']}: {error}; it takes {', '.join(signature.parameters)}.") from error
     try:
         return function(**keywords)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of arguments that are not checked, a constructor may raise almost anything
         raise MetaoptError(f"{node['call']} cannot be made of what is said: {error}.") from error
 
 

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
 from ..core.random import drawing_from
-from ..files import replacing
+from ..files import read_bytes, replacing
 from ..records import record_of
+from .building import Bounded
 from .calls import build
 from .tensors import load_tensors, save_tensors
 
 SHIPPED = Path(__file__).parent
+LARGEST_CARD = 2**24  # bytes
 PREFIX = "call/"  # marks tensors that are arguments of the call rather than part of the network's state
 
 
@@ -42,7 +44,7 @@ def read_card(name: str | Path) -> dict[str, Any]:
     """
     path = weight_file(name).with_suffix(".json")
     try:
-        card = json.loads(path.read_text())
+        card = json.loads(read_bytes(path, LARGEST_CARD))
     except OSError as error:
         raise MetaoptError(f"The weights need their card beside them, but {path} cannot be read: {error}.") from error
     except (ValueError, RecursionError) as error:
@@ -51,6 +53,8 @@ def read_card(name: str | Path) -> dict[str, Any]:
         card["call"] = {"call": f"metaopt.models.{card.get('kind', 'rim')}", **card["model"]}
     if not isinstance(card, dict) or not isinstance(card.get("call"), dict) or "call" not in card["call"]:
         raise MetaoptError(f"{path} is not the card of weights: its entry 'call' must say what builds the network.")
+    if not isinstance(card.get("dtypes", {}), dict) or not isinstance(card.get("derived", []), list):
+        raise MetaoptError(f"{path} is not the card of weights: 'dtypes' is a mapping and 'derived' a list.")
     return card
 
 
@@ -71,14 +75,17 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     tensors, card = load_tensors(path)[0], read_card(name)
     arguments = {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
     own = {n: t for n, t in tensors.items() if not n.startswith(PREFIX)}
+    called = card["call"]["call"]
     try:
-        net = build(card["call"], tensors=arguments)
+        with drawing_from(0), Bounded(path.stat().st_size):  # the initial weights, which are replaced, do not matter
+            net = build(card["call"], tensors=arguments)
     except MetaoptError as error:
-        called = card["call"]["call"]
         raise MetaoptError(f"The card of {path} describes no network of this version ({called}): {error}") from error
+    if not isinstance(net, nn.Module):
+        raise MetaoptError(f"The card of {path} describes no network: {called} makes a {type(net).__name__}.")
     for tensor, kind in card.get("dtypes", {}).items():
         _convert(net, tensor, kind, path)
-    built = {n: t for n, t in net.state_dict().items() if n in card.get("derived", ())}
+    built = {n: t for n, t in net.state_dict().items() if n in card.get("derived", [])}
     _check_fits(net, own := {**built, **own}, path)
     net.load_state_dict(own)
     return net.eval().requires_grad_(False)
@@ -153,11 +160,44 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     _write(path, _json(card))
 
 
+def check_json(card: Mapping[str, Any]) -> None:
+    """Check that a card can be written, which is best done before the work that it describes.
+
+    Args:
+        card: The entries.
+
+    Raises:
+        MetaoptError: JSON cannot hold it.
+    """
+    _json(card)
+
+
+def thaw(net: nn.Module) -> None:
+    """Let those parameters require a gradient that did when a public constructor made the network.
+
+    Of a network that none made, all of them do.
+
+    Args:
+        net: The network, changed in place.
+    """
+    try:
+        arguments: dict[str, Tensor] = {}
+        call = _written(record_of(net), "", arguments)
+        again = _rebuilt(net, call, arguments)
+    except MetaoptError:
+        again = net
+    trained = {name for name, p in again.named_parameters() if again is net or p.requires_grad}
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name in trained and (parameter.is_floating_point() or parameter.is_complex()))
+
+
 def _json(card: Mapping[str, Any]) -> str:
     try:
         return json.dumps(card, indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise MetaoptError(f"A card holds numbers, texts, lists and mappings, which JSON knows: {error}.") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MetaoptError(
+            f"A card holds finite numbers, texts, lists and mappings, which JSON knows: {error}."
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:
@@ -252,9 +292,14 @@ def _same_settings(net: nn.Module, again: nn.Module) -> bool:
 def _convert(net: nn.Module, name: str, kind: Any, path: Path) -> None:
     """Give the named parameter or buffer the precision that it had when it was saved."""
     dtype, tensor = getattr(torch, str(kind), None), net.state_dict(keep_vars=True).get(name)
-    if not isinstance(dtype, torch.dtype) or tensor is None:
+    same = isinstance(dtype, torch.dtype) and tensor is not None and _kind(tensor.dtype) == _kind(dtype)
+    if not isinstance(dtype, torch.dtype) or tensor is None or not same:
         raise MetaoptError(f"The card of {path} says that {name} is {kind!r}, which does not fit its network.")
     tensor.data = tensor.data.to(dtype)
+
+
+def _kind(dtype: torch.dtype) -> tuple[bool, bool]:
+    return dtype.is_floating_point, dtype.is_complex
 
 
 def _check_fits(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

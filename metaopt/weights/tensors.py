@@ -1,12 +1,14 @@
-"""Store tensors in safetensors files; nothing is ever unpickled."""
+"""Store tensors in safetensors files with a digest; nothing is ever unpickled."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -15,20 +17,26 @@ from ..core import MetaoptError
 from ..files import make_folder, replacing
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
-    """Write tensors and a card to one file, atomically.
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], keep: Path | None = None) -> None:
+    """Write tensors, a card and the digest of both to one file, atomically.
 
     Args:
         path: The file. Its folder is made if needed.
         tensors: A mapping from names to tensors.
         card: Metadata, which JSON can hold.
+        keep: Where the file that was at ``path`` is moved. None: it is replaced.
 
     Raises:
-        MetaoptError: The file or its folder cannot be written.
+        MetaoptError: The file or its folder cannot be written, or a tensor or the card cannot be stored.
     """
     make_folder(path.parent)
-    data = save({n: t.detach().contiguous() for n, t in tensors.items()}, {"card": json.dumps(card)})
-    with replacing(path) as file:
+    stored = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}  # clones, or tied ones are refused
+    try:
+        text = json.dumps(card)
+        data = save(stored, {"card": text, "sha256": _digest(stored, text)})
+    except (TypeError, ValueError, KeyError, SafetensorError) as error:
+        raise MetaoptError(f"The tensors or the card of {path} cannot be stored: {error}.") from error
+    with replacing(path, previous=keep) as file:
         file.write(data)
 
 
@@ -42,16 +50,54 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         The tensors by name, and the card.
 
     Raises:
-        MetaoptError: There is no such file, or it is not a readable safetensors file.
+        MetaoptError: There is no such file, it is not a readable safetensors file, or it does not hold what was written
+            to it.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {}).get("card", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
+            noted = file.metadata() or {}
+            text = noted.get("card", "{}")
+            card = json.loads(text)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise MetaoptError(f"There is no weight file {path}.") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # a broken header can raise almost anything
         raise MetaoptError(
             f"{path} is not a readable safetensors file ({error}); it may be cut off or of another kind. "
             "Pickled files (.pt, .pth) are never read; convert them with safetensors.torch.save_file."
         ) from error
+    if not isinstance(card, dict):
+        raise MetaoptError(f"{path} holds a card that is {type(card).__name__}, not a mapping; it is damaged.")
+    if noted.get("sha256", found := _digest(tensors, text)) != found:
+        raise MetaoptError(
+            f"{path} is damaged: what it holds has another digest than what was written to it. Copy it again, or go "
+            "back to an earlier one; if you changed its tensors yourself, leave out the metadata of the old file."
+        )
+    return tensors, card
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a NaN or an infinity, or None.
+
+    Args:
+        tensors: A mapping from names to tensors.
+
+    Returns:
+        The name.
+    """
+    return next((name for name, tensor in tensors.items() if not _is_finite(tensor)), None)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if tensor.is_floating_point() and tensor.element_size() == 1:  # isfinite knows no 8-bit floats
+        tensor = tensor.float()
+    return bool(torch.isfinite(tensor).all())
+
+
+def _digest(tensors: Mapping[str, Tensor], card: str) -> str:
+    digest = hashlib.sha256(card.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -114,9 +114,24 @@ def test_memory_that_torch_cannot_have_is_a_sentence(
     assert "not enough memory" in capsys.readouterr().err
 
 
-def test_a_fault_of_the_library_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RuntimeError, match="a fault"):
-        run_failing(RuntimeError("a fault"), monkeypatch)
+@pytest.mark.parametrize("error", [RuntimeError("a\nfault"), KeyError("k"), RecursionError(), AssertionError("\udcff")])
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_fault_of_the_library_is_a_line_that_says_how_to_see_more(
+    error: Exception, debug: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("METAOPT_DEBUG", "1" if debug else "")
+    assert run_failing(error, monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith(
+        f"metaopt: this is a fault of metaopt {mo.__version__} ({type(error).__name__}"
+    )
+    assert ("Traceback" in err) == debug
+    assert debug or err.count("\n") == 1
+
+
+def test_a_message_of_several_lines_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_failing(mo.MetaoptError("No,\n  not so."), monkeypatch) == 2
+    assert capsys.readouterr().err == "metaopt: No, not so.\n"
 
 
 def test_a_reader_who_leaves_is_no_error() -> None:

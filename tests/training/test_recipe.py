@@ -14,12 +14,12 @@ import metaopt as mo
 from metaopt.core.gradients import Truncated
 from metaopt.losses import LOSSES, negative_psnr
 from metaopt.models import load
-from metaopt.training import Settings, Watch, find_recipe, read_recipe, run_recipe
+from metaopt.training import Settings, Watch, find_recipe, read_recipe, run_recipe, train
 from metaopt.training.loop import batch_seed
-from metaopt.training.recipe import KEYS, TASK_CALLS, TRAINING_CALLS, settings_of, task_of, watch_of
+from metaopt.training.recipe import KEYS, LOSS_CALLS, TASK_CALLS, TRAINING_CALLS, settings_of, task_of, watch_of
 from metaopt.training.start import start_from
 from metaopt.weights import build, read_card
-from metaopt.weights.calls import _resolve
+from metaopt.weights.calls import MODEL_CALLS, _resolve
 
 from . import tiny
 
@@ -248,3 +248,149 @@ def test_a_recipe_leads_to_weights_that_load_and_is_the_same_when_interrupted(tm
     assert card["validation_loss"] == whole["validation"]
     assert card["recipe"] == yaml.safe_load(tiny_recipe.read_text())
     assert card["parameters"] == sum(p.numel() for p in nets[0].parameters())
+
+
+def lines(*parts: str) -> str:
+    return "\n".join([f"model: {CALL}", f"task: {CALL}", *parts])
+
+
+LAUGHS = "card:\n  a0: &a0 [x, x]\n" + "".join(f"  a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
+MERGES = "card:\n  a0: &a0 {k: 1}\n" + "".join(f"  a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (lines(LAUGHS), "more than 100,000 entries, each alias counted"),
+        (lines(MERGES), "more than 100,000 entries, each alias counted"),
+        (lines("card: &a", "  b: *a"), "refers to itself by an alias"),
+        (lines("card: &a [*a]"), "refers to itself by an alias"),
+        (lines("card: {a: " + "[" * 60 + "]" * 60 + "}"), "nested more than 50 deep"),
+        ("[" * 100_000, "nested more deeply|is not YAML"),
+        (lines("card: {a: " + "{b: " * 2000 + "1" + "}" * 2001), "nested more"),
+        ("# " + "x" * 2**20, "has more than 1,048,576 bytes"),
+        (lines("card: {when: 2024-01-31}"), r"entry card\.when of .* is a date, which a card cannot hold"),
+        (lines("card: {when: 2024-99-99}"), "is not YAML"),
+        (lines("card: {who: !!set {a, b}}"), r"card\.who of .* is a set"),
+        (lines("card: {raw: !!binary aGVsbG8=}"), r"card\.raw of .* is a bytes"),
+        (lines("card: {loss: .nan}"), r"card\.loss of .* is nan, which a card cannot hold"),
+        (lines("settings: {clip: .inf}"), r"settings\.clip of .* is inf"),
+        (lines("card: {1: a}"), "has the name 1, but names are texts"),
+        (lines("card: {[a, b]: c}"), "is not YAML|names are texts"),
+        (lines("seed: " + "9" * 5000), "is not YAML|whole number"),
+        (lines("start: [a]"), "entry start of .* must name weights"),
+        (lines("settings: {call: os.system}"), "entry settings of .* calls nothing"),
+        (lines("validation: metaopt.models.load"), "entry validation of .* must be a mapping"),
+        ("a: 1\n---\nb: 2\n", "is not YAML"),
+    ],
+)
+def test_a_bomb_or_what_no_card_can_hold_is_refused_before_any_work(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(mo.MetaoptError, match=words):
+        run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+FORBIDDEN = [
+    *("os.system", "os.mkdir", "builtins.eval", "__main__.main", "torch.load", "torch.save", "pickle.loads"),
+    *(f"metaopt.data.{name}" for name in ("write_image", "write_uai", "write_marginals", "fetch_source", "read_uai")),
+    *("metaopt.training.run_recipe", "metaopt.training.train", "metaopt.weights.save", "metaopt.models.save"),
+    *("metaopt.models.load", "metaopt.weights.save_tensors", "metaopt.weights.cards.write_card"),
+    *(
+        "metaopt.models.rim.__globals__",
+        "metaopt.models.__builtins__.eval",
+        "metaopt.core.__init__",
+        "metaopt.__main__",
+    ),
+    *("metaopt.models.os.system", "", ".", "metaopt.models.", "metaopt.tasks.denoising.Path", "__import__"),
+]
+
+
+@pytest.mark.parametrize("form", ["call", "take"])
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_no_entry_of_a_recipe_calls_what_is_not_for_it_at_any_depth(tmp_path: Path, name: str, form: str) -> None:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    inner = {form: name} | ({"path": str(tmp_path / "written")} if form == "call" else {})
+    places = [
+        {"model": inner if form == "call" else {"call": name}},
+        {"model": {**recipe["model"], "hidden": inner}},
+        {"model": {**recipe["model"], "kernels": [[{"deep": inner}]]}},
+        {"task": {**recipe["task"], "patches": {**recipe["task"]["patches"], "size": inner}}},
+        {"validation": {**recipe["task"], "patches": inner}},
+        {"loss": inner},
+        {"loss": {"call": "metaopt.losses.Supervised", "loss": inner}},
+        {"settings": {**recipe["settings"], "rate": inner}},
+        {"watch": {"log_every": inner}},
+    ]
+    before = sorted(p.name for p in tmp_path.iterdir())
+    for place in places:
+        (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | place))
+        with pytest.raises(mo.MetaoptError):
+            run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*before, "r.yaml"])
+
+
+def test_no_allow_list_has_a_name_that_writes_or_runs() -> None:
+    for name in TASK_CALLS | TRAINING_CALLS | LOSS_CALLS | MODEL_CALLS:
+        last = name.rpartition(".")[2]
+        assert name.startswith(("metaopt.", "torch.nn.functional."))
+        assert not last.startswith(("_", "write", "save", "run", "load", "fetch", "train", "find")), name
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"updates": 10**12}, "updates must be a whole number of at most 1,000,000,000"),
+        ({"updates": "1e12"}, "updates must be a whole number"),
+        ({"updates": 1e12}, "updates must be a whole number"),
+        ({"batches": 10**12}, "batches must be a whole number of at most 1,000,000"),
+        ({"steps": [1, 10**12]}, "steps must be"),
+        (
+            {"rate": {"call": "metaopt.training.LearningRate", "warmup": 10**40}},
+            "warmup must be a whole number of at most",
+        ),
+        ({"rate": {"call": "metaopt.training.LearningRate", "optimizer": ["adam"]}}, "optimizer must be one of"),
+    ],
+)
+def test_settings_without_end_are_refused_before_any_work(tmp_path: Path, entry: Any, words: str) -> None:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    recipe["settings"] |= entry
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(mo.MetaoptError, match=words):
+        run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("updates", [10**9])
+def test_a_long_training_begins_at_once(tmp_path: Path, updates: int) -> None:
+    class Enough(Exception):
+        pass
+
+    class Stops:
+        def sample(self, seed: int) -> Any:
+            raise Enough
+
+    with pytest.raises(Enough):
+        train(tiny.network(), Stops(), tmp_path, Settings(updates=updates))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": {"hidden": 5}}, "belongs to another|another network"),
+        ({"task": {"noise_levels": [0.1, 0.2]}}, r"recipe\.task\.noise_levels"),
+        ({"loss": "negative_psnr"}, r"its loss .*negative_psnr|loss"),
+        ({"settings": {"clip": 0.125}}, r"settings\.clip"),
+    ],
+)
+def test_another_recipe_does_not_go_on_in_the_folder_of_one(tmp_path: Path, change: Any, words: str) -> None:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    recipe["settings"]["updates"] = 2
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    card = (tmp_path / "out" / "weights.json").read_bytes()
+    other = {k: {**recipe.get(k, {}), **v} if isinstance(v, dict) else v for k, v in change.items()}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | other))
+    with pytest.raises(mo.MetaoptError, match=words):
+        run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    assert (tmp_path / "out" / "weights.json").read_bytes() == card

@@ -106,7 +106,9 @@ def test_a_complete_run_started_again_changes_nothing(unbroken: Path, tmp_path: 
 
 
 def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / ".checkpoint.safetensors.123.part").write_bytes(b"half")
+    writer = subprocess.Popen([sys.executable, "-c", ""])
+    writer.wait()
+    (tmp_path / f".checkpoint.safetensors.{writer.pid}.part").write_bytes(b"half")
     tiny.run(tmp_path, settings=tiny.Settings(updates=1, steps=(1, 1)))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint.safetensors",

@@ -12,7 +12,7 @@ import yaml
 from metaopt.core import MetaoptError
 from metaopt.models import load
 from metaopt.training import run_recipe
-from metaopt.training.ship import main, ship
+from metaopt.training.ship import halved, main, ship
 from metaopt.weights import load_tensors, read_card, save_tensors
 
 from . import tiny
@@ -57,3 +57,30 @@ def test_weights_of_a_recipe_without_validation_cannot_be_compared(finished: Pat
     card.write_text(json.dumps(recipe | {"recipe": {}}))
     with pytest.raises(MetaoptError, match="r has no validation task"):
         ship(finished, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([1e-8], False),
+        ([1e-8, 1.0], False),
+        ([1e5], False),
+        ([3e-6, 5e-6], False),
+        ([0.1, 2e-5, 0.0], True),
+        ([0.0], True),
+        ([], True),
+        ([1.0, -0.3333], True),
+    ],
+)
+def test_half_precision_is_for_what_it_holds(values: list[float], kept: bool) -> None:
+    tensor = torch.tensor(values)
+    got = halved(tensor)
+    assert got.dtype == (torch.float16 if kept else torch.float32)
+    assert torch.equal(got == 0, tensor == 0)
+    scale = float(tensor.abs().max()) if values else 0.0
+    torch.testing.assert_close(got.float(), tensor, rtol=2**-10, atol=1e-6 * scale)
+
+
+def test_whole_numbers_and_complex_ones_are_stored_as_they_are() -> None:
+    for tensor in (torch.tensor([2**40]), torch.tensor([1j])):
+        assert halved(tensor) is tensor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import zlib
 from pathlib import Path
 
@@ -12,8 +14,10 @@ from torch import Tensor
 
 from ...core import MetaoptError
 from ...core.errors import require
+from ...files import read_bytes
 from ..location import data_path
 
+LARGEST = 2**26  # bytes of a file unpacked; the largest has 60,000 x 28 x 28
 IMAGES, LABELS = 0x00000803, 0x00000801  # the first four bytes: unsigned bytes of 3 axes, and of 1
 
 
@@ -49,6 +53,8 @@ def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:
     Raises:
         MetaoptError: A file is missing, cut off, or not the file of MNIST with that name.
     """
+    if part not in ("t10k", "train"):
+        raise MetaoptError(f"MNIST has the parts t10k and train, not {part!r:.80}.")
     images = _read(data_path(Path(folder) / f"{part}-images-idx3-ubyte.gz"), IMAGES)
     labels = _read(data_path(Path(folder) / f"{part}-labels-idx1-ubyte.gz"), LABELS)
     if len(images) != len(labels):
@@ -58,12 +64,15 @@ def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:
 
 def _read(path: Path, kind: int) -> Tensor:
     try:
-        data = gzip.decompress(path.read_bytes())
+        with gzip.GzipFile(fileobj=io.BytesIO(read_bytes(path, LARGEST))) as file:
+            data = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise MetaoptError(f"{path} is no whole gzip file: {error}.") from error
+    if len(data) > LARGEST:
+        raise MetaoptError(f"{path} unpacks to more than {LARGEST:,} bytes, which no file of MNIST does.")
     axes = kind & 0xFF
     header = np.frombuffer(data[: 4 * (axes + 1)], dtype=">u4") if len(data) >= 4 * (axes + 1) else np.zeros(1)
     shape = tuple(int(n) for n in header[1:])
-    if header[0] != kind or len(data) - 4 * (axes + 1) != np.prod(shape):
+    if header[0] != kind or len(data) - 4 * (axes + 1) != math.prod(shape):
         raise MetaoptError(f"{path} does not hold what MNIST's file of that name does.")
     return torch.from_numpy(np.frombuffer(data, dtype=np.uint8, offset=4 * (axes + 1)).copy()).reshape(shape)

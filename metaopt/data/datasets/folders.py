@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import math
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from ...core.errors import require
 from ..formats.images import read_image
 from ..location import data_path
 
+LARGEST = 2**29  # voxels of a volume, 4 bytes each
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
@@ -75,8 +76,13 @@ def _files(folder: str | Path) -> list[Path]:
 def _read_volume(file: Path) -> Tensor:
     nibabel = require("nibabel", "mri")
     try:
-        volume = torch.as_tensor(nibabel.load(file).get_fdata(dtype="float32"))
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        image = nibabel.load(file)
+        if math.prod(image.shape) > LARGEST:
+            raise MetaoptError(f"{file} declares {math.prod(image.shape):,} voxels, more than {LARGEST:,}.")
+        volume = torch.as_tensor(image.get_fdata(dtype="float32"))
+    except MetaoptError:
+        raise
+    except Exception as error:  # a broken header can raise almost anything
         raise MetaoptError(f"{file} is not a NIfTI volume that can be read, or not all of it: {error}.") from error
     if volume.ndim != 3 or not volume.numel():
         raise MetaoptError(f"{file} holds an array of shape {tuple(volume.shape)}; a volume has three axes.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import zipfile
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from ...core import MetaoptError
 from ..location import data_path
 
 PARTS = ("background", "evaluation")
+LARGEST = 2**28  # bytes of a part unpacked; the larger has 964 x 20 x 105 x 105, one byte each
 
 
 def read_omniglot(folder: str | Path, part: str, size: int = 28, first: int = 0, last: int | None = None) -> Tensor:
@@ -35,14 +38,34 @@ def read_omniglot(folder: str | Path, part: str, size: int = 28, first: int = 0,
     """
     if part not in PARTS:
         raise MetaoptError(f"Omniglot has the parts {' and '.join(PARTS)}, not {part!r}.")
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 105:
+        raise MetaoptError(f"The size of Omniglot's images is a whole number from 1 to 105, not {size!r:.80}.")
     path = data_path(Path(folder) / f"images_{part}.npz")
     try:
-        images = np.load(path)["images"]
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        images = _images(path)
+    except MetaoptError:
+        raise
+    except Exception as error:  # a broken archive can raise almost anything
         raise MetaoptError(f"{path} does not hold Omniglot's drawings: {error}.") from error
-    if images.ndim != 4 or images.dtype != np.bool_:
+    if images.ndim != 4 or images.dtype != np.bool_ or not images.size:
         raise MetaoptError(f"{path} holds images {images.shape} {images.dtype}, not (characters, 20, 105, 105) bool.")
     return torch.stack([_shrunk(torch.from_numpy(~drawings), size) for drawings in images[first:last]])
+
+
+def _images(path: Path) -> np.ndarray:
+    """Return the array ``images`` of the archive if it takes no more memory than Omniglot's."""
+    with zipfile.ZipFile(path) as archive:
+        size = archive.getinfo("images.npy").file_size
+        if size > LARGEST:
+            raise MetaoptError(f"{path} unpacks to {size:,} bytes, but Omniglot's drawings are at most {LARGEST:,}.")
+        with archive.open("images.npy") as file:
+            data = file.read(LARGEST + 1)
+    version = np.lib.format.read_magic(stream := io.BytesIO(data))
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - stream.tell():
+        raise ValueError(f"an array {shape} {dtype} does not fit into {len(data)} bytes")
+    return np.load(io.BytesIO(data), allow_pickle=False)
 
 
 def _shrunk(ink: Tensor, size: int) -> Tensor:

@@ -1,13 +1,11 @@
 """Read Planetoid's citation networks (Yang et al., arXiv:1603.08861) from their raw files, which are pickles.
 
-A pickle can run any code. These are read by an unpickler that can build arrays, dicts and lists, and refuses everything
-else.
+A pickle can run any code. These are read by :mod:`~metaopt.data.formats.array_pickle`, which runs none.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import Unpickler, UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,13 @@ from torch import Tensor
 
 from ...core import MetaoptError
 from ...core.errors import require
+from ...files import read_bytes
+from ..formats.array_pickle import SparseRows, read_array_pickle
 from ..location import data_path
 
 PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
 VALIDATED = 500  # nodes after the training nodes
+LARGEST = 2**28  # entries of a matrix, 4 bytes each; those of Citeseer are 2^24
 
 
 def read_planetoid(folder: str | Path, name: str) -> Any:
@@ -41,15 +42,17 @@ def read_planetoid(folder: str | Path, name: str) -> Any:
     """
     Data = require("torch_geometric.data", "graphs").Data
 
+    if not isinstance(name, str) or not name.isalnum():
+        raise MetaoptError(f"A citation network is called cora or citeseer, not {name!r:.80}.")
     path = Path(folder) / f"ind.{name.lower()}"
-    parts = {part: _read(data_path(f"{path}.{part}")) for part in PARTS}
+    parts = {part: read_array_pickle(data_path(f"{path}.{part}")) for part in PARTS}
     order = _read_indices(data_path(f"{path}.test.index"))
     try:
         x = _in_order(_dense(parts["allx"]), _dense(parts["tx"]), order)
         one_hot = _in_order(_dense(parts["ally"]), _dense(parts["ty"]), order)
         edges = _edges(parts["graph"], len(x))
-        trained = len(parts["y"])
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        trained = len(_dense(parts["y"]))
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise MetaoptError(f"The files of {name} in {data_path(folder)} do not fit together: {error}.") from error
     data = Data(x=x, edge_index=edges, y=one_hot.argmax(1))
     nodes = torch.arange(len(x))
@@ -59,79 +62,39 @@ def read_planetoid(folder: str | Path, name: str) -> Any:
     return data
 
 
-class _Csr:
-    """Take the place of ``scipy.sparse.csr_matrix``: it holds the attributes in the file and has no methods."""
-
-
-class _Arrays(Unpickler):
-    """Build arrays, sparse matrices (as :class:`_Csr`), dicts and lists, and refuse any other name in the file."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed: dict[tuple[str, str], Any] = {
-            ("numpy", "ndarray"): None,  # an argument of _reconstruct, which _empty_array ignores
-            ("numpy", "dtype"): np.dtype,
-            ("scipy.sparse.csr", "csr_matrix"): _Csr,
-            ("scipy.sparse._csr", "csr_matrix"): _Csr,
-            ("collections", "defaultdict"): _defaults,
-            ("_codecs", "encode"): _bytes,
-            ("copy_reg", "_reconstructor"): _instance,
-            ("__builtin__", "object"): object,
-            ("__builtin__", "list"): list,
-        }
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _empty_array
-        if (module, name) not in allowed:
-            raise UnpicklingError(f"it asks for {module}.{name}, which is no array")
-        return allowed[module, name]
-
-
-def _defaults(factory: Any = None) -> dict[Any, Any]:
-    return {}
-
-
-def _instance(kind: Any, base: Any, state: Any) -> _Csr:
-    if kind is not _Csr:
-        raise UnpicklingError("it asks for an object that is no array")
-    return _Csr()
-
-
-def _bytes(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")
-
-
-def _empty_array(kind: Any, shape: Any, dtype: Any) -> np.ndarray:
-    return np.ndarray((0,), np.uint8)
-
-
-def _read(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            return _Arrays(file, encoding="latin1").load()
-    except Exception as error:  # a broken pickle can raise almost anything
-        raise MetaoptError(f"{path} is not read: {error}.") from error
-
-
 def _read_indices(path: Path) -> Tensor:
     try:
-        return torch.tensor([int(line) for line in path.read_text().split()])
-    except ValueError as error:
+        indices = torch.tensor([int(line) for line in read_bytes(path, LARGEST).split()])
+    except OSError as error:
+        raise MetaoptError(f"{path} cannot be read ({error.strerror or error}).") from error
+    except (ValueError, OverflowError, RuntimeError) as error:
         raise MetaoptError(f"{path} must hold one whole number a line: {error}.") from error
+    if not len(indices) or bool((indices < 0).any()):
+        raise MetaoptError(f"{path} must hold one whole number from 0 on a line, and one line at least.")
+    return indices
 
 
 def _dense(part: Any) -> Tensor:
     if isinstance(part, np.ndarray):
         return torch.from_numpy(np.ascontiguousarray(part)).float()
-    stored = vars(part)
-    rows, columns = stored["_shape"]
-    dense = torch.zeros(rows, columns)
-    row = np.repeat(np.arange(rows), np.diff(stored["indptr"]))
-    places = (torch.from_numpy(row), torch.from_numpy(stored["indices"].astype(np.int64)))
-    return dense.index_put(places, torch.from_numpy(stored["data"].astype(np.float32)), accumulate=True)
+    if not isinstance(part, SparseRows):
+        raise ValueError(f"a {type(part).__name__} stands where a matrix should be")
+    rows, columns = part.shape
+    dense = _zeros(rows, columns)
+    row = np.repeat(np.arange(rows), np.diff(part.indptr))
+    places = (torch.from_numpy(row), torch.from_numpy(part.indices))
+    return dense.index_put(places, torch.from_numpy(part.data.astype(np.float32)), accumulate=True)
+
+
+def _zeros(rows: int, columns: int) -> Tensor:
+    if rows * columns > LARGEST:
+        raise ValueError(f"a matrix of {rows} x {columns} is larger than any of Planetoid")
+    return torch.zeros(rows, columns)
 
 
 def _in_order(known: Tensor, tested: Tensor, order: Tensor) -> Tensor:
     """Return the rows of all nodes: those known, then those tested, where row i is node order[i]; gaps are 0."""
-    rows = torch.zeros(int(order.max()) + 1, known.shape[1])
+    rows = _zeros(int(order.max()) + 1, known.shape[1])
     rows[: len(known)] = known
     rows[order] = tested
     return rows
@@ -139,7 +102,8 @@ def _in_order(known: Tensor, tested: Tensor, order: Tensor) -> Tensor:
 
 def _edges(graph: dict[int, list[int]], nodes: int) -> Tensor:
     """(2, E), sorted by target then source, without duplicates and self-loops."""
-    pairs = torch.tensor([(a, b) for a, neighbours in graph.items() for b in neighbours if a != b])
+    pairs = torch.tensor([(a, b) for a, neighbours in graph.items() for b in neighbours if a != b], dtype=torch.long)
+    pairs = pairs.reshape(-1, 2)
     if not bool(((pairs >= 0) & (pairs < nodes)).all()):
         raise ValueError(f"the graph names a node outside of 0 to {nodes - 1}")
     return torch.unique(pairs.flip(1), dim=0).flip(1).T.contiguous()

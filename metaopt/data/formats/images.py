@@ -7,6 +7,7 @@ import io
 import os
 import struct
 import sys
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from ...files import replacing
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused
 
+_FILTERS = threading.RLock()  # the filters of warnings are those of all threads, so one at a time changes them
 _TOO_LARGE = f"has more than {LARGEST // 10**6} million pixels; make it smaller or cut it into pieces."
 _READ = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -64,7 +66,7 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
     """
     path, Image = Path(path), require("PIL.Image", "pictures")
     require("tifffile", "pictures")  # needed to write some files; missing, it is better noticed before long work
-    with _opened(path) as file, _named(path), warnings.catch_warnings():
+    with _opened(path) as file, _named(path), _FILTERS, warnings.catch_warnings():
         Image.init()
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

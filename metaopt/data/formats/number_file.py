@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ...core import MetaoptError
+from ...files import read_bytes
+
+PIECE = 1 << 22  # bytes that are parsed at once
+LARGEST = 1 << 31  # bytes of a file
 
 _SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
 _NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
@@ -98,9 +103,11 @@ def read_text(path: str | Path) -> bytes:
         MetaoptError: The file is missing or cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        return read_bytes(Path(path), LARGEST)
     except OSError as error:
-        raise MetaoptError(f"{path} cannot be read ({error.strerror}); check its name and permissions.") from error
+        raise MetaoptError(
+            f"{path} cannot be read ({error.strerror or error}); check its name and permissions."
+        ) from error
 
 
 def read_number_file(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[str, NumberFile]:
@@ -127,19 +134,24 @@ def read_number_file(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[
     return heading, NumberFile(none.path, _parse(body, none), text, none.heading)
 
 
+def _pieces(body: bytes) -> Iterator[bytes]:
+    """Divide a text between words, so that the words of one piece fit into memory."""
+    start = 0
+    while start < len(body):
+        found = re.compile(rb"\s").search(body, start + PIECE)
+        end = found.start() if found else len(body)
+        yield body[start:end]
+        start = end
+
+
 def _parse(body: bytes, place: NumberFile) -> np.ndarray:
     space = np.concatenate([[True], _SPACE[np.frombuffer(body, np.uint8)]])
     count = int(np.count_nonzero(space[:-1] & ~space[1:]))
     if not count:
         return np.empty(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # NumPy's warning about text that is no number
-        try:
-            values = np.fromstring(body, sep=" ")
-        except (DeprecationWarning, ValueError):
-            values = np.empty(0)
-    if len(values) == count:  # NumPy would read "1-2" as two numbers
-        return values
+    if b"_" not in body:  # Python reads "1_0" as 10
+        with contextlib.suppress(ValueError):
+            return np.concatenate([np.fromiter(map(float, piece.split()), float) for piece in _pieces(body)])
     for index, word in enumerate(re.finditer(rb"\S+", body)):
         if not _NUMBER.fullmatch(word[0]):
             shown = word[0][:40].decode("ascii", "replace")

@@ -1,0 +1,39 @@
+"""Build what a card asks for without more memory than its weights can account for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ..core import MetaoptError
+
+LEAST = 2**26  # bytes of one tensor that any card may ask for
+CALLS = 10**6  # of functions of torch; the largest shipped network takes a thousand
+
+
+class Bounded(TorchFunctionMode):
+    """Refuse, within the context, what asks for a tensor far larger than a file, or for tensors without end.
+
+    A tensor is refused before its memory is filled, so that nothing is taken from the system.
+
+    Args:
+        size: The size of the file in bytes; a tensor may have 16 times as many.
+    """
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.most, self.left = max(LEAST, 16 * size), CALLS
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise MetaoptError("it makes tensors without end, so its numbers are not those of these weights.")
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and made.numel() * made.element_size() > self.most:
+            raise MetaoptError(
+                f"it asks for a tensor of {made.numel() * made.element_size():,} bytes, which weights of "
+                f"{self.most // 16:,} bytes cannot fill."
+            )
+        return made
