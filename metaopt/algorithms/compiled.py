@@ -43,6 +43,11 @@ class Compiled(Algorithm[Any, Any, Any]):
     def __reduce__(self) -> Any:
         return Compiled, (self.algorithm, self._backend)
 
+    @property
+    def trained_range(self) -> Any:
+        """Return the range that the weights of the algorithm were trained for."""
+        return self.algorithm.trained_range
+
     def init(self, problem: Any) -> Any:
         """Return the algorithm's state, with every tensor attached to what is learned.
 

@@ -278,10 +278,8 @@ def check_steps(algorithm: nn.Module, stop: int) -> None:
     """Raise if a slot of ``algorithm`` holds fewer than ``stop`` steps."""
     for name, found in slots(algorithm).items():
         if found.steps is not None and stop > found.steps:
-            remedy = f"run at most {found.steps}, or use shared(...), which serves any number"
-            raise MetaoptError(
-                f"Slot '{name}' holds values for {found.steps} steps, but {stop} were asked for; {remedy}."
-            )
+            held = f"Slot '{name}' holds values for {found.steps} steps, but {stop} were asked for"
+            raise MetaoptError(f"{held}; run at most {found.steps}, or use shared(...), which serves any number.")
 
 
 def _inherit(name: str, opening: Opening, old: Slot) -> Slot:
@@ -301,9 +299,8 @@ def _inherit(name: str, opening: Opening, old: Slot) -> Slot:
 def _replace_slot(module: nn.Module, name: str, new: Slot) -> None:
     *path, last = name.split(".")
     for part in path:
-        module = module.get_submodule(part)
-        if isinstance(module, ModuleSlot):
-            module = module.module
+        inner = module.get_submodule(part)
+        module = inner.module if isinstance(inner, ModuleSlot) else inner
     setattr(module, last, new)
 
 

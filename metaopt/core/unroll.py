@@ -72,9 +72,11 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
     ) -> Trajectory[State, Output]:
         stop = _count(start, "The step to start at") + (self.steps if steps is None else _count(steps))
         check_steps(self.algorithm, stop)
+        trained = self.algorithm.trained_range
+        problem, state, result = (problem, state, Trajectory) if trained is None else trained.enter(problem, state)
         begin = self.algorithm.init(problem) if state is None else state
         outputs, end, report = self.gradient.run(self.algorithm, problem, begin, range(start, stop), self.keep)
-        return Trajectory(outputs, end, report, start + report.steps)
+        return result(outputs, end, report, start + report.steps)
 
     def extra_repr(self) -> str:
         return f"steps={self.steps}, gradient={self.gradient}, keep={self.keep!r}"

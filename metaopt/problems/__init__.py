@@ -12,6 +12,7 @@ from .inverse import InverseProblem
 from .likelihood import Gaussian, Likelihood, Poisson
 from .noise import noise_variance
 from .objective import FunctionObjective, Objective
+from .trained_range import TrainedRange
 from .trainings import Trainings
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Objective",
     "Poisson",
     "TableFactors",
+    "TrainedRange",
     "Trainings",
     "averaging_adjacency",
     "cardinality",

@@ -31,8 +31,9 @@ class InverseProblem:
         guess: The expected x before y is seen, a number or a tensor that broadcasts to x. The first estimate is then
             ``guess + A^H (y - A guess)``, which is nearer to x than A^H y where A leaves much of x unmeasured.
 
-    The field ``level`` is derived: it is the noise level that networks see where the noise differs within a sample,
-    :func:`effective_level`.
+    Two fields are derived. ``level`` is the noise level that networks see where the noise differs within a sample,
+    :func:`effective_level`. ``scale`` is None, or the factor, (B,), by which y, noise and guess were multiplied to be
+    in the units that a network was trained in (:class:`~metaopt.problems.TrainedRange`).
 
     Raises:
         MetaoptError: The measurement is not finite, or the noise is not positive or has a shape that does not fit y.
@@ -44,6 +45,7 @@ class InverseProblem:
     likelihood: Likelihood = Gaussian()  # noqa: RUF009
     guess: Any = None
     level: Tensor | None = field(default=None, init=False, repr=False)
+    scale: Tensor | None = field(default=None, init=False, repr=False)
 
     to = tree.to
 

@@ -75,8 +75,8 @@ def check_noise(noise: Any, y: Tensor) -> Tensor:
     if autodiff.values_known() and not (bool((tensor > 0).all()) and bool(torch.isfinite(tensor).all())):
         some = tensor.tolist() if tensor.ndim < 2 else f"values from {float(tensor.min())} to {float(tensor.max())}"
         raise MetaoptError(
-            f"The noise level must be a positive standard deviation, but got {some}; leave it out (None) "
-            "if it is unknown."
+            f"The noise level must be a positive standard deviation, but got {some}; for exact measurements give one "
+            "far below y, such as a thousandth of its size, or None to algorithms that need no level."
         )
     return tensor
 

@@ -29,6 +29,7 @@ from ..operators.reach import (
     total,
 )
 from ..problems import InverseProblem
+from ..problems.noise import per_sample
 
 
 def tiled(
@@ -67,8 +68,12 @@ def tiled(
     scale = per_axis(operator.period, dims, 1)
     shape = [n * p for n, p in zip(problem.y.shape[2:], scale, strict=True)]
     period = common_multiple(period_of(net.algorithm), operator.period)
+    trained = net.algorithm.trained_range
+    if trained is not None:  # a dark tile is measured by the whole, or seams would be seen
+        problem = trained.fixed(problem)
     with torch.no_grad():
-        return assemble(lambda w: net(piece(problem, w), steps=steps).final, shape, size, halo, period)
+        whole = assemble(lambda w: net(piece(problem, w), steps=steps).final, shape, size, halo, period)
+        return whole if problem.scale is None else whole / per_sample(problem.scale, whole)
 
 
 def exact_halo(net: Unrolled, operator: Operator, steps: int | None = None) -> PerAxis:

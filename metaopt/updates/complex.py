@@ -65,6 +65,9 @@ class ComplexAsBatch(nn.Module):
         offset: What is added to both parts before the update sees them, so that parts around 0 look like pictures in
             [0, 1].
         extra: The standard deviation of the additional disturbance, in the units of x; its logarithm is a parameter.
+
+    Raises:
+        MetaoptError: x is real, or the problem does not know its noise.
     """
 
     def __init__(self, update: Update, offset: float = 0.5, extra: float = 0.05):
@@ -80,7 +83,14 @@ class ComplexAsBatch(nn.Module):
     def period(self) -> PerAxis:
         return period_of(self.update)
 
-    def init(self, x: Tensor, context: tuple[Tensor, ...]) -> Any:
+    def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> Any:
+        if not x.is_complex():
+            raise MetaoptError(f"ComplexAsBatch updates complex x, but x is {describe(x)}; leave it out for real x.")
+        if len(context) != 1:
+            raise MetaoptError(
+                f"ComplexAsBatch needs the noise level of the problem, but it gives {len(context)} context tensors; "
+                "give the problem noise=..."
+            )
         memory = self.update.init(_parts(x) + self.offset, (self._level(*context),))
         return tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
 

@@ -228,7 +228,10 @@ OPERATOR, Y = ops.Identity(), torch.ones(3, 5)
             (OPERATOR, torch.tensor([[1.0, float("nan"), float("inf")]])),
             "holds 2 values that are NaN or infinite;",
         ),
-        ((OPERATOR, Y, 0.0), r"must be a positive standard deviation, but got 0\.0; leave it out"),
+        (
+            (OPERATOR, Y, 0.0),
+            r"must be a positive standard deviation, but got 0\.0; for exact measurements give one far",
+        ),
         ((OPERATOR, Y, torch.tensor([0.1, -0.5, 0.1])), "must be a positive standard deviation"),
         ((OPERATOR, Y, float("nan")), "must be a positive standard deviation, but got nan"),
         ((OPERATOR, Y, float("inf")), "must be a positive standard deviation, but got inf"),
