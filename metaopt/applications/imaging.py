@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checks import check_count, check_instance, check_number, check_tensor
 from ..core import MetaoptError, MetaoptWarning, Unrolled
-from ..data import check_writable, read_image, write_image
+from ..data import Picture, check_writable, read_image, write_image
 from ..data.formats.images import LARGEST
 from ..models import load
 from ..operators import Identity, Mask, Operator
@@ -28,8 +29,9 @@ from ..problems import InverseProblem
 from ..scale import assemble, exact_halo
 from ..tasks import SuperResolution, shrinking
 from ..training.recipe import TASK_CALLS
-from ..weights import build, read_card
+from ..weights import build, check_task, read_card
 from ..weights.earlier import renewed
+from .transparency import fill_hidden
 
 TILE = 768
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # of red, green and blue (ITU-R BT.601)
@@ -53,11 +55,12 @@ def denoise(pixels: Tensor, noise: float, net: Unrolled, steps: int | None = Non
         MetaoptError: The noise is not in (0, 1], the network has another number of channels, or ``steps`` is below 1.
     """
     level = _level(noise)
+    _check_pixels(pixels)
 
     def problem(channels: Tensor, window: Window) -> InverseProblem:
         return InverseProblem(Identity(), channels[(None, ..., *window)], level)
 
-    return _restored(pixels, problem, net, steps, tile, Identity())
+    return _restored(pixels, problem, net, steps, tile, Identity(), level)
 
 
 @torch.inference_mode()
@@ -83,8 +86,8 @@ def upscale(
     Raises:
         MetaoptError: The factor is not a whole number of at least 2, or as for :func:`denoise`.
     """
-    if type(factor) is not int or factor < 2:
-        raise MetaoptError(f"The scale must be a whole number of at least 2, but got {factor}.")
+    factor = check_count("The scale", factor, low=2)
+    _check_pixels(pixels)
     if len(pixels) > 1:
         smooth = _interpolated(pixels, factor)
         sharp = upscale(_luminance(pixels), factor, net, steps, noise, tile)
@@ -96,7 +99,7 @@ def upscale(
         return InverseProblem(operator, factor * channels[(None, ..., *coarse(window, factor))], level)
 
     few = 8 * factor  # reach and period do not depend on the size
-    return _restored(pixels, problem, net, steps, tile, shrinking((few, few), factor))
+    return _restored(pixels, problem, net, steps, tile, shrinking((few, few), factor), level)
 
 
 @torch.inference_mode()
@@ -120,6 +123,8 @@ def inpaint(
         MetaoptError: The mask does not fit the picture or marks every pixel, or as for :func:`denoise`.
     """
     level = _level(noise)
+    _check_pixels(pixels)
+    check_tensor("The mask of missing pixels", missing, "any", "(H, W)")
     if missing.shape != pixels.shape[-2:] or missing.dtype != torch.bool:
         raise MetaoptError(
             f"The mask must be bool and of the picture's {_size(pixels)} pixels, but is {missing.dtype}, "
@@ -128,12 +133,12 @@ def inpaint(
     if bool(missing.all()):
         raise MetaoptError("The mask marks every pixel as missing, so nothing is known to fill them in from.")
     known = (~missing).to(pixels)
+    seen = known * pixels  # nothing is known of the others, not even how bright they are
 
     def problem(channels: Tensor, window: Window) -> InverseProblem:
-        here = known[window]
-        return InverseProblem(Mask(here), here * channels[(None, ..., *window)], level)
+        return InverseProblem(Mask(known[window]), channels[(None, ..., *window)], level)
 
-    filled = _restored(pixels, problem, net, steps, tile, Mask(known))
+    filled = _restored(seen, problem, net, steps, tile, Mask(known), level)
     return torch.where(missing, filled, pixels)
 
 
@@ -142,14 +147,15 @@ def denoise_file(
 ) -> None:
     """Denoise a PNG, JPEG or TIFF file, and keep its depth, alpha and colour profile.
 
-    It warns where the network was not trained for such noise.
+    It warns where the network was not trained for such noise. What is invisible under the alpha has no influence, and
+    stays as it is.
 
     Args:
         source: The file to read.
         destination: The file to write.
         noise: Standard deviation of the noise, in the units of pixels in [0, 1].
-        weights: A shipped name or the path of a ``.safetensors`` file. None: ``denoise_grey``, or ``denoise_color`` for
-            a colour picture.
+        weights: A shipped name or the path of a ``.safetensors`` file. None: ``denoise_grey`` for a picture without
+            colours, in whatever form it was saved, and ``denoise_color`` for others.
         steps: Number of steps. None: that of the network.
 
     Raises:
@@ -157,14 +163,18 @@ def denoise_file(
     """
     picture = read_image(source)
     check_writable(destination, picture)
-    weights = weights or ("denoise_grey" if len(picture.pixels) == 1 else "denoise_color")
-    result = denoise(picture.pixels, noise, load(weights), steps)
-    task = _trained_task(weights, "metaopt.tasks.Denoising")
+    pixels = fill_hidden(picture.pixels, picture.alpha)
+    grey = bool((pixels == pixels[:1]).all())
+    if weights is None:
+        weights, pixels = ("denoise_grey", pixels[:1]) if grey else ("denoise_color", pixels)
+    net = _network(weights, "denoise")
+    result = denoise(pixels, noise, net, steps)
+    task = {} if net.algorithm.trained_range else _trained_task(weights, "metaopt.tasks.Denoising")
     low, high = build(task["noise_levels"], TASK_CALLS) if "noise_levels" in task else (0.0, math.inf)
     if not low <= noise <= high:
         trained, given = f"{255 * low:g} to {255 * high:g}", f"{255 * noise:g}"
         _warn(f"The weights {weights} were trained for noise of {trained} grey levels, not {given}")
-    write_image(destination, dataclasses.replace(picture, pixels=result))
+    write_image(destination, _changed(picture, result.expand_as(picture.pixels)))
 
 
 def upscale_file(
@@ -186,11 +196,12 @@ def upscale_file(
     """
     picture = read_image(source)
     check_writable(destination, picture)
+    scale = check_count("The scale", scale, low=2)
     if scale**2 * picture.pixels[0].numel() > LARGEST:
         raise MetaoptError(
             f"{source} enlarged by {scale} has more than {LARGEST // 10**6} million pixels; cut it into pieces first."
         )
-    pixels = upscale(picture.pixels, scale, load(weights), steps)
+    pixels = upscale(fill_hidden(picture.pixels, picture.alpha), scale, _network(weights, "upscale"), steps)
     task = _trained_task(weights, "metaopt.tasks.SuperResolution")
     factors = task.get("factors", SuperResolution.factors)
     if task and scale not in factors:
@@ -203,6 +214,8 @@ def inpaint_file(
     source: Path, mask: Path, destination: Path, weights: str = "restore_grey", steps: int | None = None
 ) -> None:
     """Fill in a PNG, JPEG or TIFF file where a mask, a picture of the same size, is lighter than middle grey.
+
+    A mask that is transparent marks nothing there: what counts is its lightness times its alpha.
 
     Args:
         source: The file to read.
@@ -221,12 +234,25 @@ def inpaint_file(
             f"The mask {mask} has {_size(marks.pixels)} pixels, but {source} has {_size(picture.pixels)}; both must be "
             "of one size."
         )
-    missing = marks.pixels.mean(0) > 0.5
+    lightness = marks.pixels if marks.alpha is None else marks.pixels * marks.alpha
+    missing = lightness.mean(0) > 0.5
     if not bool(missing.any()):
         raise MetaoptError(f"The mask {mask} marks nothing to fill in: no pixel of it is lighter than middle grey.")
     check_writable(destination, picture)
-    pixels = inpaint(picture.pixels, missing, load(weights), steps)
-    write_image(destination, dataclasses.replace(picture, pixels=pixels))
+    pixels = inpaint(fill_hidden(picture.pixels, picture.alpha), missing, _network(weights, "inpaint"), steps)
+    write_image(destination, _changed(picture, pixels))
+
+
+def _network(weights: str, task: str) -> Unrolled[Any, Any, Any]:
+    net = load(weights)
+    check_task(weights, task)
+    return net
+
+
+def _changed(picture: Picture, pixels: Tensor) -> Picture:
+    """Return the picture with other pixels where they are visible."""
+    visible = pixels if picture.alpha is None else torch.where(picture.alpha > 0, pixels, picture.pixels)
+    return dataclasses.replace(picture, pixels=visible)
 
 
 def _trained_task(weights: str, kind: str) -> Mapping[str, Any]:
@@ -249,12 +275,14 @@ def _restored(
     steps: int | None,
     tile: int,
     operator: Operator,
+    level: Tensor,
 ) -> Tensor:
     """Restore a picture tile by tile; the result is larger than ``pixels`` by the period of ``operator``.
 
-    ``operator`` is an operator like those of the problems, of any size.
+    ``operator`` is an operator like those of the problems, of any size, and ``level`` the noise of y.
     """
-    if steps is not None and steps < 1:
+    check_instance("The network", net, Unrolled, "metaopt.models.load gives one")
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
         raise MetaoptError(f"steps must be at least 1, but got {steps}: without a step nothing is restored.")
     width = getattr(getattr(getattr(net.algorithm, "update", None), "module", None), "channels", 1)
     if width not in (1, len(pixels)):
@@ -263,17 +291,30 @@ def _restored(
         )
     factors = per_axis(operator.period, 2, 1)
     shape = (factors[0] * pixels.shape[-2], factors[1] * pixels.shape[-1])
-    halo = exact_halo(net, operator, steps) if max(shape) > tile else 0
+    halo = exact_halo(net, operator, steps) if max(shape) > check_count("The side of a tile", tile) else 0
     period = common_multiple(period_of(net.algorithm), operator.period)
+    trained = net.algorithm.trained_range  # tiles and channels are measured by the whole, or seams would be seen
+    scale = None if trained is None else trained.fixed(InverseProblem(Identity(), pixels[None], level)).scale
+
+    def compute(given: InverseProblem) -> Tensor:
+        if trained is None or scale is None:
+            return net(given, steps=steps).final[0]
+        return net(trained.scaled(given, scale), steps=steps).final[0] / scale
 
     def restore(channels: Tensor) -> Tensor:
-        return assemble(lambda w: net(problem(channels, w), steps=steps).final[0], shape, tile, halo, period)
+        return assemble(lambda w: compute(problem(channels, w)), shape, tile, halo, period)
 
     return torch.cat([restore(channels) for channels in pixels.split(width)]).clamp(0, 1)
 
 
+def _check_pixels(pixels: Any) -> None:
+    check_tensor("A picture", pixels, "real", "(C, H, W)")
+    if 0 in pixels.shape:
+        raise MetaoptError(f"A picture has pixels, but this one is {tuple(pixels.shape)}.")
+
+
 def _level(noise: float) -> Tensor:
-    if not 0 < noise <= 1:
+    if not 0 < check_number("noise", noise) <= 1:
         raise MetaoptError(
             f"noise must be a standard deviation in the units of pixels in [0, 1], but got {noise}; divide grey levels "
             "by 255."

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
@@ -16,10 +16,12 @@ from ..files import read_bytes, replacing
 from ..records import record_of
 from .building import Bounded
 from .calls import build
+from .fitting import check_built, check_finite, check_fits, convert
 from .tensors import load_tensors, save_tensors
 
 SHIPPED = Path(__file__).parent
 LARGEST_CARD = 2**24  # bytes
+RANGE = "metaopt.problems.TrainedRange"
 PREFIX = "call/"  # marks tensors that are arguments of the call rather than part of the network's state
 
 
@@ -70,6 +72,9 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     Raises:
         MetaoptError: The name is unknown, the file is damaged or of another kind, or the weights do not fit the card's
             call.
+
+    Where the card says what range of intensity and noise the weights were trained for, the network changes the units of
+    problems that are outside, and warns where that does not help (:class:`metaopt.problems.TrainedRange`).
     """
     path = weight_file(name)
     tensors, card = load_tensors(path)[0], read_card(name)
@@ -81,13 +86,14 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
             net = build(card["call"], tensors=arguments)
     except MetaoptError as error:
         raise MetaoptError(f"The card of {path} describes no network of this version ({called}): {error}") from error
-    if not isinstance(net, nn.Module):
-        raise MetaoptError(f"The card of {path} describes no network: {called} makes a {type(net).__name__}.")
+    check_built(net, path, called)
     for tensor, kind in card.get("dtypes", {}).items():
-        _convert(net, tensor, kind, path)
+        convert(net, tensor, kind, path)
     built = {n: t for n, t in net.state_dict().items() if n in card.get("derived", [])}
-    _check_fits(net, own := {**built, **own}, path)
+    check_fits(net, own := {**built, **own}, path)
     net.load_state_dict(own)
+    if "trained_range" in card:
+        net.algorithm.trained_range = _range_of(card, path)
     return net.eval().requires_grad_(False)
 
 
@@ -118,7 +124,7 @@ def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None
     state = net.state_dict()
     full, arguments = card_of(net, {"name": path.stem, **(card or {})})
     text = _json(full)
-    _check_finite(state, path)
+    check_finite(state, path)
     own = {name: tensor.clone() for name, tensor in state.items()}  # safetensors refuses tensors that share memory
     save_tensors(path, {**own, **arguments}, {})
     _write(path, text)
@@ -144,6 +150,8 @@ def card_of(net: nn.Module, card: Mapping[str, Any]) -> tuple[dict[str, Any], di
     entries: dict[str, Any] = {"parameters": sum(p.numel() for p in net.parameters())}
     if dtypes := {n: str(t.dtype).removeprefix("torch.") for n, t in state.items() if t.dtype != again[n].dtype}:
         entries["dtypes"] = dtypes
+    if (trained := getattr(getattr(net, "algorithm", None), "trained_range", None)) is not None:
+        entries["trained_range"] = dataclasses.asdict(trained)
     return {**entries, **card, "call": call}, {PREFIX + name: tensor for name, tensor in arguments.items()}
 
 
@@ -239,6 +247,8 @@ def weight_file(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".safetensors":
         return path
+    if str(name).strip() and path.is_dir():
+        raise MetaoptError(f"{name} is a folder; give the path of the .safetensors file in it.")
     path = SHIPPED / f"{name}.safetensors"
     if str(name) not in shipped():
         raise MetaoptError(
@@ -289,31 +299,10 @@ def _same_settings(net: nn.Module, again: nn.Module) -> bool:
     )
 
 
-def _convert(net: nn.Module, name: str, kind: Any, path: Path) -> None:
-    """Give the named parameter or buffer the precision that it had when it was saved."""
-    dtype, tensor = getattr(torch, str(kind), None), net.state_dict(keep_vars=True).get(name)
-    same = isinstance(dtype, torch.dtype) and tensor is not None and _kind(tensor.dtype) == _kind(dtype)
-    if not isinstance(dtype, torch.dtype) or tensor is None or not same:
-        raise MetaoptError(f"The card of {path} says that {name} is {kind!r}, which does not fit its network.")
-    tensor.data = tensor.data.to(dtype)
-
-
-def _kind(dtype: torch.dtype) -> tuple[bool, bool]:
-    return dtype.is_floating_point, dtype.is_complex
-
-
-def _check_fits(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    expected = {n: tuple(t.shape) for n, t in net.state_dict().items()}
-    found = {n: tuple(t.shape) for n, t in tensors.items()}
-    if expected != found:
-        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
-        raise MetaoptError(
-            f"{path} holds weights of another network: {wrong[0]} should be {expected.get(wrong[0], 'absent')} "
-            f"but is {found.get(wrong[0], 'absent')} ({len(wrong)} differ in all)."
-        )
-    _check_finite(tensors, path)
-
-
-def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
-        raise MetaoptError(f"The weights of {path} hold values that are NaN or infinite; they are damaged.")
+def _range_of(card: Mapping[str, Any], path: Path) -> Any:
+    """Return the trained range that a card states."""
+    try:
+        stated = {"name": path.stem, **card["trained_range"]}
+        return build({**stated, "call": RANGE}, frozenset({RANGE}))
+    except (MetaoptError, TypeError) as error:
+        raise MetaoptError(f"The entry 'trained_range' of the card of {path} is malformed: {error}") from error

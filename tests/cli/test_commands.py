@@ -20,6 +20,7 @@ from metaopt.core import MetaoptError, MetaoptWarning
 from metaopt.data import Picture, read_image, write_image
 from metaopt.models import load
 from metaopt.training.log import read_log
+from metaopt.weights import shipped
 
 from ..training import tiny
 
@@ -53,7 +54,7 @@ def test_denoise_is_the_library_call_and_keeps_depth_colour_and_alpha(
     tmp_path: Path, weights: Path, ending: str, bits: int, channels: int, alpha: bool
 ) -> None:
     pixels = torch.rand(channels, 6, 9, generator=torch.Generator().manual_seed(0))
-    opacity = torch.linspace(0, 1, 54).reshape(1, 6, 9) if alpha else None
+    opacity = torch.linspace(0.1, 1, 54).reshape(1, 6, 9) if alpha else None
     write_image(tmp_path / f"in.{ending}", Picture(pixels, bits, opacity))
     files = [str(tmp_path / f"{name}.{ending}") for name in ("in", "out")]
     assert main(["denoise", *files, "--sigma", "25", "--weights", str(weights), "--steps", "4"]) == 0
@@ -296,6 +297,67 @@ def test_a_level_outside_of_what_a_card_says_is_warned_of(tmp_path: Path, entrie
         denoise_file(tmp_path / "a.png", tmp_path / "b.png", 25 / 255, str(weights))
 
 
+GREY = ("denoise_color", "denoise_grey", "learned_map")
+OTHERS = {"denoise": [n for n in shipped() if n not in GREY], "upscale": [n for n in shipped() if n != "restore_grey"]}
+
+
+@pytest.mark.parametrize("name", [*OTHERS["denoise"], ""])
+def test_weights_for_something_else_are_refused_with_the_names_of_those_that_fit(
+    tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    files = [str(picture), str(tmp_path / "out.png")]
+    assert main(["denoise", *files, "--sigma", "25", "--weights", name]) == 2
+    said = sentence(capsys)
+    assert (f"not to denoise; the shipped weights for that are {', '.join(GREY)}." if name else "''; there are") in said
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("command", [["upscale", "--scale", "2"], ["inpaint"]], ids=lambda command: command[0])
+def test_every_command_checks_what_its_weights_are_for(
+    tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    files = [str(picture)] * (2 if command[0] == "inpaint" else 1) + [str(tmp_path / "out.png")]
+    for name in OTHERS["upscale"]:
+        assert main([command[0], *files, *command[1:], "--weights", name]) == 2
+        assert f"not to {command[0]}; the shipped weights for that are restore_grey." in sentence(capsys)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA"])
+def test_a_grey_picture_in_a_form_for_colours_is_denoised_as_the_grey_one(tmp_path: Path, mode: str) -> None:
+    ramp = np.add.outer(np.arange(24), np.arange(30)).astype(np.uint8) * 4
+    Image.fromarray(ramp).save(tmp_path / "grey.png")
+    Image.fromarray(ramp).convert(mode).save(tmp_path / "colour.png")
+    for name in ("grey", "colour"):
+        denoise_file(tmp_path / f"{name}.png", tmp_path / f"{name}.out.png", 10 / 255)
+    grey, colour = (read_image(tmp_path / f"{name}.out.png").pixels for name in ("grey", "colour"))
+    assert colour.shape == (3, 24, 30) and torch.equal(colour, grey.expand(3, -1, -1))
+
+
+def test_colours_that_nobody_sees_change_nothing_that_is_seen_and_stay(tmp_path: Path) -> None:
+    pixels = 0.5 + 0.1 * torch.rand(3, 20, 26, generator=torch.Generator().manual_seed(0))
+    alpha = torch.ones(1, 20, 26)
+    alpha[..., 5:12, 8:20] = 0
+    hidden = alpha[0] == 0
+    found = []
+    for i, colour in enumerate((0.0, 1.0)):
+        write_image(tmp_path / f"{i}.png", Picture(torch.where(hidden, colour, pixels), 16, alpha))
+        denoise_file(tmp_path / f"{i}.png", tmp_path / f"{i}.out.png", 10 / 255)
+        found.append(read_image(tmp_path / f"{i}.out.png"))
+        assert (found[i].pixels[:, hidden] == colour).all() and torch.equal(found[i].alpha, alpha)
+    assert torch.equal(found[0].pixels[:, ~hidden], found[1].pixels[:, ~hidden])
+    assert (found[0].pixels - pixels)[:, ~hidden].abs().max() < 0.1, "nothing of the black or the white"
+
+
+def test_what_a_mask_has_under_its_alpha_is_not_marked(tmp_path: Path, picture: Path) -> None:
+    alpha = torch.zeros(1, 7, 9)
+    alpha[..., 2:4, 3:5] = 1
+    write_image(tmp_path / "mask.png", Picture(torch.ones(1, 7, 9), 8, alpha))
+    assert main(["inpaint", str(picture), str(tmp_path / "mask.png"), str(tmp_path / "out.png")]) == 0
+    given, out = (read_image(tmp_path / name).pixels for name in ("in.png", "out.png"))
+    changed = given != out
+    assert changed.any() and not changed[alpha == 0].any()
+
+
 def test_noise_in_grey_levels_is_refused_in_python(weights: Path) -> None:
     with pytest.raises(MetaoptError, match=r"units of pixels in \[0, 1\], but got 25.0; divide grey levels by 255"):
         denoise(torch.rand(1, 5, 8), 25.0, load(weights))
@@ -304,7 +366,8 @@ def test_noise_in_grey_levels_is_refused_in_python(weights: Path) -> None:
 def test_bounds_of_another_task_are_no_noise_levels(tmp_path: Path) -> None:
     """Those of random projections are ratios."""
     weights = tiny.write_weights(tmp_path)
-    task = {"call": "metaopt.tasks.RandomProjections", "low": 0.1, "high": 0.5}
+    tasks = [{"call": "metaopt.tasks.RandomProjections", "low": 0.1, "high": 0.5}, {"call": "metaopt.tasks.Denoising"}]
+    task = {"call": "metaopt.tasks.Mixture", "tasks": tasks}
     card = json.loads(weights.with_suffix(".json").read_text()) | {"recipe": {"task": task}}
     weights.with_suffix(".json").write_text(json.dumps(card))
     write_image(tmp_path / "a.png", Picture(torch.rand(1, 8, 9), 8, None))

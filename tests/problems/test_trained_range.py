@@ -86,13 +86,13 @@ def test_a_dark_picture_with_noise_below_the_trained_levels_is_the_bright_one(ne
 def test_noise_above_the_trained_levels_is_scaled_down_to_them_and_said(net: Any, raw: Any) -> None:
     x = smooth(1, 1, 40, 40)
     y = noisy(x, 0.5)
-    with pytest.warns(MetaoptWarning, match="denoise_grey were trained for noise of 1 to 55 grey levels, not 127.5;"):
+    with pytest.warns(MetaoptWarning, match=r"denoise_grey were trained for noise of 1 to 55 grey levels, not 127\.5;"):
         found = denoised(net, y, 0.5)
     assert error(found, x) < 0.9 * error(denoised(raw, y, 0.5), x)
 
 
 def test_noise_below_the_trained_levels_is_said(net: Any) -> None:
-    with pytest.warns(MetaoptWarning, match="trained for noise of 1 to 55 grey levels, not 0.5;"):
+    with pytest.warns(MetaoptWarning, match=r"trained for noise of 1 to 55 grey levels, not 0\.5;"):
         denoised(net, smooth(1, 1, 9, 9), 0.5 / 255)
 
 
