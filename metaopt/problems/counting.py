@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features
+from .given import log_potentials, whole_numbers
 
 ZERO = -math.inf
 
@@ -40,6 +41,15 @@ class CountingFactors:
     accept: Tensor
 
     def __post_init__(self) -> None:
+        for name in ("variables", "following"):
+            object.__setattr__(self, name, whole_numbers(getattr(self, name), f"The {name} of counting factors"))
+        object.__setattr__(self, "accept", log_potentials(self.accept, "Log weights"))
+        if self.variables.ndim != 2 or not self.variables.shape[1]:
+            raise MetaoptError(
+                f"Counting factors need variables (F, a), a > 0, but got {tree.describe(self.variables)}."
+            )
+        if self.following.ndim != 2 or len(self.following) != 2:
+            raise MetaoptError(f"The following states are (2, K), but got {tree.describe(self.following)}.")
         states = self.following.shape[-1]
         if self.accept.ndim != 4 or self.accept.shape[1:] != (2, states, len(self.variables)):
             raise MetaoptError(
@@ -188,7 +198,12 @@ def cardinality(variables: Tensor, log_weights: Tensor) -> CountingFactors:
         variables: (F, a), the variables of each factor.
         log_weights: (K + 1,), or (B, K + 1, F) where each factor has its own.
     """
-    weights = log_weights[None, :, None] if log_weights.ndim == 1 else log_weights
+    variables, weights = _variables(variables), log_potentials(log_weights, "Log weights of counts")
+    weights = weights[None, :, None] if weights.ndim == 1 else weights
+    if weights.ndim != 3 or not weights.shape[1] or weights.shape[2] not in (1, len(variables)):
+        raise MetaoptError(
+            f"Log weights are (K + 1,) or (B, K + 1, {len(variables)}), but got {tree.describe(weights)}."
+        )
     weights = weights.expand(-1, -1, len(variables))
     most = weights.shape[1] - 1
     up = torch.arange(most + 1).add(1).clamp(max=most)
@@ -197,7 +212,8 @@ def cardinality(variables: Tensor, log_weights: Tensor) -> CountingFactors:
 
 
 def _with_child(parents: Tensor, child: Tensor, following: Any, accept: Any, dtype: torch.dtype) -> CountingFactors:
-    if parents.ndim != 2 or child.shape != parents.shape[:1]:
+    parents, child = _variables(parents), whole_numbers(child, "Variables")
+    if child.shape != parents.shape[:1]:
         raise MetaoptError(
             f"Each factor has parents (F, d) and a child (F,), but got {tree.describe(parents)} and "
             f"{tree.describe(child)}."
@@ -205,7 +221,15 @@ def _with_child(parents: Tensor, child: Tensor, following: Any, accept: Any, dty
     return _factors(torch.cat([parents, child[:, None]], dim=1), following, torch.tensor(accept, dtype=dtype))
 
 
-def _factors(variables: Tensor, following: Any, accept: Tensor) -> CountingFactors:
+def _variables(variables: Any) -> Tensor:
+    found = whole_numbers(variables, "Variables")
+    if found.ndim != 2:
+        raise MetaoptError(f"The variables of factors are (F, a), one row a factor, but got {tree.describe(found)}.")
+    return found
+
+
+def _factors(variables: Any, following: Any, accept: Tensor) -> CountingFactors:
+    variables = _variables(variables)
     device = variables.device
     weights = accept[None, :, :, None].expand(-1, -1, -1, len(variables))
     return CountingFactors(variables, torch.tensor(following, device=device), weights.to(device))

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ..core import MetaoptError, tree
 from . import support
-from .factors import DTYPES, LARGEST, LOG_ZERO, Factors, TableFactors, check_limit, check_table
-from .structure import check_batches, check_graphs, check_group, edges
+from .factors import DTYPES, LOG_ZERO, Factors, TableFactors, check_limit, check_table
+from .given import factor_list, log_potentials, whole_numbers
+from .structure import check_batches, check_cardinalities, check_graphs, check_group, check_groups, edges
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -63,24 +64,23 @@ class FactorGraph:
         graph: Tensor | None = None,
         constant: Tensor | None = None,
     ) -> None:
-        cards = cardinalities
-        if cards.ndim != 1 or cards.dtype != torch.long or bool((cards < 1).any()):
-            raise MetaoptError("Cardinalities are int64, (V,), and at least 1.")
-        total = int(cards.sum())
-        _check_states(total)
+        cards, unary = whole_numbers(cardinalities, "Cardinalities"), log_potentials(unary, "Unary log potentials")
+        total = check_cardinalities(cards)
         if unary.ndim != 2 or unary.shape[1] != total:
             raise MetaoptError(
                 f"Variables with {total} states in all need unary (B, {total}), but got {tree.describe(unary)}."
             )
-        graph = torch.zeros_like(cards) if graph is None else graph
+        factors = check_groups(factors)
+        graph = torch.zeros_like(cards) if graph is None else whole_numbers(graph, "Numbers of graphs")
         if constant is None:
             constant = unary.new_zeros(1, int(graph.max()) + 1 if len(cards) else 1)
+        constant = log_potentials(constant, "Constants")
         self._set({"cardinalities": cards, "unary": unary, "factors": factors, "graph": graph, "constant": constant})
         number = torch.arange(len(cards), device=cards.device)
         self._set({"variable": number.repeat_interleave(cards), "offset": cards.cumsum(0) - cards})
         check_graphs(cards, graph, constant)
         self._check_unary()
-        check_batches(unary, factors)
+        check_batches(unary, factors, constant)
         for place, group in enumerate(factors):
             check_group(cards, unary, place, group)
         self._set(edges(factors, self.offset, graph))
@@ -113,7 +113,7 @@ class FactorGraph:
     @property
     def batch(self) -> int:
         """Return B, the number of samples."""
-        return max([len(self.unary), *(group.batch for group in self.factors)])
+        return max([len(self.unary), len(self.constant), *(group.batch for group in self.factors)])
 
     @property
     def soft_unary(self) -> Tensor:
@@ -294,27 +294,28 @@ class FactorGraph:
 
     @staticmethod
     def from_factors(
-        cardinalities: Sequence[int], factors: Sequence[tuple[Sequence[int], Tensor]], constant: float = 0.0
+        cardinalities: Sequence[int], factors: Sequence[tuple[Sequence[int], Any]], constant: float = 0.0
     ) -> FactorGraph:
         """Make a graph of a list of (variables, log table (c_1, ..., c_a)); tables of one variable add up in ``unary``.
 
         Raises:
             MetaoptError: A table does not fit its variables, is zero everywhere or NaN, or has more than 2^27 entries.
         """
-        cards = torch.tensor(list(cardinalities), dtype=torch.long)
-        _check_states(int(cards.sum()))
-        dtype = factors[0][1].dtype if factors else torch.float64
+        cards = whole_numbers(cardinalities, "Cardinalities")
+        check_cardinalities(cards)
+        listed, sizes = factor_list(factors), cards.tolist()
+        dtype = listed[0][1].dtype if listed else torch.float64
         offset = (cards.cumsum(0) - cards).tolist()
-        unary, total = torch.zeros(1, int(cards.sum()), dtype=dtype), torch.full((1, 1), constant, dtype=dtype)
+        unary, total = torch.zeros(1, sum(sizes), dtype=dtype), torch.full((1, 1), constant, dtype=dtype)
         groups: dict[Any, list[tuple[tuple[int, ...], Tensor]]] = {}
-        for number, (scope, table) in enumerate(factors):
-            check_table(number, tuple(scope), table, cardinalities)
+        for number, (scope, table) in enumerate(listed):
+            check_table(number, scope, table, sizes)
             if table.ndim == 0:
                 total = total + table
             elif table.ndim == 1:
                 unary[0, offset[scope[0]] : offset[scope[0]] + len(table)] += table
             else:
-                groups.setdefault(tuple(table.shape), []).append((tuple(scope), table))
+                groups.setdefault(tuple(table.shape), []).append((scope, table))
         tables = tuple(
             TableFactors(torch.tensor([s for s, _ in g]), torch.stack([t for _, t in g], dim=-1)[None])
             for g in groups.values()
@@ -343,8 +344,3 @@ class FactorGraph:
             torch.cat([g.graph + n for g, n in zip(graphs, numbers, strict=True)]),
             torch.cat([g.constant.expand(batch, -1) for g in graphs], dim=1),
         )
-
-
-def _check_states(total: int) -> None:
-    if total > LARGEST:
-        raise MetaoptError(f"The variables have {total} states in all; at most {LARGEST} are taken.")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
+from .given import log_potentials, whole_numbers
 
 # Tables hold log 0 as -inf. In sums it is this number, which no sum of real log potentials comes near (LIMIT), and by
 # which a gradient is never inf - inf or 0 * inf.
@@ -105,6 +106,8 @@ class TableFactors:
     log_table: Tensor
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "variables", whole_numbers(self.variables, "The variables of factors"))
+        object.__setattr__(self, "log_table", log_potentials(self.log_table, "Log tables"))
         if self.variables.ndim != 2 or not 0 < self.variables.shape[1] == self.log_table.ndim - 2:
             raise MetaoptError(
                 "Table factors need variables (F, a), a > 0, and tables (B, c_1, ..., c_a, F), but got "

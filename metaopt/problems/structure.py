@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..core import MetaoptError, tree
-from .factors import Factors
+from .factors import LARGEST, Factors
+
+
+def check_cardinalities(cards: Tensor) -> int:
+    """Return the number of all states, or raise unless each variable has some and all together are not too many."""
+    if cards.ndim != 1 or bool((cards < 1).any()):
+        raise MetaoptError(f"Cardinalities are int64, (V,), and at least 1, but got {tree.describe(cards)}.")
+    total = int(cards.sum())
+    if total > LARGEST:
+        raise MetaoptError(f"The variables have {total} states in all; at most {LARGEST} are taken.")
+    return total
 
 
 def check_graphs(cardinalities: Tensor, graph: Tensor, constant: Tensor) -> None:
@@ -18,15 +29,37 @@ def check_graphs(cardinalities: Tensor, graph: Tensor, constant: Tensor) -> None
     if graph.dtype != torch.long or graph.shape != (count,) or bool((graph < 0).any()):
         raise MetaoptError(f"graph is int64, ({count},), from 0, but got {tree.describe(graph)}.")
     graphs = int(graph.max()) + 1 if count else 0
+    if not constant.is_floating_point():
+        raise MetaoptError(f"constant is (B, {graphs}) of real numbers, but got {tree.describe(constant)}.")
     if constant.ndim != 2 or constant.shape[1] < graphs or bool((constant.isnan() | (constant == math.inf)).any()):
-        raise MetaoptError(f"constant is (B, {graphs}), without NaN or +inf, but got {tree.describe(constant)}.")
+        raise MetaoptError(
+            f"constant is (B, {graphs}), without NaN or +inf in any sample, but got {tree.describe(constant)}."
+        )
 
 
-def check_batches(unary: Tensor, groups: Sequence[Factors]) -> None:
-    """Raise unless the potentials of all groups and of single variables have one batch, or one sample for all."""
-    batch = max([len(unary), *(group.batch for group in groups)])
+def check_groups(groups: Any) -> tuple[Factors, ...]:
+    """Return groups of factors as a tuple, or raise if something else came."""
+    if not isinstance(groups, tuple | list):
+        raise MetaoptError(f"Factors are a tuple of groups such as TableFactors, but got a {type(groups).__name__}.")
+    for group in groups:
+        if not (isinstance(getattr(group, "variables", None), Tensor) and hasattr(group, "messages")):
+            raise MetaoptError(
+                f"Factors are groups such as TableFactors, but got a {type(group).__name__}; "
+                "FactorGraph.from_factors takes pairs of variables and tables."
+            )
+    return tuple(groups)
+
+
+def check_batches(unary: Tensor, groups: Sequence[Factors], constant: Tensor) -> None:
+    """Raise unless all potentials and constants have one batch, or one sample for all."""
+    batch = max([len(unary), len(constant), *(group.batch for group in groups)])
+    for name, count in (("unary", len(unary)), ("constant", len(constant))):
+        if count not in (1, batch):
+            raise MetaoptError(
+                f"{name} holds {count} samples of a graph of {batch} samples; it has one for all, or one a sample."
+            )
     for number, group in enumerate(groups):
-        if len({1, len(unary), group.batch, batch}) > 2:
+        if group.batch not in (1, batch):
             raise MetaoptError(
                 f"Group {number} holds {group.batch} samples of its potentials, but the graph {batch}; "
                 "each has one for all, or one a sample."

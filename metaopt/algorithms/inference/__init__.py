@@ -2,7 +2,7 @@
 
 from .belief_propagation import BeliefPropagation, Beliefs
 from .elimination import JunctionTree, junction_tree
-from .exact import exact_map, exact_marginals
+from .exact import exact_log_z, exact_map, exact_marginals
 from .gibbs import Gibbs
 from .hard_constraints import possible_states, rests_on_impossible
 from .join_graph import ClusterFactors, join_graph, log_partition
@@ -23,6 +23,7 @@ __all__ = [
     "TreeSchedule",
     "break_ties",
     "coloring",
+    "exact_log_z",
     "exact_map",
     "exact_marginals",
     "has_ties",

@@ -6,7 +6,7 @@ import heapq
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import log2
+from math import inf, log2
 
 from ...core import MetaoptError
 
@@ -14,8 +14,13 @@ TRIVIAL, EASY = 2.0**5, 2.0**11  # entries of all cliques per variable, below wh
 HOPELESS = 64.0  # log2 entries of the largest clique; if the first order makes more, no other is tried
 COMFORTABLE = 26.5  # log2 entries of a largest clique that fits into memory; below, all entries count
 RESTARTS = 12
+WORK = 10**7  # pairs of neighbours that the search for an order looks at, which takes a few seconds
 
 Scopes = Sequence[Sequence[int]]
+
+
+class TooLargeError(MetaoptError):
+    """This error says that exact inference would need tables that are too large."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +65,7 @@ class JunctionTree:
         return tuple(v for v in self.cliques[clique] if v in parent)
 
 
-def junction_tree(cardinalities: Sequence[int], scopes: Scopes) -> JunctionTree:
+def junction_tree(cardinalities: Sequence[int], scopes: Scopes, largest: float = inf) -> JunctionTree:
     """Return a junction tree of small cliques, the best of several greedy orders; the result is the same at each call.
 
     Variables are eliminated by the size of the resulting clique. Unless that tree is good already or hopeless, two more
@@ -69,27 +74,53 @@ def junction_tree(cardinalities: Sequence[int], scopes: Scopes) -> JunctionTree:
     Probabilistic Graphical Models, section 9.4.3). Among orders whose cliques fit into memory, the one with the fewest
     entries is taken.
 
+    The search looks at a bounded number of pairs of neighbours. What is left of the first order when it has used them
+    up is eliminated in any order, as if all of it were joined.
+
     Args:
         cardinalities: Number of states of each variable.
         scopes: Variables of each factor.
+        largest: Log2 of the entries of a clique beyond which no order is of use.
 
     Returns:
         The tree.
 
     Raises:
-        MetaoptError: A scope names an unknown variable, or one twice.
+        MetaoptError: A scope names an unknown variable, or one twice; or no order was found whose cliques are within
+            ``largest``, or in a bounded time.
     """
     graph = _graph(cardinalities, scopes)
     weights = [log2(c) for c in cardinalities]
-    best = _eliminate(graph, weights, [0] * len(graph), 0)
-    if TRIVIAL * len(graph) < best.entries and best.largest < HOPELESS:
-        best = min(best, _eliminate(graph, weights, _wave(graph), 0), key=_Run.cost)
-    if EASY * len(graph) < best.entries and best.largest < HOPELESS:
+    work = _Work(WORK)
+    best = _eliminate(graph, weights, [0] * len(graph), 0, largest, work=work)
+    if not best.buckets and len(graph) and any(weights):
+        raise TooLargeError(
+            f"No order of elimination was found whose cliques have at most 2^{largest:.1f} entries: {len(graph)} "
+            f"variables in {len(scopes)} factors are too densely connected; use an approximation."
+        )
+    if TRIVIAL * len(graph) < best.entries and best.largest < HOPELESS and work.left > 0:
+        best = min(best, _eliminate(graph, weights, _wave(graph), 0, HOPELESS, work=work), key=_Run.cost)
+    if EASY * len(graph) < best.entries and best.largest < HOPELESS and work.allow(graph):
         fill = [_missing(graph, v) for v in range(len(graph))]
         for seed in range(RESTARTS):
             bound = max(best.largest, COMFORTABLE)
-            best = min(best, _eliminate(graph, weights, fill, seed, bound, by_fill=True), key=_Run.cost)
+            run = _eliminate(graph, weights, fill, seed, bound, by_fill=True, work=work)
+            best = min(best, run, key=_Run.cost)
+            if work.left <= 0:
+                break
     return _tree(best.buckets, weights)
+
+
+class _Work:
+    """Count how many pairs of neighbours may still be looked at."""
+
+    def __init__(self, left: float):
+        self.left = left
+
+    def allow(self, graph: list[set[int]]) -> bool:
+        """Take what it costs to look at all pairs of neighbours of every variable, if there is as much left."""
+        self.left -= sum(len(around) ** 2 for around in graph)
+        return self.left > 0
 
 
 def _graph(cardinalities: Sequence[int], scopes: Scopes) -> list[set[int]]:
@@ -140,21 +171,30 @@ class _Run:
         return max(self.largest, COMFORTABLE), self.entries
 
 
+NO_RUN = _Run([], inf, inf)
+FILL = 4  # how much more an elimination costs that keeps the number of missing edges
+MOST_LEFT = 2000  # variables that are eliminated in any order
+
+
 def _eliminate(
     graph: list[set[int]],
     weights: list[float],
     ranks: list[int],
     seed: int,
-    bound: float = float("inf"),
+    bound: float = inf,
     by_fill: bool = False,
+    work: _Work | None = None,
 ) -> _Run:
     """Eliminate by rank, then by clique size, and give up on a clique larger than ``bound``.
 
-    With ``by_fill`` the ranks are the numbers of edges that an elimination adds, and are updated as they change.
+    With ``by_fill`` the ranks are the numbers of edges that an elimination adds, and are updated as they change. Where
+    the work is used up, an order by fill or of a bounded size is given up, and any other one is finished at once.
     """
+    work = work or _Work(inf)
     graph, ranks, rng = [set(around) for around in graph], list(ranks), random.Random(seed)
     left = {v for v, weight in enumerate(weights) if weight > 0}
-    keys = {v: (ranks[v], _size(graph, weights, v), rng.random()) for v in left}
+    sizes = {v: _size(graph, weights, v) for v in left}
+    keys = {v: (ranks[v], sizes[v], rng.random()) for v in left}
     heap = [(key, v) for v, key in keys.items()]
     heapq.heapify(heap)
     buckets: list[tuple[int, set[int]]] = []
@@ -164,8 +204,14 @@ def _eliminate(
         if keys.get(v) != key:
             continue
         around = graph[v]
-        if (size := _size(graph, weights, v)) > bound:
-            return _Run([], float("inf"), float("inf"))
+        if (size := sizes[v]) > bound + 1e-9:
+            return NO_RUN
+        work.left -= len(around) ** 2 * (FILL if by_fill else 1)
+        if work.left <= 0 and len(around) < len(left) - 1:
+            if bound < inf or len(left) > MOST_LEFT:
+                return NO_RUN
+            around = left - {v}
+            size = sum(weights[u] for u in left)
         largest, entries = max(largest, size), entries + 2.0 ** min(size, 1000.0)
         buckets.append((v, around))
         if len(around) == len(left) - 1:  # the remaining graph is complete
@@ -173,8 +219,8 @@ def _eliminate(
             break
         left.remove(v)
         del keys[v]
-        for u in _remove(graph, v, ranks if by_fill else None):
-            keys[u] = (ranks[u], _size(graph, weights, u), keys[u][2])
+        for u in _remove(graph, v, ranks if by_fill else None, sizes, weights):
+            keys[u] = (ranks[u], sizes[u], keys[u][2])
             heapq.heappush(heap, (keys[u], u))
     return _Run(buckets, largest, entries)
 
@@ -196,7 +242,9 @@ def _missing(graph: list[set[int]], v: int) -> int:
     return sum(len(around - graph[u]) - 1 for u in around) // 2
 
 
-def _remove(graph: list[set[int]], v: int, fill: list[int] | None) -> set[int]:
+def _remove(
+    graph: list[set[int]], v: int, fill: list[int] | None, sizes: dict[int, float], weights: list[float]
+) -> set[int]:
     """Connect the neighbours of ``v`` with each other and disconnect ``v``; return the variables whose keys change."""
     around = graph[v]
     changed = set(around)
@@ -204,6 +252,7 @@ def _remove(graph: list[set[int]], v: int, fill: list[int] | None) -> set[int]:
         graph[u].discard(v)
         new = around - graph[u]
         new.discard(u)
+        sizes[u] += sum(weights[w] for w in new) - weights[v]
         if fill is not None:
             for w in new:  # a common neighbour of u and w no longer lacks the edge u - w
                 both = graph[u] & graph[w]
@@ -211,6 +260,7 @@ def _remove(graph: list[set[int]], v: int, fill: list[int] | None) -> set[int]:
                 for x in both:
                     fill[x] -= 1
                 graph[w].add(u)
+                sizes[w] += weights[u]
         graph[u] |= new
     if fill is not None:
         for u in around:

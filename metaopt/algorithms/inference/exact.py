@@ -18,16 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core import MetaoptError
-from ...problems import FactorGraph, graph_formats
+from ...problems import FactorGraph
 from .belief_propagation import Beliefs
-from .elimination import JunctionTree, junction_tree
+from .elimination import HOPELESS, JunctionTree, TooLargeError, junction_tree
+from .reduction import Part, Reduced, nothing_possible, pruned, reduced
 
 LIMIT = 10**8  # entries of the largest table: 0.8 GB, and less than 4 GiB with intermediate results
 MESSAGES = 2  # all messages, which are kept at once, may have so many times the limit's entries
 GROUP = 64  # a sum of small factors stays smaller than its clique's table by this factor
 
-_Part = tuple[tuple[int, ...], Tensor]  # variables in the order of their elimination, and a log table over them
+_Part = Part  # on a junction tree the variables are in the order of their elimination
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,35 @@ def exact_marginals(graph: FactorGraph, limit: int = LIMIT) -> Beliefs:
         MetaoptError: The graph has several samples, a clique of the best junction tree that was found or all messages
             together exceed the limit, or Z = 0.
     """
-    model = _model(graph, limit)
+    listed = reduced(graph)
+    try:
+        marginals, log_z = _marginals(_model(listed, limit))
+    except TooLargeError as refusal:
+        marginals, log_z = _by_ancestors(listed, limit, refusal)
+    probabilities = torch.zeros(1, len(graph.variable), dtype=torch.float64)
+    for offset, states, marginal in zip(graph.offset.tolist(), listed.possible, marginals, strict=True):
+        probabilities[0, offset + states] = marginal
+    return Beliefs(probabilities.log().to(graph.unary.device), log_z[None].to(graph.unary.device))
+
+
+def exact_log_z(graph: FactorGraph, limit: int = LIMIT) -> Tensor:
+    """Compute log Z exactly, after summing out variables that depend on others but on which nothing depends.
+
+    Args:
+        graph: As for :func:`exact_marginals`.
+        limit: As for :func:`exact_marginals`.
+
+    Returns:
+        (1, graphs), float64.
+
+    Raises:
+        MetaoptError: As for :func:`exact_marginals`.
+    """
+    _, log_z = _collect(_model(pruned(reduced(graph), ())[0], limit), _log_sum)
+    return log_z[None].to(graph.unary.device)
+
+
+def _marginals(model: _Model) -> tuple[list[Tensor], Tensor]:
     up, log_z = _collect(model, _log_sum)
     marginals = [torch.ones(1, dtype=torch.float64)] * len(model.states)
     down: list[_Part | None] = [None] * len(up)
@@ -74,10 +102,34 @@ def exact_marginals(graph: FactorGraph, limit: int = LIMIT) -> Beliefs:
         own = len(clique) - len(model.tree.separator(k))
         for v, marginal in zip(clique[:own], _axis_sums((belief - belief.max()).exp_(), own), strict=True):
             marginals[v] = marginal / marginal.sum()
-    probabilities = torch.zeros(1, len(graph.variable), dtype=torch.float64)
-    for offset, states, marginal in zip(graph.offset.tolist(), model.possible, marginals, strict=True):
-        probabilities[0, offset + states] = marginal
-    return Beliefs(probabilities.log().to(graph.unary.device), log_z[None].to(graph.unary.device))
+    return marginals, log_z
+
+
+def _by_ancestors(listed: Reduced, limit: int, refusal: TooLargeError) -> tuple[list[Tensor], Tensor]:
+    """Return the marginals of a Bayesian network that is too large as a whole, a part of the variables at a time.
+
+    The marginals of some variables need only these, the evidence, and the ancestors of both.
+    """
+    rest, removed = pruned(listed, ())
+    if not removed:
+        raise refusal
+    _, log_z = _collect(_model(rest, limit), _log_sum)
+    marginals = [torch.ones(1, dtype=torch.float64)] * len(listed.states)
+    gone = set(removed)
+    order = [v for v, count in enumerate(listed.states) if count > 1 and v not in gone] + removed[::-1]
+    waiting = [order[len(order) // 2 :], order[: len(order) // 2]]
+    while waiting:
+        group = waiting.pop()
+        try:
+            found, _ = _marginals(_model(pruned(listed, group)[0], limit)) if group else (marginals, None)
+        except TooLargeError:
+            if len(group) == 1:
+                raise
+            waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
+            continue
+        for v in group:
+            marginals[v] = found[v]
+    return marginals, log_z
 
 
 def exact_map(graph: FactorGraph, limit: int = LIMIT) -> tuple[Tensor, Tensor]:
@@ -93,7 +145,7 @@ def exact_map(graph: FactorGraph, limit: int = LIMIT) -> tuple[Tensor, Tensor]:
     Raises:
         MetaoptError: As for :func:`exact_marginals`.
     """
-    model = _model(graph, limit)
+    model = _model(reduced(graph), limit)
     up, value = _collect(model, torch.amax)
     states = [0] * len(model.states)
     for k, clique in enumerate(model.tree.cliques):
@@ -109,53 +161,21 @@ def exact_map(graph: FactorGraph, limit: int = LIMIT) -> tuple[Tensor, Tensor]:
     return torch.tensor([chosen], dtype=torch.long, device=device), value[None].to(device)
 
 
-def _model(graph: FactorGraph, limit: int) -> _Model:
-    _, scopes, tables = graph_formats.list_factors(graph)
-    possible = _possible(graph)
-    states = [len(left) for left in possible]
-    tree = junction_tree(states, scopes)
+def _model(listed: Reduced, limit: int) -> _Model:
+    states, owner = listed.states, listed.graph
+    tree = junction_tree(states, [scope for scope, _ in listed.parts], max(HOPELESS, log2(limit)))
     _check_size(tree, states, limit)
-    owner: list[int] = graph.graph.tolist()
     factors: list[list[_Part]] = [[] for _ in tree.cliques]
-    constant = graph.constant[0].double().cpu().clone()
-    for scope, values in zip(scopes, tables, strict=True):
-        if not scope:
-            continue  # counted in the graph's constant already
-        table = _restricted(values.detach().double().cpu(), [possible[v] for v in scope])
-        axes = sorted((axis for axis, v in enumerate(scope) if states[v] > 1), key=lambda a: tree.position[scope[a]])
-        if axes:
-            table = table.permute(*axes, *(a for a in range(len(scope)) if a not in axes))
-            order = tuple(scope[axis] for axis in axes)
-            factors[tree.home[order[0]]].append((order, table.reshape(table.shape[: len(axes)])))
-        else:
-            constant[owner[scope[0]]] += table.reshape(())
-    if bool((constant == -inf).any()):
-        raise _nothing()
+    for scope, table in listed.parts:
+        axes = sorted(range(len(scope)), key=lambda a: tree.position[scope[a]])
+        order = tuple(scope[axis] for axis in axes)
+        factors[tree.home[order[0]]].append((order, table.permute(axes)))
     children: list[list[int]] = [[] for _ in tree.cliques]
     for k, parent in enumerate(tree.parents):
         if parent >= 0:
             children[parent].append(k)
     graphs = [owner[clique[0]] for clique in tree.cliques]
-    return _Model(tree, possible, states, factors, children, graphs, constant)
-
-
-def _possible(graph: FactorGraph) -> list[Tensor]:
-    """Return for each variable the states that the zeros leave by arc consistency."""
-    every = torch.ones(1, len(graph.variable), dtype=torch.bool)
-    left = (every if graph.possible is None else graph.possible.cpu())[0].split(graph.cardinalities.tolist())
-    if not all(bool(states.any()) for states in left):
-        raise _nothing()
-    return [states.nonzero()[:, 0] for states in left]
-
-
-def _restricted(table: Tensor, possible: Sequence[Tensor]) -> Tensor:
-    """Return the entries of the remaining states; a view where an axis keeps one state, as for an observed variable."""
-    for axis, states in enumerate(possible):
-        if len(states) == 1:
-            table = table.narrow(axis, int(states), 1)
-        elif len(states) < table.shape[axis]:
-            table = table.index_select(axis, states)
-    return table
+    return _Model(tree, listed.possible, states, factors, children, graphs, listed.constant)
 
 
 def _check_size(tree: JunctionTree, states: Sequence[int], limit: int) -> None:
@@ -165,18 +185,11 @@ def _check_size(tree: JunctionTree, states: Sequence[int], limit: int) -> None:
         largest if largest > log2(limit) else log2(1 + sum(2.0 ** sum(log2(states[v]) for v in s) for s in separators))
     )
     if largest > log2(limit) + 1e-9 or messages > log2(MESSAGES * limit) + 1e-9:
-        raise MetaoptError(
+        raise TooLargeError(
             f"Exact inference needs a table of 2^{largest:.1f} entries (the junction tree has width {tree.width}) and "
             f"messages of 2^{messages:.1f}; limit={limit} allows 2^{log2(limit):.1f} and "
             f"2^{log2(MESSAGES * limit):.1f}. Raise it where memory allows (8 bytes an entry), or use an approximation."
         )
-
-
-def _nothing() -> MetaoptError:
-    return MetaoptError(
-        "The evidence has probability zero: no assignment has all factors above zero (Z = 0), so there are no "
-        "marginals; look for factors or evidence that contradict each other."
-    )
 
 
 def _collect(model: _Model, summed: Callable[[Tensor, list[int]], Tensor]) -> tuple[list[_Part], Tensor]:
@@ -189,7 +202,7 @@ def _collect(model: _Model, summed: Callable[[Tensor, list[int]], Tensor]) -> tu
         message = summed(table, list(range(len(clique) - len(separator))))
         largest = float(message.max())
         if largest == -inf:
-            raise _nothing()
+            raise nothing_possible()
         up[k] = separator, message - largest
         value[model.graph[k]] += largest
     return up, value

@@ -94,7 +94,8 @@ def test_each_sample_has_its_own_zeros_and_a_contradiction_stays_its_own() -> No
     graph = mo.FactorGraph.from_factors([2, 2, 2], [((0, 1), equal), ((1, 2), equal)])
     no = -math.inf
     unary = torch.tensor([[0, 0, 0, 0, 0, 3.0], [no, 0, 0, 0, 5000, 0], [no, 0, 0, 0, 0, no]], dtype=torch.float64)
-    for algorithm in (mo.BeliefPropagation(0.2), mo.MeanField(colors=mo.algorithms.coloring(graph))):
+    algorithms: list[Any] = [mo.BeliefPropagation(0.2), mo.MeanField(colors=mo.algorithms.coloring(graph))]
+    for algorithm in algorithms:
         final = mo.unroll(algorithm, 60, keep="last")(graph.with_unary(unary)).final
         assert final.log_marginals[1].exp().tolist() == [0, 1, 0, 1, 0, 1]
         assert final.log_z[1:, 0].tolist() == [0, no]
