@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from . import checks
-from .core import autodiff
+from .core import autodiff, tree
 from .core.errors import MetaoptError
 
 Made = TypeVar("Made")
@@ -57,6 +57,32 @@ class Axes:
     kind: checks.Kind = "real"
     shape: str = ""
     finite: bool = True
+
+
+def within(
+    name: str, low: float = -math.inf, high: float = math.inf, *, above: float = -math.inf, below: float = math.inf
+) -> Callable[[Tensor], None]:
+    """Return the check of a slot whose numbers have a range, as :func:`metaopt.slot` takes it.
+
+    Args:
+        name: The name of the slot, for the error.
+        low: The smallest number allowed.
+        high: The largest number allowed.
+        above: Every number must be larger than this.
+        below: Every number must be smaller than this.
+    """
+    return functools.partial(_check_within, name, Between(low, high, above, below))
+
+
+def _check_within(name: str, range: Between, values: Tensor) -> None:
+    if values.is_meta:
+        return
+    if values.is_complex() or values.dtype == torch.bool:
+        raise MetaoptError(f"The {name} must be real numbers {range}, but got {tree.describe(values)}.")
+    v = values.double()
+    fits = (range.low <= v) & (v <= range.high) & (range.above < v) & (v < range.below)
+    if not bool(fits.all()):
+        raise MetaoptError(f"The {name} must be a number {range}, but got {values[~fits].flatten()[0].item()}.")
 
 
 Count = Annotated[int, Between(1)]

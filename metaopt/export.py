@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .core import MetaoptError, Unrolled
-from .core.errors import require
+from .extras import require
 
 
 class TensorModule(nn.Module):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from metaopt.core.errors import MetaoptError, require
+from .core.errors import MetaoptError
+from .extras import require
 
 WINDOW = 11
 """The side in pixels of SSIM's Gaussian window."""

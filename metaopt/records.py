@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .core.errors import MetaoptError
-from .core.slots import Opening
+from .core.openings import Opening
 
 Made = TypeVar("Made")
 Arguments = ParamSpec("Arguments")

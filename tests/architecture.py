@@ -52,6 +52,9 @@ for _maker in CHAIN[1:]:
 MAY_IMPORT["checks"], MAY_IMPORT["contracts"] = {"core"}, {"core", "checks"}  # of arguments, but for those of core
 for _checked in set(MAY_IMPORT) - {"core", "checks", "contracts", "records"}:
     MAY_IMPORT[_checked] |= {"checks", "contracts"}
+for _layer in set(MAY_IMPORT) - {"core"}:
+    MAY_IMPORT[_layer] |= {"extras", "drawing"}
+MAY_IMPORT["extras"] = MAY_IMPORT["drawing"] = {"core"}
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)
@@ -65,7 +68,9 @@ OPTIONAL = set(
 HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # Files that make a generator, or put one back; all others ask core.random for the stream of a seed and counters.
-STREAMS = {f"metaopt/{p}.py" for p in ("core/random", "core/autodiff", "operators/spectral", "operators/dictionary")}
+STREAMS = {
+    f"metaopt/{p}.py" for p in "core/random core/autodiff drawing operators/spectral operators/dictionary".split()
+}
 SEEDING = {"manual_seed", "manual_seed_all", "seed_all", "set_rng_state", "fork_rng"}
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "OrderedDict", "Counter"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear", "remove", "discard", "popitem"}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_number
 from ..core import Algorithm, MetaoptError, slot
 from ..operators.reach import PerAxis, largest, period_of, reach_of, times, total
 from ..problems import protocol
@@ -143,9 +144,13 @@ def reversible_momentum(step_size: float, momentum: float) -> CoupledDescent:
 
     Args:
         step_size: The step size.
-        momentum: The decay of v, positive.
+        momentum: The decay of v, in (0, 1].
 
     Returns:
         The algorithm.
+
+    Raises:
+        MetaoptError: The momentum is out of range.
     """
+    check_number("The momentum of reversible_momentum", momentum, high=1, above=0)
     return CoupledDescent(ScaleGradient(-step_size), Scale(momentum), Scale(1.0))

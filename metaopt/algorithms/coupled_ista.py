@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..contracts import within
 from ..core import Algorithm, MetaoptError, slot
 from ..priors.prior import soft_threshold
 from .proximal import check_dictionary, zero_code
@@ -59,7 +60,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
         self.register_buffer("dictionary", dictionary.detach().clone())
         self.support = tuple(support)
         self.weights, self.step_size = slot(dictionary), slot(1 / lipschitz)
-        self.threshold = slot(penalty / lipschitz)
+        self.threshold = slot(penalty / lipschitz, within("threshold", 0))
         self.scheduled = schedule is not None
         if schedule is not None:
             self.schedule = slot(schedule)

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import Algorithm, MetaoptError, slot
-from ..core.errors import require
+from ..extras import require
 from ..operators import SparseMatrix
 from ..problems import GraphSignal
 
@@ -75,7 +76,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
             if not 0 <= rate < 1:
                 raise MetaoptError(f"A rate of {name} lies in [0, 1), but got {rate}.")
         self.encode, self.decode = slot(encode), slot(decode)
-        self.teleport = None if teleport is None else slot(teleport)
+        self.teleport = None if teleport is None else slot(teleport, within("teleport", 0, 1))
         self.mix = slot(nn.Identity() if mix is None else mix)
         self.inject = None if inject is None else slot(inject)
         self.activation = slot(nn.Identity() if activation is None else activation)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators import Mask
 from ..operators.reach import PerAxis, period_of, reach_of
@@ -15,6 +16,8 @@ from ..operators.spectral import spectral_norm
 from ..priors.prior import prior_slot, soft_threshold
 from ..problems import Gaussian, InverseProblem, protocol
 from ..problems.noise import per_sample
+
+STEP = within("step_size", 0)  # the prox of a negative step is not defined
 
 
 class IstaState(NamedTuple):
@@ -52,7 +55,7 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
         identity = torch.eye(self.shape[1], dtype=dictionary.dtype, device=dictionary.device)
         self.encode = slot(fixed(_linear(dictionary.T / lipschitz)))
         self.mix = slot(fixed(_linear(identity - dictionary.T @ dictionary / lipschitz)))
-        self.threshold = slot(penalty / float(lipschitz))
+        self.threshold = slot(penalty / float(lipschitz), within("threshold", 0))
 
     def init(self, problem: Tensor) -> IstaState:
         return IstaState(zero_code("Ista", problem, self.shape))
@@ -128,7 +131,7 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
     def __init__(self, prior: nn.Module, step_size: Any, unit: Callable[[Any, Tensor], Tensor] | None = None):
         super().__init__()
         self.unit = unit
-        self.prior, self.step_size = prior_slot(prior, "prox", "ProximalGradient"), slot(step_size)
+        self.prior, self.step_size = prior_slot(prior, "prox", "ProximalGradient"), slot(step_size, STEP)
 
     @property
     def reach(self) -> PerAxis | None:
@@ -179,7 +182,7 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
 
     def __init__(self, prior: nn.Module, step_size: Any):
         super().__init__()
-        self.prior, self.step_size = prior_slot(prior, "prox", "Fista"), slot(step_size)
+        self.prior, self.step_size = prior_slot(prior, "prox", "Fista"), slot(step_size, STEP)
 
     @property
     def reach(self) -> PerAxis | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import random
-from ..core.errors import require
+from ..extras import require
 from ..files import make_folder
 from ..metrics import magnitude, psnr, ssim
 from ..models import load

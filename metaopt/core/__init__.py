@@ -3,8 +3,9 @@
 from . import autodiff, gradients, random, tree
 from .algorithm import Algorithm, Invertible
 from .errors import MetaoptError, MetaoptWarning
+from .openings import fixed, per_step, shared
 from .run import Report, Settled, Status, run_until
-from .slots import fixed, parameterize, per_step, shared, slot, slots
+from .slots import parameterize, slot, slots
 from .unroll import Trajectory, Unrolled, solve, unroll
 
 # fmt: off

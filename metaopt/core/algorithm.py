@@ -129,10 +129,8 @@ def _check_readout(readout: Function, who: str) -> None:
     try:
         inspect.signature(readout).bind(None, None, 0)
     except TypeError as error:
-        raise MetaoptError(
-            f"{who} is called with (problem, state, k), where k is the step just taken, but does not take them "
-            f"({error}): add the argument k, which it need not use."
-        ) from error
+        what = f"is called with (problem, state, k), where k is the step just taken, but does not take them ({error})"
+        raise MetaoptError(f"{who} {what}: add the argument k, which it need not use.") from error
     except ValueError:  # a builtin that does not say what it takes
         return
 

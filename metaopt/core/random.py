@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import operator
-from collections.abc import Iterator
 
 import torch
 
@@ -39,24 +37,6 @@ def generator(seed: int, *counters: int, device: torch.device | str = "cpu") -> 
 def derive(seed: int, *counters: int) -> int:
     """Return a seed of 63 bits that belongs to ``seed`` and ``counters``, for functions that take a single seed."""
     return int.from_bytes(_hash(seed, counters, 8), "little") >> 1
-
-
-@contextlib.contextmanager
-def drawing_from(seed: int, *counters: int) -> Iterator[None]:
-    """Draw from a stream where code in the context uses torch's global CPU generator, as networks' constructors do.
-
-    The global generator is then restored. Those of other devices are neither read nor seeded.
-
-    Args:
-        seed: As for :func:`generator`.
-        counters: As for :func:`generator`.
-    """
-    before = torch.get_rng_state()
-    torch.set_rng_state(generator(seed, *counters).get_state())
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
 
 
 def _hash(seed: int, counters: tuple[int, ...], length: int) -> bytes:

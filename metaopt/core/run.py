@@ -73,9 +73,8 @@ class Report:
     @property
     def converged(self) -> PerSample | None:
         """Return which samples met the stopping rule, (B,); as a condition it asks for all. ``None`` without a rule."""
-        if self.statuses is None:
-            return None
-        return torch.tensor([s is Status.CONVERGED for s in self.statuses], dtype=torch.bool).as_subclass(PerSample)
+        flags = torch.tensor([s is Status.CONVERGED for s in self.statuses or ()], dtype=torch.bool)
+        return None if self.statuses is None else flags.as_subclass(PerSample)
 
     @property
     def residual(self) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -13,85 +13,35 @@ from torch.func import functional_call, stack_module_state
 
 from . import tree
 from .errors import MetaoptError
+from .openings import BOUNDLESS, Interval, Opening, fixed
 
 Module = TypeVar("Module", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class Opening:
-    """An opening says what a slot is to hold and whether it is learned.
-
-    It is made by :func:`fixed`, :func:`shared` or :func:`per_step`.
-    """
-
-    value: Any
-    learned: bool
-    steps: int | None = None
-    positive: bool = False
-    interval: tuple[float, float] | None = None
-
-
-def fixed(value: Any = None) -> Opening:
-    """Fill a slot without learning it.
-
-    Args:
-        value: A number, a tensor or a module; a list gives one value per step. ``None`` keeps what the slot holds.
-    """
-    return Opening(value, learned=False, steps=len(value) if isinstance(value, list | tuple) else None)
-
-
-def shared(value: Any = None, *, positive: bool = False, interval: tuple[float, float] | None = None) -> Opening:
-    """Learn one value for all steps (tied weights).
-
-    Args:
-        value: A number, a tensor or a module; ``None`` begins with what the slot holds.
-        positive: Whether the value stays above 0 while it is learned.
-        interval: The bounds (low, high) between which the value stays while it is learned.
-    """
-    return Opening(value, learned=True, positive=positive, interval=interval)
-
-
-def per_step(
-    steps: int, value: Any = None, *, positive: bool = False, interval: tuple[float, float] | None = None
-) -> Opening:
-    """Learn one value for each of ``steps`` steps (untied weights).
-
-    Args:
-        steps: The number of steps.
-        value: A number, a tensor or a module, which is repeated; a list of length ``steps`` gives one value per step;
-            ``None`` begins with what the slot holds.
-        positive: Whether the values stay above 0 while they are learned.
-        interval: The bounds (low, high) between which the values stay while they are learned.
-
-    Raises:
-        MetaoptError: ``steps`` is below 1, or the list has another length.
-    """
-    if steps < 1:
-        raise MetaoptError(f"per_step needs at least one step, but got steps={steps}.")
-    if isinstance(value, list | tuple) and len(value) != steps:
-        raise MetaoptError(f"per_step({steps}) needs {steps} values, but its list holds {len(value)}.")
-    return Opening(value, learned=True, steps=steps, positive=positive, interval=interval)
 
 
 class ValueSlot(nn.Module):
     """This slot holds a number or a tensor.
 
-    Numbers are kept as float64 tensors without axes, so that they never promote other tensors. Under a constraint the
-    value is a function of an unconstrained parameter ``raw``, which starts at 0 and then gives exactly the starting
-    value: ``value * exp(raw)`` for ``positive``, and for ``interval`` the value plus a tanh on either side of it, which
-    is twice continuously differentiable.
+    Numbers are tensors without axes in float64, as Python's are, so that arithmetic among them (``1 - beta ** k``)
+    loses nothing, and so that they are exact for x in float64. They never promote x, having no axes; what is stacked or
+    expanded of them has, and takes the precision of x by ``slot(k).to(x)``. ``module.float()`` makes them float32, as
+    does moving them to a device without float64; they are never narrower, since 1e-8 is 0 in float16.
+
+    Under a constraint the value is a function of an unconstrained parameter ``raw``, which starts at 0 and then gives
+    exactly the starting value: ``value * exp(raw)`` for ``positive``, and for ``interval`` the value plus a tanh on
+    either side of it, which is twice continuously differentiable.
     """
 
     base: Tensor
+    check: Callable[[Tensor], Any] | None = None  # of what fills the slot, not of what is learned
 
     def __init__(self, opening: Opening):
         super().__init__()
         value = _as_tensor(opening)
-        self.steps, self._positive, self._interval = opening.steps, opening.positive, opening.interval
-        _check_constraint(opening, value)
+        self.steps, self._interval = opening.steps, (0.0, BOUNDLESS) if opening.positive else opening.interval
+        _check_opening(opening, value, self._interval)
         if not opening.learned:
             self.register_buffer("value", value)
-        elif self._positive or self._interval:
+        elif self._interval:
             self.register_buffer("base", value)
             self.raw = nn.Parameter(torch.zeros_like(value))
         else:
@@ -106,14 +56,24 @@ class ValueSlot(nn.Module):
         return value if self.steps is None else list(value)
 
     def _read(self, at: Callable[[Tensor], Tensor]) -> Tensor:
-        if not (self._positive or self._interval):
+        if not self._interval:
             return at(self.value)
-        base, raw = at(self.base), at(self.raw)
-        if self._interval is None:
+        base, raw, (low, high) = at(self.base), at(self.raw), self._interval
+        if high == BOUNDLESS:
             return base * torch.exp(raw)
-        low, high = self._interval
         room = torch.where(raw >= 0, high - base, base - low)
         return base + room * torch.tanh(raw / room)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ValueSlot:
+        def convert(tensor: Tensor) -> Tensor:
+            try:
+                new = fn(tensor)
+            except TypeError:  # the device has no float64
+                return fn(tensor.float())
+            narrow = new.is_floating_point() and new.dtype.itemsize < 4 <= tensor.dtype.itemsize
+            return tensor.to(new.device, torch.float32) if narrow and tensor.ndim == (self.steps is not None) else new
+
+        return super()._apply(convert, recurse)
 
 
 class ModuleSlot(nn.Module):
@@ -205,39 +165,47 @@ def _check_step(steps: int | None, k: int) -> None:
         raise MetaoptError(f"A slot holds values for {steps} steps, but was read at k={k}.")
 
 
-def slot(content: Any) -> Slot:
+def slot(content: Any, check: Callable[[Tensor], Any] | None = None) -> Slot:
     """Make a slot.
 
     Args:
         content: An opening (:func:`fixed`, :func:`shared`, :func:`per_step`). A bare number or tensor is fixed; a bare
             module is trained if its own parameters require grad.
+        check: A function of the value, or of the values of all steps along a leading axis, that raises where one is
+            out of range, such as ``metaopt.contracts.within("damping", 0, below=1)``. It looks at what fills the slot,
+            now and by :func:`parameterize`, and not at what is learned.
 
     Raises:
-        MetaoptError: The content has no value, or its value does not fit the opening.
+        MetaoptError: The content has no value, or its value does not fit the opening, is not finite or out of range.
     """
-    if isinstance(content, Slot):
-        return content
+    made = content if isinstance(content, Slot) else _make(content)
+    if check is not None and isinstance(made, ValueSlot):
+        check(made._read(lambda t: t).detach())
+        made.check = check
+    return made
+
+
+def _make(content: Any) -> Slot:
     if isinstance(content, nn.Module):
         return ModuleSlot(Opening(content, learned=True))
     opening = content if isinstance(content, Opening) else fixed(content)
     if opening.value is None:
         raise MetaoptError("A new slot holds nothing yet, so shared() and per_step(T) need a value, as in shared(0.1).")
-    first = opening.value[0] if isinstance(opening.value, list | tuple) else opening.value
-    if not isinstance(first, nn.Module):
+    modules = [isinstance(v, nn.Module) for v in _listed(opening)]
+    if not any(modules):
         return ValueSlot(opening)
-    if opening.positive or opening.interval:
+    if opening.positive or opening.interval or not all(modules):
         raise MetaoptError("A constraint holds for a number or a tensor, but this slot holds a module.")
     if opening.steps is not None:
         return StackedSlot(opening)
-    return ModuleSlot(replace(opening, value=copy.deepcopy(first).requires_grad_(opening.learned)))
+    return ModuleSlot(replace(opening, value=copy.deepcopy(opening.value).requires_grad_(opening.learned)))
 
 
 def slots(module: nn.Module, prefix: str = "") -> dict[str, Slot]:
     """Return every slot of an algorithm by its dotted name, which leads through slots to the slots inside them."""
     found: dict[str, Slot] = {}
     for name, child in module.named_children():
-        if isinstance(child, Slot):
-            found[prefix + name] = child
+        found |= {prefix + name: child} if isinstance(child, Slot) else {}
         inner = child.module if isinstance(child, ModuleSlot) else child
         found |= slots(inner, f"{prefix}{name}.")
     return found
@@ -268,8 +236,8 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
         new = _inherit(name, opening, known[name])
         if opening.learned and not any(p.requires_grad for p in new.parameters()):
             inner = ", ".join(n for n in sorted(known) if n.startswith(f"{name}.")) or "it has none"
-            what = "holds a module without parameters, which cannot learn; open a slot inside it"
-            raise MetaoptError(f"Slot '{name}' {what}: {inner}.")
+            raise MetaoptError(f"Slot '{name}' holds a module without parameters, which cannot learn; inside: {inner}.")
+        new.check = getattr(known[name], "check", None)
         _replace_slot(opened, name, new)
     return opened
 
@@ -283,17 +251,17 @@ def check_steps(algorithm: nn.Module, stop: int) -> None:
 
 
 def _inherit(name: str, opening: Opening, old: Slot) -> Slot:
-    """Make the new slot; where the opening gives no value it takes that of the old slot."""
+    """Make the new slot, with the check of the old one; where the opening gives no value it takes that of the old."""
     if opening.value is not None:
-        return slot(opening)
+        return slot(opening, getattr(old, "check", None))
     value = old.content()
     if isinstance(value, list):
         if opening.learned and opening.steps is None:
             raise MetaoptError(f"Slot '{name}' holds one value per step; give shared(...) the one value it is to hold.")
         if opening.steps not in (None, old.steps):
             raise MetaoptError(f"Slot '{name}' holds values for {old.steps} steps, not {opening.steps}; give a value.")
-        opening = replace(opening, steps=old.steps)
-    return slot(replace(opening, value=value))
+    # Without the check, since what was learned may have left the range.
+    return slot(replace(opening, value=value, steps=old.steps if isinstance(value, list) else opening.steps))
 
 
 def _replace_slot(module: nn.Module, name: str, new: Slot) -> None:
@@ -304,24 +272,28 @@ def _replace_slot(module: nn.Module, name: str, new: Slot) -> None:
     setattr(module, last, new)
 
 
+def _listed(opening: Opening) -> list[Any]:
+    value = opening.value
+    return list(value) if isinstance(value, list | tuple) else [value] * (opening.steps or 1)
+
+
 def _as_tensor(opening: Opening) -> Tensor:
-    if isinstance(opening.value, list | tuple):
-        return torch.stack([_number(value) for value in opening.value])
-    tensor = _number(opening.value)
-    return tensor if opening.steps is None else tensor.expand(opening.steps, *tensor.shape).clone()
+    tensors = [_number(value) for value in _listed(opening)]
+    if len({t.shape for t in tensors}) > 1:
+        raise MetaoptError(f"A list for a slot holds values of one shape, but got {[*map(tree.describe, tensors)]}.")
+    return tensors[0] if opening.steps is None else torch.stack(tensors)
 
 
 def _number(value: Any) -> Tensor:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor) and value.layout == torch.strided:
         return value.detach().clone()
     if isinstance(value, bool) or not isinstance(value, int | float | complex):
-        raise MetaoptError(f"A slot holds a number, a tensor or a module, not {type(value).__name__} {value!r}.")
+        raise MetaoptError(f"A slot holds a number, dense tensor or module, not {type(value).__name__} {value!r:.80}.")
     return torch.tensor(value, dtype=torch.complex128 if isinstance(value, complex) else torch.float64)
 
 
 def _as_modules(opening: Opening) -> list[nn.Module]:
-    value = opening.value
-    modules = list(value) if isinstance(value, list | tuple) else [value] * (opening.steps or 1)
+    modules = _listed(opening)
     if any(inner.steps is not None for module in modules for inner in slots(module).values()):
         raise MetaoptError("A module of a per_step slot has slots with one value a step of its own; use shared(...).")
     kinds = {f"{m} {[tree.describe(t) for t in tree.leaves(m)]}" for m in modules}
@@ -330,13 +302,13 @@ def _as_modules(opening: Opening) -> list[nn.Module]:
     return modules
 
 
-def _check_constraint(opening: Opening, value: Tensor) -> None:
-    low, high = opening.interval or (0.0, float("inf"))
-    if opening.positive and opening.interval:
-        raise MetaoptError("Give a slot positive=True or interval=(low, high), not both.")
-    if opening.learned and not (value.is_floating_point() or value.is_complex()):
+def _check_opening(opening: Opening, value: Tensor, interval: Interval) -> None:
+    if value.dtype.itemsize == 1 if value.is_floating_point() else opening.learned and not value.is_complex():
         raise MetaoptError(f"A slot learns floating or complex numbers, but its value is {tree.describe(value)}.")
-    constrained = opening.positive or opening.interval
-    if constrained and (value.is_complex() or not bool(((value > low) & (value < high)).all())):
-        remedy = "or its learning could never move; move it a little inside"
-        raise MetaoptError(f"The starting value {value.tolist()} must lie strictly between {low} and {high}, {remedy}.")
+    if value.is_meta:
+        return
+    if not bool(value.isfinite().all()):
+        raise MetaoptError(f"A slot holds finite values, but got {value[~value.isfinite()].flatten()[0].item()}.")
+    if interval and (value.is_complex() or not bool(((value > interval[0]) & (value < interval[1])).all())):
+        inside = f"between {interval[0]} and {interval[1]}"
+        raise MetaoptError(f"The starting value {value.tolist()} must lie strictly {inside}, or it could never move.")

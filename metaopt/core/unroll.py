@@ -13,6 +13,7 @@ from . import tree
 from .algorithm import Algorithm, Keep, Output, Problem, State, check_algorithm
 from .errors import MetaoptError
 from .gradients.backprop import Backprop
+from .openings import count
 from .run import Callback, GradientStrategy, Report, Settled, Until, run_until
 from .slots import check_steps
 
@@ -60,17 +61,14 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
 
     __call__: Callable[..., Trajectory[State, Output]]  # for type checkers: nn.Module says Any
 
-    def __init__(
-        self, algorithm: Algorithm[Problem, State, Output], steps: int, gradient: GradientStrategy, keep: Keep
-    ):
+    def __init__(self, algorithm: Algorithm[Any, Any, Any], steps: int, gradient: GradientStrategy, keep: Keep):
         super().__init__()
-        self.algorithm, self.steps, self.gradient = algorithm, _count(steps), gradient
-        self.keep: Keep = keep
+        self.algorithm, self.steps, self.gradient, self.keep = algorithm, count(steps), gradient, keep
 
     def forward(
         self, problem: Problem, state: State | None = None, start: int = 0, steps: int | None = None
     ) -> Trajectory[State, Output]:
-        stop = _count(start, "The step to start at") + (self.steps if steps is None else _count(steps))
+        stop = count(start, what="The step to start at") + (self.steps if steps is None else count(steps))
         check_steps(self.algorithm, stop)
         trained = self.algorithm.trained_range
         problem, state, result = (problem, state, Trajectory) if trained is None else trained.enter(problem, state)
@@ -135,16 +133,10 @@ def solve(
         MetaoptError: A slot holds fewer steps, or the algorithm breaks its contract.
     """
     check_algorithm(algorithm, "solve")
-    ks = range(_count(start, "The step to start at"), start + _count(max_steps))
+    ks = range(count(start, what="The step to start at"), start + count(max_steps))
     check_steps(algorithm, ks.stop)
     begin = algorithm.init(problem) if state is None else state
     end, report = run_until(algorithm, problem, begin, ks, until, callback)
     stop = start + report.steps
     with torch.no_grad():
         return Trajectory([algorithm.readout(problem, end, max(0, stop - 1))], end, report, stop)
-
-
-def _count(steps: Any, what: str = "The number of steps") -> int:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise MetaoptError(f"{what} must be a whole number of at least 0, but got {steps!r}.")
-    return steps

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..core import MetaoptError
-from ..core.errors import require
+from ..extras import require
 from ..files import make_folder, replacing
 from .download import Download
 from .sources import Source, SourceFile, read_source

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import slot
 from ..problems.factor_graph import FactorGraph
 
@@ -69,7 +70,7 @@ class LearnedWeights(nn.Module):
 
     def __init__(self, hidden: int = 16):
         super().__init__()
-        self.scale = slot(1.0)
+        self.scale = slot(1.0, within("scale", above=0))
         self.network = nn.Sequential(nn.Linear(4, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.read = _zero(nn.Linear(hidden, 1))
 

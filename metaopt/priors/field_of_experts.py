@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import MetaoptError, shared, slot, tree
 from .prior import from_planes, to_planes
 
@@ -44,7 +45,8 @@ class FieldOfExperts(nn.Module):
         if filters.ndim != 3:
             raise MetaoptError(f"FieldOfExperts needs filters (n, height, width), but got {tree.describe(filters)}.")
         weights = torch.as_tensor(weight, dtype=filters.dtype).expand(len(filters))
-        self.filters, self.weight, self.scale = slot(shared(filters)), slot(shared(weights, positive=True)), slot(scale)
+        self.filters, self.weight = slot(shared(filters)), slot(shared(weights, positive=True))
+        self.scale = slot(scale, within("scale", above=0))
 
     @property
     def reach(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import MetaoptError, slot
 from ..core.slots import Slot
 from ..operators.complex import join_complex, split_complex
@@ -51,7 +52,7 @@ class Sparsity(nn.Module):
 
     def __init__(self, weight: Any, smoothing: float = 1e-3):
         super().__init__()
-        self.weight, self.smoothing = slot(weight), smoothing
+        self.weight, self.smoothing = slot(weight, within("weight", 0)), smoothing
 
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
         return self.weight(k) * x.abs().flatten(1).sum(1)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import slot
 from .prior import from_planes, to_planes
 
@@ -42,7 +43,7 @@ class TotalVariation(nn.Module):
 
     def __init__(self, weight: Any, smoothing: float = 1e-3, inner: int = 20, dims: int = 2):
         super().__init__()
-        self.weight, self.smoothing, self.inner, self.dims = slot(weight), smoothing, inner, dims
+        self.weight, self.smoothing, self.inner, self.dims = slot(weight, within("weight", 0)), smoothing, inner, dims
 
     @property
     def reach(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import MetaoptError, slot
 from .prior import from_planes, smoothed_sign, to_planes
 
@@ -62,7 +63,12 @@ class Wavelet(nn.Module):
         super().__init__()
         if levels < 1 or shifts < 1:
             raise MetaoptError(f"Wavelet needs levels >= 1 and shifts >= 1, but got {levels} and {shifts}.")
-        self.weight, self.levels, self.shifts, self.smoothing = slot(weight), levels, shifts, smoothing
+        self.weight, self.levels, self.shifts, self.smoothing = (
+            slot(weight, within("weight", 0)),
+            levels,
+            shifts,
+            smoothing,
+        )
 
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
         planes = self._pad(to_planes(x))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError
-from ..core.errors import require
+from ..extras import require
 from .factor_graph import FactorGraph
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, random, tree
-from ..core.errors import require
+from ..extras import require
 from ..operators.sparse import SparseMatrix
 
 Normalize = Callable[..., SparseMatrix]

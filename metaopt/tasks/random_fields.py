@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core import MetaoptError, random
-from ..core.errors import require
+from ..extras import require
 from ..problems import FactorGraph, TableFactors
 from .batch_marginals import batch_marginals
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import MetaoptError, random
+from ..drawing import drawing_from
 from ..problems import Trainings
 
 Sample = tuple[Trainings, None]
@@ -57,7 +58,7 @@ class NetworkTrainings:
 
     def sample(self, seed: int) -> Sample:
         generator = random.generator(seed)
-        with random.drawing_from(seed, 1):
+        with drawing_from(seed, 1):
             drawn = [self._drawn() for _ in range(self.trainings)]
         initial = {name: torch.stack([weights[name] for weights in drawn]) for name in drawn[0]}
         shapes = (self.trainings, self.steps, self.batch), (self.trainings, self.held)

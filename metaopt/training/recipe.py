@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from ..core import MetaoptError, random
+from ..core import MetaoptError
+from ..drawing import drawing_from
 from ..losses import LOSSES, TrainingLoss
 from ..records import remember
 from ..weights import read_card
@@ -176,7 +177,7 @@ def run_recipe(
     recipe = read_recipe(path)
     check_path("folder", folder)
     seed = recipe.get("seed", 0)
-    with random.drawing_from(seed):  # as constructors of networks do
+    with drawing_from(seed):  # as constructors of networks do
         net = build(recipe["model"])
     check_unrolled(net)
     remember(net, recipe["model"])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .moments import as_complex, matching, root, running_mean, running_square, zeros
@@ -49,9 +50,9 @@ class Adam(nn.Module):
         weight_decay: Any = None,
     ):
         super().__init__()
-        self.step_size, self.epsilon = slot(step_size), slot(epsilon)
-        self.beta1, self.beta2 = slot(beta1), slot(beta2)
-        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+        self.step_size, self.epsilon = slot(step_size), slot(epsilon, within("epsilon", 0))
+        self.beta1, self.beta2 = slot(beta1, within("beta1", 0, below=1)), slot(beta2, within("beta2", 0, below=1))
+        self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Moments:
         return Moments(zeros(x), zeros(x))
@@ -93,8 +94,9 @@ class AdamW(nn.Module):
         weight_decay: Any = 1e-2,
     ):
         super().__init__()
-        self.step_size, self.epsilon = slot(step_size), slot(epsilon)
-        self.beta1, self.beta2, self.weight_decay = slot(beta1), slot(beta2), slot(weight_decay)
+        self.step_size, self.epsilon = slot(step_size), slot(epsilon, within("epsilon", 0))
+        self.beta1, self.beta2 = slot(beta1, within("beta1", 0, below=1)), slot(beta2, within("beta2", 0, below=1))
+        self.weight_decay = slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Moments:
         return Moments(zeros(x), zeros(x))

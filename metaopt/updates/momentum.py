@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .weight_decay import add_weight_decay
@@ -21,7 +22,7 @@ class Momentum(nn.Module):
 
     Slots:
         step_size: The step size, in units of x per unit of the gradient.
-        momentum: The share of the velocity that is kept, in [0, 1).
+        momentum: The share of the velocity that is kept, in [0, 1].
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
@@ -32,8 +33,8 @@ class Momentum(nn.Module):
 
     def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
         super().__init__()
-        self.step_size, self.momentum = slot(step_size), slot(momentum)
-        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+        self.step_size, self.momentum = slot(step_size), slot(momentum, within("momentum", 0, 1))
+        self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
         return tree.map(torch.zeros_like, x)
@@ -53,7 +54,7 @@ class Nesterov(nn.Module):
 
     Slots:
         step_size: The step size, in units of x per unit of the gradient.
-        momentum: The share of the velocity that is kept, in [0, 1).
+        momentum: The share of the velocity that is kept, in [0, 1].
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
     Source:
@@ -64,8 +65,8 @@ class Nesterov(nn.Module):
 
     def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
         super().__init__()
-        self.step_size, self.momentum = slot(step_size), slot(momentum)
-        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+        self.step_size, self.momentum = slot(step_size), slot(momentum, within("momentum", 0, 1))
+        self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
         return tree.map(torch.zeros_like, x)

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .moments import as_complex, as_real, matching, root, running_square, zeros
@@ -21,7 +22,7 @@ class RMSprop(nn.Module):
 
     Slots:
         step_size: The step size, in the units of x.
-        smoothing: The decay of the mean of the square, in [0, 1).
+        smoothing: The decay of the mean of the square, in [0, 1].
         epsilon: What keeps the quotient finite, in the units of the gradient.
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
@@ -33,8 +34,9 @@ class RMSprop(nn.Module):
 
     def __init__(self, step_size: Any = 1e-2, smoothing: Any = 0.99, epsilon: Any = 1e-8, weight_decay: Any = None):
         super().__init__()
-        self.step_size, self.smoothing, self.epsilon = slot(step_size), slot(smoothing), slot(epsilon)
-        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+        self.step_size, self.epsilon = slot(step_size), slot(epsilon, within("epsilon", 0))
+        self.smoothing = slot(smoothing, within("smoothing", 0, 1))
+        self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
         return zeros(x)

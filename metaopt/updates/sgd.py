@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .weight_decay import add_weight_decay
@@ -29,7 +30,7 @@ class Sgd(nn.Module):
     def __init__(self, step_size: Any, weight_decay: Any = None):
         super().__init__()
         self.step_size = slot(step_size)
-        self.weight_decay = None if weight_decay is None else slot(weight_decay)
+        self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[()]:
         return ()

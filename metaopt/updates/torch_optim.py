@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, autodiff, slot, tree
-from ..core.errors import require
+from ..extras import require
 from .update import check_real
 from .weight_decay import add_weight_decay
 
@@ -57,7 +58,8 @@ class TorchOptim(nn.Module):
         _check_class(cls)
         self.cls, self.options = cls, tuple(_numbers(cls))
         for name, value in _check_options(cls, dict(options or {})).items():
-            setattr(self, name, slot(torch.tensor(value, dtype=torch.float64) if isinstance(value, tuple) else value))
+            held = torch.tensor(value, dtype=torch.float64) if isinstance(value, tuple) else value
+            setattr(self, name, slot(held, functools.partial(_check_option, cls, name)))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> dict[str, Any]:
         check_real(f"higher's {self.cls.__name__}", x)
@@ -127,6 +129,16 @@ def _check_class(cls: Any) -> None:
     if name not in MEMORY:
         reason = REFUSED.get(name, "higher has none; write an update of your own, which is two methods")
         raise MetaoptError(f"TorchOptim cannot serve {name}: {reason}. It serves {', '.join(MEMORY)}.")
+
+
+def _check_option(cls: Any, name: str, values: Tensor) -> None:
+    """Let torch say whether an option may have these values, of which a pair counts as one."""
+    rows = values.double().reshape(-1, 2) if isinstance(_numbers(cls)[name], tuple) else values.double().reshape(-1)
+    for row in rows.tolist():
+        try:
+            cls([torch.zeros(1)], **{name: tuple(row) if isinstance(row, list) else row})
+        except (ValueError, TypeError) as error:
+            raise MetaoptError(f"{cls.__name__} refuses the option {name}: {error}.") from error
 
 
 def _check_options(cls: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from base64 import b64encode
 import torch
 from torch import Tensor
 
-from ..core.errors import MetaoptError, require
+from ..core.errors import MetaoptError
+from ..extras import require
 
 ERROR_LEVELS = 32
 _SMALL = 200

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..core.errors import require
+from ..extras import require
 from ..files import replacing
 from .section import Section
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
-from ..core.random import drawing_from
+from ..drawing import drawing_from
 from ..files import read_bytes, replacing
 from ..records import record_of
 from .building import Bounded

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaopt.core import random
+from metaopt.drawing import drawing_from
 
 whole = st.one_of(st.integers(-3, 3), st.integers(-(2**70), 2**70))
 tuples = st.lists(whole, min_size=1, max_size=4).map(tuple)
@@ -60,12 +61,12 @@ def test_what_is_no_whole_number_is_refused(wrong: Any) -> None:
 
 def test_drawing_from_a_stream_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
-    with random.drawing_from(3, 1):
+    with drawing_from(3, 1):
         first = torch.nn.Linear(2, 2).weight
-    with pytest.raises(ZeroDivisionError), random.drawing_from(3, 2):
+    with pytest.raises(ZeroDivisionError), drawing_from(3, 2):
         raise ZeroDivisionError
     assert torch.equal(before, torch.get_rng_state())
-    with random.drawing_from(3, 1):
+    with drawing_from(3, 1):
         again = torch.nn.Linear(2, 2).weight
     assert torch.equal(first, again)
 
@@ -77,5 +78,5 @@ def test_no_generator_of_another_device_is_seeded(monkeypatch: pytest.MonkeyPatc
     for name in ("manual_seed", "manual_seed_all", "_lazy_call"):
         monkeypatch.setattr(torch.cuda, name, seeded)
     random.generator(3)
-    with random.drawing_from(3):
+    with drawing_from(3):
         torch.nn.Linear(2, 2)

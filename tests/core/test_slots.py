@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt import tree
+from metaopt.algorithms import personalized_pagerank
 
 from ..cases.problems import dense_problem
 from ..helpers import matrix, normal
@@ -315,7 +317,28 @@ def test_a_slot_may_be_handed_on():
 
 REFUSED = {
     "need a value": lambda: mo.slot(mo.shared()),
-    "at least one step": lambda: mo.per_step(0),
+    "per_step must be a whole number of at least 1, but got 0": lambda: mo.per_step(0),
+    "at least 1, but got 2.5": lambda: mo.per_step(2.5),  # type: ignore[arg-type]
+    "at least 1, but got True": lambda: mo.per_step(True),
+    "at least 1, but got '3'": lambda: mo.per_step("3"),  # type: ignore[arg-type]
+    "holds one value, but its list holds 2": lambda: mo.shared([1.0, 2.0]),
+    "holds one value, but its list holds 0": lambda: mo.slot([]),
+    r"one shape, but got .*\(2,\) float32.*\(3,\) float32": lambda: mo.slot([torch.ones(2), torch.ones(3)]),
+    r"needs finite low < high, or \(0, inf\), but got \(1, 0\)": lambda: mo.shared(0.5, interval=(1, 0)),
+    r"but got \(nan, 1\)": lambda: mo.shared(0.5, interval=(float("nan"), 1)),
+    r"but got \(-inf, inf\)": lambda: mo.per_step(2, 0.5, interval=(-float("inf"), float("inf"))),
+    r"but got \(1, inf\)": lambda: mo.shared(2.0, interval=(1, float("inf"))),
+    r"but got \(0, 1, 2\)": lambda: mo.shared(0.5, interval=(0, 1, 2)),  # type: ignore[arg-type]
+    "low < high.* but got 0.5": lambda: mo.shared(0.5, interval=0.5),  # type: ignore[arg-type]
+    "positive=True or interval": lambda: mo.shared(0.5, positive="no"),  # type: ignore[arg-type]
+    "finite values, but got nan": lambda: mo.slot(mo.shared(float("nan"))),
+    "finite values, but got inf": lambda: mo.Descent(mo.updates.Sgd(float("inf"))),
+    "finite values, but got -inf": lambda: mo.parameterize(
+        Chain(nn.Identity()), {"scale": mo.per_step(2, [1.0, -float("inf")])}
+    ),
+    "dense tensor or module, not Tensor": lambda: mo.slot(torch.eye(2).to_sparse()),
+    r"but its value is \(2,\) float8_e4m3fn": lambda: mo.slot(torch.ones(2).to(torch.float8_e4m3fn)),
+    "for a number or a tensor, but this slot holds a module": lambda: mo.slot([nn.Linear(1, 1), 0.1]),
     "needs 3 values, but its list holds 2": lambda: mo.per_step(3, [1.0, 2.0]),
     "not str 'a'": lambda: mo.slot("a"),
     "not bool True": lambda: mo.slot(True),
@@ -323,7 +346,7 @@ REFUSED = {
     "0.0 must lie strictly between 0.0 and inf": lambda: mo.slot(mo.shared(0.0, positive=True)),
     "1.0 must lie strictly between 0 and 1": lambda: mo.slot(mo.shared(1.0, interval=(0, 1))),
     "1j must lie strictly between": lambda: mo.slot(mo.shared(1j, positive=True)),
-    "nan must lie": lambda: mo.slot(mo.shared(float("nan"), positive=True)),
+    "finite values, but got (nan)": lambda: mo.slot(mo.shared(float("nan"), positive=True)),
     r"learns floating or complex numbers, but its value is \(2,\) int64": lambda: mo.slot(
         mo.shared(torch.ones(2).long())
     ),
@@ -343,6 +366,89 @@ REFUSED = {
         Chain(nn.Identity(), mo.per_step(2, 0.1)), {"scale": mo.per_step(3)}
     ),
 }
+
+
+RANGES = {
+    "damping": (lambda v: mo.BeliefPropagation(damping=v), (0.0, 0.999), (-0.1, 1.0, 2.0)),
+    "temperature": (lambda v: mo.BeliefPropagation(temperature=v), (1e-3, 5.0), (0.0, -1.0)),
+    "weight": (lambda v: mo.BeliefPropagation(weight=v), (0.5, 2.0), (0.0, -1.0)),
+    "teleport": (personalized_pagerank, (0.0, 1.0), (-1.0, 2.0)),
+    "update.momentum": (lambda v: mo.Descent(mo.updates.Momentum(0.1, v)), (0.0, 1.0), (-0.1, 1.1)),
+    "update.weight_decay": (lambda v: mo.Descent(mo.updates.Sgd(0.1, v)), (0.0, 1.0), (-0.1,)),
+    "update.beta1": (lambda v: mo.Descent(mo.updates.Adam(beta1=v)), (0.0, 0.99), (1.0, -0.1)),
+    "update.beta2": (lambda v: mo.Descent(mo.updates.AdamW(beta2=v)), (0.0, 0.99), (1.0, -0.1)),
+    "update.epsilon": (lambda v: mo.Descent(mo.updates.RMSprop(epsilon=v)), (0.0, 1.0), (-1e-8,)),
+    "update.smoothing": (lambda v: mo.Descent(mo.updates.RMSprop(smoothing=v)), (0.0, 0.5), (1.5,)),
+    "threshold": (lambda v: mo.Ista(matrix(0), penalty=v), (0.0, 1.0), (-1.0,)),
+    "prior.weight": (lambda v: mo.Fista(mo.priors.TotalVariation(v), 0.1), (0.0, 1.0), (-1.0,)),
+    "step_size": (lambda v: mo.ProximalGradient(mo.priors.Sparsity(1.0), v), (0.0, 1.0), (-1.0,)),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_slot_with_a_natural_range_refuses_what_lies_outside_when_made_and_when_opened(name):
+    make, inside, outside = RANGES[name]
+    for value in inside:
+        algorithm = mo.parameterize(make(value), {name: mo.shared(inside[0])})
+        mo.parameterize(algorithm, {name: mo.per_step(2, [*inside, *inside][:2])})
+    for value in outside:
+        with pytest.raises(mo.MetaoptError, match=f"The {name.split('.')[-1]} must be a number .* but got -?[0-9]"):
+            make(value)
+        for opening in (mo.fixed(value), mo.shared(value), mo.per_step(2, [inside[0], value])):
+            opened = mo.parameterize(make(inside[0]), {name: mo.fixed()})
+            with pytest.raises(mo.MetaoptError, match=f"but got {value}"):
+                mo.parameterize(opened, {name: opening})
+
+
+def test_what_is_learned_may_leave_the_range_and_be_frozen_or_opened_again():
+    opened = mo.parameterize(mo.BeliefPropagation(damping=0.5), {"damping": mo.shared()})
+    with torch.no_grad():
+        opened.damping.value.fill_(-0.25)
+    for opening in (mo.fixed(), mo.shared(), mo.per_step(3)):
+        assert mo.parameterize(opened, {"damping": opening}).damping(0).item() == -0.25
+
+
+def test_options_of_torch_optimizers_have_the_ranges_that_torch_gives_them():
+    pytest.importorskip("higher")
+    update = mo.updates.TorchOptim(torch.optim.Rprop)
+    with pytest.raises(mo.MetaoptError, match="Rprop refuses the option etas"):
+        mo.parameterize(update, {"etas": mo.shared(torch.tensor([1.5, 2.0]))})
+    with pytest.raises(mo.MetaoptError, match=r"Rprop refuses the option lr: .*-0\.5"):
+        mo.parameterize(update, {"lr": mo.per_step(2, [0.1, -0.5])})
+    mo.parameterize(update, {"etas": mo.per_step(2), "lr": mo.per_step(2, [0.1, 0.5])})
+
+
+def test_an_interval_from_0_to_infinity_is_positive():
+    start, other = (mo.slot(o) for o in (mo.shared(0.3, interval=(0, float("inf"))), mo.shared(0.3, positive=True)))
+    for found in (start, other):
+        assert found(0).item() == 0.3
+        found.raw.data.fill_(-2.0)
+    assert start(0).item() == other(0).item() == pytest.approx(0.3 * math.exp(-2))
+
+
+@pytest.mark.parametrize("opening", [mo.fixed, mo.shared, lambda v: mo.per_step(2, v, positive=True)])
+def test_numbers_follow_a_module_to_other_precisions_but_never_below_float32(opening):
+    for dtype, kept in ((torch.float32, torch.float32), (torch.float16, torch.float32), (torch.float64, torch.float64)):
+        for found in (mo.slot(opening(1e-8)).to(dtype), mo.slot(opening(1e-8)).bfloat16().to(dtype)):
+            assert found(0).dtype == (kept if dtype != torch.float64 else found(0).dtype)
+            assert found(0).item() == pytest.approx(1e-8, rel=1e-7)
+    stacked = mo.slot(opening(0.1)).float()
+    assert (torch.stack([stacked(0), stacked(1)]) * torch.ones(2)).dtype == torch.float32
+    assert mo.slot(opening(0.1)).half()(0).item() == torch.tensor(0.1).item()
+
+
+def test_a_device_without_float64_gets_numbers_in_float32():
+    """Such as Apple's, which refuses float64 tensors by a TypeError."""
+
+    def move(tensor: Tensor) -> Tensor:
+        if tensor.dtype == torch.float64:
+            raise TypeError("this device has no float64")
+        return tensor.clone()
+
+    net = mo.unroll(mo.parameterize(mo.Descent(mo.updates.Adam(0.1)), {"update.step_size": mo.per_step(3)}), 3)
+    net._apply(move)
+    assert {t.dtype for t in tree.leaves(net)} == {torch.float32}
+    assert [net.algorithm.update(0).step_size(k).item() for k in range(3)] == [torch.tensor(0.1).item()] * 3
 
 
 @pytest.mark.parametrize("sentence", REFUSED)

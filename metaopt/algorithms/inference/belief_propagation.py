@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...contracts import within
 from ...core import Algorithm, slot
 from ...problems.factor_graph import FactorGraph
 from ...problems.factors import Marginalize, log_sum
@@ -104,7 +105,11 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         evidence: Any = 1.0,
     ):
         super().__init__()
-        self.damping, self.temperature, self.weight = slot(damping), slot(temperature), slot(weight)
+        self.damping = slot(damping, within("damping", 0, below=1))
+        self.temperature, self.weight = (
+            slot(temperature, within("temperature", above=0)),
+            slot(weight, within("weight", above=0)),
+        )
         self.evidence = slot(evidence)
         self.correction, self.schedule = slot(correction or NoCorrection()), slot(schedule or Flooding())
         self.marginalize = marginalize

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...contracts import within
 from ...core import Algorithm, random, slot
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs
@@ -49,7 +50,7 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
     def __init__(self, colors: Tensor, seed: int = 0, burn_in: int = 0, temperature: float = 1.0):
         super().__init__()
         self.register_buffer("colors", colors)
-        self.seed, self.burn_in, self.temperature = seed, burn_in, slot(temperature)
+        self.seed, self.burn_in, self.temperature = seed, burn_in, slot(temperature, within("temperature", above=0))
         self._count = color_count(colors)
 
     def init(self, problem: FactorGraph) -> Samples:

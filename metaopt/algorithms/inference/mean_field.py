@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ...contracts import within
 from ...core import Algorithm, MetaoptError, autodiff, slot
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs
@@ -45,7 +46,10 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
 
     def __init__(self, damping: Any = 0.0, temperature: Any = 1.0, colors: Tensor | None = None):
         super().__init__()
-        self.damping, self.temperature = slot(damping), slot(temperature)
+        self.damping, self.temperature = (
+            slot(damping, within("damping", 0, below=1)),
+            slot(temperature, within("temperature", above=0)),
+        )
         self.register_buffer("colors", colors)
 
     def init(self, problem: FactorGraph) -> Logits:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...core import MetaoptError
-from ...core.errors import require
+from ...extras import require
 from ...files import read_bytes
 from ..location import data_path
 

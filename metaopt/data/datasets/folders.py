@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...core import MetaoptError
-from ...core.errors import require
+from ...extras import require
 from ..formats.images import read_image
 from ..location import data_path
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...core import MetaoptError
-from ...core.errors import require
+from ...extras import require
 from ...files import read_bytes
 from ..formats.array_pickle import SparseRows, read_array_pickle
 from ..location import data_path

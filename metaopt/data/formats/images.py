@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.errors import MetaoptError, require
+from ...core.errors import MetaoptError
+from ...extras import require
 from ...files import replacing
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused

@@ -1,0 +1,28 @@
+"""Draw from a stream of a seed where code uses torch's global generator."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from .core.random import generator
+
+
+@contextlib.contextmanager
+def drawing_from(seed: int, *counters: int) -> Iterator[None]:
+    """Draw from a stream where code in the context uses torch's global CPU generator, as networks' constructors do.
+
+    The global generator is then restored. Those of other devices are neither read nor seeded.
+
+    Args:
+        seed: As for :func:`generator`.
+        counters: As for :func:`generator`.
+    """
+    before = torch.get_rng_state()
+    torch.set_rng_state(generator(seed, *counters).get_state())
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
