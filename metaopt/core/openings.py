@@ -27,12 +27,11 @@ class Opening:
 
     def __post_init__(self) -> None:
         bounds, steps = self.interval, self.steps
-        if not isinstance(self.positive, bool) or (self.positive and bounds is not None):
-            raise MetaoptError("Give a slot positive=True or interval=(low, high), not both.")
         pair = isinstance(bounds, tuple | list) and [isinstance(b, int | float) for b in bounds] == [True, True]
-        low, high = bounds if pair else (0, 0)
-        if bounds is not None and not (-BOUNDLESS < low < high < BOUNDLESS or (low, high) == (0, BOUNDLESS)):
-            raise MetaoptError(f"interval=(low, high) needs finite low < high, or (0, inf), but got {bounds!r}.")
+        low, high = (0, 1) if bounds is None else bounds if pair else (0, 0)
+        if not -BOUNDLESS < low < high or (low and high == BOUNDLESS) or self.positive not in (False, bounds is None):
+            wanted = "positive=True or interval=(low, high) with finite low < high, not both"
+            raise MetaoptError(f"Give a slot {wanted}, but not positive={self.positive!r} and interval={bounds!r}.")
         given = len(self.value) if isinstance(self.value, list | tuple) else None
         if given == 0 or given not in (None, steps):
             wants = f"per_step({steps}) needs {steps} values" if steps else "a slot for all steps holds one value"

@@ -180,8 +180,7 @@ def run_until(
             first = torch.where(first > 0, first, changes)
             grown = (changes > GROWTH * first).any(0)
             if not settled:
-                answer = torch.as_tensor(until(problem, before, state), dtype=torch.bool, device=changes.device)
-                converged = answer.expand(count)
+                converged = torch.as_tensor(until(problem, before, state), device=changes.device).bool().expand(count)
                 report.residuals = _worst(changes, sizes)
             elif k == ks[-1] or (k + 1) % until.every == 0:
                 own = getattr(algorithm, "residual", lambda *_: None)(problem, state, k)

@@ -205,9 +205,8 @@ def slots(module: nn.Module, prefix: str = "") -> dict[str, Slot]:
     """Return every slot of an algorithm by its dotted name, which leads through slots to the slots inside them."""
     found: dict[str, Slot] = {}
     for name, child in module.named_children():
-        found |= {prefix + name: child} if isinstance(child, Slot) else {}
         inner = child.module if isinstance(child, ModuleSlot) else child
-        found |= slots(inner, f"{prefix}{name}.")
+        found |= ({prefix + name: child} if isinstance(child, Slot) else {}) | slots(inner, f"{prefix}{name}.")
     return found
 
 

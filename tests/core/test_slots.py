@@ -324,13 +324,13 @@ REFUSED = {
     "holds one value, but its list holds 2": lambda: mo.shared([1.0, 2.0]),
     "holds one value, but its list holds 0": lambda: mo.slot([]),
     r"one shape, but got .*\(2,\) float32.*\(3,\) float32": lambda: mo.slot([torch.ones(2), torch.ones(3)]),
-    r"needs finite low < high, or \(0, inf\), but got \(1, 0\)": lambda: mo.shared(0.5, interval=(1, 0)),
-    r"but got \(nan, 1\)": lambda: mo.shared(0.5, interval=(float("nan"), 1)),
-    r"but got \(-inf, inf\)": lambda: mo.per_step(2, 0.5, interval=(-float("inf"), float("inf"))),
-    r"but got \(1, inf\)": lambda: mo.shared(2.0, interval=(1, float("inf"))),
-    r"but got \(0, 1, 2\)": lambda: mo.shared(0.5, interval=(0, 1, 2)),  # type: ignore[arg-type]
-    "low < high.* but got 0.5": lambda: mo.shared(0.5, interval=0.5),  # type: ignore[arg-type]
-    "positive=True or interval": lambda: mo.shared(0.5, positive="no"),  # type: ignore[arg-type]
+    r"finite low < high, not both, but not .* interval=\(1, 0\)": lambda: mo.shared(0.5, interval=(1, 0)),
+    r"interval=\(nan, 1\)": lambda: mo.shared(0.5, interval=(float("nan"), 1)),
+    r"interval=\(-inf, inf\)": lambda: mo.per_step(2, 0.5, interval=(-float("inf"), float("inf"))),
+    r"interval=\(1, inf\)": lambda: mo.shared(2.0, interval=(1, float("inf"))),
+    r"interval=\(0, 1, 2\)": lambda: mo.shared(0.5, interval=(0, 1, 2)),  # type: ignore[arg-type]
+    r"interval=0\.5": lambda: mo.shared(0.5, interval=0.5),  # type: ignore[arg-type]
+    "not positive='no' and interval=None": lambda: mo.shared(0.5, positive="no"),  # type: ignore[arg-type]
     "finite values, but got nan": lambda: mo.slot(mo.shared(float("nan"))),
     "finite values, but got inf": lambda: mo.Descent(mo.updates.Sgd(float("inf"))),
     "finite values, but got -inf": lambda: mo.parameterize(
