@@ -113,7 +113,7 @@ class AdamW(nn.Module):
 
 def _remember(memory: Moments, gradient: Any, beta1: Tensor, beta2: Tensor) -> Moments:
     first = running_mean(memory.first, gradient, 1 - beta1)
-    return Moments(first, running_square(memory.second, gradient, 1 - beta2))
+    return Moments(first, running_square(memory.second, gradient, beta2))
 
 
 def _change(memory: Moments, x: Any, k: int, step_size: Tensor, beta1: Tensor, beta2: Tensor, epsilon: Tensor) -> Any:

@@ -133,7 +133,8 @@ class LearnedAdam(nn.Module):
         kept = [*memory.means, memory.square]
         slope, *means, square = (rows_of(part)[:, 0] for part in (gradient, *kept))  # lines stay in a processor's cache
         means = [torch.lerp(slope, mean, decay) for mean, decay in zip(means, self.decays, strict=True)]
-        square = torch.lerp(slope * slope, square, self.square_decay)
+        # Not lerp: its difference makes NaN of a square that overflows. With an infinite one the features are 0.
+        square = torch.addcmul(self.square_decay * square, slope, slope, value=1 - self.square_decay)
         correction = math.sqrt(1 - self.square_decay ** (k + 1))
         inverse = (root(square) + self.epsilon * correction).reciprocal() * correction
         lines = [slope * inverse]

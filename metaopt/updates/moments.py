@@ -22,13 +22,17 @@ def running_mean(mean: Any, values: Any, rate: Tensor) -> Any:
     return tree.map(lambda old, new: torch.lerp(old, as_real(new), weight(old)), mean, values)
 
 
-def running_square(mean: Any, values: Any, rate: Tensor) -> Any:
-    """Return ``mean + rate * (values^2 - mean)``."""
-    weight = matching(rate)
+def running_square(mean: Any, values: Any, decay: Tensor) -> Any:
+    """Return ``decay * mean + (1 - decay) * values^2``.
+
+    It is not written with ``lerp``, whose difference makes NaN of a square that overflows. With this order of factors
+    a square overflows where it does in ``torch.optim``, and its mean is then infinite: the step is 0.
+    """
+    keep, take = matching(decay), matching(1 - decay)
 
     def blend(old: Tensor, new: Tensor) -> Tensor:
         new = as_real(new)
-        return torch.lerp(old, new * new, weight(old))  # differentiates faster than new.square()
+        return torch.addcmul(keep(old) * old, take(old) * new, new)
 
     return tree.map(blend, mean, values)
 
@@ -56,7 +60,8 @@ def root(square: Tensor) -> Tensor:
     smallest normal number, whose root is negligible beside any epsilon; subnormal numbers would take the processor ten
     times as long. ``threshold`` is used since the derivative of ``clamp_min`` is slower.
     """
-    tiny = torch.finfo(square.dtype).tiny
+    # Squares of ordinary gradients are subnormal numbers in half precision, which nothing slows down.
+    tiny = 2.0**-24 if square.dtype == torch.float16 else torch.finfo(square.dtype).tiny
     return torch.threshold(square, tiny, tiny).sqrt()
 
 

@@ -43,7 +43,7 @@ class RMSprop(nn.Module):
 
     def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:
         gradient = add_weight_decay(gradient, x, self.weight_decay, k)
-        memory = running_square(memory, gradient, 1 - self.smoothing(k))
+        memory = running_square(memory, gradient, self.smoothing(k))
         size, epsilon = matching(-self.step_size(k)), matching(self.epsilon(k))
 
         def change(g: Tensor, v: Tensor) -> Tensor:
