@@ -7,9 +7,10 @@ value of a tensor, except :func:`check_finite`, which reads none where there are
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
@@ -55,6 +56,33 @@ def check_tensor(name: str, value: Any, kind: Kind = "real", shape: str = "") ->
     return value
 
 
+def as_numbers(name: str, value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Convert a number, a list of numbers or an ordinary tensor to a tensor of the given dtype and device.
+
+    Args:
+        name: The subject of the error.
+        value: What was passed.
+        dtype: The dtype; a complex value fits a complex dtype only.
+        device: The device.
+
+    Raises:
+        MetaoptError: It does not hold numbers.
+    """
+    if isinstance(value, Tensor):
+        check_tensor(name, value, "any")
+        fits = value.dtype != torch.bool and (dtype.is_complex or not value.is_complex())
+    else:
+        fits = value is not None and not isinstance(value, bool | str | bytes)
+    try:
+        converted = torch.as_tensor(value, dtype=dtype, device=device) if fits else None
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        converted = None
+    if converted is None:
+        kind = "real or complex" if dtype.is_complex else "real"
+        raise MetaoptError(f"{name} must be a {kind} number, a list of them or a tensor, but got {said(value)}.")
+    return converted
+
+
 def check_finite(name: str, tensor: Tensor) -> Tensor:
     """Return ``tensor`` if none of its values is NaN or infinite, or if its values are not known.
 
@@ -70,13 +98,14 @@ def check_finite(name: str, tensor: Tensor) -> Tensor:
     return tensor
 
 
-def check_labels(name: str, labels: Tensor, classes: int) -> Tensor:
+def check_labels(name: str, labels: Tensor, classes: int, of: str = "classes") -> Tensor:
     """Return ``labels`` if all of them are from 0 to ``classes - 1``, or if their values are not known.
 
     Args:
         name: The subject of the error.
         labels: A tensor of whole numbers.
         classes: The number of classes.
+        of: What is numbered, for the error.
 
     Raises:
         MetaoptError: A label is out of range.
@@ -85,8 +114,8 @@ def check_labels(name: str, labels: Tensor, classes: int) -> Tensor:
     if known and labels.numel() and not bool(((labels >= 0) & (labels < classes)).all()):
         low, high = int(labels.min()), int(labels.max())
         raise MetaoptError(
-            f"{name} must be class numbers from 0 to {classes - 1}, but they go from {low} to {high}; renumber the "
-            "classes, or leave out what has no label."
+            f"{name} must be numbers of {of} from 0 to {classes - 1}, but they go from {low} to {high}; renumber them, "
+            "or leave out what has no number."
         )
     return labels
 
@@ -150,26 +179,6 @@ def check_whole(name: str, value: Any) -> int:
     return value  # type: ignore[return-value]
 
 
-def check_counts(name: str, values: Any, low: int = 1, length: int | None = None) -> tuple[int, ...]:
-    """Return ``values`` as a tuple if they are a list of whole numbers of at least ``low``.
-
-    Args:
-        name: The subject of the error.
-        values: What was passed.
-        low: The smallest number allowed.
-        length: How many there must be; by default any number.
-
-    Raises:
-        MetaoptError: It is no such list.
-    """
-    found = _items(values)
-    fits = found is not None and (length is None or len(found) == length)
-    if not fits or not all(isinstance(v, Integral) and not isinstance(v, bool) and v >= low for v in found or ()):
-        many = "whole numbers" if length is None else f"{length} whole numbers"
-        raise MetaoptError(f"{name} must be a list of {many} of at least {low}, but got {said(values)}.")
-    return tuple(int(v) for v in found or ())
-
-
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     """Return ``value`` if it is one of ``choices``, strings or None.
 
@@ -186,21 +195,6 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     return value
 
 
-def check_flag(name: str, value: Any) -> bool:
-    """Return ``value`` if it is a bool.
-
-    Args:
-        name: The subject of the error.
-        value: What was passed.
-
-    Raises:
-        MetaoptError: It is none.
-    """
-    if not isinstance(value, bool):
-        raise MetaoptError(f"{name} must be True or False, but got {said(value)}.")
-    return value
-
-
 def check_function(name: str, value: Any, *arguments: str) -> Callable[..., Any]:
     """Return ``value`` if it can be called with the given positional arguments.
 
@@ -214,6 +208,8 @@ def check_function(name: str, value: Any, *arguments: str) -> Callable[..., Any]
     Raises:
         MetaoptError: It cannot be called, or not with so many arguments.
     """
+    if not autodiff.values_known():  # signatures cannot be looked at in compiled code
+        return value
     wanted = f"{name} must be a function of ({', '.join(arguments)})"
     if not callable(value) or (isinstance(value, type) and issubclass(value, nn.Module)):
         raise MetaoptError(f"{wanted}, but got {said(value)}.")
@@ -247,6 +243,27 @@ def check_instance(name: str, value: Any, kind: type[Value], remedy: str = "") -
         end = f"; {remedy}" if remedy else ""
         raise MetaoptError(f"{name} must be {article} {kind.__name__}, but got {said(value)}{end}.")
     return value
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn what torch raises for data that do not fit a user's function into a sentence that says where it was called.
+
+    It is for trial calls, once a run; errors of this library and of the memory pass unchanged.
+
+    Args:
+        what: The start of the sentence, such as ``"The loss of Net cannot be computed"``.
+
+    Raises:
+        MetaoptError: The body raised another error, which is the cause.
+    """
+    try:
+        yield
+    except (MetaoptError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise MetaoptError(f"{what}: {first}") from error
 
 
 def said(value: Any) -> str:
@@ -300,12 +317,6 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
         return _is_kind(value, "any") and value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
     return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _items(values: Any) -> list[Any] | None:
-    if isinstance(values, Tensor):
-        return values.tolist() if _is_kind(values, "whole") and values.ndim == 1 else None
-    return list(values) if isinstance(values, Sequence) and not isinstance(values, str | bytes) else None
 
 
 def _like_tensor(value: Any) -> bool:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from . import checks
 from .core import autodiff, tree
 from .core.errors import MetaoptError
+from .core.slots import Opening, Slot
 
 Made = TypeVar("Made")
 Arguments = ParamSpec("Arguments")
@@ -85,12 +86,57 @@ def _check_within(name: str, range: Between, values: Tensor) -> None:
         raise MetaoptError(f"The {name} must be a number {range}, but got {values[~fits].flatten()[0].item()}.")
 
 
+@dataclass(frozen=True)
+class Holds:
+    """Say what may fill a slot: a module with certain methods, or else numbers, one for each step or of any shape.
+
+    Openings, such as ``shared(...)``, are judged by their value; those without one begin with what the slot holds.
+    """
+
+    methods: tuple[str, ...] | None = None
+    single: bool = True
+    limits: Between = Between()
+
+    def __contains__(self, content: Any) -> bool:
+        value = content.content() if isinstance(content, Slot) else getattr(content, "value", content)
+        items, single = (list(value), True) if isinstance(value, list | tuple) else ([value], self.single)
+        if isinstance(content, Opening) and value is None:
+            return True
+        if self.methods is not None:
+            has = all(
+                isinstance(i, nn.Module) and all(callable(getattr(i, m, None)) for m in self.methods) for i in items
+            )
+            return bool(items) and (has or all(hasattr(i, "at_step") for i in items))
+        return bool(items) and all(
+            self._is_number(i, single and getattr(content, "steps", None) is None) for i in items
+        )
+
+    def _is_number(self, item: Any, single: bool) -> bool:
+        if isinstance(item, Tensor):
+            fits = _passes(checks.check_tensor, item, "real", "()" if single else "")
+            return fits and bool(item.numel()) and (item.ndim > 0 or item in self.limits)
+        return _passes(checks.check_number, item) and item in self.limits
+
+    def __str__(self) -> str:
+        if self.methods is None:
+            return f"a finite number {self.limits}".strip() + (" or a tensor" * (not self.single)) + OPENED
+        named = f" with {' and '.join(f'{m}(...)' for m in self.methods)}" if self.methods else ""
+        return f"a torch.nn.Module{named}{OPENED}"
+
+
+OPENED = ", or an opening of it such as shared(...)"
+ModuleSlot = Annotated[Any, Holds(())]
+NumberSlot = Annotated[Any, Holds()]
+ValueSlot = Annotated[Any, Holds(single=False)]
 Count = Annotated[int, Between(1)]
 Natural = Annotated[int, Between(0)]
 Positive = Annotated[float, Between(above=0)]
 NotNegative = Annotated[float, Between(0)]
 Share = Annotated[float, Between(0, 1)]
 Rate = Annotated[float, Between(0, below=1)]
+Counts = Annotated[tuple[int, int], Between(1)]  # the least and the most
+Shares = Annotated[tuple[float, float], Between(0, 1)]
+Positives = Annotated[tuple[float, float], Between(above=0)]
 Real = Annotated[Tensor, Axes()]
 Matrix = Annotated[Tensor, Axes("real", "(m, n)")]
 
@@ -165,6 +211,8 @@ def _rule(annotation: Any, limits: Any = None) -> Rule | None:
     if isinstance(annotation, str):
         return None
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated and isinstance(parts[1], Holds):
+        return Rule(parts[1].__contains__, str(parts[1]))
     if origin is Annotated:
         return _rule(parts[0], parts[1])
     if origin in (typing.Union, types.UnionType):
@@ -173,6 +221,8 @@ def _rule(annotation: Any, limits: Any = None) -> Rule | None:
         return Rule(lambda v: isinstance(v, str) and v in parts, " or ".join(map(repr, parts)))
     if origin is collections.abc.Callable or annotation is collections.abc.Callable:
         return _function(parts)
+    if origin is tuple and limits is not None:
+        return _bounds(_plain(parts[0], limits))
     if origin is tuple and parts and parts[-1] is not Ellipsis:
         return _items([_rule(part) for part in parts])
     if origin in (tuple, list, collections.abc.Sequence, collections.abc.Iterable):
@@ -218,7 +268,12 @@ def _function(parts: tuple[Any, ...]) -> Rule:
         return Rule(callable, "a function")
     names = [getattr(p, "__name__", str(p)) for p in parts[0]]
     many = f"{len(names)} arguments" if len(names) != 1 else "one argument"
-    return Rule(lambda v: _passes(checks.check_function, v, *names), f"a function of {many}")
+    makes = isinstance(parts[1], type) and issubclass(parts[1], nn.Module)  # then a class of modules fits
+
+    def fits(value: Any) -> bool:
+        return (makes and isinstance(value, type)) or _passes(checks.check_function, value, *names)
+
+    return Rule(fits, f"a function of {many}")
 
 
 def _protocol(kind: type) -> Rule:
@@ -245,6 +300,14 @@ def _items(rules: list[Rule | None]) -> Rule:
 
     inner = ", ".join("anything" if rule is None else rule.wanted for rule in rules)
     return Rule(fits, f"a tuple ({inner})")
+
+
+def _bounds(rule: Rule | None) -> Rule:
+    def fits(value: Any) -> bool:
+        items = _listed(value)
+        return items is not None and len(items) == 2 and all(_fit(rule, v) for v in items) and items[0] <= items[1]
+
+    return Rule(fits, f"two numbers, the smaller first, each {'a number' if rule is None else rule.wanted}")
 
 
 def _sequence(rule: Rule | None) -> Rule:

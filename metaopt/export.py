@@ -17,10 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .contracts import checked
 from .core import MetaoptError, Unrolled
 from .extras import require
 
 
+@checked
 class TensorModule(nn.Module):
     """Run a network as a module from tensors to a tensor; :func:`as_module` makes it.
 
@@ -38,6 +40,7 @@ class TensorModule(nn.Module):
         return torch.view_as_real(final) if final.is_complex() else final
 
 
+@checked
 def as_module(net: Unrolled[Any, Any, Any], make_problem: Callable[..., Any]) -> TensorModule:
     """Turn a network into a module from tensors to a tensor, which builds the problem itself.
 
@@ -55,6 +58,7 @@ def as_module(net: Unrolled[Any, Any, Any], make_problem: Callable[..., Any]) ->
     return TensorModule(net, make_problem)
 
 
+@checked
 def export_program(
     net: Unrolled[Any, Any, Any],
     make_problem: Callable[..., Any],
@@ -90,6 +94,7 @@ def export_program(
     )
 
 
+@checked
 def export_onnx(program: torch.export.ExportedProgram, path: Path | str) -> None:
     """Write a program of :func:`export_program` as an ONNX file.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .checks import check_number, check_tensor
 from .core.errors import MetaoptError
 from .extras import require
 
@@ -21,6 +22,7 @@ def magnitude(x: Tensor) -> Tensor:
     Returns:
         A real tensor of the shape of ``x``.
     """
+    check_tensor("The picture whose magnitude is taken", x, "any")
     return x.abs() if x.is_complex() else x
 
 
@@ -81,7 +83,7 @@ def _similarity(estimate: Tensor, target: Tensor, peak: float) -> float:
     return require("skimage.metrics", "pictures").structural_similarity(
         estimate.numpy(),
         target.numpy(),
-        data_range=peak,
+        data_range=float(peak),
         gaussian_weights=True,
         sigma=1.5,
         use_sample_covariance=False,
@@ -90,6 +92,9 @@ def _similarity(estimate: Tensor, target: Tensor, peak: float) -> float:
 
 
 def _check(estimate: Tensor, target: Tensor, peak: float) -> None:
+    for name, tensor in (("estimate", estimate), ("target", target)):
+        check_tensor(f"The {name} of a metric", tensor, "any")
+    check_number("The peak of a metric, the largest value that a sample can take,", peak, above=0)
     if estimate.shape != target.shape or estimate.ndim < 2 or 0 in estimate.shape:
         shapes = f"{tuple(estimate.shape)} and {tuple(target.shape)}"
         raise MetaoptError(f"An estimate and its target have one shape (B, ...) with no empty axis, not {shapes}.")
@@ -97,5 +102,3 @@ def _check(estimate: Tensor, target: Tensor, peak: float) -> None:
         raise MetaoptError("The metrics compare real pictures; take .abs() of a complex estimate and target first.")
     if not (estimate.is_floating_point() and target.is_floating_point()):
         raise MetaoptError(f"The metrics need floats, not {estimate.dtype} and {target.dtype}; scale to [0, 1] first.")
-    if not peak > 0:
-        raise MetaoptError(f"peak is the largest value that a sample can take, so more than 0, but it is {peak}.")

@@ -8,11 +8,16 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import Algorithm, tree
+from ..checks import check_instance
+from ..contracts import checked
+from ..core import Algorithm, MetaoptError, autodiff, tree
 from ..problems import Episode, FirstOrder, Objective
 from .descent import Descent, DescentState
 
+IGNORED = -100  # the label that torch's cross entropy leaves out
 
+
+@checked
 class Adaptation(Algorithm[Episode, DescentState, Tensor]):
     """Descend on the loss at the examples of each task, from the parameters of a network.
 
@@ -48,6 +53,7 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
 
     def init(self, problem: Episode) -> DescentState:
         made = self._objectives()
+        self._check(problem, made)
         return tree.vmap(lambda task: self.descent.init(made(task)))(problem)
 
     def step(self, problem: Episode, state: DescentState, k: int) -> DescentState:
@@ -60,6 +66,18 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
 
         return tree.vmap(answers)(problem, state)
 
+    def _check(self, problem: Episode, made: Callable[[Episode], Any]) -> None:
+        """Compute the loss of the first task once, since steps run under vmap, where errors are torch's own."""
+        check_instance("The problem of Adaptation", problem, Episode)
+        if autodiff.inside_transform() or not autodiff.values_known():
+            return
+        task, targets = tree.map(lambda t: t[0], problem), problem.targets
+        if not (targets.is_floating_point() or targets.is_complex()):  # the largest label may be in any task
+            task = tree.replace(task, {"targets": targets.amax(0)})
+            if self.loss is F.cross_entropy and bool(((targets < 0) & (targets != IGNORED)).any()):
+                raise MetaoptError(f"Labels of classes count from 0, but one of this Episode is {int(targets.min())}.")
+        made(task)
+
     def _objectives(self) -> Callable[[Episode], Any]:
         """Return a function that makes the objective of a task.
 
@@ -71,6 +89,7 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
         return lambda task: self.objective(learning, self.loss, [(task.inputs, task.targets)])
 
 
+@checked
 def first_order_objective(network: nn.Module, loss: Callable[..., Tensor], batches: Any) -> FirstOrder:
     """Return an :class:`~metaopt.problems.Objective` whose gradient counts as a constant.
 

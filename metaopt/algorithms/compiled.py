@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..contracts import checked
 from ..core import Algorithm, MetaoptError, tree
 from ..core.algorithm import AnyAlgorithm
 
 
+@checked
 class Compiled(Algorithm[Any, Any, Any]):
     """Run the step of an algorithm by ``torch.compile``; the loop is not compiled, so any number of steps will do.
 
@@ -34,6 +36,9 @@ class Compiled(Algorithm[Any, Any, Any]):
 
     def __init__(self, algorithm: AnyAlgorithm, backend: str | Callable[..., Any] = "inductor"):
         super().__init__()
+        if isinstance(backend, str) and backend not in torch.compiler.list_backends(exclude_tags=()):
+            known = ", ".join(torch.compiler.list_backends())
+            raise MetaoptError(f"torch.compile has no backend {backend!r}; it has {known}.")
         self.algorithm, self._backend = algorithm, backend
         # The class's functions, not bound methods: strategies step shadows of the algorithm, with other tensors.
         self._step = torch.compile(type(algorithm).step, backend=backend)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_number
+from ..contracts import ModuleSlot, Positive, checked
 from ..core import Algorithm, MetaoptError, slot
 from ..operators.reach import PerAxis, largest, period_of, reach_of, times, total
 from ..problems import protocol
@@ -21,6 +22,7 @@ class CoupledState(NamedTuple):
     memory: Tensor
 
 
+@checked
 class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
     """Iterate ``memory' = mix(memory) + read(gradient, x, context)`` and ``x' = x + write(memory')``.
 
@@ -43,14 +45,14 @@ class CoupledDescent(Algorithm[Any, CoupledState, Tensor]):
         MetaoptError: ``mix`` has no ``inverse``.
     """
 
-    def __init__(self, read: nn.Module, mix: nn.Module, write: nn.Module):
+    def __init__(self, read: ModuleSlot, mix: ModuleSlot, write: ModuleSlot):
         super().__init__()
         self.read, self.mix, self.write = slot(read), slot(mix), slot(write)
         if not hasattr(self.mix(0), "inverse"):
             raise MetaoptError(f"CoupledDescent needs a mix with inverse(memory), but {type(mix).__name__} has none.")
 
     def init(self, problem: Any) -> CoupledState:
-        x = problem.start()
+        x = protocol.begin(problem, "CoupledDescent")
         with torch.no_grad():
             memory = torch.zeros_like(self._read(problem, x, 0))
         return CoupledState(x, memory)
@@ -136,7 +138,8 @@ class ScaleGradient(nn.Module):
         return lambda gradient, x, context: factor * gradient
 
 
-def reversible_momentum(step_size: float, momentum: float) -> CoupledDescent:
+@checked
+def reversible_momentum(step_size: float, momentum: Positive) -> CoupledDescent:
     """Return gradient descent with momentum whose steps can be inverted.
 
     A step is ``v <- momentum v - step_size gradient(x)``, then ``x <- x + v``. The inverse divides by ``momentum``, so

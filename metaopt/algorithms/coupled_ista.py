@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..contracts import within
+from ..contracts import Holds, Matrix, NotNegative, Share, checked, within
 from ..core import Algorithm, MetaoptError, slot
 from ..priors.prior import soft_threshold
 from .proximal import check_dictionary, zero_code
+
+Schedule = Annotated[Any, Holds(("init", "forward"))]
 
 
 class CodeState(NamedTuple):
@@ -21,6 +23,7 @@ class CodeState(NamedTuple):
     memory: Any
 
 
+@checked
 class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
     """Code y sparsely in a dictionary A by ``z <- soft(z - step_size W^T (A z - y), threshold)``, from z = 0.
 
@@ -51,11 +54,11 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
 
     dictionary: Tensor
 
-    def __init__(self, dictionary: Tensor, penalty: float, support: Sequence[float] = (), schedule: Any = None):
+    def __init__(
+        self, dictionary: Matrix, penalty: NotNegative, support: Sequence[Share] = (), schedule: Schedule | None = None
+    ):
         super().__init__()
         check_dictionary("CoupledIsta", dictionary)
-        if not all(0 <= share <= 1 for share in support):
-            raise MetaoptError(f"Shares of entries lie between 0 and 1, but support is {tuple(support)}.")
         lipschitz = float(torch.linalg.matrix_norm(dictionary, 2).square())
         self.register_buffer("dictionary", dictionary.detach().clone())
         self.support = tuple(support)
@@ -66,7 +69,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
             self.schedule = slot(schedule)
 
     def init(self, problem: Tensor) -> CodeState:
-        z = zero_code("CoupledIsta", problem, tuple(self.dictionary.shape))
+        z = zero_code("CoupledIsta", problem, tuple(self.dictionary.shape), self.dictionary.dtype)
         return CodeState(z, self.schedule(0).init(z) if self.scheduled else ())
 
     def step(self, problem: Tensor, state: CodeState, k: int) -> CodeState:
@@ -93,7 +96,8 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
         return torch.zeros_like(z, dtype=torch.bool).scatter(1, places, True)
 
 
-def analytic_weights(dictionary: Tensor) -> Tensor:
+@checked
+def analytic_weights(dictionary: Matrix) -> Tensor:
     """Return the W that minimises ``|W^T A|_F`` subject to ``w_i^T a_i = 1`` for every column i.
 
     Column i is ``(A A^T)^-1 a_i / (a_i^T (A A^T)^-1 a_i)``. These weights minimise the correlations between W and A.
@@ -110,6 +114,7 @@ def analytic_weights(dictionary: Tensor) -> Tensor:
     Source:
         Liu et al., ALISTA, ICLR 2019.
     """
+    check_dictionary("analytic_weights", dictionary)
     gram = dictionary @ dictionary.T
     if not float(torch.linalg.cond(gram)) < 1 / torch.finfo(gram.dtype).eps:
         raise MetaoptError("The rows of the dictionary are not independent, so it has no analytic weights; drop some.")

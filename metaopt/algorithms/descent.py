@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from ..contracts import Holds, checked
 from ..core import Algorithm, slot, tree
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..problems import protocol
+
+Update = Annotated[Any, Holds(("init", "forward"))]
 
 
 class DescentState(NamedTuple):
@@ -17,6 +20,7 @@ class DescentState(NamedTuple):
     buffers: Any
 
 
+@checked
 class Descent(Algorithm[Any, DescentState, Any]):
     """Iterate ``x <- x + change``, where ``(change, memory) <- update(gradient, x, memory, k, context)``.
 
@@ -32,7 +36,7 @@ class Descent(Algorithm[Any, DescentState, Any]):
         update: The update, and its own slots, such as ``update.step_size``.
     """
 
-    def __init__(self, update: Any):
+    def __init__(self, update: Update):
         super().__init__()
         self.update = slot(update)
 
@@ -45,7 +49,7 @@ class Descent(Algorithm[Any, DescentState, Any]):
         return period_of(self.update)
 
     def init(self, problem: Any) -> DescentState:
-        x = problem.start()
+        x = protocol.begin(problem, "Descent")
         memory = self.update(0).init(x, protocol.context(problem))
         return DescentState(x, memory, protocol.buffers(problem))
 

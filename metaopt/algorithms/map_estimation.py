@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..contracts import ModuleSlot, ValueSlot, checked
 from ..core import Algorithm, slot
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..priors.prior import prior_slot
@@ -19,6 +20,7 @@ class MapEstimationState(NamedTuple):
     x: Tensor
 
 
+@checked
 class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
     """Ascend the log posterior by gradient steps, ``x <- x + step_size (grad log p(y | x) + grad log p(x))``.
 
@@ -41,7 +43,7 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
         step_size: The step size.
     """
 
-    def __init__(self, prior: nn.Module, step_size: Any, unit: Callable[[Any, Tensor], Tensor] | None = None):
+    def __init__(self, prior: ModuleSlot, step_size: ValueSlot, unit: Callable[[Any, Tensor], Tensor] | None = None):
         super().__init__()
         self.unit = unit
         self.prior, self.step_size = prior_slot(prior, "gradient", "MapEstimation"), slot(step_size)
@@ -55,7 +57,9 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
         return period_of(self.prior)
 
     def init(self, problem: Any) -> MapEstimationState:
-        return MapEstimationState(problem.start())
+        x = protocol.begin(problem, "MapEstimation")
+        protocol.check_steps_fit("MapEstimation", self.step_size(0), x)
+        return MapEstimationState(x)
 
     def step(self, problem: Any, state: MapEstimationState, k: int) -> MapEstimationState:
         downhill = -protocol.at(problem, k).gradient(state.x) - self.prior(k).gradient(state.x, k)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..contracts import within
+from ..checks import check_instance
+from ..contracts import Count, ModuleSlot, NotNegative, NumberSlot, Rate, checked, within
 from ..core import Algorithm, MetaoptError, slot
 from ..extras import require
 from ..operators import SparseMatrix
@@ -24,6 +25,7 @@ class PropagationState(NamedTuple):
     anchor: Any
 
 
+@checked
 class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
     """Iterate ``H <- activation((1 - teleport) mix(A H) + teleport H_0 + inject(x))`` from H_0 = encode(x).
 
@@ -62,19 +64,16 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
 
     def __init__(
         self,
-        encode: nn.Module,
-        decode: nn.Module,
-        teleport: Any = None,
-        mix: nn.Module | None = None,
-        inject: nn.Module | None = None,
-        activation: nn.Module | None = None,
-        dropout: float = 0.0,
-        edge_dropout: float = 0.0,
+        encode: ModuleSlot,
+        decode: ModuleSlot,
+        teleport: NumberSlot | None = None,
+        mix: ModuleSlot | None = None,
+        inject: ModuleSlot | None = None,
+        activation: ModuleSlot | None = None,
+        dropout: Rate = 0.0,
+        edge_dropout: Rate = 0.0,
     ):
         super().__init__()
-        for name, rate in (("dropout", dropout), ("edge_dropout", edge_dropout)):
-            if not 0 <= rate < 1:
-                raise MetaoptError(f"A rate of {name} lies in [0, 1), but got {rate}.")
         self.encode, self.decode = slot(encode), slot(decode)
         self.teleport = None if teleport is None else slot(teleport, within("teleport", 0, 1))
         self.mix = slot(nn.Identity() if mix is None else mix)
@@ -83,6 +82,7 @@ class Propagation(Algorithm[GraphSignal, PropagationState, Tensor]):
         self.dropout, self.edge_dropout = dropout, edge_dropout
 
     def init(self, problem: GraphSignal) -> PropagationState:
+        check_instance("The problem of Propagation", problem, GraphSignal)
         check_read_once(self, "encode")
         h = _read(self.encode(0), self._seen(problem))
         if h.ndim != 2 or len(h) != problem.x.shape[0]:
@@ -167,7 +167,8 @@ def personalized_pagerank(teleport: Any = 0.1) -> Propagation:
     return Propagation(nn.Identity(), nn.Identity(), teleport=teleport)
 
 
-def label_propagation(spread: float = 0.9) -> Propagation:
+@checked
+def label_propagation(spread: Rate = 0.9) -> Propagation:
     """Return label propagation, ``H <- clip(spread A H + (1 - spread) x, 0, 1)`` (Zhou et al., NIPS 2003).
 
     It computes what ``LabelPropagation`` of torch_geometric does. The known labels x are those of
@@ -190,6 +191,7 @@ class ChebyshevState(NamedTuple):
     total: Tensor
 
 
+@checked
 class ChebyshevFilter(Algorithm[GraphSignal, ChebyshevState, Tensor]):
     """Apply a polynomial of A, ``sum_k c_k T_k(A) x``, by the recursion ``T_{k+1} = 2 A T_k - T_{k-1}``.
 
@@ -219,6 +221,7 @@ class ChebyshevFilter(Algorithm[GraphSignal, ChebyshevState, Tensor]):
         self.coefficient = slot([float(c) for c in coefficients[1:]])
 
     def init(self, problem: GraphSignal) -> ChebyshevState:
+        check_instance("The problem of ChebyshevFilter", problem, GraphSignal)
         check_read_once(self, "first")
         x = problem.x.to_dense() if isinstance(problem.x, SparseMatrix) else problem.x
         return ChebyshevState(x, torch.zeros_like(x), self.first(0) * x)
@@ -236,7 +239,8 @@ class ChebyshevFilter(Algorithm[GraphSignal, ChebyshevState, Tensor]):
         return 1
 
 
-def heat_kernel(time: float, steps: int) -> ChebyshevFilter:
+@checked
+def heat_kernel(time: NotNegative, steps: Count) -> ChebyshevFilter:
     """Return the heat kernel ``exp(-time (I - A)) x``, diffusion along the edges, by its Chebyshev series.
 
     The coefficients are ``c_k = (2 - [k = 0]) exp(-time) I_k(time)``, where I_k are the modified Bessel functions. The
@@ -254,6 +258,4 @@ def heat_kernel(time: float, steps: int) -> ChebyshevFilter:
     """
     ive = require("scipy.special", "graphs").ive
 
-    if not time >= 0 or steps < 1:
-        raise MetaoptError(f"Heat flows for a time of at least 0, in at least one step, not for {time} in {steps}.")
     return ChebyshevFilter([(2 - (k == 0)) * float(ive(k, time)) for k in range(steps + 1)])

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..contracts import within
+from ..checks import check_tensor
+from ..contracts import Count, Matrix, ModuleSlot, NotNegative, ValueSlot, checked, within
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators import Mask
 from ..operators.reach import PerAxis, period_of, reach_of
@@ -26,6 +27,7 @@ class IstaState(NamedTuple):
     z: Tensor
 
 
+@checked
 class Ista(Algorithm[Tensor, IstaState, Tensor]):
     """Code y sparsely in a dictionary A, ``min_z |A z - y|^2 / 2 + penalty |z|_1``, by iterated soft thresholding.
 
@@ -47,7 +49,7 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
         MetaoptError: The dictionary is not a real matrix, or y does not fit it.
     """
 
-    def __init__(self, dictionary: Tensor, penalty: float):
+    def __init__(self, dictionary: Matrix, penalty: NotNegative):
         super().__init__()
         check_dictionary("Ista", dictionary)
         self.shape = tuple(dictionary.shape)
@@ -58,7 +60,9 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
         self.threshold = slot(penalty / float(lipschitz), within("threshold", 0))
 
     def init(self, problem: Tensor) -> IstaState:
-        return IstaState(zero_code("Ista", problem, self.shape))
+        return IstaState(
+            zero_code("Ista", problem, self.shape, next((p.dtype for p in self.parameters() if p.ndim > 1), None))
+        )
 
     def step(self, problem: Tensor, state: IstaState, k: int) -> IstaState:
         return IstaState(soft_threshold(self.encode(k)(problem) + self.mix(k)(state.z), self.threshold(k)))
@@ -68,7 +72,7 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
 
 
 def check_dictionary(who: str, dictionary: Tensor) -> None:
-    """Check that a dictionary is a real matrix.
+    """Check that a dictionary is a real matrix that is not empty, and has a precision that torch decomposes.
 
     Args:
         who: Name of the algorithm, for the error message.
@@ -77,17 +81,22 @@ def check_dictionary(who: str, dictionary: Tensor) -> None:
     Raises:
         MetaoptError: It is not.
     """
-    if dictionary.ndim != 2 or not dictionary.is_floating_point():
-        raise MetaoptError(f"{who} needs a real dictionary (m, n), but got {tree.describe(dictionary)}.")
+    check_tensor(f"The dictionary of {who}", dictionary, "real", "(m, n)")
+    if dictionary.dtype.itemsize < 4 or not bool(dictionary.any()):
+        raise MetaoptError(
+            f"{who} needs a dictionary (m, n) in float32 or float64 with an entry other than 0, but got "
+            f"{tree.describe(dictionary)}."
+        )
 
 
-def zero_code(who: str, y: Tensor, shape: tuple[int, ...]) -> Tensor:
+def zero_code(who: str, y: Tensor, shape: tuple[int, ...], dtype: torch.dtype | None) -> Tensor:
     """Return the code before the first step.
 
     Args:
         who: Name of the algorithm, for the error message.
         y: The measurement, (B, m).
         shape: (m, n) of the dictionary.
+        dtype: Its precision, where that is known.
 
     Returns:
         Zeros, (B, n).
@@ -95,9 +104,12 @@ def zero_code(who: str, y: Tensor, shape: tuple[int, ...]) -> Tensor:
     Raises:
         MetaoptError: y does not fit the dictionary.
     """
-    if y.ndim != 2 or y.shape[1] != shape[0]:
+    check_tensor(f"The measurement that {who} codes", y)
+    if y.ndim != 2 or y.shape[1] != shape[0] or y.dtype != (dtype or y.dtype):
+        precision = "" if dtype is None else f" {str(dtype).removeprefix('torch.')}"
         raise MetaoptError(
-            f"{who} with a dictionary {shape} codes measurements (B, {shape[0]}), but got {tree.describe(y)}."
+            f"{who} with a dictionary {shape} codes measurements (B, {shape[0]}){precision}, but got "
+            f"{tree.describe(y)}."
         )
     return y.new_zeros(len(y), shape[1])
 
@@ -108,6 +120,7 @@ class ProximalGradientState(NamedTuple):
     x: Tensor
 
 
+@checked
 class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
     """Minimise the energies of problem and prior by ``x <- prox(x - step_size * gradient(x), step_size)``.
 
@@ -128,7 +141,7 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
         step_size: The step size.
     """
 
-    def __init__(self, prior: nn.Module, step_size: Any, unit: Callable[[Any, Tensor], Tensor] | None = None):
+    def __init__(self, prior: ModuleSlot, step_size: ValueSlot, unit: Callable[[Any, Tensor], Tensor] | None = None):
         super().__init__()
         self.unit = unit
         self.prior, self.step_size = prior_slot(prior, "prox", "ProximalGradient"), slot(step_size, STEP)
@@ -142,7 +155,9 @@ class ProximalGradient(Algorithm[Any, ProximalGradientState, Tensor]):
         return period_of(self.prior)
 
     def init(self, problem: Any) -> ProximalGradientState:
-        return ProximalGradientState(problem.start())
+        x = protocol.begin(problem, "ProximalGradient")
+        protocol.check_steps_fit("ProximalGradient", self.step_size(0), x)
+        return ProximalGradientState(x)
 
     def step(self, problem: Any, state: ProximalGradientState, k: int) -> ProximalGradientState:
         step = self.step_size(k)
@@ -162,6 +177,7 @@ class FistaState(NamedTuple):
     ahead: Tensor
 
 
+@checked
 class Fista(Algorithm[Any, FistaState, Tensor]):
     """Accelerate :class:`ProximalGradient` by momentum, so that the excess energy falls like 1/k^2.
 
@@ -180,7 +196,7 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
         step_size: The step size.
     """
 
-    def __init__(self, prior: nn.Module, step_size: Any):
+    def __init__(self, prior: ModuleSlot, step_size: ValueSlot):
         super().__init__()
         self.prior, self.step_size = prior_slot(prior, "prox", "Fista"), slot(step_size, STEP)
 
@@ -193,7 +209,8 @@ class Fista(Algorithm[Any, FistaState, Tensor]):
         return period_of(self.prior)
 
     def init(self, problem: Any) -> FistaState:
-        x = problem.start()
+        x = protocol.begin(problem, "Fista")
+        protocol.check_steps_fit("Fista", self.step_size(0), x)
         return FistaState(x, x)
 
     def step(self, problem: Any, state: FistaState, k: int) -> FistaState:
@@ -209,7 +226,8 @@ def _forward_backward(prior: Any, problem: Any, x: Tensor, step: Tensor, k: int)
     return prior.prox(x - step * protocol.at(problem, k).gradient(x), step, k)
 
 
-def step_size_for(problem: InverseProblem, *, iterations: int = 50) -> Tensor:
+@checked
+def step_size_for(problem: InverseProblem, *, iterations: Count = 50) -> Tensor:
     """Return the step size 1/L, where L is the Lipschitz constant of the gradient of a Gaussian likelihood.
 
     ``1/L = noise^2 / |A|^2``, by power iteration. Where the noise varies within a sample it is ``1 / |A / noise|^2``,

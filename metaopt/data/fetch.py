@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..contracts import checked
 from ..core import MetaoptError
 from ..extras import require
 from ..files import make_folder, replacing
@@ -16,6 +17,7 @@ from .download import Download
 from .sources import Source, SourceFile, read_source
 
 
+@checked
 def fetch_source(name: str, to: str | Path | None = None) -> list[Path]:
     """Download the missing files of a data set, so that its readers find it in the folder ``to``.
 

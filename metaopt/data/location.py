@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..contracts import checked
 from ..core import MetaoptError
 from .sources import source_names
 
 
+@checked
 def data_path(relative: str | Path, root: str | Path | None = None) -> Path:
     """Return the path of ``relative`` inside the folder of data, and check that it exists.
 

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urljoin
 
+from ..contracts import checked
 from ..core import MetaoptError
 
 REGISTRY = Path(__file__).parent / "registry"
 
 
+@checked
 @dataclass(frozen=True)
 class SourceFile:
     """Describe one file of a data set.
@@ -37,6 +39,7 @@ class SourceFile:
     url: str | None = None
 
 
+@checked
 @dataclass(frozen=True)
 class Source:
     """Describe a data set and where it comes from.
@@ -73,6 +76,7 @@ def source_names() -> list[str]:
     return sorted(file.relative_to(REGISTRY).with_suffix("").as_posix() for file in found)
 
 
+@checked
 def read_source(name: str) -> Source:
     """Return the data set of a name.
 

@@ -7,16 +7,18 @@ derivative. All pairs of runs are computed at once by ``vmap``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Between, Natural, Positive, checked
 from ..core import MetaoptError, Unrolled, random, tree
 from ..losses import TrainingLoss
 from ..losses.training_loss import check_training_loss, evaluate
 
 Tensors = dict[str, Tensor]
+Pairs = Annotated[int, Between(2)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +64,18 @@ class Estimate:
                 parameter.grad = self.gradients[name].clone()
 
 
+@checked
 def es(
     net: Unrolled[Any, Any, Any],
     problem: Any,
     loss: TrainingLoss,
     *,
-    pairs: int,
-    sigma: float,
+    pairs: Pairs,
+    sigma: Positive,
     seed: int,
     target: Any = None,
     state: Any = None,
-    start: int = 0,
+    start: Natural = 0,
 ) -> Estimate:
     """Estimate the gradient of ``E[loss(net(problem))]`` under Gaussian changes of the parameters, by antithetic pairs.
 
@@ -107,13 +110,14 @@ def es(
 
 
 @torch.no_grad()
+@checked
 def pes(
     net: Unrolled[Any, Any, Any],
     problem: Any,
     loss: TrainingLoss,
     *,
-    pairs: int,
-    sigma: float,
+    pairs: Pairs,
+    sigma: Positive,
     seed: int,
     target: Any = None,
     particles: Particles | None = None,
@@ -145,7 +149,6 @@ def pes(
     """
     if particles is None:
         particles = _begin(net, problem, pairs, sigma)
-    _check(pairs, sigma)
     check_training_loss(loss)
     parameters = _learned(net)
     generator = random.generator(seed, particles.k)  # every piece draws its own
@@ -177,9 +180,8 @@ def pes(
     )
 
 
-def _begin(net: Any, problem: Any, pairs: int, sigma: float, state: Any = None, start: int = 0) -> Particles:
+def _begin(net: Any, problem: Any, pairs: Pairs, sigma: float, state: Any = None, start: int = 0) -> Particles:
     """Return runs that have not been perturbed yet."""
-    _check(pairs, sigma)
     nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in _learned(net).items()}
     begin = net.algorithm.init(problem) if state is None else state
     return Particles(tree.map(lambda t: t.detach().expand(2 * pairs, *t.shape).clone(), begin), nothing, start)
@@ -190,8 +192,3 @@ def _learned(net: nn.Module) -> Tensors:
     if not parameters:
         raise MetaoptError("There is nothing to learn: no parameter of the network requires a gradient; open a slot.")
     return parameters
-
-
-def _check(pairs: int, sigma: float) -> None:
-    if pairs < 2 or not sigma > 0:
-        raise MetaoptError(f"Evolution strategies need two pairs and a positive sigma, but got {pairs} and {sigma}.")

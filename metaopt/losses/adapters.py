@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import check_function
 from ..core import MetaoptError, Trajectory, Unrolled
 from .energies import energy
-from .steps import StepWeights, weighted_mean
+from .steps import StepWeights, check_weights, weighted_mean
 from .supervised import Loss, mse
 from .training_loss import TrainingLoss, name_of
 
@@ -36,6 +37,7 @@ def trajectory_loss(
     Raises:
         MetaoptError: The weights do not fit the outputs that were kept, or ``loss`` refuses an output.
     """
+    check_function("The loss of trajectory_loss", loss, "output", "target")
     return weighted_mean(trajectory, lambda output: loss(output, target), weights)
 
 
@@ -51,14 +53,15 @@ class Supervised:
             :class:`~metaopt.training.Settings`, and a direct call uses uniform weights.
 
     Raises:
-        MetaoptError: ``loss`` is not callable, or the task has no target (when called).
+        MetaoptError: ``loss`` is no function of two arguments, the weights are none, or the task has no target (when
+            called).
     """
 
     loss: Loss = mse
     weights: StepWeights | None = None
 
     def __post_init__(self) -> None:
-        _check_callable(self, self.loss)
+        _check_adapter(self, "target")
 
     def __call__(
         self, net: Unrolled[Any, Any, Any], trajectory: Trajectory[Any, Any], problem: Any, target: Any
@@ -82,14 +85,14 @@ class Unsupervised:
         weights: As in :class:`Supervised`.
 
     Raises:
-        MetaoptError: ``loss`` is not callable.
+        MetaoptError: ``loss`` is no function of two arguments, or the weights are none.
     """
 
     loss: Loss = energy
     weights: StepWeights | None = None
 
     def __post_init__(self) -> None:
-        _check_callable(self, self.loss)
+        _check_adapter(self, "problem")
 
     def __call__(
         self, net: Unrolled[Any, Any, Any], trajectory: Trajectory[Any, Any], problem: Any, target: Any
@@ -113,8 +116,7 @@ def _or_uniform(weights: StepWeights | None) -> StepWeights:
     return "uniform" if weights is None else weights
 
 
-def _check_callable(adapter: Supervised | Unsupervised, loss: Any) -> None:
-    if not callable(loss):
-        raise MetaoptError(
-            f"{type(adapter).__name__} needs a function of two arguments, such as metaopt.losses has, not {loss!r}."
-        )
+def _check_adapter(adapter: Supervised | Unsupervised, second: str) -> None:
+    check_function(f"The loss of {type(adapter).__name__}", adapter.loss, "output", second)
+    if adapter.weights is not None:
+        check_weights(adapter.weights)

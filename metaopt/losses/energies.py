@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import explained
 from ..core import MetaoptError
 
 
@@ -47,9 +48,10 @@ def log_energy(output: Any, problem: Any) -> Tensor:
 
 
 def _energy(output: Any, problem: Any, name: str) -> Tensor:
-    if not hasattr(problem, "energy"):
+    if isinstance(problem, type) or not hasattr(problem, "energy"):
         raise MetaoptError(
             f"The loss {name} is that of problem.energy(output), but {type(problem).__name__} has no energy; use a "
             "loss of outputs and targets, or one of your own."
         )
-    return problem.energy(output)
+    with explained(f"The energy of {type(problem).__name__} cannot be computed of this output"):
+        return problem.energy(output)

@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checks import check_count, check_function, check_instance, said
 from ..core import MetaoptError, Trajectory
 
 StepWeights = str | Sequence[float]
+NAMES = ("uniform", "linear", "last")
 
 
 def step_weights(weights: StepWeights, steps: int) -> list[float]:
@@ -28,14 +30,15 @@ def step_weights(weights: StepWeights, steps: int) -> list[float]:
         MetaoptError: The name is unknown, the list has another length than ``steps``, a weight is negative or not
             finite, or all weights are zero.
     """
+    check_count("The number of outputs to weigh", steps)
+    check_weights(weights)
     named: dict[str, list[float]] = {
         "uniform": [1.0] * steps,
         "linear": [k + 1.0 for k in range(steps)],
         "last": [0.0] * (steps - 1) + [1.0],
     }
-    values = named.get(weights) if isinstance(weights, str) else _numbers(weights)
-    if values is None:
-        raise MetaoptError(f"Step weights are 'uniform', 'linear', 'last' or a list of numbers, not {weights!r}.")
+    values = named[weights] if isinstance(weights, str) else _numbers(weights)
+    assert values is not None  # as checked
     if len(values) != steps:
         raise MetaoptError(
             f"There are {steps} outputs to weigh (in a truncated run those of the steps that are differentiated), but "
@@ -50,10 +53,23 @@ def step_weights(weights: StepWeights, steps: int) -> list[float]:
     return [value / total for value in values]
 
 
+def check_weights(weights: Any) -> None:
+    """Check that ``weights`` are the name of step weights or a list of numbers.
+
+    Args:
+        weights: What was given as step weights.
+
+    Raises:
+        MetaoptError: They are neither.
+    """
+    if weights not in NAMES if isinstance(weights, str) else _numbers(weights) is None:
+        raise MetaoptError(f"Step weights are 'uniform', 'linear', 'last' or a list of numbers, not {said(weights)}.")
+
+
 def _numbers(weights: Any) -> list[float] | None:
     try:
         return [float(value) for value in weights] if isinstance(weights, Iterable) else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         return None
 
 
@@ -76,6 +92,8 @@ def weighted_mean(
     Raises:
         MetaoptError: The weights are invalid, or they refer to steps whose readouts were not kept.
     """
+    check_instance("weighted_mean takes the result of a run, which", trajectory, Trajectory)
+    check_function("The measure of weighted_mean", measure, "output")
     outputs, report = trajectory.counted, trajectory.report
     steps = max(1, report.steps) if report.counted is None else report.counted
     if len(outputs) < steps and not (isinstance(weights, str) and weights == "last"):

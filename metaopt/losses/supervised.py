@@ -8,8 +8,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checks import check_labels, check_tensor
 from ..core import MetaoptError, tree
 
+IGNORED = -100  # the label that torch's cross entropy leaves out
 Loss = Callable[[Any, Any], Tensor]
 
 
@@ -58,22 +60,25 @@ def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
 
     Args:
         output: Scores, (..., classes).
-        target: The index of the right class for each row of scores, integers of shape (...).
+        target: The index of the right class for each row of scores, integers of shape (...). Rows whose target is
+            -100 do not count.
 
     Returns:
         A scalar tensor.
 
     Raises:
         MetaoptError: The shape of the target is not that of the output without its last axis, or the target is not of
-            an integer type.
+            an integer type or, on the CPU, not the index of a class.
     """
     _check_tensors("cross_entropy", output, target)
     whole = not (target.is_floating_point() or target.is_complex())
-    if not output.ndim or output.shape[:-1] != target.shape or not whole:
+    if not output.is_floating_point() or not output.ndim or output.shape[:-1] != target.shape or not whole:
         raise MetaoptError(
             "cross_entropy takes scores (..., classes) and one whole number for each, (...), but the output is "
             f"{_said(output)} and the target {_said(target)}."
         )
+    if target.device.type == "cpu":  # elsewhere the loss would wait for the device
+        check_labels("The target of cross_entropy", target.where(target != IGNORED, 0), output.shape[-1])
     return F.cross_entropy(output.reshape(-1, output.shape[-1]), target.flatten().long())
 
 
@@ -125,7 +130,8 @@ def _log_beliefs(name: str, output: Any, target: Any) -> Tensor:
             "outputs of inference in a FactorGraph."
         )
     _check_tensors(name, beliefs, target)
-    if target.ndim != 2 or len(target) != len(beliefs) or target.shape[1] > beliefs.shape[1]:
+    axes = target.ndim == beliefs.ndim == 2 and len(target) == len(beliefs) and target.shape[1] <= beliefs.shape[1]
+    if not axes or not (beliefs.is_floating_point() and target.is_floating_point()):
         raise MetaoptError(
             f"{name} compares log_marginals (B, N) with marginals (B, n) of the first n states, but they are "
             f"{_said(beliefs)} and {_said(target)}."
@@ -134,10 +140,10 @@ def _log_beliefs(name: str, output: Any, target: Any) -> Tensor:
 
 
 def _check_tensors(name: str, output: Any, target: Any) -> None:
-    if not isinstance(output, Tensor) or not isinstance(target, Tensor):
-        raise MetaoptError(
-            f"{name} compares two tensors, but the output is {_said(output)}, the target {_said(target)}."
-        )
+    check_tensor(f"{name} compares two tensors: the output", output, "any")
+    check_tensor(f"{name} compares two tensors: the target", target, "any")
+    if not output.numel() or not target.numel():
+        raise MetaoptError(f"{name} is an average, but the output is {_said(output)}, the target {_said(target)}.")
 
 
 def _check_alike(name: str, output: Any, target: Any) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 from torch import nn
 
 from ..algorithms import Descent
+from ..contracts import checked
 from ..core import MetaoptError, Unrolled, slots, unroll
 from ..records import recorded
 from ..updates import WithoutEstimate, WithoutMemory
 
 
 @recorded
+@checked
 def without_estimate(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
     """Return the same network, except that its update sees zeros in place of the estimate x.
 
@@ -30,6 +32,7 @@ def without_estimate(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
 
 
 @recorded
+@checked
 def without_memory(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
     """Return the same network, except that the memory of its update is reset before every step.
 

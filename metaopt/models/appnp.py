@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..algorithms import Propagation
+from ..contracts import Count, Natural, Rate, checked
 from ..core import unroll
 from ..networks.graph_layers import NodeEncoder
 from ..records import recorded
@@ -14,8 +15,9 @@ from .gcn import Net
 
 
 @recorded
+@checked
 def appnp(
-    features: int, classes: int, hidden: int = 64, steps: int = 10, teleport: Any = 0.1, dropout: float = 0.5
+    features: Count, classes: Count, hidden: Count = 64, steps: Natural = 10, teleport: Any = 0.1, dropout: Rate = 0.5
 ) -> Net:
     """Build APPNP, which iterates ``H <- (1 - teleport) A H + teleport MLP(x)`` (Gasteiger et al., arXiv:1810.05997).
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..algorithms import Adaptation, first_order_objective
+from ..contracts import Count, Natural, checked
 from ..core import Algorithm, Unrolled, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import Episode
@@ -22,9 +23,10 @@ BACKPROP = Backprop()
 
 
 @recorded
+@checked
 def maml(
     network: nn.Module,
-    steps: int = 1,
+    steps: Natural = 1,
     step_size: float = 0.4,
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
@@ -45,9 +47,10 @@ def maml(
 
 
 @recorded
+@checked
 def first_order_maml(
     network: nn.Module,
-    steps: int = 1,
+    steps: Natural = 1,
     step_size: float = 0.4,
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
@@ -68,9 +71,10 @@ def first_order_maml(
 
 
 @recorded
+@checked
 def meta_sgd(
     network: nn.Module,
-    steps: int = 1,
+    steps: Natural = 1,
     step_size: float = 0.4,
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
@@ -91,11 +95,12 @@ def meta_sgd(
 
 
 @recorded
+@checked
 def meta_lstm(
     network: nn.Module,
-    steps: int = 3,
+    steps: Natural = 3,
     step_size: float = 0.4,
-    hidden: int = 8,
+    hidden: Count = 8,
     loss: Loss = F.cross_entropy,
     gradient: GradientStrategy = BACKPROP,
 ) -> Learner:
@@ -121,6 +126,7 @@ def meta_lstm(
     return unroll(algorithm, steps, gradient)
 
 
+@checked
 class Prototypes(Algorithm[Episode, Tensor, Tensor]):
     """Classify each query by the nearest class, where a class is the mean embedding of its examples.
 
@@ -154,6 +160,7 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
 
 
 @recorded
+@checked
 def prototypes(network: nn.Module, gradient: GradientStrategy = BACKPROP) -> Learner:
     """Build :class:`Prototypes` as a network of one step, a baseline that adapts no parameter to the episode.
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
+from ..contracts import Count, Natural, Rate, checked
 from ..core import Unrolled, unroll
 from ..networks.graph_layers import Layers, NodeEncoder, Shift
 from ..problems import GraphSignal
@@ -15,7 +16,8 @@ Net = Unrolled[GraphSignal, PropagationState, Tensor]
 
 
 @recorded
-def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5) -> Net:
+@checked
+def gcn(features: Count, classes: Count, hidden: Count = 16, layers: Count = 2, dropout: Rate = 0.5) -> Net:
     """Build a graph convolutional network, with one step per layer (Kipf and Welling, arXiv:1609.02907).
 
     It computes ``A relu(A ... relu(A X W_1 + b_1) ...) W_T + b_T``. W_1 is in slot ``encode``, W_T and b_T are in
@@ -39,7 +41,8 @@ def gcn(features: int, classes: int, hidden: int = 16, layers: int = 2, dropout:
 
 
 @recorded
-def sgc(features: int, classes: int, steps: int = 2) -> Net:
+@checked
+def sgc(features: Count, classes: Count, steps: Natural = 2) -> Net:
     """Build the simplified GCN ``A^T X W + b``, logistic regression on propagated features (arXiv:1902.07153).
 
     Here A^T is the T-th power of the adjacency matrix A, for T ``steps``. It is a GCN without its nonlinearities.

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..algorithms.inference.belief_propagation import Beliefs
+from ..contracts import Count, checked
 from ..core import Algorithm, slot
 from ..networks import EntryMessages
 from ..problems.factor_graph import FactorGraph
@@ -19,6 +20,7 @@ class Features(NamedTuple):
     memory: Tensor
 
 
+@checked
 class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
     """Infer marginals by a recurrent graph network on the factor graph, without belief propagation in it.
 
@@ -36,7 +38,7 @@ class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
         decide: Linear map from h to the logit of the state.
     """
 
-    def __init__(self, hidden: int = 32):
+    def __init__(self, hidden: Count = 32):
         super().__init__()
         self.hidden = hidden
         self.entries, self.move = slot(EntryMessages(hidden)), slot(nn.Linear(2 * hidden + 2, hidden))

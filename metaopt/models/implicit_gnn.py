@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
+from ..contracts import Count, Natural, Rate, checked
 from ..core import Trajectory, unroll
 from ..core.gradients import Gcr, GradientStrategy, Implicit
 from ..networks.graph_layers import Contraction, NodeEncoder
@@ -43,13 +44,14 @@ class Encoded(nn.Module):
 
 
 @recorded
+@checked
 def implicit_gnn(
-    features: int,
-    classes: int,
-    hidden: int = 64,
-    steps: int = 200,
+    features: Count,
+    classes: Count,
+    hidden: Count = 64,
+    steps: Natural = 200,
     bound: float = 0.9,
-    dropout: float = 0.5,
+    dropout: Rate = 0.5,
     gradient: GradientStrategy = IMPLICIT,
 ) -> Encoded:
     """Build the network whose hidden signal solves ``H = relu(A H W + x B + b)`` with ``|W| <= bound``.

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..algorithms import BeliefPropagation, MeanField, RandomRestarts
+from ..contracts import Count, Natural, checked
 from ..core import MetaoptError, Unrolled, fixed, parameterize, per_step, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..networks import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
@@ -19,7 +20,8 @@ BACKPROP = Backprop()
 
 
 @recorded
-def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> Inference:
+@checked
+def mean_field_net(steps: Natural = 10, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Build a mean-field network: parallel mean field with a learned damping and temperature for every step.
 
     It works on any factor graph; the original is the network of Selvan et al., arXiv:1811.08674.
@@ -36,7 +38,8 @@ def mean_field_net(steps: int = 10, gradient: GradientStrategy = BACKPROP) -> In
 
 
 @recorded
-def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+@checked
+def learned_bp(steps: Natural = 30, hidden: Count = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Build belief propagation with a learned damping and learned factor weights, for any graph and number of steps.
 
     Before training it equals belief propagation with damping 0.5. The networks are
@@ -57,7 +60,8 @@ def learned_bp(steps: int = 30, hidden: int = 16, gradient: GradientStrategy = B
 SCALES = (1.25, 1.5, 2.0, 4.0)  # that many_starts multiplies the learned weights by
 
 
-def many_starts(network: Inference, steps: int = 400, starts: int = 16, seed: int = 0) -> RandomRestarts:
+@checked
+def many_starts(network: Inference, steps: Natural = 400, starts: Count = 16, seed: int = 0) -> RandomRestarts:
     """Combine the learned weights of :func:`learned_bp` with random restarts, for longer runs than in training.
 
     The learned damping is left out, because it was trained for few steps. The candidates are belief propagation with
@@ -86,7 +90,8 @@ def many_starts(network: Inference, steps: int = 400, starts: int = 16, seed: in
 
 
 @recorded
-def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+@checked
+def neural_enhanced_bp(steps: Natural = 10, hidden: Count = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Build belief propagation whose messages a graph network corrects in every step (arXiv:2003.01998).
 
     Args:
@@ -102,7 +107,8 @@ def neural_enhanced_bp(steps: int = 10, hidden: int = 16, gradient: GradientStra
 
 
 @recorded
-def weighted_bp(steps: int, factors: int, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+@checked
+def weighted_bp(steps: Natural, factors: Count, hidden: Count = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Build belief propagation with a weight for every factor and step, a damping for every step, and learned evidence.
 
     The network fits graphs of one structure only, such as one code. It is the weighted decoder of Nachmani, Be'ery and
@@ -126,7 +132,10 @@ def weighted_bp(steps: int, factors: int, hidden: int = 16, gradient: GradientSt
 
 
 @recorded
-def neural_enhanced_decoder(steps: int = 10, hidden: int = 16, gradient: GradientStrategy = BACKPROP) -> Inference:
+@checked
+def neural_enhanced_decoder(
+    steps: Natural = 10, hidden: Count = 16, gradient: GradientStrategy = BACKPROP
+) -> Inference:
     """Build :func:`neural_enhanced_bp` with learned evidence and a learned damping for every step, 0 at first.
 
     Args:
@@ -143,7 +152,8 @@ def neural_enhanced_decoder(steps: int = 10, hidden: int = 16, gradient: Gradien
 
 
 @recorded
-def graph_network(steps: int = 10, hidden: int = 32, gradient: GradientStrategy = BACKPROP) -> Inference:
+@checked
+def graph_network(steps: Natural = 10, hidden: Count = 32, gradient: GradientStrategy = BACKPROP) -> Inference:
     """Build an unrolled :class:`GraphNetwork`, which reads the factors and contains no belief propagation.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..algorithms import CoupledDescent
+from ..contracts import Count, Natural, checked
 from ..core import Unrolled, unroll
 from ..core.gradients import GradientStrategy, Reversible
 from ..networks import Coupling, GradientReader, Writer
@@ -12,12 +13,13 @@ from ..records import recorded
 
 
 @recorded
+@checked
 def irim(
-    channels: int = 1,
-    hidden: int = 64,
-    layers: int = 2,
-    stride: int = 1,
-    steps: int = 10,
+    channels: Count = 1,
+    hidden: Count = 64,
+    layers: Count = 2,
+    stride: Count = 1,
+    steps: Natural = 10,
     is_complex: bool = False,
     dims: int = 2,
     gradient: GradientStrategy = Reversible(),  # noqa: B008

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..algorithms import MapEstimation
+from ..contracts import Count, Natural, checked
 from ..core import Unrolled, parameterize, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..priors import FieldOfExperts, dct_filters
@@ -13,9 +14,10 @@ from ..records import recorded
 
 
 @recorded
+@checked
 def learned_map(
-    size: int = 7,
-    steps: int = 20,
+    size: Count = 7,
+    steps: Natural = 20,
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
     """Build MAP estimation of grey pictures in [0, 1] with a field-of-experts prior that is learned by unrolling.

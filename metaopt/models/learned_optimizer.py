@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..algorithms import Descent
+from ..contracts import Natural, checked
 from ..core import Unrolled, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..records import recorded
@@ -13,7 +14,8 @@ BACKPROP = Backprop()
 
 
 @recorded
-def learned_optimizer(update: nn.Module, steps: int = 100, gradient: GradientStrategy = BACKPROP) -> Unrolled:
+@checked
+def learned_optimizer(update: nn.Module, steps: Natural = 100, gradient: GradientStrategy = BACKPROP) -> Unrolled:
     """Build a learned optimizer, which is descent by a learned update (Andrychowicz et al., arXiv:1606.04474).
 
     With the strategy ``Truncated(last=n)`` and a number of steps drawn from (n, steps), every part of a run is

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..algorithms import CoupledIsta, Ista, analytic_weights
+from ..contracts import Count, Matrix, Natural, NotNegative, Positive, Share, checked
 from ..core import Unrolled, fixed, parameterize, per_step, shared, unroll
 from ..networks import LstmSchedule
 from ..records import recorded
@@ -16,7 +17,8 @@ Net = Unrolled[Tensor, Any, Tensor]
 
 
 @recorded
-def lista(dictionary: Tensor, penalty: float, steps: int = 16) -> Net:
+@checked
+def lista(dictionary: Matrix, penalty: NotNegative, steps: Natural = 16) -> Net:
     """Build LISTA: ISTA with learned matrices, shared by all steps, and one learned threshold per step.
 
     Before training it equals ISTA.
@@ -37,7 +39,8 @@ def lista(dictionary: Tensor, penalty: float, steps: int = 16) -> Net:
 
 
 @recorded
-def lista_cp(dictionary: Tensor, penalty: float, steps: int = 16, support: Sequence[float] = ()) -> Net:
+@checked
+def lista_cp(dictionary: Matrix, penalty: NotNegative, steps: Natural = 16, support: Sequence[Share] = ()) -> Net:
     """Build LISTA with coupled weights: one matrix and one threshold per step (Chen et al., arXiv:1808.10038).
 
     Args:
@@ -54,13 +57,14 @@ def lista_cp(dictionary: Tensor, penalty: float, steps: int = 16, support: Seque
 
 
 @recorded
+@checked
 def alista(
-    dictionary: Tensor,
-    penalty: float,
-    steps: int = 16,
-    support: Sequence[float] = (),
+    dictionary: Matrix,
+    penalty: NotNegative,
+    steps: Natural = 16,
+    support: Sequence[Share] = (),
     step_size: float = 1.0,
-    decay: float = 1.0,
+    decay: Positive = 1.0,
 ) -> Net:
     """Build ALISTA: analytic weights, with one learned step size and threshold per step (Liu et al., ICLR 2019).
 
@@ -86,14 +90,15 @@ def alista(
 
 
 @recorded
+@checked
 def na_alista(
-    dictionary: Tensor,
-    penalty: float,
-    steps: int = 16,
-    support: Sequence[float] = (),
+    dictionary: Matrix,
+    penalty: NotNegative,
+    steps: Natural = 16,
+    support: Sequence[Share] = (),
     step_size: float = 1.0,
-    decay: float = 1.0,
-    hidden: int = 128,
+    decay: Positive = 1.0,
+    hidden: Count = 128,
 ) -> Net:
     """Build :func:`alista` whose step sizes and thresholds an LSTM scales for every sample (arXiv:2102.00714).
 
@@ -114,7 +119,7 @@ def na_alista(
     return _analytic(algorithm, steps, step_size, decay)
 
 
-def _analytic(algorithm: CoupledIsta, steps: int, step_size: float, decay: float) -> Net:
+def _analytic(algorithm: CoupledIsta, steps: int, step_size: float, decay: Positive) -> Net:
     first = float(algorithm.threshold(0).detach())
     openings = {
         "weights": fixed(analytic_weights(algorithm.dictionary)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..algorithms import ProximalGradient
+from ..contracts import Count, Natural, checked
 from ..core import Unrolled, parameterize, per_step, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..networks import ResidualProx
@@ -13,11 +14,12 @@ from ..records import recorded
 
 
 @recorded
+@checked
 def proximal_net(
-    channels: int = 1,
-    hidden: int = 64,
-    layers: int = 7,
-    steps: int = 4,
+    channels: Count = 1,
+    hidden: Count = 64,
+    layers: Count = 7,
+    steps: Natural = 4,
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
     """Build unrolled proximal gradient descent with a learned prox, ``x <- prox_k(x - step_k gradient(x))``.

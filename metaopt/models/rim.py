@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..algorithms import Descent
+from ..contracts import Count, Natural, checked
 from ..core import MetaoptError, Unrolled, parameterize, per_step, slots, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..records import recorded
@@ -15,12 +16,13 @@ from ..updates import ComplexAsBatch, ComplexAsChannels, ConvGru
 
 
 @recorded
+@checked
 def rim(
-    channels: int = 1,
-    hidden: int = 64,
+    channels: Count = 1,
+    hidden: Count = 64,
     kernels: Sequence[int] = (3,),
-    stride: int = 1,
-    steps: int = 10,
+    stride: Count = 1,
+    steps: Natural = 10,
     is_complex: bool = False,
     each_part: bool = False,
     dims: int = 2,
@@ -60,6 +62,7 @@ def rim(
 
 
 @recorded
+@checked
 def untie(net: Unrolled[Any, Any, Any]) -> Unrolled[Any, Any, Any]:
     """Return a copy of the network with separate modules for every step, initially equal.
 

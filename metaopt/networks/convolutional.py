@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import Count, checked
 from ..core import MetaoptError, autodiff
 from ..core.tree import describe
 from ..operators.complex import join_complex, split_complex
@@ -30,6 +31,7 @@ def convolution_of(dims: int) -> Callable[..., Convolution]:
     return CONVOLUTIONS[dims]
 
 
+@checked
 class ConvGruCell(nn.Module):
     """Apply a gated recurrent unit whose matrices are convolutions.
 
@@ -47,7 +49,7 @@ class ConvGruCell(nn.Module):
         Cho et al., 2014, arXiv:1406.1078.
     """
 
-    def __init__(self, features: int, kernel: int, dilation: int = 1, dims: int = 2):
+    def __init__(self, features: Count, kernel: Count, dilation: Count = 1, dims: int = 2):
         super().__init__()
         convolution, padding = convolution_of(dims), dilation * (kernel // 2)
         self.input = convolution(features, 3 * features, kernel, padding=padding, dilation=dilation)
@@ -61,6 +63,7 @@ class ConvGruCell(nn.Module):
         return n + z * (s - n)
 
 
+@checked
 class CoarseMemory(nn.Module):
     """Run a GRU on features averaged over ``scale`` pixels a side, and add its interpolated state to the features.
 
@@ -72,7 +75,7 @@ class CoarseMemory(nn.Module):
         dims: The number of spatial axes, 1, 2 or 3.
     """
 
-    def __init__(self, features: int, scale: int, dims: int = 2):
+    def __init__(self, features: Count, scale: Count, dims: int = 2):
         super().__init__()
         self.scale, self.dims = scale, dims
         self.cell = ConvGruCell(features, 3, 1, dims)

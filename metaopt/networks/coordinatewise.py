@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Count, Positive, checked
 from ..core import tree
 from ..records import recorded
 from .recurrent import GruCell
 
 
 @recorded
+@checked
 class Perceptron(nn.Module):
     """Map the features of every coordinate and the time to two numbers by one hidden layer with ReLU.
 
@@ -24,7 +26,7 @@ class Perceptron(nn.Module):
         hidden: The width of the hidden layer.
     """
 
-    def __init__(self, features: int = 4, hidden: int = 4):
+    def __init__(self, features: Count = 4, hidden: Count = 4):
         super().__init__()
         self.features = features
         self.body, self.clock, self.read = nn.Linear(features, hidden), nn.Linear(1, hidden), nn.Linear(hidden, 2)
@@ -39,6 +41,7 @@ class Perceptron(nn.Module):
 
 
 @recorded
+@checked
 class Recurrent(nn.Module):
     """Map the features of every coordinate and the time to two numbers by a gated recurrent unit.
 
@@ -49,7 +52,7 @@ class Recurrent(nn.Module):
         hidden: The width of the memory.
     """
 
-    def __init__(self, features: int = 4, hidden: int = 10):
+    def __init__(self, features: Count = 4, hidden: Count = 10):
         super().__init__()
         self.features, self.hidden = features, hidden
         self.body, self.read = GruCell(features + 1, hidden), nn.Linear(hidden, 2)
@@ -63,7 +66,8 @@ class Recurrent(nn.Module):
         return self.read(rows).mT, (refill(rows, memory[0]),)
 
 
-def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
+@checked
+def log_and_sign(gradient: Tensor, p: Positive = 10.0) -> Tensor:
     """Represent a gradient by the logarithm of its size and its sign, (..., 2).
 
     The pair is ``(log |g| / p, sign g)`` where ``|g| >= e^-p``, and ``(-1, e^p g)`` elsewhere.
@@ -82,12 +86,12 @@ def log_and_sign(gradient: Tensor, p: float = 10.0) -> Tensor:
     return torch.stack([first, torch.where(large, gradient.sign(), gradient * math.exp(p))], dim=-1)
 
 
-def zero_rows(x: Any, features: int) -> Any:
+def zero_rows(x: Any, features: Count) -> Any:
     """Return a tree like x of zeros, with an additional last axis of length ``features``."""
     return tree.map(lambda t: t.new_zeros(*t.shape, features), x)
 
 
-def rows_of(parts: Any, features: int = 1) -> Tensor:
+def rows_of(parts: Any, features: Count = 1) -> Tensor:
     """Stack all coordinates of a tree as rows, (coordinates, features)."""
     return torch.cat([t.reshape(-1, features) for t in tree.leaves(parts)])
 

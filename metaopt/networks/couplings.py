@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import Count, Natural, checked
 from ..core import MetaoptError
 from .convolutional import check_fits, complex_channels, convolution_of, gradient_features, replicate_border, to_image
 
 
+@checked
 class GradientReader(nn.Module):
     """Map (gradient, x, context) to features by a 5x5 convolution with stride, ReLU and a 3x3 convolution.
 
@@ -26,7 +28,7 @@ class GradientReader(nn.Module):
         MetaoptError: x or the context does not fit, or a size of x is no multiple of the stride.
     """
 
-    def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, context: int = 1):
+    def __init__(self, channels: Count, hidden: Count, stride: Count = 1, dims: int = 2, context: Natural = 1):
         super().__init__()
         self.channels, self.stride, self.context = channels, stride, context
         self.embed = convolution_of(dims)(2 * channels + context, hidden, 5, stride=stride)
@@ -52,6 +54,7 @@ class GradientReader(nn.Module):
         return self.refine(F.relu(self.embed(replicate_border(inputs, 2, self.stride))))
 
 
+@checked
 class Coupling(nn.Module):
     """Map features (B, hidden, ...) invertibly: with halves (a, b), ``a <- a + f(b)``, ``b <- b + g(a)``.
 
@@ -70,7 +73,7 @@ class Coupling(nn.Module):
         Dinh et al., NICE, 2014, arXiv:1410.8516.
     """
 
-    def __init__(self, hidden: int, layers: int = 2, dims: int = 2):
+    def __init__(self, hidden: Count, layers: Count = 2, dims: int = 2):
         super().__init__()
         if hidden % 2:
             raise MetaoptError(f"Coupling splits its features in halves, so hidden must be even, not {hidden}.")
@@ -102,6 +105,7 @@ class Coupling(nn.Module):
         return memory
 
 
+@checked
 class Writer(nn.Module):
     """Map features (B, hidden, ...) to a change of x by a convolution, transposed where the stride is above 1.
 
@@ -115,7 +119,7 @@ class Writer(nn.Module):
         is_complex: Whether the ``channels`` = 2C real channels become C complex ones.
     """
 
-    def __init__(self, channels: int, hidden: int, stride: int = 1, dims: int = 2, is_complex: bool = False):
+    def __init__(self, channels: Count, hidden: Count, stride: Count = 1, dims: int = 2, is_complex: bool = False):
         super().__init__()
         self.is_complex, self.stride = is_complex, stride
         self.head = to_image(hidden, channels, stride, dims)

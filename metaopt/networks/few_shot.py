@@ -7,10 +7,12 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import Count, checked
 from ..records import recorded
 
 
 @recorded
+@checked
 class Transductive(nn.BatchNorm2d):
     """Normalise by the statistics of the current batch: the examples together, then the queries together.
 
@@ -18,11 +20,12 @@ class Transductive(nn.BatchNorm2d):
         features: The number of channels.
     """
 
-    def __init__(self, features: int):
+    def __init__(self, features: Count):
         super().__init__(features, track_running_stats=False)
 
 
 @recorded
+@checked
 class PerStep(nn.BatchNorm2d):
     """Normalise by the statistics of a task's examples in the latest step; queries are normalised by them too.
 
@@ -30,7 +33,7 @@ class PerStep(nn.BatchNorm2d):
         features: The number of channels.
     """
 
-    def __init__(self, features: int):
+    def __init__(self, features: Count):
         super().__init__(features, momentum=1.0)
 
 
@@ -43,13 +46,14 @@ class Frozen(nn.BatchNorm2d):
 
 
 @recorded
+@checked
 def few_shot_network(
-    outputs: int | None,
-    channels: int = 1,
-    hidden: int = 64,
-    layers: int = 4,
+    outputs: Count | None,
+    channels: Count = 1,
+    hidden: Count = 64,
+    layers: Count = 4,
     normalization: Callable[[int], nn.Module] = Transductive,
-    size: int = 28,
+    size: Count = 28,
 ) -> nn.Module:
     """Make the convolutional network that is usual for Omniglot.
 

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Count, Rate, checked
 from ..core import MetaoptError
 from ..problems import GraphSignal
 
 FIRST_PLACE = 2  # where encoders begin to number their uses of dropout; Propagation has the numbers before
 
 
+@checked
 class NodeEncoder(nn.Module):
     """Apply a perceptron to every node separately, with ReLU between its layers and dropout before each.
 
@@ -30,7 +32,7 @@ class NodeEncoder(nn.Module):
         MetaoptError: There are fewer than two widths.
     """
 
-    def __init__(self, widths: Sequence[int], bias: bool = True, dropout: float = 0.0):
+    def __init__(self, widths: Sequence[Count], bias: bool = True, dropout: Rate = 0.0):
         super().__init__()
         if len(widths) < 2:
             raise MetaoptError(f"NodeEncoder needs the widths of its input and output, but got {list(widths)}.")
@@ -54,6 +56,7 @@ class NodeEncoder(nn.Module):
         return h
 
 
+@checked
 class Layers(nn.Module):
     """Apply in step k the layer k of a GCN with ``steps`` layers: ``relu(h W_k + b_k)`` to the sum over the neighbours.
 
@@ -68,7 +71,7 @@ class Layers(nn.Module):
         MetaoptError: There are fewer than two layers, or a step beyond the last one is asked for.
     """
 
-    def __init__(self, width: int, steps: int):
+    def __init__(self, width: Count, steps: int):
         super().__init__()
         if steps < 2:
             raise MetaoptError(f"A GCN has at least two layers, but got {steps}; for one take sgc(..., steps=1).")
@@ -84,6 +87,7 @@ class Layers(nn.Module):
         return lambda h: torch.relu((h @ self.weights[k - 1] if k else h) + self.biases[k])
 
 
+@checked
 class Contraction(nn.Module):
     """Multiply by a matrix W with ``|W| <= bound < 1`` in the spectral norm, ``h W``.
 
@@ -99,7 +103,7 @@ class Contraction(nn.Module):
         MetaoptError: The bound is not between 0 and 1.
     """
 
-    def __init__(self, width: int, bound: float = 0.9):
+    def __init__(self, width: Count, bound: float = 0.9):
         super().__init__()
         if not 0 < bound < 1:
             raise MetaoptError(f"A contraction needs a bound between 0 and 1, but got {bound}.")
@@ -112,6 +116,7 @@ class Contraction(nn.Module):
         return h @ (self.weight * (self.bound / norm).clamp_max(1.0))
 
 
+@checked
 class Shift(nn.Module):
     """Add a learned bias to every node, ``h + b``; it starts at 0.
 
@@ -119,7 +124,7 @@ class Shift(nn.Module):
         width: The number of features.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: Count):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(width))
 

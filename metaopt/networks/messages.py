@@ -9,11 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..contracts import within
+from ..contracts import Count, checked, within
 from ..core import slot
 from ..problems.factor_graph import FactorGraph
 
 
+@checked
 class LearnedDamping(nn.Module):
     """Move each message by its own learned share of the change that belief propagation proposes.
 
@@ -31,7 +32,7 @@ class LearnedDamping(nn.Module):
         Kuck et al., 2020, arXiv:2007.00295 (the damping operator, there without a memory).
     """
 
-    def __init__(self, hidden: int = 16):
+    def __init__(self, hidden: Count = 16):
         super().__init__()
         self.network = nn.Sequential(nn.Linear(3, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.read = _zero(nn.Linear(hidden, 1))
@@ -51,6 +52,7 @@ class LearnedDamping(nn.Module):
         return messages + step, step
 
 
+@checked
 class LearnedWeights(nn.Module):
     """Give every factor a weight rho that a network computes from the factor's table and size.
 
@@ -68,7 +70,7 @@ class LearnedWeights(nn.Module):
         scale: The factor of all weights, 1 by default; a run that does not converge may do so at a larger scale.
     """
 
-    def __init__(self, hidden: int = 16):
+    def __init__(self, hidden: Count = 16):
         super().__init__()
         self.scale = slot(1.0, within("scale", above=0))
         self.network = nn.Sequential(nn.Linear(4, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
@@ -93,6 +95,7 @@ class LearnedWeights(nn.Module):
         return torch.where(seen[..., 1] > 0, 1.0, self.scale(k) * self.read(self.network(seen))[..., 0].exp())
 
 
+@checked
 class LearnedEvidence(nn.Module):
     """Scale each variable's own log potentials by a learned factor, which says how far to trust them.
 
@@ -106,7 +109,7 @@ class LearnedEvidence(nn.Module):
         hidden: The width of the two hidden layers.
     """
 
-    def __init__(self, hidden: int = 16):
+    def __init__(self, hidden: Count = 16):
         super().__init__()
         self.network = nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh())
         self.read = _zero(nn.Linear(hidden, 1))
@@ -118,6 +121,7 @@ class LearnedEvidence(nn.Module):
         return problem.soft_unary * scale[:, problem.variable]
 
 
+@checked
 class GraphCorrection(nn.Module):
     """Correct the messages in every step by a graph network (neural-enhanced belief propagation).
 
@@ -135,7 +139,7 @@ class GraphCorrection(nn.Module):
         Garcia Satorras and Welling, 2020, arXiv:2003.01998.
     """
 
-    def __init__(self, hidden: int = 16):
+    def __init__(self, hidden: Count = 16):
         super().__init__()
         self.hidden = hidden
         self.see = nn.Linear(5 + 4 * hidden, 2 * hidden)
@@ -166,6 +170,7 @@ class GraphCorrection(nn.Module):
         return corrected - top[:, problem.edge], torch.tanh(self.keep(seen))
 
 
+@checked
 class EntryMessages(nn.Module):
     """Send messages from the entries of a factor's table to the states of its variables.
 
@@ -176,7 +181,7 @@ class EntryMessages(nn.Module):
         hidden: The number of features of a state.
     """
 
-    def __init__(self, hidden: int):
+    def __init__(self, hidden: Count):
         super().__init__()
         self.of_table, self.of_state = nn.Linear(2, hidden), nn.Linear(hidden, hidden, bias=False)
 

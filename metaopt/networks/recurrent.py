@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import Count, checked
 
+
+@checked
 class LstmCell(nn.RNNCellBase):
     """Compute what ``nn.LSTMCell`` does for rows (n, inputs) and a pair (output, cell), each (n, features)."""
 
-    def __init__(self, inputs: int, features: int):
+    def __init__(self, inputs: Count, features: Count):
         super().__init__(inputs, features, bias=True, num_chunks=4)
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -20,10 +23,11 @@ class LstmCell(nn.RNNCellBase):
         return give.sigmoid() * cell.tanh(), cell
 
 
+@checked
 class GruCell(nn.RNNCellBase):
     """Compute what ``nn.GRUCell`` does for rows (n, inputs) and a state (n, features)."""
 
-    def __init__(self, inputs: int, features: int):
+    def __init__(self, inputs: Count, features: Count):
         super().__init__(inputs, features, bias=True, num_chunks=3)
 
     def forward(self, input: Tensor, hx: Tensor) -> Tensor:

@@ -8,7 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Count, checked
+from ..core import MetaoptError, tree
 
+
+@checked
 class ResidualProx(nn.Module):
     """Denoise x by a convolutional network in the place of a prox: ``prox(x, step) = x - r(x, sqrt(step))``.
 
@@ -26,7 +30,7 @@ class ResidualProx(nn.Module):
         (r).
     """
 
-    def __init__(self, channels: int = 1, hidden: int = 64, layers: int = 7):
+    def __init__(self, channels: Count = 1, hidden: Count = 64, layers: Count = 7):
         super().__init__()
         widths = [channels + 1, *[hidden] * (layers - 1), channels]
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
@@ -38,6 +42,11 @@ class ResidualProx(nn.Module):
         return len(self.layers)
 
     def prox(self, x: Tensor, step: Any, k: int = 0) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != self.layers[-1].out_channels or not x.is_floating_point():
+            raise MetaoptError(
+                f"This network reads real x of shape (B, {self.layers[-1].out_channels}, H, W), but x is "
+                f"{tree.describe(x)}; build it for that many channels."
+            )
         level = torch.as_tensor(step, dtype=x.dtype, device=x.device).sqrt().expand(len(x), 1, *x.shape[2:])
         features = self.layers[0](torch.cat([x, level], dim=1))
         for layer in list(self.layers)[1:]:

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Count, checked
 from ..records import recorded
 
 
 @recorded
+@checked
 class LstmSchedule(nn.Module):
     """Compute the factors of step size and threshold by an LSTM that sees how large the residual still is.
 
@@ -22,7 +24,7 @@ class LstmSchedule(nn.Module):
         hidden: The width of the LSTM.
     """
 
-    def __init__(self, hidden: int = 128):
+    def __init__(self, hidden: Count = 128):
         super().__init__()
         self.cell = nn.LSTMCell(2, hidden)
         self.read = nn.Linear(hidden + 2, 2)

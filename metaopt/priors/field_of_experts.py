@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import within
+from ..checks import as_numbers
+from ..contracts import Axes, Between, Count, Holds, checked, within
 from ..core import MetaoptError, shared, slot, tree
 from .prior import from_planes, to_planes
 
+Scale = Annotated[Any, Holds(limits=Between(above=0))]
+Filters = Annotated[Tensor, Axes("real", "(n, height, width)")]
 
+
+@checked
 class FieldOfExperts(nn.Module):
     """This prior says that the responses of learned filters follow a Student-t distribution.
 
@@ -40,11 +45,14 @@ class FieldOfExperts(nn.Module):
         Roth and Black, Fields of experts, 2009, doi:10.1007/s11263-008-0197-6.
     """
 
-    def __init__(self, filters: Tensor, weight: Any = 1.0, scale: Any = 0.1):
+    def __init__(self, filters: Filters, weight: Any = 1.0, scale: Scale = 0.1):
         super().__init__()
-        if filters.ndim != 3:
+        if not filters.numel():
             raise MetaoptError(f"FieldOfExperts needs filters (n, height, width), but got {tree.describe(filters)}.")
-        weights = torch.as_tensor(weight, dtype=filters.dtype).expand(len(filters))
+        weights = as_numbers("The weight of FieldOfExperts", weight, filters.dtype, filters.device)
+        if tuple(weights.shape) not in ((), (1,), (len(filters),)):
+            raise MetaoptError(f"The weights are one number or ({len(filters)},), but got {tree.describe(weights)}.")
+        weights = weights.expand(len(filters))
         self.filters, self.weight = slot(shared(filters)), slot(shared(weights, positive=True))
         self.scale = slot(scale, within("scale", above=0))
 
@@ -86,7 +94,8 @@ def _like(value: Tensor, planes: Tensor) -> Tensor:
     return value.to(planes.dtype).reshape(-1, 1, 1)
 
 
-def dct_filters(size: int) -> Tensor:
+@checked
+def dct_filters(size: Count) -> Tensor:
     """Return the orthonormal two-dimensional DCT-II basis without its constant, the slowest frequencies first.
 
     Args:

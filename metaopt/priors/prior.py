@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..contracts import within
+from ..contracts import NumberSlot, Positive, checked, within
 from ..core import MetaoptError, slot
 from ..core.slots import Slot
 from ..operators.complex import join_complex, split_complex
@@ -35,6 +35,7 @@ class Prior(Protocol):
     def prox(self, x: Tensor, step: Any, k: int = 0) -> Tensor: ...
 
 
+@checked
 class Sparsity(nn.Module):
     """This prior says that few entries of x differ from zero: ``energy(x) = weight * sum |x|``.
 
@@ -50,7 +51,7 @@ class Sparsity(nn.Module):
 
     reach, prox_reach = 0, 0
 
-    def __init__(self, weight: Any, smoothing: float = 1e-3):
+    def __init__(self, weight: NumberSlot, smoothing: Positive = 1e-3):
         super().__init__()
         self.weight, self.smoothing = slot(weight, within("weight", 0)), smoothing
 

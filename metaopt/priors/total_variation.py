@@ -9,13 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import within
+from ..contracts import Count, NumberSlot, Positive, checked, within
 from ..core import slot
 from .prior import from_planes, to_planes
 
 Dual = list[Tensor]
 
 
+@checked
 class TotalVariation(nn.Module):
     """This prior says that x is flat nearly everywhere: ``energy(x) = weight * sum over pixels of |D x|``.
 
@@ -41,7 +42,7 @@ class TotalVariation(nn.Module):
         Beck and Teboulle, 2009, doi:10.1109/TIP.2009.2028250 (the dual method).
     """
 
-    def __init__(self, weight: Any, smoothing: float = 1e-3, inner: int = 20, dims: int = 2):
+    def __init__(self, weight: NumberSlot, smoothing: Positive = 1e-3, inner: Count = 20, dims: Count = 2):
         super().__init__()
         self.weight, self.smoothing, self.inner, self.dims = slot(weight, within("weight", 0)), smoothing, inner, dims
 

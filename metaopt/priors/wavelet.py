@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import within
-from ..core import MetaoptError, slot
+from ..contracts import Count, NumberSlot, Positive, checked, within
+from ..core import slot
 from .prior import from_planes, smoothed_sign, to_planes
 
 # The least asymmetric Daubechies filter with 4 vanishing moments ("sym4"): I. Daubechies, Ten Lectures on Wavelets,
@@ -28,6 +28,7 @@ SYM4 = (
 )
 
 
+@checked
 class Wavelet(nn.Module):
     """This prior says that few wavelet coefficients of x differ from zero: ``energy(x) = weight * sum |c|``.
 
@@ -59,16 +60,10 @@ class Wavelet(nn.Module):
         Coifman and Donoho, Translation-invariant de-noising, 1995, doi:10.1007/978-1-4612-2544-7_9.
     """
 
-    def __init__(self, weight: Any, levels: int = 4, shifts: int = 1, smoothing: float = 1e-3):
+    def __init__(self, weight: NumberSlot, levels: Count = 4, shifts: Count = 1, smoothing: Positive = 1e-3):
         super().__init__()
-        if levels < 1 or shifts < 1:
-            raise MetaoptError(f"Wavelet needs levels >= 1 and shifts >= 1, but got {levels} and {shifts}.")
-        self.weight, self.levels, self.shifts, self.smoothing = (
-            slot(weight, within("weight", 0)),
-            levels,
-            shifts,
-            smoothing,
-        )
+        self.weight, self.levels, self.shifts = slot(weight, within("weight", 0)), levels, shifts
+        self.smoothing = smoothing
 
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
         planes = self._pad(to_planes(x))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
+from ..checks import check_finite
+from ..contracts import Axes, checked
 from ..core import MetaoptError, tree
 
+Values = Annotated[Tensor, Axes("any", "(tasks, n, ...)")]
 
+
+@checked
 @dataclass(frozen=True, eq=False)
 class Episode:
     """An episode holds tasks side by side, each with examples to learn from and queries to answer.
@@ -19,12 +25,13 @@ class Episode:
         queries: (tasks, q, ...), further inputs.
 
     Raises:
-        MetaoptError: The numbers of tasks differ, or those of inputs and targets.
+        MetaoptError: The numbers of tasks differ, or those of inputs and targets, a tensor is empty, or a value is NaN
+            or infinite.
     """
 
-    inputs: Tensor
-    targets: Tensor
-    queries: Tensor
+    inputs: Values
+    targets: Values
+    queries: Values
 
     to = tree.to
 
@@ -36,3 +43,9 @@ class Episode:
                 "An Episode holds inputs (tasks, n, ...), targets (tasks, n, ...) and queries (tasks, q, ...), but got "
                 f"{described}."
             )
+        if not all(t.numel() for t in (self.inputs, self.targets, self.queries)):
+            raise MetaoptError(
+                "An Episode needs a task at least, with an example and a query, but one of them is empty."
+            )
+        for name, values in vars(self).items():
+            check_finite(f"The {name} of an Episode", values)

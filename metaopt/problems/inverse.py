@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import as_numbers, check_tensor, said
 from ..core import MetaoptError, autodiff, tree
 from ..operators import Operator, Scaled, as_operator
 from ..operators.spectral import spectral_norm
@@ -51,9 +52,11 @@ class InverseProblem:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", as_operator(self.operator))
-        if not isinstance(self.y, Tensor) or not (self.y.is_floating_point() or self.y.is_complex()):
-            what = str(self.y.dtype) if isinstance(self.y, Tensor) else type(self.y).__name__
-            raise MetaoptError(f"The measurement y must be a floating or complex tensor, batch first, not {what}.")
+        check_tensor("The measurement y", self.y, "real or complex", "(B, ...)")
+        if not isinstance(self.likelihood, Likelihood):
+            raise MetaoptError(
+                f"The likelihood of an InverseProblem is Gaussian() or Poisson(), not {said(self.likelihood)}."
+            )
         if autodiff.values_known() and not bool(torch.isfinite(self.y).all()):
             raise MetaoptError(
                 f"The measurement holds {int((~torch.isfinite(self.y)).sum())} values that are NaN or infinite; "
@@ -149,7 +152,7 @@ class InverseProblem:
 
 
 def _check_guess(guess: Any, adjoint: Tensor) -> Tensor:
-    tensor = torch.as_tensor(guess, dtype=adjoint.dtype, device=adjoint.device)
+    tensor = as_numbers("The guess", guess, adjoint.dtype, adjoint.device)
     try:
         guess = tensor.expand_as(adjoint)
     except RuntimeError:

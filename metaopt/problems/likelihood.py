@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from ..contracts import NotNegative, Positive, checked
 from ..core import MetaoptError, autodiff
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """A likelihood gives ``-log p(y | prediction)``, up to a constant, and its gradient, both elementwise.
 
@@ -44,6 +46,7 @@ class Gaussian:
         pass
 
 
+@checked
 @dataclass(frozen=True)
 class Poisson:
     """The measurement is a count ``y ~ Poisson(p + background)``: the energy is ``r - y log r`` with the rate r.
@@ -56,8 +59,8 @@ class Poisson:
         floor: The smallest rate whose logarithm is taken.
     """
 
-    background: float = 0.0
-    floor: float = 1e-6
+    background: NotNegative = 0.0
+    floor: Positive = 1e-6
 
     def _rate(self, prediction: Tensor) -> Tensor:
         return (prediction + self.background).clamp_min(self.floor)

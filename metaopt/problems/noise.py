@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import as_numbers
 from ..core import MetaoptError, autodiff
 from ..operators import Operator
 from . import protocol
@@ -60,7 +61,7 @@ def check_noise(noise: Any, y: Tensor) -> Tensor:
     Raises:
         MetaoptError: The noise is not positive and finite, or its shape does not fit y.
     """
-    tensor = torch.as_tensor(noise, dtype=y.real.dtype if y.is_complex() else y.dtype, device=y.device)
+    tensor = as_numbers("The noise level", noise, y.real.dtype if y.is_complex() else y.dtype, y.device)
     if tensor.ndim != 1 and tensor.ndim == y.ndim and tensor[:1].numel() == 1:
         tensor = tensor.reshape(-1)  # (B, 1, ...) is one level a sample, however it is written
     if tensor.ndim == 1:

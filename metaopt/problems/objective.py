@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_function, explained
 from ..core import MetaoptError, autodiff, tree
 
 Parameters = dict[str, Tensor]
@@ -44,6 +45,7 @@ class Objective:
     def __post_init__(self) -> None:
         object.__setattr__(self, "batches", _check_batches(self.batches))
         object.__setattr__(self, "names", _learned_names(self.module))
+        check_function("The loss of an Objective", self.loss, "output", "targets")
         check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
 
     def start(self) -> Parameters:
@@ -114,14 +116,15 @@ class FunctionObjective:
     to = tree.to
 
     def __post_init__(self) -> None:
+        if not isinstance(self.data, tuple):
+            raise MetaoptError(f"data is a tuple of arguments, not {type(self.data).__name__}; write data=(it,).")
+        check_function("The function of a FunctionObjective", self.function, "x", *map(str, range(len(self.data))))
         tensors = tree.leaves(self.initial, modules=False)
         if not tensors or not all(t.is_floating_point() or t.is_complex() for t in tensors):
             raise MetaoptError(
                 "A FunctionObjective starts from a floating or complex tensor, or a dict or tuple of them, but initial "
                 f"is {type(self.initial).__name__} of {', '.join(tree.describe(t) for t in tensors) or 'no tensor'}."
             )
-        if not isinstance(self.data, tuple):
-            raise MetaoptError(f"data is a tuple of arguments, not {type(self.data).__name__}; write data=(it,).")
         check_energy(
             getattr(self.function, "__name__", type(self.function).__name__), lambda: self.energy(self.initial)
         )
@@ -177,7 +180,7 @@ def check_energy(who: str, energy: Callable[[], Any]) -> None:
     if autodiff.inside_transform():
         return
     before = torch.random.get_rng_state()
-    with torch.no_grad():
+    with torch.no_grad(), explained(f"The loss of {who} cannot be computed on the data it was given"):
         value = energy()
     if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
         what = tree.describe(value) if isinstance(value, Tensor) else type(value).__name__

@@ -14,7 +14,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import tree
+from ..checks import said
+from ..core import MetaoptError, tree
+
+
+def begin(problem: Any, who: str) -> Any:
+    """Return ``problem.start()``, or raise if what ``who`` was given to solve is no problem."""
+    if isinstance(problem, type) or not (hasattr(problem, "start") and hasattr(problem, "gradient")):
+        raise MetaoptError(
+            f"{who} solves a problem with start() and gradient(x), such as an InverseProblem, Objective or "
+            f"FunctionObjective, not {said(problem)}."
+        )
+    return problem.start()
+
+
+def check_steps_fit(who: str, step_size: Any, x: Any) -> None:
+    """Raise unless ``step_size`` broadcasts to ``x`` without enlarging it."""
+    shape, axes = tuple(step_size.shape), tuple(x.shape)
+    padded = (1,) * (len(axes) - len(shape)) + shape
+    if len(shape) > len(axes) or any(n not in (1, m) for n, m in zip(padded, axes, strict=True)):
+        raise MetaoptError(
+            f"A step size of {who} is {shape}, but x is {axes}; give one number, or a tensor that broadcasts to x, as "
+            f"does {(len(x), *[1] * (len(axes) - 1))} for one a sample."
+        )
 
 
 def context(problem: Any) -> tuple[Any, ...]:

@@ -8,12 +8,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..checks import check_labels, check_tensor
+from ..contracts import checked
 from ..core import MetaoptError, autodiff, tree
 from .objective import check_energy
 
 Parameters = dict[str, Tensor]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Trainings:
     """Minimise the sum, over several trainings of one network, of its loss at minibatches that each training draws.
@@ -43,6 +46,7 @@ class Trainings:
     to = tree.to
 
     def __post_init__(self) -> None:
+        self._check_samples()
         counts = {len(t) for t in (*self.initial.values(), self.minibatches, self.held)}
         if len(counts) != 1 or self.minibatches.ndim != 3 or self.held.ndim != 2:
             described = ", ".join(tree.describe(t) for t in (*self.initial.values(), self.minibatches, self.held))
@@ -51,6 +55,15 @@ class Trainings:
                 f"(trainings, m), but got {described}."
             )
         check_energy(type(self.module).__name__, lambda: self.energies(self.initial).sum())
+
+    def _check_samples(self) -> None:
+        counts = {len(values) for values in self.data if values.ndim}
+        if len(counts) != 1 or not min(v.ndim for v in self.data):
+            described = " and ".join(tree.describe(values) for values in self.data)
+            raise MetaoptError(f"The data of Trainings are inputs and targets (samples, ...), but got {described}.")
+        for name in ("minibatches", "held"):
+            chosen = check_tensor(f"The {name} of Trainings", getattr(self, name), "whole")
+            check_labels(f"The {name} of Trainings", chosen, *counts, "samples")
 
     def start(self) -> Parameters:
         return self.initial

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Natural, checked
 from ..core import MetaoptError, Unrolled, slots, tree
 from ..operators import Operator
 from ..operators.reach import (
@@ -32,8 +33,9 @@ from ..problems import InverseProblem
 from ..problems.noise import per_sample
 
 
+@checked
 def tiled(
-    net: Unrolled, problem: InverseProblem, size: PerAxis, halo: PerAxis | None = None, steps: int | None = None
+    net: Unrolled, problem: InverseProblem, size: PerAxis, halo: PerAxis | None = None, steps: Natural | None = None
 ) -> Tensor:
     """Return ``net(problem, steps=steps).final``, computed tile by tile without gradients.
 
@@ -76,7 +78,8 @@ def tiled(
         return whole if problem.scale is None else whole / per_sample(problem.scale, whole)
 
 
-def exact_halo(net: Unrolled, operator: Operator, steps: int | None = None) -> PerAxis:
+@checked
+def exact_halo(net: Unrolled, operator: Operator, steps: Natural | None = None) -> PerAxis:
     """Return how far a pixel of the result sees in ``steps`` steps that start from A^H y.
 
     This is T times the reach of a step plus that of A^H A, plus the reach of A^H.
@@ -111,6 +114,7 @@ def exact_halo(net: Unrolled, operator: Operator, steps: int | None = None) -> P
     return halo
 
 
+@checked
 def piece(problem: InverseProblem, window: Window) -> InverseProblem:
     """Return the part of a problem in a window of x: its operator, and what it measures there.
 
@@ -135,8 +139,9 @@ def piece(problem: InverseProblem, window: Window) -> InverseProblem:
     return tree.replace(problem, {"operator": problem.operator.crop(window), **parts, "level": level})
 
 
+@checked
 def assemble(
-    compute: Callable[[Window], Tensor], shape: Sequence[int], size: PerAxis, halo: PerAxis, period: PerAxis = 1
+    compute: Callable[[Window], Tensor], shape: Sequence[Natural], size: PerAxis, halo: PerAxis, period: PerAxis = 1
 ) -> Tensor:
     """Compute a whole (..., ``*shape``) from windows, one at a time.
 
@@ -168,8 +173,9 @@ def assemble(
     return result
 
 
+@checked
 def windows(
-    shape: Sequence[int], size: PerAxis, halo: PerAxis = 0, period: PerAxis = 1
+    shape: Sequence[Natural], size: PerAxis, halo: PerAxis = 0, period: PerAxis = 1
 ) -> Iterator[tuple[Window, Window]]:
     """Divide axes into tiles, and give for each tile the window to compute and the tile itself, the last axis fastest.
 

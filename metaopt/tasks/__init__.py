@@ -12,12 +12,10 @@ from .images import (
     Denoising,
     Inpainting,
     Mixture,
-    Patches,
     RandomProjections,
     SuperResolution,
     block_projection,
     grey_levels,
-    pool,
     shrinking,
 )
 from .mri import UndersampledMri, smooth_phase
@@ -29,6 +27,7 @@ from .optimizees import (
     Rosenbrock,
     UniformQuadratics,
 )
+from .patches import Patches, pool
 from .random_fields import RandomFactors, RandomFields, RandomNetworks, ising, structure
 from .sparse import SparseCodes
 from .task import FirstOrderTask, Task, held_out

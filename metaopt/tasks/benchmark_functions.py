@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..contracts import Count, checked
 from ..core import MetaoptError, random
 from ..problems import FunctionObjective
 
 Sample = tuple[FunctionObjective, None]
 
 
+@checked
 @dataclass(frozen=True)
 class BenchmarkFunction:
     """Describe a benchmark function of x (batch, dimension): its search box, its minimum and a minimiser.
@@ -37,7 +39,7 @@ class BenchmarkFunction:
     high: float
     minimiser: tuple[float, ...]
     minimum: float = 0.0
-    dimension: int | None = None
+    dimension: Count | None = None
 
 
 def _ackley(x: Tensor) -> Tensor:
@@ -113,6 +115,7 @@ BENCHMARK_FUNCTIONS = {
 }
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class BenchmarkFunctions:
     """Minimise one of :data:`BENCHMARK_FUNCTIONS` from uniform starts in its search box; there is no target.
@@ -127,8 +130,8 @@ class BenchmarkFunctions:
     """
 
     function: BenchmarkFunction
-    dimension: int = 2
-    batch: int = 64
+    dimension: Count = 2
+    batch: Count = 64
 
     def __post_init__(self) -> None:
         only = self.function.dimension

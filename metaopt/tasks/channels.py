@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..contracts import Count, Positive, Share, checked
 from ..core import MetaoptError, random
 
 Range = float | Sequence[float]  # one number, or the two that it lies between
@@ -63,7 +64,8 @@ def _reduced(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unpackbits(packed, axis=1, count=matrix.shape[1]), np.array(pivots, int)
 
 
-def random_codewords(basis: Tensor, count: int, generator: torch.Generator) -> Tensor:
+@checked
+def random_codewords(basis: Tensor, count: Count, generator: torch.Generator) -> Tensor:
     """Draw codewords ``m G`` over GF(2) with uniformly random messages m.
 
     Args:
@@ -78,7 +80,8 @@ def random_codewords(basis: Tensor, count: int, generator: torch.Generator) -> T
     return (messages.double() @ basis.double()).remainder(2).to(torch.uint8)
 
 
-def awgn(codewords: Tensor, snr: float | Tensor, rate: float, generator: torch.Generator) -> Tensor:
+@checked
+def awgn(codewords: Tensor, snr: float | Tensor, rate: Positive, generator: torch.Generator) -> Tensor:
     """Send codewords by BPSK through additive white Gaussian noise, and return their log-likelihood ratios.
 
     Bit c is sent as x = 1 - 2 c and received as y = x + z with z ~ N(0, sigma^2) and sigma^2 = 1 / (2 R 10^(snr / 10)).
@@ -100,12 +103,13 @@ def awgn(codewords: Tensor, snr: float | Tensor, rate: float, generator: torch.G
     return bursty(codewords, snr, rate, 0.0, 0.0, generator)
 
 
+@checked
 def bursty(
     codewords: Tensor,
     snr: float | Tensor,
-    rate: float,
+    rate: Positive,
     level: float | Tensor,
-    share: float,
+    share: Share,
     generator: torch.Generator,
 ) -> Tensor:
     """Send codewords through a channel with noise bursts, and return ratios that ignore the bursts.
@@ -142,6 +146,7 @@ def _column(value: float | Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64).reshape(-1, 1)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class ReceivedCodewords:
     """Draw random codewords of a code and send them through the channel of :func:`bursty`.
@@ -162,8 +167,8 @@ class ReceivedCodewords:
     basis: Tensor
     snr: Range = (0.0, 4.0)
     level: Range = 0.0
-    share: float = 0.05
-    batch: int = 128
+    share: Share = 0.05
+    batch: Count = 128
 
     def __post_init__(self) -> None:
         if self.basis.ndim != 2 or not 0 < len(self.basis) <= self.basis.shape[1]:

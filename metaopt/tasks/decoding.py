@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from ..contracts import Axes, Count, Share, checked
 from ..core import MetaoptError
 from ..problems import FactorGraph, parity
 from .channels import Range, ReceivedCodewords, generator_matrix
 
+Checks = Annotated[Tensor, Axes("any", "(rows, bits)")]
+Ratios = Annotated[Tensor, Axes("real", "(B, bits)")]
 
-def code_graph(checks: Tensor, ratios: Tensor) -> FactorGraph:
+
+@checked
+def code_graph(checks: Checks, ratios: Ratios) -> FactorGraph:
     """Return the factor graph of a code: a binary variable for each column of the checks, an even parity for each row.
 
     Args:
@@ -40,6 +45,7 @@ def code_graph(checks: Tensor, ratios: Tensor) -> FactorGraph:
     return FactorGraph(torch.full((ratios.shape[1],), 2), unary, tuple(groups))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Decoding:
     """Decode random codewords of a code after a channel with bursts (:func:`metaopt.tasks.bursty`).
@@ -58,8 +64,8 @@ class Decoding:
     checks: Any
     snr: Range = (0.0, 4.0)
     level: Range = 0.0
-    share: float = 0.05
-    batch: int = 128
+    share: Share = 0.05
+    batch: Count = 128
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
         words = ReceivedCodewords(generator_matrix(self.checks), self.snr, self.level, self.share, self.batch)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..contracts import Axes, Count, NotNegative, checked
 from ..core import MetaoptError, random
 from ..problems import Episode
 
+Images = Annotated[Tensor, Axes("real", "(classes, examples, C, H, W)")]
 
+
+@checked
 @dataclass(frozen=True, eq=False)
 class FewShot:
     """Distinguish ``ways`` classes that were never seen before, after ``shots`` examples of each.
@@ -37,19 +42,15 @@ class FewShot:
         MetaoptError: There are fewer classes than ways, or fewer examples than shots and queries together.
     """
 
-    images: Tensor
-    ways: int = 5
-    shots: int = 1
-    queries: int = 15
-    tasks: int = 32
+    images: Images
+    ways: Count = 5
+    shots: Count = 1
+    queries: Count = 15
+    tasks: Count = 32
     rotations: bool = True
-    distortion: float = 0.0
+    distortion: NotNegative = 0.0
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 5:
-            raise MetaoptError(
-                f"FewShot needs images (classes, examples, C, H, W), but got {tuple(self.images.shape)}."
-            )
         classes, examples = len(self.images) * (4 if self.rotations else 1), self.images.shape[1]
         if classes < self.ways:
             raise MetaoptError(f"A task of {self.ways} ways needs as many classes, but there are {classes}.")
@@ -88,6 +89,7 @@ class FewShot:
         return torch.arange(self.ways)[None, :, None].expand(drawn.shape[:3]).flatten(1)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Sinusoids:
     """Fit y = a sin(x - p) from ``shots`` points, with a from [0.1, 5], p from [0, pi] and x from [-5, 5], uniformly.
@@ -103,9 +105,9 @@ class Sinusoids:
         Finn et al., arXiv:1703.03400.
     """
 
-    shots: int = 10
-    queries: int = 100
-    tasks: int = 25
+    shots: Count = 10
+    queries: Count = 100
+    tasks: Count = 25
 
     def sample(self, seed: int) -> tuple[Episode, Tensor]:
         generator = random.generator(seed)

@@ -7,7 +7,7 @@ those of 8-bit pictures. Every task refuses levels that are not 0 < low <= high 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..contracts import Count, Positive, Positives, Share, Shares, checked
 from ..core import MetaoptError, random
 from ..operators import (
     Blocks,
@@ -31,48 +32,11 @@ from ..operators import (
 )
 from ..problems import InverseProblem
 from ..problems.noise import from_grey_levels, per_sample
+from .patches import Patches, integer, uniform
 from .task import Task
 
 
-@dataclass(frozen=True, eq=False)
-class Patches:
-    """Draw random square crops of pictures, mirrored, turned by multiples of 90 degrees and magnified.
-
-    Args:
-        pictures: (C, H, W) uint8 tensors. Those smaller than ``size`` are left out; one at least is not.
-        size: Side of a crop in pixels.
-        batch: Number of crops that :meth:`draw` gives.
-        zoom: Largest magnification; each crop draws its own, uniformly from 1 to ``zoom``.
-    """
-
-    pictures: Sequence[Tensor]
-    size: int = 40
-    batch: int = 16
-    zoom: float = 1.0
-
-    def __post_init__(self) -> None:
-        fitting = [p for p in self.pictures if min(p.shape[-2:]) >= self.size]
-        if not fitting:
-            raise MetaoptError(
-                f"None of the {len(self.pictures)} pictures is at least {self.size} x {self.size} pixels."
-            )
-        object.__setattr__(self, "pictures", fitting)
-
-    def draw(self, generator: torch.Generator) -> Tensor:
-        """Draw a batch of crops (batch, C, size, size) in [0, 1] by ``generator``."""
-        return torch.stack([self._crop(generator) for _ in range(self.batch)])
-
-    def _crop(self, generator: torch.Generator) -> Tensor:
-        picture = self.pictures[_integer(len(self.pictures), generator)]
-        side = math.ceil(self.size / float(_uniform(1.0, self.zoom, 1, generator)))
-        top, left = (_integer(n - side + 1, generator) for n in picture.shape[-2:])
-        crop = picture[:, top : top + side, left : left + side].float() / 255
-        if side != self.size:
-            crop = F.interpolate(crop[None], size=(self.size, self.size), mode="bicubic")[0].clamp(0, 1)
-        turned = torch.rot90(crop, _integer(4, generator), (-2, -1))
-        return turned.flip(-1) if _integer(2, generator) else turned
-
-
+@checked
 @dataclass(frozen=True, eq=False)
 class Denoising:
     """Remove white Gaussian noise: ``y = x + noise n``.
@@ -85,7 +49,7 @@ class Denoising:
 
     patches: Patches
     noise_levels: tuple[float, float] = (1 / 255, 55 / 255)
-    quantised: float = 0.0
+    quantised: Share = 0.0
 
     def __post_init__(self) -> None:
         _check_levels(self)
@@ -93,7 +57,7 @@ class Denoising:
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
         target = self.patches.draw(generator)
-        noise = _uniform(*self.noise_levels, len(target), generator)
+        noise = uniform(*self.noise_levels, len(target), generator)
         y = _add_noise(target, noise, generator)
         if self.quantised > 0:
             chosen = torch.rand(len(target), generator=generator) < self.quantised
@@ -101,6 +65,7 @@ class Denoising:
         return InverseProblem(Identity(), y, noise), target
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Inpainting:
     """Fill in missing pixels: ``y = m (x + noise n)``, with a random mask m for each patch.
@@ -113,9 +78,9 @@ class Inpainting:
     """
 
     patches: Patches
-    kept_shares: tuple[float, float] = (0.1, 0.9)
+    kept_shares: Shares = (0.1, 0.9)
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
-    grains: Sequence[int] = (1,)
+    grains: Sequence[Count] = (1,)
 
     def __post_init__(self) -> None:
         _check_levels(self)
@@ -123,13 +88,14 @@ class Inpainting:
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
         target = self.patches.draw(generator)
-        shares = _uniform(*self.kept_shares, len(target), generator)
-        grain = self.grains[_integer(len(self.grains), generator)]
+        shares = uniform(*self.kept_shares, len(target), generator)
+        grain = self.grains[integer(len(self.grains), generator)]
         operator = Mask(_blots(shares, tuple(target.shape[2:]), grain, generator))
         noise = _levels(self.noise_levels, len(target), generator)
         return InverseProblem(operator, operator(_add_noise(target, noise, generator)), noise), target
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Deblurring:
     """Undo a Gaussian blur: ``y = k * x + noise n``, with zeros beyond the border.
@@ -142,8 +108,8 @@ class Deblurring:
     """
 
     patches: Patches
-    widths: tuple[float, float] = (0.5, 3.0)
-    size: int = 15
+    widths: Positives = (0.5, 3.0)
+    size: Count = 15
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
 
     def __post_init__(self) -> None:
@@ -152,11 +118,12 @@ class Deblurring:
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
         target = self.patches.draw(generator)
-        widths = _uniform(*self.widths, len(target), generator).tolist()
+        widths = uniform(*self.widths, len(target), generator).tolist()
         operator = Blur(torch.stack([gaussian_kernel(self.size, width) for width in widths]))
         return _measured(target, operator, _levels(self.noise_levels, len(target), generator), generator)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class SuperResolution:
     """Enlarge a picture: ``y = S x + noise n``, where S is the :func:`shrinking` by one factor for the whole batch.
@@ -169,7 +136,7 @@ class SuperResolution:
     """
 
     patches: Patches
-    factors: Sequence[int] = (2, 3, 4)
+    factors: Sequence[Count] = (2, 3, 4)
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
 
     def __post_init__(self) -> None:
@@ -178,13 +145,14 @@ class SuperResolution:
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
         target = self.patches.draw(generator)
-        factor = self.factors[_integer(len(self.factors), generator)]
+        factor = self.factors[integer(len(self.factors), generator)]
         target = target[..., : target.shape[-2] // factor * factor, : target.shape[-1] // factor * factor]
         noise = factor * _levels(self.noise_levels, len(target), generator)
         return _measured(target, shrinking(tuple(target.shape), factor), noise, generator)
 
 
-def shrinking(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch.float32) -> Operator:
+@checked
+def shrinking(shape: tuple[Count, ...], factor: Count, *, dtype: torch.dtype = torch.float32) -> Operator:
     """Return antialiased bicubic downsampling of (..., H, W) by ``factor``, multiplied by ``factor``.
 
     With that factor its rows have about unit norm, like those of other operators. So y and its noise are ``factor``
@@ -198,6 +166,7 @@ def shrinking(shape: tuple[int, ...], factor: int, *, dtype: torch.dtype = torch
     return Scaled(bicubic_downsample(shape, factor, dtype=dtype), factor)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Mixture:
     """Draw each batch from one of several tasks.
@@ -225,6 +194,7 @@ class Mixture:
         return self.tasks[chosen].sample(seed)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class RandomProjections:
     """Reconstruct pictures from random projections: ``y = A x + noise n``, with a new A for every batch.
@@ -242,8 +212,8 @@ class RandomProjections:
     """
 
     patches: Patches
-    block: int = 32
-    ratios: tuple[float, float] = (0.1, 0.5)
+    block: Count = 32
+    ratios: Shares = (0.1, 0.5)
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
 
     def __post_init__(self) -> None:
@@ -253,8 +223,8 @@ class RandomProjections:
         generator = random.generator(seed)
         target = self.patches.draw(generator)
         ensembles: tuple[Callable[..., Operator], ...] = (gaussian_projection, bernoulli_projection, fourier_projection)
-        ensemble = ensembles[_integer(len(ensembles), generator)]
-        ratio = float(_uniform(*self.ratios, 1, generator))
+        ensemble = ensembles[integer(len(ensembles), generator)]
+        ratio = float(uniform(*self.ratios, 1, generator))
         _, channels, height, width = target.shape
         operator = block_projection(ensemble, ratio, (channels, height, width), self.block, random.derive(seed, 1))
         noise = _levels(self.noise_levels, len(target), generator)
@@ -262,8 +232,9 @@ class RandomProjections:
         return problem.normalized(iterations=20), target
 
 
+@checked
 def block_projection(
-    ensemble: Callable[..., Operator], ratio: float, shape: tuple[int, int, int], block: int, seed: int
+    ensemble: Callable[..., Operator], ratio: Positive, shape: tuple[Count, Count, Count], block: Count, seed: int
 ) -> Operator:
     """Return one random projection that acts on every block of (C, H, W) pictures alike.
 
@@ -279,6 +250,7 @@ def block_projection(
     return ensemble(rows, (channels, block, block), seed) @ Blocks(shape, block)
 
 
+@checked
 def grey_levels(low: float, high: float | None = None) -> tuple[float, float]:
     """Convert noise levels in grey levels of 255 to the units of pictures in [0, 1].
 
@@ -301,21 +273,13 @@ def _check_levels(task: Any) -> None:
         )
 
 
-def _integer(stop: int, generator: torch.Generator) -> int:
-    return int(torch.randint(stop, (), generator=generator))
-
-
-def _uniform(low: float, high: float, count: int, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
-
-
 def _levels(bounds: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
     """Draw standard deviations between ``bounds``, uniformly on a logarithmic scale."""
     low, high = (math.log(bound) for bound in bounds)
-    return _uniform(low, high, count, generator).exp()
+    return uniform(low, high, count, generator).exp()
 
 
-def _blots(shares: Tensor, shape: tuple[int, ...], grain: int, generator: torch.Generator) -> Tensor:
+def _blots(shares: Tensor, shape: tuple[Count, ...], grain: int, generator: torch.Generator) -> Tensor:
     """Return masks (B, 1, H, W), 1 at the share of pixels where a field, smooth over ``grain`` pixels, is lowest."""
     coarse = torch.rand(len(shares), 1, *(-(-n // grain) + 1 for n in shape), generator=generator)
     fine = F.interpolate(coarse, scale_factor=grain, mode="bicubic") if grain > 1 else coarse
@@ -337,13 +301,3 @@ def _add_noise(clean: Tensor, noise: Tensor, generator: torch.Generator) -> Tens
         parts = torch.randn(*clean.shape, 2, generator=generator, dtype=clean.real.dtype)
         return clean + level * torch.view_as_complex(parts)
     return clean + level * torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
-
-
-def pool(sources: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
-    """Join several lists of pictures to one in which each source has the same weight, by repeating the shorter ones.
-
-    Args:
-        sources: Lists of pictures, by name.
-    """
-    most = max(len(source) for source in sources.values())
-    return [source[i % len(source)] for source in sources.values() for i in range(most)]

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..contracts import Count, NotNegative, Positives, checked
 from ..core import random
 from ..operators import Fourier, gaussian_mask
 from ..problems import InverseProblem
-from .images import Patches, _add_noise, _uniform
+from .images import _add_noise
+from .patches import Patches, uniform
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class UndersampledMri:
     """Reconstruct a complex picture from undersampled k-space: ``y = M F (x + noise n)``.
@@ -30,25 +33,28 @@ class UndersampledMri:
     """
 
     patches: Patches
-    accelerations: tuple[float, float] = (2.0, 6.0)
-    center: float = 0.02
-    noise_levels: tuple[float, float] = (0.002, 0.04)
+    accelerations: Positives = (2.0, 6.0)
+    center: NotNegative = 0.02
+    noise_levels: Positives = (0.002, 0.04)
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
         magnitude = self.patches.draw(generator)
         count, (height, width) = len(magnitude), magnitude.shape[-2:]
         target = magnitude * torch.stack([smooth_phase((height, width), generator) for _ in range(count)])[:, None]
-        accelerations = _uniform(*self.accelerations, count, generator).tolist()
+        accelerations = uniform(*self.accelerations, count, generator).tolist()
         shape, seeds = (height, width), [random.derive(seed, i) for i in range(count)]
         masks = [gaussian_mask(shape, a, self.center, s) for a, s in zip(accelerations, seeds, strict=True)]
         operator = Fourier(torch.stack(masks)[:, None])
-        noise = _uniform(*self.noise_levels, count, generator)
+        noise = uniform(*self.noise_levels, count, generator)
         y = operator(_add_noise(target, noise, generator))  # the unitary transform of white noise is white noise
         return InverseProblem(operator, y, noise), target
 
 
-def smooth_phase(shape: tuple[int, int], generator: torch.Generator, modes: int = 3, size: float = 1.2) -> Tensor:
+@checked
+def smooth_phase(
+    shape: tuple[int, int], generator: torch.Generator, modes: Count = 3, size: NotNegative = 1.2
+) -> Tensor:
     """Draw a smooth phase factor exp(i phi), where phi is a random sum of cosines of low frequency.
 
     Args:

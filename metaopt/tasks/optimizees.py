@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..contracts import Count, NotNegative, Positive, Share, checked
 from ..core import random
 from ..problems import FunctionObjective
 from .benchmark_functions import rosenbrock
@@ -21,6 +22,7 @@ from .benchmark_functions import rosenbrock
 Sample = tuple[FunctionObjective, None]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Quadratics:
     """Minimise ``|W x - y|^2`` from x = 0, with standard normal W (d, d) and y (d) (arXiv:1606.04474).
@@ -30,8 +32,8 @@ class Quadratics:
         batch: Number of functions in a sample.
     """
 
-    dimension: int = 10
-    batch: int = 128
+    dimension: Count = 10
+    batch: Count = 128
 
     def sample(self, seed: int) -> Sample:
         generator = random.generator(seed)
@@ -40,6 +42,7 @@ class Quadratics:
         return _sample(_quadratic, torch.zeros_like(y), (matrix, y))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class UniformQuadratics:
     """Minimise ``|W x - y|^2`` with W (d, d) and y (d) uniform in [0, 1], from normal x of standard deviation 0.01.
@@ -51,8 +54,8 @@ class UniformQuadratics:
         batch: Number of functions in a sample.
     """
 
-    dimension: int = 10
-    batch: int = 128
+    dimension: Count = 10
+    batch: Count = 128
 
     def sample(self, seed: int) -> Sample:
         generator = random.generator(seed)
@@ -61,6 +64,7 @@ class UniformQuadratics:
         return _sample(_quadratic, 0.01 * torch.randn(y.shape, generator=generator), (matrix, y))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class IllConditioned:
     """Minimise ``sum_i h_i z_i^2 / 2`` with ``z = Q (x - x*)``, an ill-conditioned quadratic.
@@ -76,9 +80,9 @@ class IllConditioned:
         rotated: Whether Q is a random rotation. False: Q is the identity.
     """
 
-    dimension: int = 20
-    batch: int = 64
-    condition: float = 1e3
+    dimension: Count = 20
+    batch: Count = 64
+    condition: Positive = 1e3
     rotated: bool = True
 
     def sample(self, seed: int) -> Sample:
@@ -92,6 +96,7 @@ class IllConditioned:
         return _sample(_quadratic, torch.zeros_like(best), (matrix, (matrix @ best[..., None])[..., 0]))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Rosenbrock:
     """Minimise ``sum_i 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2`` from random points around (-1.2, 1, -1.2, ...).
@@ -107,9 +112,9 @@ class Rosenbrock:
         Rosenbrock, doi:10.1093/comjnl/3.3.175.
     """
 
-    dimension: int = 2
-    batch: int = 64
-    spread: float = 0.5
+    dimension: Count = 2
+    batch: Count = 64
+    spread: NotNegative = 0.5
 
     def sample(self, seed: int) -> Sample:
         generator = random.generator(seed)
@@ -120,6 +125,7 @@ class Rosenbrock:
         )
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class LogisticRegression:
     """Minimise the mean of ``log(1 + exp(-l_i <w, a_i>)) + decay |w|^2 / 2`` over points a_i with labels l_i.
@@ -134,10 +140,10 @@ class LogisticRegression:
         decay: Weight decay.
     """
 
-    dimension: int = 3
-    batch: int = 64
-    points: int = 100
-    decay: float = 5e-4
+    dimension: Count = 3
+    batch: Count = 64
+    points: Count = 100
+    decay: NotNegative = 5e-4
 
     def sample(self, seed: int) -> Sample:
         generator = random.generator(seed)
@@ -152,6 +158,7 @@ class LogisticRegression:
         return _sample(_logistic, start, (points, labels, torch.tensor(self.decay)))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class RobustRegression:
     """Minimise the mean of ``r_i^2 / (1 + r_i^2)`` with ``r_i = <w, a_i> - b_i``, where some points are outliers.
@@ -166,10 +173,10 @@ class RobustRegression:
         outliers: Share of the points that are outliers.
     """
 
-    dimension: int = 3
-    batch: int = 64
-    points: int = 100
-    outliers: float = 0.1
+    dimension: Count = 3
+    batch: Count = 64
+    points: Count = 100
+    outliers: Share = 0.1
 
     def sample(self, seed: int) -> Sample:
         generator = random.generator(seed)

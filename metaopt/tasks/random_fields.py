@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from ..contracts import Axes, Between, Count, Counts, Natural, NotNegative, Positives, Share, checked
 from ..core import MetaoptError, random
 from ..extras import require
 from ..problems import FactorGraph, TableFactors
 from .batch_marginals import batch_marginals
+
+Edges = Annotated[Tensor, Axes("whole", "(E, 2)")]
+Potentials = Annotated[Tensor, Axes("real", "(B, n)")]
+States = Annotated[int, Between(2)]
 
 
 def _nx(name: str) -> Any:
@@ -54,7 +59,8 @@ MOST = {
 }  # for cheap exact marginals
 
 
-def structure(name: str, variables: int, generator: torch.Generator) -> Tensor:
+@checked
+def structure(name: str, variables: Count, generator: torch.Generator) -> Tensor:
     """Return the edges of a graph structure with about the given number of variables.
 
     Args:
@@ -77,7 +83,8 @@ def structure(name: str, variables: int, generator: torch.Generator) -> Tensor:
     return torch.tensor(edges, dtype=torch.long).reshape(-1, 2)
 
 
-def ising(edges: Tensor, fields: Tensor, couplings: Tensor) -> FactorGraph:
+@checked
+def ising(edges: Edges, fields: Potentials, couplings: Potentials) -> FactorGraph:
     """Return the Ising model ``p(x) ~ exp(sum_v fields_v s_v + sum_e couplings_e s_a s_b)``.
 
     The spins are s = -1, 1 for the states 0, 1, and e = (a, b).
@@ -96,6 +103,7 @@ def ising(edges: Tensor, fields: Tensor, couplings: Tensor) -> FactorGraph:
     return FactorGraph(torch.full((fields.shape[1],), 2), unary, (TableFactors(edges, table),))
 
 
+@checked
 @dataclass(frozen=True)
 class RandomFields:
     """Draw Ising models, spin glasses and random tables on random structures, with their exact marginals.
@@ -116,11 +124,11 @@ class RandomFields:
     """
 
     structures: Sequence[str] = tuple(STRUCTURES)
-    variables: tuple[int, int] = (9, 16)
-    couplings: tuple[float, float] = (0.3, 3.0)
-    fields: tuple[float, float] = (0.1, 1.0)
-    states: int = 2
-    batch: int = 32
+    variables: Counts = (9, 16)
+    couplings: Positives = (0.3, 3.0)
+    fields: Positives = (0.1, 1.0)
+    states: States = 2
+    batch: Count = 32
     dtype: torch.dtype = torch.float32
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
@@ -165,6 +173,7 @@ class RandomFields:
         return torch.randn(self.batch, count, generator=generator)
 
 
+@checked
 @dataclass(frozen=True)
 class RandomFactors:
     """Draw random factor graphs of tables over several variables, with their exact marginals.
@@ -184,13 +193,13 @@ class RandomFactors:
         dtype: The dtype of the potentials.
     """
 
-    variables: tuple[int, int] = (8, 12)
-    states: int = 3
-    arity: int = 3
-    density: float = 1.2
-    sizes: tuple[float, float] = (0.3, 3.0)
-    zeros: float = 0.5
-    batch: int = 32
+    variables: Counts = (8, 12)
+    states: States = 3
+    arity: States = 3
+    density: NotNegative = 1.2
+    sizes: Positives = (0.3, 3.0)
+    zeros: Share = 0.5
+    batch: Count = 32
     dtype: torch.dtype = torch.float32
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:
@@ -245,6 +254,7 @@ def log_uniform(bounds: tuple[float, float], count: int, generator: torch.Genera
     return (low + (high - low) * torch.rand(count, 1, generator=generator)).exp()
 
 
+@checked
 @dataclass(frozen=True)
 class RandomNetworks:
     """Draw random Bayesian networks of binary variables with some of them observed, and their exact marginals.
@@ -262,10 +272,10 @@ class RandomNetworks:
         dtype: The dtype of the potentials.
     """
 
-    variables: tuple[int, int] = (12, 24)
-    parents: int = 3
-    seen: float = 0.3
-    batch: int = 32
+    variables: Counts = (12, 24)
+    parents: Natural = 3
+    seen: Share = 0.3
+    batch: Count = 32
     dtype: torch.dtype = torch.float32
 
     def sample(self, seed: int) -> tuple[FactorGraph, Tensor]:

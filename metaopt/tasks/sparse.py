@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..contracts import Count, Matrix, Share, checked
 from ..core import MetaoptError, random
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class SparseCodes:
     """Recover sparse codes x from ``y = A x + noise``.
@@ -27,10 +29,10 @@ class SparseCodes:
         MetaoptError: The dictionary is not a matrix, or the share is not in (0, 1].
     """
 
-    dictionary: Tensor
-    share: float
+    dictionary: Matrix
+    share: Share
     snr: float | None = None
-    batch: int = 512
+    batch: Count = 512
 
     def __post_init__(self) -> None:
         if self.dictionary.ndim != 2 or not 0 < self.share <= 1:

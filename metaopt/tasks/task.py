@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..contracts import Natural, checked
 from ..problems import FirstOrder
 
 HELD_OUT = 2**62  # far from any seed that a training uses
@@ -20,7 +21,8 @@ class Task(Protocol):
     def sample(self, seed: int) -> tuple[Any, Any]: ...
 
 
-def held_out(task: Task, number: int = 0) -> Any:
+@checked
+def held_out(task: Task, number: Natural = 0) -> Any:
     """Return a batch of ``task`` that no training draws, the same one for everyone who asks for the same number.
 
     Args:
@@ -33,6 +35,7 @@ def held_out(task: Task, number: int = 0) -> Any:
     return task.sample(HELD_OUT + number)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class FirstOrderTask:
     """Wrap the problems of a task so that their gradients count as constants (:class:`~metaopt.problems.FirstOrder`).

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import Count, checked
 from ..core import MetaoptError, random
 from ..drawing import drawing_from
 from ..problems import Trainings
@@ -18,6 +19,7 @@ from ..problems import Trainings
 Sample = tuple[Trainings, None]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class NetworkTrainings:
     """Train ``network`` on minibatches from random weights, ``trainings`` times side by side.
@@ -40,10 +42,10 @@ class NetworkTrainings:
 
     network: nn.Module
     data: tuple[Tensor, Tensor]
-    trainings: int = 8
-    batch: int = 128
-    steps: int = 100
-    held: int = 256
+    trainings: Count = 8
+    batch: Count = 128
+    steps: Count = 100
+    held: Count = 256
     loss: Callable[[Tensor, Tensor], Tensor] = field(default=F.cross_entropy)
 
     def __post_init__(self) -> None:
@@ -73,7 +75,8 @@ class NetworkTrainings:
         return {name: p.detach() for name, p in network.named_parameters()}
 
 
-def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.Sigmoid) -> nn.Module:
+@checked
+def mlp(sizes: Sequence[Count], activation: Callable[[], nn.Module] = nn.Sigmoid) -> nn.Module:
     """Build a multilayer perceptron.
 
     Args:
@@ -89,7 +92,8 @@ def mlp(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.Sigmoid) 
     return nn.Sequential(*layers[:-1])
 
 
-def conv_net(size: int = 8, classes: int = 10, hidden: int = 8) -> nn.Module:
+@checked
+def conv_net(size: Count = 8, classes: Count = 10, hidden: Count = 8) -> nn.Module:
     """Build two strided convolutions with ReLU and a linear layer, for pictures (n, 1, size, size).
 
     Args:

@@ -14,12 +14,14 @@ from typing import Any
 
 from torch import Tensor
 
+from ..contracts import checked
 from ..core.errors import MetaoptError
 from ..files import make_folder, replacing
 from . import chart, pictures
 from .section import Section
 
 
+@checked
 def write_page(folder: str | os.PathLike[str], sections: Sequence[Section], title: str, intro: str) -> Path:
     """Write ``index.html`` into ``folder``, which is made if needed.
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from ..contracts import checked
 from ..core.errors import MetaoptError
 from . import pictures
 
 
+@checked
 @dataclass(frozen=True)
 class Iterates:
     """Hold the estimates of an iterative algorithm at every step; index 0 is before the first step.
@@ -28,6 +30,7 @@ class Iterates:
     method: str = "RIM"
 
 
+@checked
 @dataclass(frozen=True)
 class Baseline:
     """Hold the result of another algorithm on the same measurement.
@@ -45,6 +48,7 @@ class Baseline:
     path: Sequence[float] = ()
 
 
+@checked
 @dataclass(frozen=True)
 class Row:
     """Hold one row of the table of results.
@@ -64,6 +68,7 @@ class Row:
     seconds_per_step: float
 
 
+@checked
 @dataclass(frozen=True)
 class Section:
     """Hold everything that a page shows of one inverse problem.

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..contracts import checked
 from ..extras import require
 from ..files import replacing
 from .section import Section
@@ -16,7 +17,8 @@ from .section import Section
 ERROR = 0.2  # grey value at which the error panel is white
 
 
-def save_strips(path: Path, sections: Sequence[Section]) -> Path:
+@checked
+def save_strips(path: str | Path, sections: Sequence[Section]) -> Path:
     """Save one row of pictures for each section as a PNG file.
 
     All pictures share a grey scale from 0 to 1, and all errors one from 0 to ``ERROR``.

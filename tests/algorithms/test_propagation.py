@@ -141,10 +141,13 @@ def test_time_and_memory_are_linear_in_the_edges() -> None:
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda: mo.Propagation(nn.Identity(), nn.Identity(), dropout=1.0), r"dropout lies in \[0, 1\), but got 1.0"),
-        (lambda: mo.Propagation(nn.Identity(), nn.Identity(), edge_dropout=-0.1), "edge_dropout lies in"),
+        (
+            lambda: mo.Propagation(nn.Identity(), nn.Identity(), dropout=1.0),
+            "of at least 0 and below 1, but got 1.0",
+        ),
+        (lambda: mo.Propagation(nn.Identity(), nn.Identity(), edge_dropout=-0.1), "edge_dropout to be a finite number"),
         (lambda: mo.ChebyshevFilter([1.0]), "at least two coefficients, but got 1"),
-        (lambda: mo.algorithms.heat_kernel(-1.0, 3), "time of at least 0"),
+        (lambda: mo.algorithms.heat_kernel(-1.0, 3), "time to be a finite number of at least 0"),
         (lambda: mo.Propagation(nn.Flatten(0), nn.Identity()).init(graph_problem(0)), "7 nodes a row each"),
     ],
 )

@@ -270,13 +270,13 @@ def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
     a, y, penalty = lasso()
     with pytest.raises(MetaoptError, match=r"Ista has no slot 'stepsize'; its slots are encode, mix, threshold\."):
         parameterize(Ista(a, penalty), {"stepsize": shared()})
-    with pytest.raises(MetaoptError, match=r"dictionary \(12, 20\) codes measurements \(B, 12\), but got \(3, 20\)"):
+    with pytest.raises(MetaoptError, match=r"\(12, 20\) codes measurements \(B, 12\) float64, but got \(3, 20\)"):
         unroll(Ista(a, penalty), 2)(drawn(3, 20))
-    with pytest.raises(MetaoptError, match=r"needs a real dictionary \(m, n\), but got \(12, 20\) complex128"):
+    with pytest.raises(MetaoptError, match=r"dictionary to be a real .* \(m, n\) .*\(12, 20\) complex128"):
         Ista(a + 0j, penalty)
     with pytest.raises(MetaoptError, match=r"Fista needs a prior with prox\(.*but FieldOfExperts has none; MapEst"):
         Fista(FieldOfExperts(dct_filters(3)), 0.1)
-    with pytest.raises(MetaoptError, match=r"ProximalGradient needs a prior with prox\(.*but Tensor has none\."):
+    with pytest.raises(MetaoptError, match=r"ProximalGradient needs prior to be a torch.nn.Module.*but got 0.1\."):
         ProximalGradient(0.1, 0.1)
     with pytest.raises(MetaoptError, match="step_size_for needs a Gaussian likelihood, but got Poisson"):
         step_size_for(InverseProblem(ops.Identity(), y.abs(), likelihood=Poisson()))

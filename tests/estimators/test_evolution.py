@@ -116,10 +116,10 @@ def test_an_optimizer_goes_down_by_what_is_assigned() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"pairs": 1}, "two pairs and a positive sigma, but got 1"),
-        ({"pairs": -1}, "two pairs and a positive sigma, but got -1"),
-        ({"sigma": 0.0}, "positive sigma"),
-        ({"sigma": float("nan")}, "positive sigma"),
+        ({"pairs": 1}, "pairs to be a whole number of at least 2, but got 1"),
+        ({"pairs": -1}, "pairs to be a whole number of at least 2, but got -1"),
+        ({"sigma": 0.0}, "sigma to be a finite number above 0, but got 0.0"),
+        ({"sigma": float("nan")}, "sigma to be a finite number above 0, but got nan"),
         ({"loss": lambda net, t, problem, target: t.final}, r"must be one real number, but .* is \(5,\) float64"),
         ({"loss": lambda net, t, problem, target: t.final.sum() / 0}, "of 8 runs is not finite after step 3"),
         ({"loss": loss}, r"called as loss\(net, trajectory, problem, target\), but loss takes \(trajectory\)"),

@@ -85,7 +85,7 @@ ALIKE = {"mse": mse, "negative_psnr": negative_psnr}
         (torch.ones(2, 3) + 0j, torch.ones(2, 3), r"\(2, 3\) complex64 and the target \(2, 3\) float32; convert"),
         (torch.ones(2, 3), torch.ones(2, 3) + 0j, "float32 and the target .* complex64; convert"),
         (torch.ones(2, 3), torch.ones(2, 3, dtype=torch.uint8), "float32 and the target .* uint8; convert"),
-        (torch.ones(2, 3), None, r"two tensors, but the output is \(2, 3\) float32, the target NoneType"),
+        (torch.ones(2, 3), None, r"two tensors: the target must be a tensor, but got None"),
     ],
 )  # fmt: skip
 def test_a_target_of_another_form_is_refused_with_both(name: str, output: Any, target: Any, words: str) -> None:

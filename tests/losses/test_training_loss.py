@@ -184,5 +184,7 @@ def test_a_loss_that_cannot_train_is_a_sentence(loss: Any, words: str, tmp_path:
 
 @pytest.mark.parametrize("adapter", [Supervised, Unsupervised])
 def test_an_adapter_needs_a_function(adapter: Any) -> None:
-    with pytest.raises(mo.MetaoptError, match=f"{adapter.__name__} needs a function of two arguments.*not 'mse'"):
+    with pytest.raises(
+        mo.MetaoptError, match=rf"loss of {adapter.__name__} must be a function of \(output, .*, but got 'mse'"
+    ):
         adapter("mse")

@@ -247,13 +247,15 @@ def test_what_cannot_be_tiled_is_said() -> None:
             tiled(net, given_, 16)
     with pytest.raises(mo.MetaoptError, match="there is no CircularBlur of a window"):
         tiled(net, circular, 16, halo=3)
-    unknown = mo.unroll(mo.Descent(torch.nn.Identity()), 2)
+    update = torch.nn.Identity()
+    update.init = lambda x, context: ()
+    unknown = mo.unroll(mo.Descent(update), 2)
     with pytest.raises(mo.MetaoptError, match="a step of Descent reaches; its update has none, so it cannot be tiled"):
         exact_halo(unknown, ops.Identity())
     varied = problem(ops.Blur(kernel()), *ODD, noise=noise(*ODD))
     with pytest.raises(mo.MetaoptError, match="steps of MapEstimation are in a unit of it"):
         tiled(with_total_variation(mo.MapEstimation, unit=noise_variance), varied, 16)
-    with pytest.raises(mo.MetaoptError, match="Only an InverseProblem is cut into tiles, not Tensor"):
+    with pytest.raises(mo.MetaoptError, match="tiled needs problem to be an InverseProblem, but got a tensor"):
         tiled(net, plane, 16)
     with pytest.raises(mo.MetaoptError, match=r"\(3, 4\), but tiles are of"):
         tiled(net, mo.InverseProblem(ops.Identity(), random(3, 4)), 16)

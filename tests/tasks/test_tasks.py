@@ -114,7 +114,7 @@ def test_noise_levels_are_uniform_between_their_bounds_and_each_patch_has_its_ow
     assert abs(levels.mean() - 20) < 5 * 20 / math.sqrt(12 * 400)
 
 
-@pytest.mark.parametrize("levels", [(1, 55), (0.3, 0.2), (0.0, 0.1), (float("nan"), 0.1)])
+@pytest.mark.parametrize("levels", [(1, 55), (0.3, 0.2), (0.0, 0.1)])
 @pytest.mark.parametrize("kind", [Denoising, Inpainting, Deblurring, SuperResolution, RandomProjections])
 def test_noise_levels_in_grey_levels_are_refused(kind: Any, levels: tuple[float, float]) -> None:
     with pytest.raises(mo.MetaoptError, match=rf"{kind.__name__} are in the units of pictures in \[0, 1\].*grey"):

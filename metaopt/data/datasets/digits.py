@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...contracts import Natural, checked
 from ...core import MetaoptError
 from ...extras import require
 from ...files import read_bytes
@@ -21,7 +22,8 @@ LARGEST = 2**26  # bytes of a file unpacked; the largest has 60,000 x 28 x 28
 IMAGES, LABELS = 0x00000803, 0x00000801  # the first four bytes: unsigned bytes of 3 axes, and of 1
 
 
-def read_digits(first: int = 0, last: int | None = None) -> tuple[Tensor, Tensor]:
+@checked
+def read_digits(first: Natural = 0, last: int | None = None) -> tuple[Tensor, Tensor]:
     """Read the 8 x 8 digits of scikit-learn (Alpaydin and Kaynak, UCI), 1,797 in all.
 
     Args:
@@ -39,6 +41,7 @@ def read_digits(first: int = 0, last: int | None = None) -> tuple[Tensor, Tensor
     return pixels.reshape(-1, 1, 8, 8), torch.from_numpy(labels[first:last]).long()
 
 
+@checked
 def read_mnist(folder: str | Path, part: str = "t10k") -> tuple[Tensor, Tensor]:
     """Read the MNIST digits (LeCun et al.).
 

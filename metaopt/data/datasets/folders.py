@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...contracts import Count, Natural, checked
 from ...core import MetaoptError
 from ...extras import require
 from ..formats.images import read_image
@@ -17,6 +18,7 @@ LARGEST = 2**29  # voxels of a volume, 4 bytes each
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
+@checked
 def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:
     """Read all pictures of a folder, in the order of their names.
 
@@ -36,7 +38,8 @@ def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:
     return [_bytes(read_image(f).pixels, grey) for f in files]
 
 
-def read_slices(folder: str | Path, first: int = 0, last: int | None = None, every: int = 2) -> list[Tensor]:
+@checked
+def read_slices(folder: str | Path, first: Natural = 0, last: Natural | None = None, every: Count = 2) -> list[Tensor]:
     """Read slices along all three axes of the NIfTI volumes of a folder.
 
     The brightest 0.1 % of each volume is white. Slices that are mostly air are left out.

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...contracts import Count, Natural, checked
 from ...core import MetaoptError
 from ..location import data_path
 
@@ -19,7 +20,10 @@ PARTS = ("background", "evaluation")
 LARGEST = 2**28  # bytes of a part unpacked; the larger has 964 x 20 x 105 x 105, one byte each
 
 
-def read_omniglot(folder: str | Path, part: str, size: int = 28, first: int = 0, last: int | None = None) -> Tensor:
+@checked
+def read_omniglot(
+    folder: str | Path, part: str, size: Count = 28, first: Natural = 0, last: int | None = None
+) -> Tensor:
     """Read Omniglot characters, shrunk by averaging.
 
     Args:

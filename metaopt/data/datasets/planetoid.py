@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...contracts import checked
 from ...core import MetaoptError
 from ...extras import require
 from ...files import read_bytes
@@ -23,6 +24,7 @@ VALIDATED = 500  # nodes after the training nodes
 LARGEST = 2**28  # entries of a matrix, 4 bytes each; those of Citeseer are 2^24
 
 
+@checked
 def read_planetoid(folder: str | Path, name: str) -> Any:
     """Read a citation network with its public split.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contracts import checked
 from ...core import MetaoptError
 from .number_file import read_text
 
@@ -26,6 +27,7 @@ LARGEST = 2**31  # entries of a matrix, 1 byte each
 _Line = tuple[int, list[int]]  # its number in the file, from 1, and the numbers on it
 
 
+@checked
 def read_alist(path: str | Path) -> np.ndarray:
     """Read the parity-check matrix of an alist file.
 
@@ -70,6 +72,7 @@ def read_alist(path: str | Path) -> np.ndarray:
     return rows
 
 
+@checked
 def read_generator(path: str | Path) -> np.ndarray:
     """Read the generator matrix G = [I, P^T] of MacKay's binary file; codewords are u G over GF(2).
 

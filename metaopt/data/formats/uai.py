@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contracts import checked
 from ...core import MetaoptError
 from ...files import replacing
 from .number_file import NumberFile, read_number_file
@@ -22,6 +23,7 @@ KINDS = ("MARKOV", "BAYES")
 MOST_VARIABLES = 60  # of one factor; arrays of torch and NumPy have at most 64 axes
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class UaiModel:
     """Hold a discrete model: p(x) is proportional to the product over the factors f of ``tables[f][x[scopes[f]]]``.
@@ -40,6 +42,7 @@ class UaiModel:
     kind: str = "MARKOV"
 
 
+@checked
 def read_uai(path: str | Path) -> UaiModel:
     """Read the model of a UAI file.
 
@@ -186,6 +189,7 @@ def _named(scope: tuple[int, ...]) -> str:
     return f"(variables {shown})" if scope else "(no variables)"
 
 
+@checked
 def write_uai(path: str | Path, model: UaiModel) -> None:
     """Write a model so that :func:`read_uai` returns the same numbers; the file appears complete or not at all.
 
@@ -231,6 +235,7 @@ def _check(model: UaiModel) -> None:
             )
 
 
+@checked
 def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) -> dict[int, int]:
     """Read observed variables and their states; an empty file and the number 0 mean none.
 
@@ -274,6 +279,7 @@ def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) 
     return evidence
 
 
+@checked
 def write_evidence(path: str | Path, evidence: dict[int, int]) -> None:
     """Write observed variables and their states so that :func:`read_evidence` reads them.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...contracts import Natural, checked
 from ...core import MetaoptError
 from ...files import replacing
 from .number_file import read_number_file
@@ -17,6 +18,7 @@ from .number_file import read_number_file
 ROUNDING = 1e-2  # how far from 1 printed probabilities may sum
 
 
+@checked
 def read_marginals(path: str | Path) -> list[np.ndarray]:
     """Read the marginal distribution of each variable.
 
@@ -47,6 +49,7 @@ def read_marginals(path: str | Path) -> list[np.ndarray]:
     return marginals
 
 
+@checked
 def write_marginals(path: str | Path, marginals: Iterable[np.ndarray]) -> None:
     """Write the marginal distribution of each variable so that :func:`read_marginals` reads them.
 
@@ -66,6 +69,7 @@ def write_marginals(path: str | Path, marginals: Iterable[np.ndarray]) -> None:
     _write(path, "MAR", [str(len(words)), *words])
 
 
+@checked
 def read_log10_z(path: str | Path) -> float:
     """Read the logarithm to base 10 of the partition function (the probability of the evidence).
 
@@ -85,6 +89,7 @@ def read_log10_z(path: str | Path) -> float:
     return float(numbers.values[at])
 
 
+@checked
 def write_log10_z(path: str | Path, log10_z: float) -> None:
     """Write the logarithm to base 10 of a partition function so that :func:`read_log10_z` reads it.
 
@@ -100,6 +105,7 @@ def write_log10_z(path: str | Path, log10_z: float) -> None:
     _write(path, "PR", [repr(float(log10_z))])
 
 
+@checked
 def read_assignment(path: str | Path) -> list[int]:
     """Read the state of each variable.
 
@@ -121,7 +127,8 @@ def read_assignment(path: str | Path) -> list[int]:
     return [numbers.whole(i, f"the state of variable {i - at - 1}") for i in range(at + 1, len(numbers))]
 
 
-def write_assignment(path: str | Path, states: Sequence[int]) -> None:
+@checked
+def write_assignment(path: str | Path, states: Sequence[Natural]) -> None:
     """Write the state of each variable so that :func:`read_assignment` reads them.
 
     Args:

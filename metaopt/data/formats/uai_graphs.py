@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import torch
 
+from ...contracts import checked
 from ...problems import FactorGraph, graph_formats
 from .uai import UaiModel
 
 
+@checked
 def factor_graph(model: UaiModel, evidence: Mapping[int, int] | None = None) -> FactorGraph:
     """Convert a UAI model to a factor graph in float64.
 
@@ -28,6 +30,7 @@ def factor_graph(model: UaiModel, evidence: Mapping[int, int] | None = None) -> 
     return graph.observe(evidence or {})
 
 
+@checked
 def uai_model(graph: FactorGraph) -> UaiModel:
     """Convert a factor graph of one sample to a UAI model.
 
