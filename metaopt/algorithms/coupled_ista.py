@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..contracts import Holds, Matrix, NotNegative, Share, checked, within
+from ..contracts import Holds, Matrix, Share, checked, within
 from ..core import Algorithm, MetaoptError, slot
 from ..priors.prior import soft_threshold
 from .proximal import check_dictionary, zero_code
@@ -55,7 +55,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
     dictionary: Tensor
 
     def __init__(
-        self, dictionary: Matrix, penalty: NotNegative, support: Sequence[Share] = (), schedule: Schedule | None = None
+        self, dictionary: Matrix, penalty: float, support: Sequence[Share] = (), schedule: Schedule | None = None
     ):
         super().__init__()
         check_dictionary("CoupledIsta", dictionary)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import check_tensor
-from ..contracts import Count, Matrix, ModuleSlot, NotNegative, ValueSlot, checked, within
+from ..contracts import Count, Matrix, ModuleSlot, ValueSlot, checked, within
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators import Mask
 from ..operators.reach import PerAxis, period_of, reach_of
@@ -49,7 +49,7 @@ class Ista(Algorithm[Tensor, IstaState, Tensor]):
         MetaoptError: The dictionary is not a real matrix, or y does not fit it.
     """
 
-    def __init__(self, dictionary: Matrix, penalty: NotNegative):
+    def __init__(self, dictionary: Matrix, penalty: float):
         super().__init__()
         check_dictionary("Ista", dictionary)
         self.shape = tuple(dictionary.shape)
