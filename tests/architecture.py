@@ -46,6 +46,10 @@ MAY_IMPORT = {
 for _writer in ("data", "viewer", "tasks", "training", "estimators"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
+MAY_IMPORT["shadows"] = MAY_IMPORT["streams"] = set()  # beneath all: they know torch and nothing of this library
+MAY_IMPORT["purity"], MAY_IMPORT["core"] = {"shadows"}, {"shadows", "purity", "streams"}
+for _layer in ("problems", "estimators"):
+    MAY_IMPORT[_layer].add("purity")
 MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps
 for _maker in CHAIN[1:]:
     MAY_IMPORT[_maker].add("records")
@@ -69,7 +73,7 @@ HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard"
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # Files that make a generator, or put one back; all others ask core.random for the stream of a seed and counters.
 STREAMS = {
-    f"metaopt/{p}.py" for p in "core/random core/autodiff drawing operators/spectral operators/dictionary".split()
+    f"metaopt/{p}.py" for p in "streams core/autodiff drawing operators/spectral operators/dictionary".split()
 }
 SEEDING = {"manual_seed", "manual_seed_all", "seed_all", "set_rng_state", "fork_rng"}
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "OrderedDict", "Counter"}

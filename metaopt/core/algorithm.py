@@ -142,16 +142,34 @@ class Invertible(Protocol):
     def inverse_step(self, problem: Any, next_state: Any, k: int) -> Any: ...
 
 
+INPLACE = "make new tensors, as in x = x - change instead of x -= change"
+
+
 def advance(algorithm: AnyAlgorithm, problem: Any, state: Any, k: int) -> Any:
     """Return the state after step ``k``; raise if the step wrote into its input or changed the state's structure."""
-    tensors = tree.leaves(state)
+    who, tensors = type(algorithm).__name__, tree.leaves(state)
     writes = sum(map(tree.version, tensors))  # versions only grow, so the sum is the same if all are
-    following = algorithm.step(problem, state, k)
+    try:
+        following = algorithm.step(problem, state, k)
+    except RuntimeError as error:
+        if "in-place operation" not in str(error):  # into a leaf that requires grad, which torch refuses
+            raise
+        raise MetaoptError(f"step of {who} wrote into what it was given at k={k}; {INPLACE}.") from error
     if sum(map(tree.version, tensors)) != writes:
-        remedy = "make new tensors, as in x = x - change instead of x -= change"
-        raise MetaoptError(f"step of {type(algorithm).__name__} wrote into the state it was given at k={k}; {remedy}.")
-    tree.check_unchanged(state, following, type(algorithm).__name__, k)
+        raise MetaoptError(f"step of {who} wrote into the state it was given at k={k}; {INPLACE}.")
+    tree.check_unchanged(state, following, who, k)
     return following
+
+
+def intact(name: str, given: Any) -> Callable[[], None]:
+    """Return a function that raises if a tensor of ``given``, those of modules apart, has been written into."""
+    before = [(path, t, tree.version(t)) for path, t in tree.named_leaves(given, name, modules=False)]
+
+    def check() -> None:
+        if written := [path for path, tensor, version in before if tree.version(tensor) != version]:
+            raise MetaoptError(f"The run wrote into {written[0]}; {INPLACE}, in step and in readout.")
+
+    return check
 
 
 def iterate(algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: Keep) -> tuple[list[Any], Any]:
@@ -159,10 +177,17 @@ def iterate(algorithm: AnyAlgorithm, problem: Any, state: Any, ks: range, keep: 
 
     Returns:
         The readouts after each step, or only after the last, and the final state.
+
+    Raises:
+        MetaoptError: A step writes into its input, into the problem, or into a readout that was kept.
     """
-    outputs = []
+    outputs, checks = [], [intact("the problem", problem)]
     for k in ks:
         state = advance(algorithm, problem, state, k)
         if keep == "all":
+            checks += [] if outputs else [intact("the state", state)]
             outputs.append(algorithm.readout(problem, state, k))
+            checks += [intact("the readout", outputs[0])] if len(outputs) == 1 else []
+    for check in checks:
+        check()
     return outputs or [algorithm.readout(problem, state, max(0, ks.stop - 1))], state

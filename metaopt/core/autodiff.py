@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import get_device_states, set_device_states
 
+from ..purity import Watch, differ, foreign_leaf
 from . import tree
 from .errors import MetaoptError
 
@@ -102,34 +104,41 @@ def leaf(tensor: Tensor, requires_grad: bool | None = None) -> Tensor:
     return tensor.detach().requires_grad_(wanted and (tensor.is_floating_point() or tensor.is_complex()))
 
 
-def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor | None:
-    """Return a leaf of the graph of ``outputs`` that requires grad and is not ``allowed``; ``None`` if there is none.
-
-    An ``autograd.Function`` gives neither a gradient nor a warning to a tensor that its forward found in a closure, so
-    this has to be checked.
-    """
-    known = {id(t) for t in allowed}
-    pending = [torch.autograd.graph.get_gradient_edge(t).node for t in outputs if t.requires_grad]
-    seen = set(pending)
-    while pending:
-        node = pending.pop()
-        variable = getattr(node, "variable", None)
-        if variable is not None and variable.requires_grad and id(variable) not in known:
-            return variable
-        following = [n for n, _ in getattr(node, "next_functions", ()) if n not in seen]
-        seen.update(following)
-        pending.extend(following)
-    return None
-
-
-def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: str) -> None:
-    """Raise if the graph of ``outputs`` reaches a leaf that is not in ``allowed``."""
+def check_captured(outputs: Iterable[Tensor], allowed: Iterable[Tensor], who: str, given: Any = ()) -> None:
+    """Raise if the graph of ``outputs`` reaches a leaf that is not in ``allowed``, the copies of those in ``given``."""
     if (found := foreign_leaf(outputs, allowed)) is not None:
+        own = [name for name, t in tree.named_leaves(given, "given") if t is found]
+        cause = "is neither a parameter of the algorithm nor part of the problem"
+        if own:  # of (algorithm, problem, state), by its name in one of them
+            cause = f"is read past the module that has it as '{own[0].split('.', 1)[-1]}', as by a global name"
         raise MetaoptError(
-            f"{who} recomputes its steps, and they use a tensor {tree.describe(found)} that requires grad but is "
-            "neither a parameter of the algorithm nor part of the problem, so it would silently get no gradient; "
-            "make it a slot or a field of the problem, or use Backprop()."
+            f"{who} recomputes its steps, and they use a tensor {tree.describe(found)} that requires grad but {cause}, "
+            "so it would silently get no gradient; make it a slot or a field of the problem, or use Backprop()."
         )
+
+
+@contextlib.contextmanager
+def repeatable(who: str, trees: tuple[Any, ...], *, draws: bool) -> Iterator[None]:
+    """Raise if code in the context changes what steps read besides their state, so that they would not repeat.
+
+    Args:
+        who: The name of the strategy.
+        trees: The algorithm, the problem and the state.
+        draws: Whether the code may draw from torch's global generators.
+    """
+
+    watch = Watch(trees[0], lambda: tree.named_leaves(trees[1], "problem") + tree.named_leaves(trees[2], "state"))
+    yield
+    if (does := watch.change(draws)) is not None:
+        raise MetaoptError(f"{who} repeats steps, but step of {type(trees[0]).__name__} {does}, or use Backprop().")
+
+
+def check_repeated(again: Tensors, first: Tensors, who: str) -> None:
+    """Raise if ``again`` is not what the same steps gave ``first``."""
+    if differ(again, first):
+        cause = "it draws from a generator of its own, from NumPy or from Python's random, or it counts"
+        remedy = "draw from a stream that depends on k, or use Backprop()"
+        raise MetaoptError(f"{who} repeated a step and got another result: {cause}; {remedy}.")
 
 
 def refuse_transform(who: str) -> None:
@@ -180,10 +189,11 @@ def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
     Args:
         function: A function of trees that returns a tree.
         who: The name of the strategy, for error messages.
-        trees: The arguments of the function.
+        trees: The arguments of the function: an algorithm, a problem and a state.
 
     Raises:
-        MetaoptError: The function uses a tensor that requires grad and is not in ``trees``, or writes into one.
+        MetaoptError: The function uses a tensor that requires grad and is not in ``trees``, or gives something else
+            when it is repeated.
     """
     tensors, rebuild = tree.partition(trees)
     if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
@@ -194,22 +204,21 @@ def recompute(function: Callable[..., Any], who: str, *trees: Any) -> Any:
     (devices, states), before = get_device_states(*tensors), torch.get_rng_state()
 
     def forward(tensors: Sequence[Tensor]) -> list[Tensor]:
-        versions = [tree.version(t) for t in tensors]
-        inputs = [leaf(t) for t in tensors]
-        outputs, _ = tree.partition(result := function(*rebuild(inputs)))
-        check_captured(outputs, inputs, who)
-        if versions != [tree.version(t) for t in tensors]:
-            raise MetaoptError(f"{who} recomputes steps, which write into tensors, as BatchNorm does; use Backprop().")
+        there = rebuild(inputs := [leaf(t) for t in tensors])
+        with repeatable(who, there, draws=True):
+            outputs, _ = tree.partition(result := function(*there))
+        check_captured(outputs, inputs, who, trees)
         structure[:] = [result]
         return outputs
 
-    def backward(tensors: Sequence[Tensor], _: Any, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+    def backward(tensors: Sequence[Tensor], first: Tensors, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
         again = torch.is_grad_enabled()
         with torch.enable_grad(), torch.random.fork_rng(devices):
             torch.set_rng_state(before)  # what is drawn from the global generators is drawn again
             set_device_states(devices, states)
             inputs = [t.view_as(t) if again and t.requires_grad else leaf(t) for t in tensors]
             outputs, _ = tree.partition(function(*rebuild(inputs)))
+        check_repeated(outputs, first, who)
         return pull_back(outputs, inputs, cotangents, create_graph=again)
 
     results = custom(forward, backward, tensors)

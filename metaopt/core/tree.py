@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from .. import shadows
+from ..purity import version as version
 from .errors import MetaoptError
 
 Tree = TypeVar("Tree")
@@ -35,7 +37,9 @@ def map(function: Callable[..., Any], tree: Tree, *others: Any) -> Tree:
         MetaoptError: The trees hold different modules.
     """
     memo: dict[int, Any] = {}
-    return _map(function, tree, others, lambda module: _shadow(lambda _, t: function(t), module, "", memo))
+    result = _map(function, tree, others, lambda module: _shadowed(lambda _, t: function(t), module, memo))
+    shadows.connect(memo)
+    return result
 
 
 def _map(function: Callable[..., Any], tree: Any, others: Sequence[Any], shadow: Callable[..., Any]) -> Any:
@@ -87,29 +91,22 @@ def _fields(tree: Any) -> list[str] | None:
     return [f.name for f in fields(tree)] if is_dataclass(tree) and not isinstance(tree, type) else None
 
 
-def _shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, memo: dict[int, Any]) -> nn.Module:
-    """A copy of ``module`` whose tensors are ``pick`` of the original's names and tensors. Nothing else is copied."""
-    if id(module) in memo:
-        return memo[id(module)]
-    shadow = memo[id(module)] = object.__new__(type(module))
-    new = shadow.__dict__  # filled directly, because a module looks at every attribute that it is given
-    new.update(module.__dict__)
-    for kind in ("_parameters", "_buffers"):
-        for name, tensor in new[kind].items():
-            if tensor is not None and id(tensor) not in memo:
-                memo[id(tensor)] = pick(prefix + name, tensor)
-        new[kind] = {n: None if t is None else memo[id(t)] for n, t in new[kind].items()}
-    children = new["_modules"].items()
-    new["_modules"] = {n: None if m is None else _shadow(pick, m, f"{prefix}{n}.", memo) for n, m in children}
-    return shadow
-
-
 def substitute(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     """Return a shadow of ``module`` with ``tensors``, named as in its ``state_dict``, in the place of its own.
 
     Tied tensors and modules stay tied: the first of their names counts.
     """
-    return _shadow(lambda name, tensor: tensors.get(name, tensor), module, "", {})
+    memo: dict[int, Any] = {}
+    shadow = _shadowed(lambda name, tensor: tensors.get(name, tensor), module, memo)
+    shadows.connect(memo)
+    return shadow
+
+
+def _shadowed(pick: Callable[[str, Tensor], Any], module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    try:
+        return shadows.shadow(pick, module, "", memo)
+    except shadows.UnreachableError as error:
+        raise MetaoptError(f"{error}") from error
 
 
 def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tuple[str, Tensor]]:
@@ -206,9 +203,8 @@ def to(tree: Tree, device: torch.device | str | None = None, dtype: torch.dtype 
     """Move ``tree`` to ``device`` and its floating tensors to ``dtype``, complex ones to the matching complex dtype."""
 
     def move(tensor: Tensor) -> Tensor:
-        if dtype is None or not (tensor.is_floating_point() or tensor.is_complex()):
-            return tensor.to(device=device)
-        return tensor.to(device=device, dtype=dtype.to_complex() if tensor.is_complex() else dtype)
+        wanted = dtype.to_complex() if dtype and tensor.is_complex() else dtype
+        return tensor.to(device, wanted if tensor.is_floating_point() or tensor.is_complex() else tensor.dtype)
 
     return map(move, tree)
 
@@ -234,11 +230,6 @@ def detach(tree: Tree) -> Tree:
 def batch_of(tree: Any) -> int:
     """Return the length of the first axis of the first tensor that has one; 1 if none has."""
     return next((len(t) for t in leaves(tree) if t.ndim), 1)
-
-
-def version(tensor: Tensor) -> int:
-    """Return how many times ``tensor`` was written into; 0 in inference mode, which does not count."""
-    return 0 if tensor.is_inference() else tensor._version
 
 
 def describe(tensor: Tensor) -> str:

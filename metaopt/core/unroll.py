@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from . import tree
-from .algorithm import Algorithm, Keep, Output, Problem, State, check_algorithm
+from .algorithm import Algorithm, Keep, Output, Problem, State, check_algorithm, intact
 from .errors import MetaoptError
 from .gradients.backprop import Backprop
 from .openings import count
@@ -136,7 +136,9 @@ def solve(
     ks = range(count(start, what="The step to start at"), start + count(max_steps))
     check_steps(algorithm, ks.stop)
     begin = algorithm.init(problem) if state is None else state
+    check = intact("the problem", problem)
     end, report = run_until(algorithm, problem, begin, ks, until, callback)
+    check()
     stop = start + report.steps
     with torch.no_grad():
         return Trajectory([algorithm.readout(problem, end, max(0, stop - 1))], end, report, stop)

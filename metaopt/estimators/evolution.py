@@ -1,7 +1,8 @@
 """Estimate gradients by evolution strategies, from the change of a loss under random changes of the parameters.
 
 They need no graph, so their memory does not grow with the number of steps, and they work for steps without a useful
-derivative. All pairs of runs are computed at once by ``vmap``.
+derivative. All pairs of runs are computed at once by ``vmap``, or one after another where an operation in them cannot
+be, such as a sparse product or the cell of an LSTM.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ..contracts import Between, Natural, Positive, checked
-from ..core import MetaoptError, Unrolled, random, tree
+from ..core import MetaoptError, Unrolled, autodiff, random, tree
 from ..losses import TrainingLoss
 from ..losses.training_loss import check_training_loss, evaluate
+from ..purity import leaves
 
 Tensors = dict[str, Tensor]
 Pairs = Annotated[int, Between(2)]
@@ -27,7 +29,7 @@ class Particles:
 
     Args:
         states: The states of all runs, stacked, (2N, ...): first those with the perturbations added, then their
-            opposites.
+            opposites. None before the first step: each run then has the start that its own parameters give.
         perturbations: The sum of the perturbations that each pair has had so far, (N, ...), by the parameter's name.
         k: The next step.
     """
@@ -158,12 +160,16 @@ def pes(
     }
     both = {name: torch.cat([parameters[name] + c, parameters[name] - c]) for name, c in change.items()}
 
-    def run(values: Tensors, state: Any) -> tuple[Tensor, Any]:
-        perturbed: Any = tree.substitute(net, values)
-        trajectory = perturbed(problem, state=state, start=particles.k)
-        return evaluate(loss, perturbed, trajectory, problem, target), trajectory.state
+    places = {id(p): name for name, p in net.named_parameters() if name in parameters}
+    shared = any(id(t) in places for t in tree.leaves(problem))
 
-    losses, states = tree.vmap(run)(both, particles.states)
+    def run(values: Tensors, state: Any) -> tuple[Tensor, Any]:
+        perturbed: Any = _put(net, values)
+        given = tree.map(lambda t: values[places[id(t)]] if id(t) in places else t, problem) if shared else problem
+        trajectory = perturbed(given, state=state, start=particles.k)
+        return evaluate(loss, perturbed, trajectory, given, target), trajectory.state
+
+    losses, states = _each(run, both, particles.states)
     if not bool(torch.isfinite(losses).all()):
         raise MetaoptError(
             f"The loss of {int((~torch.isfinite(losses)).sum())} of {2 * pairs} runs is not finite after step "
@@ -182,9 +188,42 @@ def pes(
 
 def _begin(net: Any, problem: Any, pairs: Pairs, sigma: float, state: Any = None, start: int = 0) -> Particles:
     """Return runs that have not been perturbed yet."""
-    nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in _learned(net).items()}
-    begin = net.algorithm.init(problem) if state is None else state
-    return Particles(tree.map(lambda t: t.detach().expand(2 * pairs, *t.shape).clone(), begin), nothing, start)
+    learned = _learned(net)
+    _check_seen(net, learned, problem, state, start)
+    nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in learned.items()}
+    states = tree.map(lambda t: t.detach().expand(2 * pairs, *t.shape).clone(), state)
+    return Particles(states, nothing, start)
+
+
+def _put(net: nn.Module, values: Tensors) -> nn.Module:
+    """Return the network with these parameters and copies of its buffers, so that a run changes nothing."""
+    return tree.substitute(net, {**{name: b.clone() for name, b in net.named_buffers()}, **values})
+
+
+def _each(run: Any, values: Tensors, states: Any) -> tuple[Tensor, Any]:
+    """Return losses and states of all runs, at once if every operation in them can be."""
+    try:
+        return tree.vmap(run)(values, states)
+    except RuntimeError:  # an error of the run itself comes again
+        count = len(next(iter(values.values())))
+        alone = [run(*tree.map(lambda t, i=i: t[i], (values, states))) for i in range(count)]
+        return torch.stack([loss for loss, _ in alone]), tree.stack([state for _, state in alone])
+
+
+def _check_seen(net: Any, learned: Tensors, problem: Any, state: Any, k: int) -> None:
+    """Raise if the start and a step read a parameter past the module that has it, where no change would be seen."""
+    with torch.enable_grad():
+        algorithm: Any = getattr(_put(net, {n: autodiff.leaf(p, True) for n, p in learned.items()}), "algorithm")  # noqa: B009
+        begin = algorithm.init(problem) if state is None else state
+        reached = algorithm.readout(problem, after := algorithm.step(problem, begin, k), k)
+    own = {id(p): name for name, p in net.named_parameters()}
+    inputs = {id(t) for t in tree.leaves((problem, state))}
+    for leaf in leaves(tree.leaves((after, reached))):
+        if id(leaf) in own and id(leaf) not in inputs:
+            raise MetaoptError(
+                f"A step reads the parameter '{own[id(leaf)]}' past the module that has it, as by a global name, so "
+                "its changes would not be seen; reach it by submodules."
+            )
 
 
 def _learned(net: nn.Module) -> Tensors:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_function, explained
+from ..checks import check_function
 from ..core import MetaoptError, autodiff, tree
+from . import substitution
 
 Parameters = dict[str, Tensor]
 Buffers = dict[str, Tensor]
@@ -20,8 +21,10 @@ Buffers = dict[str, Tensor]
 class Objective:
     """Minimise a loss over the parameters of a network: the mean over the batches of ``loss(module(inputs), targets)``.
 
-    x is a dict from the names of the parameters that require grad to tensors; a tied weight is one entry. The module is
-    never changed: buffers, such as BatchNorm's running statistics, are state, without a gradient.
+    x is a dict from the names of the parameters that require grad to tensors; a tied weight is one entry. Every batch
+    counts the same, also a smaller last one. The module is never changed: buffers, such as BatchNorm's running
+    statistics, are state, without a gradient. Values are those of ``torch.func.functional_call``; what was compiled
+    runs as it was written, since compiled code has no second derivative.
 
     Args:
         module: The network. Its parameters are the start, and gradients of what is unrolled reach them.
@@ -32,13 +35,15 @@ class Objective:
 
     Raises:
         MetaoptError: There is nothing to optimise, batches are no pairs or hold NaN, the loss is not one finite real
-            number, or the network draws random numbers, so that its step could not be repeated.
+            number, the network draws random numbers, so that its step could not be repeated, or it has a parameter
+            whose place no other tensor can take, because it reads it past its submodules or torch.jit compiled it.
     """
 
     module: nn.Module
     loss: Callable[[Any, Any], Tensor]
     batches: Any
     names: tuple[str, ...] = field(init=False, repr=False)  # of the parameters in x, also where they are detached
+    fused: bool = field(init=False, repr=False)  # whether the network has attention without second derivatives
 
     to = tree.to
 
@@ -46,7 +51,18 @@ class Objective:
         object.__setattr__(self, "batches", _check_batches(self.batches))
         object.__setattr__(self, "names", _learned_names(self.module))
         check_function("The loss of an Objective", self.loss, "output", "targets")
-        check_energy(type(self.module).__name__, lambda: self.at(0).energy(self.start()))
+        object.__setattr__(self, "fused", False)
+        self._check()
+
+    def _check(self) -> None:
+        who, start = type(self.module).__name__, self.start()
+        first, *others = substitution.distinct(self.batches).values()
+        measure = self.at(first)._energy_and_buffers
+        fused = substitution.check_substitution(self.module, start, lambda x, put: measure(x, None, put)[0])
+        object.__setattr__(self, "fused", fused)
+        for k in () if autodiff.inside_transform() else others:
+            with torch.no_grad():
+                substitution.check_energy(f"{who} at batch {k}", lambda k=k: self.at(k).energy(start))
 
     def start(self) -> Parameters:
         """Return the module's parameters themselves, so that a meta-gradient reaches the initialisation."""
@@ -69,8 +85,7 @@ class Objective:
 
     def network(self, x: Parameters, buffers: Buffers | None = None) -> nn.Module:
         """Return the module with parameters ``x`` and copies of ``buffers`` (default: its own), for predictions."""
-        copies = self.buffers() if buffers is None else {name: b.detach().clone() for name, b in buffers.items()}
-        return tree.substitute(self.module, {**x, **copies})
+        return self._network(x, buffers, tree.substitute)
 
     def energy(self, x: Parameters, buffers: Buffers | None = None) -> Tensor:
         """Return the loss at ``x``, averaged over the batches."""
@@ -84,12 +99,19 @@ class Objective:
         """Return the gradient, and the buffers after the forward pass that computed it."""
         return autodiff.gradient(lambda x: self._energy_and_buffers(x, buffers), x, has_aux=True)
 
-    def _energy_and_buffers(self, x: Parameters, buffers: Buffers | None) -> tuple[Tensor, Buffers]:
-        network = self.network(x, buffers)
+    def _network(self, x: Parameters, buffers: Buffers | None, put: substitution.Substitute) -> Any:
+        copies = self.buffers() if buffers is None else {name: b.detach().clone() for name, b in buffers.items()}
+        return put(self.module, {**x, **copies})
+
+    def _energy_and_buffers(
+        self, x: Parameters, buffers: Buffers | None, put: substitution.Substitute = tree.substitute
+    ) -> tuple[Tensor, Buffers]:
+        network = self._network(x, buffers, put)
         losses = []
-        for inputs, targets in self.batches:
-            output = network(*inputs) if isinstance(inputs, tuple | list) else network(inputs)
-            losses.append(self.loss(output, targets))
+        with substitution.differentiable(self.fused):
+            for inputs, targets in self.batches:
+                output = network(*inputs) if isinstance(inputs, tuple | list) else network(inputs)
+                losses.append(self.loss(output, targets))
         energy = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
         return energy, {name: b.detach() for name, b in network.named_buffers()}
 
@@ -112,6 +134,7 @@ class FunctionObjective:
     function: Callable[..., Tensor]
     initial: Any
     data: tuple[Any, ...] = ()
+    fused: bool = field(init=False, repr=False)  # whether the function has attention without second derivatives
 
     to = tree.to
 
@@ -125,15 +148,20 @@ class FunctionObjective:
                 "A FunctionObjective starts from a floating or complex tensor, or a dict or tuple of them, but initial "
                 f"is {type(self.initial).__name__} of {', '.join(tree.describe(t) for t in tensors) or 'no tensor'}."
             )
-        check_energy(
-            getattr(self.function, "__name__", type(self.function).__name__), lambda: self.energy(self.initial)
-        )
+        object.__setattr__(self, "fused", autodiff.inside_transform())
+        if not self.fused:
+            who = getattr(self.function, "__name__", type(self.function).__name__)
+            with torch.enable_grad():
+                x = tree.map(lambda t: autodiff.leaf(t.clone(), True), self.initial)
+                value = substitution.check_energy(who, lambda: self.energy(x))
+            object.__setattr__(self, "fused", substitution.fused_attention(value, who))
 
     def start(self) -> Any:
         return self.initial
 
     def energy(self, x: Any) -> Tensor:
-        return self.function(x, *self.data)
+        with substitution.differentiable(self.fused):
+            return self.function(x, *self.data)
 
     def gradient(self, x: Any) -> Any:
         """Return the gradient of the energy, which can be differentiated again."""
@@ -163,6 +191,7 @@ def _learned_names(module: nn.Module) -> tuple[str, ...]:
         raise MetaoptError(
             f"An Objective needs a module, not {type(module).__name__}; see FunctionObjective for functions."
         )
+    substitution.check_network(module)
     names = tuple(name for name, parameter in module.named_parameters() if parameter.requires_grad)
     if not names:
         raise MetaoptError(
@@ -170,30 +199,3 @@ def _learned_names(module: nn.Module) -> tuple[str, ...]:
             "call requires_grad_() on it, or use FunctionObjective."
         )
     return names
-
-
-def check_energy(who: str, energy: Callable[[], Any]) -> None:
-    """Compute the energy once and raise if it is not one finite real number or draws random numbers.
-
-    Later steps run under transforms and in graphs, where values cannot be inspected.
-    """
-    if autodiff.inside_transform():
-        return
-    before = torch.random.get_rng_state()
-    with torch.no_grad(), explained(f"The loss of {who} cannot be computed on the data it was given"):
-        value = energy()
-    if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
-        what = tree.describe(value) if isinstance(value, Tensor) else type(value).__name__
-        raise MetaoptError(
-            f"The loss of {who} must be one real number, but is {what}; sum or average it over the batch."
-        )
-    if not bool(torch.isfinite(value)):
-        raise MetaoptError(
-            f"The loss of {who} at its start is {value.item()}; look for NaN in the parameters, buffers and data, or "
-            "for a logarithm or a division of zero."
-        )
-    if not torch.equal(before, torch.random.get_rng_state()):
-        raise MetaoptError(
-            f"The loss of {who} draws random numbers, so a step could not be repeated; is a Dropout layer in training "
-            "mode? Call eval() on it."
-        )

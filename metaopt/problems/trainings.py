@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..checks import check_labels, check_tensor
 from ..contracts import checked
 from ..core import MetaoptError, autodiff, tree
-from .objective import check_energy
+from . import substitution
 
 Parameters = dict[str, Tensor]
 
@@ -33,7 +33,8 @@ class Trainings:
         held: (trainings, m), the samples at which the energy is measured.
 
     Raises:
-        MetaoptError: These do not fit each other, or the loss is not one finite real number.
+        MetaoptError: These do not fit each other, the loss is not one finite real number, or the network is one that
+            :class:`Objective` refuses.
     """
 
     module: nn.Module
@@ -42,6 +43,7 @@ class Trainings:
     data: tuple[Tensor, Tensor]
     minibatches: Tensor
     held: Tensor
+    fused: bool = field(init=False, repr=False)  # whether the network has attention without second derivatives
 
     to = tree.to
 
@@ -54,7 +56,10 @@ class Trainings:
                 "Trainings need parameters (trainings, ...), minibatches (trainings, steps, n) and held samples "
                 f"(trainings, m), but got {described}."
             )
-        check_energy(type(self.module).__name__, lambda: self.energies(self.initial).sum())
+        object.__setattr__(self, "fused", False)
+        substitution.check_network(self.module)
+        fused = substitution.check_substitution(self.module, self.initial, lambda x, put: self._energies(x, put).sum())
+        object.__setattr__(self, "fused", fused)
 
     def _check_samples(self) -> None:
         counts = {len(values) for values in self.data if values.ndim}
@@ -77,12 +82,16 @@ class Trainings:
 
     def energies(self, x: Parameters) -> Tensor:
         """Return the loss of each training, (trainings,)."""
+        return self._energies(x, tree.substitute)
+
+    def _energies(self, x: Parameters, put: substitution.Substitute) -> Tensor:
         inputs, targets = (values[self.held] for values in self.data)
 
         def one(x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
-            return self.loss(tree.substitute(self.module, x)(inputs), targets)
+            return self.loss(put(self.module, x)(inputs), targets)
 
-        found = tree.vmap(one)(x, inputs, targets)
+        with substitution.differentiable(self.fused):
+            found = tree.vmap(one)(x, inputs, targets)
         if found.ndim != 1:
             raise MetaoptError(
                 f"The loss of {type(self.module).__name__} must be one real number, but is {tuple(found.shape[1:])}; "

@@ -145,3 +145,112 @@ def test_nothing_to_learn_is_a_sentence() -> None:
     with pytest.raises(mo.MetaoptError, match="nothing to learn"):
         pes(net, problem, squares, pairs=2, sigma=1.0, seed=0)
     assert isinstance(net, nn.Module)
+
+
+class Learned(nn.Module):
+    """The parameter is where the runs start."""
+
+    def __init__(self, start: float):
+        super().__init__()
+        self.start = nn.Parameter(torch.full((2,), start, dtype=DOUBLE))
+
+
+class Started(mo.Algorithm[Any, Any, Any]):
+    """x <- x / 2 from a start that is learned: here in the algorithm."""
+
+    def __init__(self, learned: nn.Module):
+        super().__init__()
+        self.learned = learned
+
+    def init(self, problem: Any) -> Tensor:
+        return self.learned.start**2
+
+    def step(self, problem: Any, state: Tensor, k: int) -> Tensor:
+        return state / 2
+
+    def readout(self, problem: Any, state: Tensor, k: int) -> Tensor:
+        return state
+
+
+class StartedByProblem(Started):
+    """The same parameter is in the problem."""
+
+    def init(self, problem: Any) -> Tensor:
+        return problem["learned"].start ** 2
+
+
+@pytest.mark.parametrize("kind", [Started, StartedByProblem])
+def test_a_learned_start_gets_its_gradient(kind: type) -> None:
+    """The loss is sum x_3 = sum start^2 / 8, which the smoothing only shifts: its gradient is start / 4."""
+    learned = Learned(3.0)
+    net = mo.unroll(kind(learned), 3)
+    estimate = es(net, {"learned": learned}, lambda net, t, p, target: t.final.sum(), pairs=2000, sigma=0.1, seed=0)
+    (gradient,), (error,) = estimate.gradients.values(), estimate.errors.values()
+    assert float(error.max()) < 0.05
+    assert float((gradient - 0.75).abs().max()) < 4 * float(error.max())
+
+
+def test_pieces_of_a_run_with_a_learned_start_add_up_to_its_gradient() -> None:
+    learned, total, spread, particles = Learned(3.0), 0.0, 0.0, None
+    net = mo.unroll(Started(learned), 1)
+    for seed in range(3):
+        estimate = pes(
+            net, None, lambda net, t, p, target: t.final.sum(), pairs=4000, sigma=0.1, seed=seed, particles=particles
+        )
+        particles = estimate.particles
+        (gradient,), (error,) = estimate.gradients.values(), estimate.errors.values()
+        total, spread = total + gradient, spread + float(error.max())
+    assert particles is not None and particles.k == 3
+    expected = 2 * 3.0 * (1 / 2 + 1 / 4 + 1 / 8)
+    assert spread < 0.2 * expected
+    assert float((total - expected).abs().max()) < 3 * spread
+
+
+class Cell(nn.Module):
+    """Operations that vmap has no rule for: an LSTM's cell, and a sparse product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.norm = nn.LSTMCell(3, 3), nn.BatchNorm1d(3)
+        self.matrix = torch.eye(5).to_sparse()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.matrix @ self.cell(x)[0])
+
+
+def test_runs_that_vmap_refuses_are_computed_one_after_another_and_change_nothing() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        cell = Cell()
+    algorithm = mo.Algorithm.from_step(lambda p, x, k, net: x + net(x), lambda p: p, slots={"net": cell})
+    net, problem = mo.unroll(algorithm, 2), torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    estimate = es(net, problem, squares, pairs=3, sigma=0.1, seed=0)
+    assert all(torch.equal(before[name], t) for name, t in net.state_dict().items())
+    name, *_ = estimate.gradients
+    e = mo.core.random.generator(0, 0)
+    changes = {n: 0.1 * torch.randn(3, *p.shape, generator=e, dtype=p.dtype) for n, p in net.named_parameters()}
+    terms = []
+    for i in range(3):
+        losses = []
+        for sign in (1, -1):
+            values = {n: p.detach() + sign * changes[n][i] for n, p in net.named_parameters()}
+            buffers = {n: b.clone() for n, b in net.named_buffers()}
+            losses.append(torch.func.functional_call(net, {**values, **buffers}, (problem,)).final.square().sum())
+        terms.append(changes[name][i] * (losses[0] - losses[1]) / (2 * 0.1**2))
+    torch.testing.assert_close(estimate.gradients[name], torch.stack(terms).mean(0).detach(), rtol=1e-3, atol=1e-3)
+
+
+class Holder:
+    """An object that is no module, through which a step reads a parameter."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+
+
+def test_a_parameter_that_is_read_past_its_module_is_a_sentence() -> None:
+    linear = nn.Linear(2, 2)
+    holder = Holder(linear)
+    algorithm = mo.Algorithm.from_step(lambda p, x, k, net: holder.module(x), lambda p: p, slots={"net": linear})
+    with pytest.raises(mo.MetaoptError, match=r"reads the parameter 'algorithm\.net\.module\.weight' past the module"):
+        es(mo.unroll(algorithm, 2), torch.ones(1, 2), squares, pairs=2, sigma=0.1, seed=0)

@@ -126,7 +126,7 @@ LINEAR, X, Y = nn.Linear(3, 2), torch.randn(4, 3), torch.randn(4, 2)
         (nn.Linear(3, 2).requires_grad_(False), F.mse_loss, [(X, Y)], "call requires_grad_"),
         (torch.sin, F.mse_loss, [(X, Y)], "needs a module.* FunctionObjective"),
         (LINEAR, lambda out, y: (out - y).square(), [(X, Y)], r"must be one real number, but is \(4, 2\) float32"),
-        (LINEAR, lambda out, y: float(out.sum()), [(X, Y)], "but is float"),
+        (LINEAR, lambda out, y: float(out.detach().sum()), [(X, Y)], "but is float"),
         (LINEAR, lambda out, y: out.sum().to(torch.complex64), [(X, Y)], r"but is \(\) complex64"),
         (LINEAR, lambda out, y: out.sum() / 0, [(X, Y)], "at its start is -?(inf|nan)"),
         (LINEAR, F.mse_loss, [(X, Y), (X, Y * torch.nan)], "Batch 1 holds values that are NaN"),

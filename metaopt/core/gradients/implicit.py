@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import tree
 from ..algorithm import AnyAlgorithm, Keep
-from ..autodiff import Gradients, Tensors, custom, leaf, pull_back, refuse_transform
+from ..autodiff import Gradients, Tensors, check_repeated, custom, leaf, pull_back, refuse_transform, repeatable
 from ..errors import MetaoptError, warn
 from ..run import Ran, Report, Settled, run_until
 from ..slots import slots
@@ -96,7 +96,8 @@ class Implicit:
                 )
         if not ks:
             raise MetaoptError("Implicit needs at least one step to reach a fixed point, but got 0.")
-        state, report = run_until(algorithm, problem, state, ks, Settled(self.tolerance, self.absolute))
+        with repeatable("Implicit", (algorithm, problem, state), draws=False):
+            state, report = run_until(algorithm, problem, state, ks, Settled(self.tolerance, self.absolute))
         k = ks[report.steps - 1]
         if report.not_finite_at is not None:
             warn(f"Implicit: the forward pass is not finite after step k={k}; lower the step sizes.")
@@ -114,6 +115,7 @@ class Implicit:
         with torch.enable_grad():
             outside = algorithm.step(problem, state, k)
             probe, inputs = tree.leaves(frozen[0].step(frozen[1], inside, k)), tree.leaves(inside)
+        check_repeated(probe, tree.leaves(outside), "Implicit")
 
         def solve(_: Any, outputs: Tensors, arriving: Gradients) -> list[Tensor]:
             cotangents = [torch.zeros_like(o) if c is None else c for o, c in zip(outputs, arriving, strict=True)]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import tree
 from ..algorithm import AnyAlgorithm, Invertible, Keep, iterate
-from ..autodiff import Gradients, Tensors, check_captured, custom, leaf, pull_back, refuse_transform
+from ..autodiff import Gradients, Tensors, check_captured, custom, leaf, pull_back, refuse_transform, repeatable
 from ..errors import MetaoptError, warn
 from ..run import Ran, Report
 
@@ -54,8 +54,9 @@ class Reversible:
 
         def forward(tensors: Tensors) -> list[Tensor]:
             there = rebuild(tensors[:width])
-            with torch.no_grad():
-                readouts, end = iterate(*there, tree.fill(empty, tensors[width:]), ks, keep)
+            start = tree.fill(empty, tensors[width:])
+            with torch.no_grad(), repeatable("Reversible", (*there, start), draws=False):
+                readouts, end = iterate(*there, start, ks, keep)
             kept[:] = tree.map(lambda t: t.new_empty(0), readouts)  # structure only
             return tree.leaves((end, readouts))
 

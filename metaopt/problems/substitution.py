@@ -1,0 +1,175 @@
+"""Check once, when a problem is made, that its loss can be differentiated with other tensors as parameters."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ..checks import explained
+from ..core import MetaoptError, autodiff, tree
+from ..purity import contents, leaves, nodes
+
+Substitute = Callable[[nn.Module, Mapping[str, Tensor]], Any]
+Energy = Callable[[dict[str, Tensor], Substitute], Tensor]
+ALONE = (
+    threading.RLock()
+)  # held where something is changed that all threads share: a module, torch's choice of a kernel
+
+
+class _Functional:
+    """``torch.func.functional_call`` of a module with the given tensors, for comparison: it changes the module."""
+
+    def __init__(self, module: nn.Module, tensors: Mapping[str, Tensor]):
+        self._module, self._tensors = module, dict(tensors)
+
+    def __call__(self, *inputs: Any) -> Any:
+        with ALONE:
+            return torch.func.functional_call(self._module, self._tensors, inputs)
+
+    def named_buffers(self) -> list[tuple[str, Tensor]]:
+        return []
+
+
+def check_network(module: nn.Module) -> None:
+    """Raise if a parameter has no shape yet."""
+    if lazy := [name for name, tensor in tree.named_leaves(module) if is_lazy(tensor)]:
+        raise MetaoptError(
+            f"{type(module).__name__} has a lazy parameter '{lazy[0].lstrip('.')}' without a shape; call it once."
+        )
+
+
+def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: Energy) -> bool:
+    """Raise if a loss does not see what is put in the place of a module's parameters, or cannot be differentiated.
+
+    Args:
+        module: The network.
+        given: Tensors by the names of the parameters whose place they take.
+        energy: A function of such tensors, and of what substitutes them, that returns the loss.
+
+    Returns:
+        Whether the loss needs :func:`differentiable`; under a transform, where nothing can be found out, True.
+
+    Raises:
+        MetaoptError: The module is lazy, reads or writes its own tensors, has sparse gradients, or the loss is no
+            finite real number or does not depend on any of ``given``.
+    """
+    if autodiff.inside_transform():
+        return True
+    who = type(module).__name__
+    inputs = {name: autodiff.leaf(tensor.clone(), True) for name, tensor in given.items()}
+    with _restored(module, who), torch.enable_grad():
+        value = check_energy(who, lambda: energy(inputs, tree.substitute))
+    if torch.is_inference_mode_enabled():
+        return False
+    if written := [name for name, tensor in inputs.items() if tensor._version]:
+        remedy = "as an embedding with max_norm does; leave that out"
+        raise MetaoptError(f"The forward pass of {who} writes into its parameter '{written[0]}', {remedy}.")
+    reached = set(map(id, leaves([value])))
+    unseen = [name for name, parameter in module.named_parameters() if id(parameter) in reached]
+    missing = [name for name, tensor in inputs.items() if id(tensor) not in reached]
+    if missing and not unseen:  # unused, or read where no graph tells
+        with _restored(module, who), torch.enable_grad():
+            there = set(map(id, leaves([check_energy(who, lambda: energy(inputs, _Functional))])))
+        unseen = [name for name in missing if id(inputs[name]) in there]
+    if unseen:
+        raise MetaoptError(
+            f"The loss of {who} reads '{unseen[0]}' where no other tensor can take its place: by a global name, by an "
+            "object that is no module, from a value kept from before, or in the loss; reach it by submodules."
+        )
+    if len(missing) == len(inputs):
+        raise MetaoptError(f"The loss of {who} does not depend on its parameters, or is detached from them.")
+    return fused_attention(value, who)
+
+
+def fused_attention(value: Tensor, who: str) -> bool:
+    """Tell whether the graph of a loss holds fused attention, which :func:`differentiable` avoids.
+
+    Raises:
+        MetaoptError: It holds a lookup with sparse gradients.
+    """
+    found = list(nodes([value]))
+    if any(getattr(node, "_saved_sparse", False) for node in found):
+        remedy = "make the embedding with sparse=False"
+        raise MetaoptError(f"The gradient of {who} is sparse, and torch cannot differentiate it again; {remedy}.")
+    return any("ScaledDotProduct" in node.name() for node in found)
+
+
+@contextlib.contextmanager
+def _restored(module: nn.Module, who: str) -> Iterator[None]:
+    """Raise if the module itself was changed, and give its buffers their values back."""
+    before, values = contents(module), [(b, b.clone()) for b in module.buffers()]
+    yield
+    if written := [name for name, held in contents(module).items() if held != before.get(name)]:
+        with torch.no_grad():
+            for buffer, value in values:
+                buffer.copy_(value)
+        raise MetaoptError(
+            f"The forward pass of {who} writes into its own '{written[0]}' where a copy should take its place: it "
+            "reaches it by a global name or through an object that is no module; reach it by submodules."
+        )
+
+
+@contextlib.contextmanager
+def _composed() -> Iterator[None]:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with ALONE, sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+def differentiable(fused: bool) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which attention has second derivatives, which torch's fused kernels lack.
+
+    Args:
+        fused: Whether there is any; without, the context does nothing.
+    """
+    return _composed() if fused else contextlib.nullcontext()
+
+
+def check_energy(who: str, energy: Callable[[], Any]) -> Tensor:
+    """Compute the energy once and raise if it is not one finite real number or draws random numbers.
+
+    Later steps run under transforms and in graphs, where values cannot be inspected.
+
+    Returns:
+        The energy.
+    """
+    before = torch.random.get_rng_state()
+    try:
+        value = energy()
+    except MetaoptError:
+        raise
+    except Exception as error:
+        raise MetaoptError(
+            f"The loss of {who} cannot be computed: {str(error).strip() or type(error).__name__}"
+        ) from error
+    if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
+        what = tree.describe(value) if isinstance(value, Tensor) else type(value).__name__
+        raise MetaoptError(
+            f"The loss of {who} must be one real number, but is {what}; sum or average it over the batch."
+        )
+    if not bool(torch.isfinite(value)):
+        raise MetaoptError(
+            f"The loss of {who} at its start is {value.item()}; look for NaN in the parameters, buffers and data, or "
+            "for a logarithm or a division of zero."
+        )
+    if not torch.equal(before, torch.random.get_rng_state()):
+        raise MetaoptError(
+            f"The loss of {who} draws random numbers, so a step could not be repeated; is a Dropout layer in training "
+            "mode? Call eval() on it."
+        )
+    return value
+
+
+def distinct(batches: Iterable[Any]) -> dict[Any, int]:
+    """Return the numbers of the first batches of each combination of shapes and dtypes."""
+    found: dict[Any, int] = {}
+    for number, batch in enumerate(batches):
+        found.setdefault(tuple((t.shape, t.dtype) for t in tree.leaves(batch)), number)
+    return found

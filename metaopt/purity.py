@@ -1,0 +1,107 @@
+"""Tell whether code is pure: what it changes, whether it repeats, and which tensors its graph reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import get_device_states
+
+from .shadows import OWN
+
+NUMBERS = frozenset({bool, int, float, str})
+Named = Callable[[], Iterable[tuple[str, Tensor]]]
+
+
+class Watch:
+    """Remember what a module and tensors hold, and where torch's global generators are, to find what code changes.
+
+    Args:
+        module: A module that the code may change.
+        named: A function that returns the other tensors that it may write into, with their names.
+    """
+
+    def __init__(self, module: nn.Module, named: Named):
+        self._module, self._named = module, named
+        self._before, self._drawn = self._held(), self._generators()
+
+    def change(self, draws: bool) -> str | None:
+        """Return what the code did since, as the end of a sentence, or ``None``.
+
+        Args:
+            draws: Whether it may have drawn from the generators.
+        """
+        held = self._held()
+        if (name := next((n for n in held if held[n] != self._before.get(n)), None)) is not None:
+            return f"writes into '{name}', as BatchNorm does; call eval() on it, keep what changes in the state"
+        if not draws and not all(map(torch.equal, self._drawn, self._generators())):
+            return "draws from a global generator, as Dropout does; call eval() on it, draw from a stream of its own"
+        return None
+
+    def _held(self) -> dict[str, Any]:
+        return {**contents(self._module), **{name: version(tensor) for name, tensor in self._named()}}
+
+    def _generators(self) -> list[Tensor]:
+        tensors = [*self._module.parameters(), *(tensor for _, tensor in self._named())]
+        return [torch.get_rng_state(), *get_device_states(*tensors)[1]]
+
+
+def contents(module: nn.Module) -> dict[str, Any]:
+    """Return what tells whether ``module`` was changed: its numbers, and which tensors it holds, written how often.
+
+    torch writes running statistics without counting it, so one-dimensional buffers are summed as well.
+    """
+    found: dict[str, Any] = {}
+    for path, part in module.named_modules():
+        dot = f"{path}." if path else ""
+        found |= {dot + n: value for n, value in vars(part).items() if type(value) in NUMBERS and n not in OWN}
+        for name, tensor in (*part._parameters.items(), *part._buffers.items()):
+            if tensor is not None:
+                running = tensor.ndim == 1 and not tensor.requires_grad and tensor.is_floating_point()
+                found[dot + name] = id(tensor), version(tensor), str(float(tensor.sum())) if running else ""
+    return found
+
+
+def version(tensor: Tensor) -> int:
+    """Return how many times ``tensor`` was written into; 0 in inference mode, which does not count."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def differ(again: Sequence[Tensor], first: Sequence[Tensor]) -> bool:
+    """Tell whether a tensor of ``again`` differs from that of ``first`` by more than the root of its precision."""
+    for a, b in zip(again, first, strict=True):
+        if a.is_floating_point() or a.is_complex():
+            gap, size = torch.linalg.vector_norm(a.detach() - b), torch.linalg.vector_norm(b)
+            if bool(gap > torch.finfo(a.dtype).eps ** 0.5 * size):
+                return True
+    return False
+
+
+def nodes(outputs: Iterable[Tensor]) -> Iterator[Any]:
+    """Yield every node of the graph of ``outputs`` once."""
+    pending = [torch.autograd.graph.get_gradient_edge(t).node for t in outputs if t.requires_grad]
+    seen = set(pending)
+    while pending:
+        node = pending.pop()
+        yield node
+        following = [n for n, _ in getattr(node, "next_functions", ()) if n is not None and n not in seen]
+        seen.update(following)
+        pending.extend(following)
+
+
+def leaves(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield every leaf of the graph of ``outputs`` that requires grad."""
+    variables = (getattr(node, "variable", None) for node in nodes(outputs))
+    return (v for v in variables if v is not None and v.requires_grad)
+
+
+def foreign_leaf(outputs: Iterable[Tensor], allowed: Iterable[Tensor]) -> Tensor | None:
+    """Return a leaf of the graph of ``outputs`` that requires grad and is not ``allowed``; ``None`` if there is none.
+
+    An ``autograd.Function`` gives neither a gradient nor a warning to a tensor that its forward found in a closure, so
+    this has to be checked.
+    """
+    known = {id(t) for t in allowed}
+    return next((leaf for leaf in leaves(outputs) if id(leaf) not in known), None)

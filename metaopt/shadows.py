@@ -1,0 +1,154 @@
+"""Copy modules with other tensors in their places, while all else is shared.
+
+A shadow is such a copy. Networks also reach their parameters past their submodules: by a list or a dict of layers, a
+function that closes over one, a bound method, a hook, a compiled form. So whatever a shadow holds that refers to a
+module or a tensor of the original is copied as well, and refers to the shadow.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+OWN = frozenset(vars(nn.Module()))  # the attributes that every module has
+HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+HELD = frozenset(
+    {types.FunctionType, types.MethodType, functools.partial, list, tuple, dict, set, OrderedDict, defaultdict}
+)
+
+
+class UnreachableError(TypeError):
+    """This error says that a module keeps its tensors where no others can take their place."""
+
+
+def shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, memo: dict[int, Any]) -> nn.Module:
+    """Return a copy of ``module`` whose tensors are ``pick`` of the original's names and tensors.
+
+    Args:
+        pick: A function of the name and the tensor.
+        module: The original.
+        prefix: What its names begin with.
+        memo: Copies by the identity of their originals. It gains those of this module, which :func:`connect` connects.
+
+    Raises:
+        UnreachableError: ``torch.jit`` compiled a module that has tensors.
+    """
+    if id(module) in memo:
+        return memo[id(module)]
+    if isinstance(module, torch.jit.ScriptModule):
+        return _scripted(module, prefix)
+    copy = memo[id(module)] = object.__new__(type(module))
+    new = copy.__dict__  # filled directly, because a module looks at every attribute that it is given
+    new.update(module.__dict__)
+    for kind in ("_parameters", "_buffers"):
+        for name, tensor in new[kind].items():
+            if tensor is not None and id(tensor) not in memo:
+                memo[id(tensor)] = pick(prefix + name, tensor)
+        new[kind] = {n: None if t is None else memo[id(t)] for n, t in new[kind].items()}
+    children = new["_modules"].items()
+    new["_modules"] = {n: None if m is None else shadow(pick, m, f"{prefix}{n}.", memo) for n, m in children}
+    return copy
+
+
+def _scripted(module: nn.Module, prefix: str) -> nn.Module:
+    if (name := next((n for n, _ in module.named_parameters()), None)) is None:
+        return module
+    raise UnreachableError(
+        f"torch.jit compiled {type(module).__name__} and keeps '{prefix}{name}' out of reach, so no other tensor can "
+        "take its place; pass the module that was scripted or traced."
+    )
+
+
+def connect(memo: dict[int, Any]) -> None:
+    """Let the copies refer to one another wherever their originals do.
+
+    What was compiled refers to its original by what the compiler made of it, so a copy runs as it was written.
+
+    Args:
+        memo: Copies by the identity of their originals, as :func:`shadow` or ``copy.deepcopy`` leaves them.
+    """
+    done: set[int] = set()
+    while pending := [m for m in memo.values() if isinstance(m, nn.Module) and id(m) not in done]:
+        known = len(memo) + len(pending)
+        for copy in pending:
+            memo[id(copy)] = copy
+        done.update(map(id, pending))
+        for copy in pending:
+            new = copy.__dict__
+            for name in new.keys() - OWN:
+                value = new[name]
+                if type(value) in HELD or id(value) in memo:
+                    new[name] = _connected(value, memo)
+            for name in HOOKS:
+                if new[name]:
+                    new[name] = _connected(new[name], memo)
+            new.pop("_compiled_call_impl", None)
+        if len(memo) == known:
+            return
+
+
+def _connected(value: Any, memo: dict[int, Any]) -> Any:
+    """What ``value`` is where originals are replaced by their copies; the same object if it refers to none."""
+    if id(value) in memo:
+        return memo[id(value)]
+    if isinstance(value, nn.Module) and not isinstance(value, torch.jit.ScriptModule):
+        return shadow(lambda _, tensor: tensor, value, "", memo)  # it is not registered, but may hold one that is
+    if type(value) not in HELD and not (isinstance(value, tuple) and hasattr(value, "_make")):
+        return value
+    memo[id(value)] = value  # it may hold itself
+    new = memo[id(value)] = _rebuilt(value, memo)
+    return new
+
+
+def _rebuilt(value: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(value, dict):
+        items = {key: _connected(item, memo) for key, item in value.items()}
+        if all(items[key] is item for key, item in value.items()):
+            return value
+        new = value.copy()
+        new.update(items)
+        return new
+    if isinstance(value, list | tuple | set):
+        items = [_connected(item, memo) for item in value]
+        same = all(new is old for new, old in zip(items, value, strict=True))
+        return value if same else getattr(value, "_make", type(value))(items)
+    if (inner := getattr(value, "_torchdynamo_orig_callable", None)) is not None:
+        return value if (new := _connected(inner, memo)) is inner else new
+    if isinstance(value, types.MethodType):
+        owner = _connected(value.__self__, memo)
+        return value if owner is value.__self__ else types.MethodType(value.__func__, owner)
+    if isinstance(value, functools.partial):
+        parts = (value.func, value.args, value.keywords)
+        function, inputs, keywords = (_connected(part, memo) for part in parts)
+        same = function is value.func and inputs is value.args and keywords is value.keywords
+        return value if same else type(value)(function, *inputs, **keywords)
+    return _function(value, memo)
+
+
+def _function(value: types.FunctionType, memo: dict[int, Any]) -> types.FunctionType:
+    """A function that closes over copies, and has them as defaults."""
+    cells = value.__closure__ or ()
+    old = [*(c.cell_contents for c in cells if _filled(c)), value.__defaults__, value.__kwdefaults__]
+    *closed, defaults, keywords = new = [_connected(part, memo) for part in old]
+    if all(a is b for a, b in zip(new, old, strict=True)):
+        return value
+    filled = iter(closed)
+    places = tuple(types.CellType(next(filled)) if _filled(cell) else cell for cell in cells)
+    made = types.FunctionType(value.__code__, value.__globals__, value.__name__, defaults, places or None)
+    made.__kwdefaults__ = keywords
+    made.__dict__.update(value.__dict__)
+    return made
+
+
+def _filled(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:  # the variable has no value yet
+        return False
+    return True
