@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from .core.random import generator
+from .core import random
 
 
 @contextlib.contextmanager
@@ -17,11 +17,11 @@ def drawing_from(seed: int, *counters: int) -> Iterator[None]:
     The global generator is then restored. Those of other devices are neither read nor seeded.
 
     Args:
-        seed: As for :func:`generator`.
-        counters: As for :func:`generator`.
+        seed: As for :func:`metaopt.streams.generator`.
+        counters: As for :func:`metaopt.streams.generator`.
     """
     before = torch.get_rng_state()
-    torch.set_rng_state(generator(seed, *counters).get_state())
+    torch.set_rng_state(random.generator(seed, *counters).get_state())
     try:
         yield
     finally:

@@ -137,8 +137,7 @@ def check_repeated(again: Tensors, first: Tensors, who: str) -> None:
     """Raise if ``again`` is not what the same steps gave ``first``."""
     if differ(again, first):
         cause = "it draws from a generator of its own, from NumPy or from Python's random, or it counts"
-        remedy = "draw from a stream that depends on k, or use Backprop()"
-        raise MetaoptError(f"{who} repeated a step and got another result: {cause}; {remedy}.")
+        raise MetaoptError(f"{who} repeated a step and got another result: {cause}; use Backprop(), or streams by k.")
 
 
 def refuse_transform(who: str) -> None:

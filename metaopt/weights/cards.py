@@ -82,7 +82,7 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     own = {n: t for n, t in tensors.items() if not n.startswith(PREFIX)}
     called = card["call"]["call"]
     try:
-        with random.drawing_from(0), Bounded(path.stat().st_size):  # initial weights, which are replaced, do not matter
+        with drawing_from(0), Bounded(path.stat().st_size):  # the initial weights, which are replaced, do not matter
             net = build(card["call"], tensors=arguments)
     except MetaoptError as error:
         raise MetaoptError(f"The card of {path} describes no network of this version ({called}): {error}") from error
