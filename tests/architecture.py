@@ -72,9 +72,7 @@ OPTIONAL = set(
 HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # Files that make a generator, or put one back; all others ask core.random for the stream of a seed and counters.
-STREAMS = {
-    f"metaopt/{p}.py" for p in "streams core/autodiff drawing operators/spectral operators/dictionary".split()
-}
+STREAMS = {f"metaopt/{p}.py" for p in "streams core/autodiff drawing operators/spectral operators/dictionary".split()}
 SEEDING = {"manual_seed", "manual_seed_all", "seed_all", "set_rng_state", "fork_rng"}
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "OrderedDict", "Counter"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear", "remove", "discard", "popitem"}

@@ -141,14 +141,8 @@ def check_energy(who: str, energy: Callable[[], Any]) -> Tensor:
         The energy.
     """
     before = torch.random.get_rng_state()
-    try:
+    with explained(f"The loss of {who} cannot be computed on the data it was given"):
         value = energy()
-    except MetaoptError:
-        raise
-    except Exception as error:
-        raise MetaoptError(
-            f"The loss of {who} cannot be computed: {str(error).strip() or type(error).__name__}"
-        ) from error
     if not isinstance(value, Tensor) or value.numel() != 1 or value.is_complex():
         what = tree.describe(value) if isinstance(value, Tensor) else type(value).__name__
         raise MetaoptError(

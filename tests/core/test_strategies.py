@@ -490,7 +490,7 @@ def test_what_a_step_draws_from_the_global_generator_is_drawn_again(every: int) 
 
 def test_steps_that_write_into_buffers_are_not_recomputed() -> None:
     net = mo.unroll(Drawing(nn.BatchNorm1d(4)), 4, mo.Checkpointed())
-    with pytest.raises(mo.MetaoptError, match="step of Drawing writes into 'layers.1.running_mean', as BatchNorm"):
+    with pytest.raises(mo.MetaoptError, match=r"step of Drawing writes into 'layers\.1\.running_mean', as BatchNorm"):
         net(normal(0, 5, 4))
     assert net.eval()(normal(0, 5, 4)).final.requires_grad
 
