@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..checks import check_counts, check_tensor, said
 from ..core import MetaoptError, tree
 
 
@@ -53,8 +54,10 @@ class SparseMatrix:
 
     def __matmul__(self, dense: Tensor) -> Tensor:
         """Multiply by a dense matrix: (n, m) @ (m, w) gives (n, w)."""
-        if dense.ndim != 2 or len(dense) != self.shape[1]:
-            raise MetaoptError(f"A sparse {self.shape} times {tree.describe(dense)} does not fit.")
+        if not isinstance(dense, Tensor) or dense.ndim != 2 or len(dense) != self.shape[1]:
+            raise MetaoptError(f"A sparse {self.shape} times {said(dense)} does not fit.")
+        if not dense.is_floating_point():
+            raise MetaoptError(f"A sparse matrix multiplies floating tensors, but got {said(dense)}.")
         return _Product.apply(self.values.to(dense.dtype), dense.contiguous(), self, False)
 
     def with_values(self, values: Tensor) -> SparseMatrix:
@@ -69,6 +72,7 @@ class SparseMatrix:
     @staticmethod
     def from_dense(matrix: Tensor) -> SparseMatrix:
         """Make a sparse matrix of the entries of a dense one that are not 0."""
+        check_tensor("The matrix", matrix, "real", "(n, m)")
         rows, columns = matrix.nonzero(as_tuple=True)
         return SparseMatrix(rows, columns, matrix[rows, columns], (matrix.shape[0], matrix.shape[1]))
 
@@ -77,6 +81,9 @@ class SparseMatrix:
 
 
 def _check(matrix: SparseMatrix) -> None:
+    check_counts("The shape of a sparse matrix", matrix.shape, 0, 2)
+    for name in ("rows", "columns", "values"):
+        check_tensor(f"The {name} of a sparse matrix", getattr(matrix, name), "any")
     for name, index, size in (("row", matrix.rows, matrix.shape[0]), ("column", matrix.columns, matrix.shape[1])):
         if index.ndim != 1 or index.dtype != torch.int64 or index.shape != matrix.values.shape:
             raise MetaoptError(
@@ -117,7 +124,7 @@ class _Product(torch.autograd.Function):
         (gradient,) = gradients
         if ctx.needs_input_grad[0]:
             left, right = (h, gradient) if ctx.transposed else (gradient, h)
-            for_values = (left[matrix.rows] * right[matrix.columns]).sum(1)
+            for_values = (left[matrix.rows] * right[matrix.columns]).sum(1)  # torch sums 16 bits in 32
         if ctx.needs_input_grad[1]:
             for_h = _Product.apply(values, gradient.contiguous(), matrix, not ctx.transposed)
         return for_values, for_h, None, None
@@ -127,4 +134,6 @@ def _bags(index: Tensor, h: Tensor, starts: Tensor, values: Tensor) -> Tensor:
     """Row i is the sum of values[e] h[index[e]] over starts[i] <= e < starts[i + 1]."""
     if not len(index):
         return h.new_zeros(len(starts) - 1, h.shape[1])
+    if h.dtype.itemsize < 4:  # sums of many terms need more than 16 bits
+        return _bags(index, h.float(), starts, values.float()).to(h.dtype)
     return F.embedding_bag(index, h, starts, mode="sum", per_sample_weights=values, include_last_offset=True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..checks import check_instance, said
 from ..core import MetaoptError
 from ..extras import require
 from .factor_graph import FactorGraph
@@ -30,6 +31,7 @@ def list_factors(graph: FactorGraph) -> FactorList:
     Raises:
         MetaoptError: The graph has more than one sample.
     """
+    check_instance("What is listed", graph, FactorGraph)
     if graph.batch != 1:
         raise MetaoptError(f"Only a graph of one sample is a list of factors, but this has {graph.batch}.")
     scopes: list[tuple[int, ...]] = []
@@ -85,7 +87,16 @@ def to_data(graph: FactorGraph) -> Any:
 
 
 def from_data(data: Any) -> FactorGraph:
-    """Make the factor graph of a ``Data`` from :func:`to_data`, or the union of those of a ``Batch``."""
+    """Make the factor graph of a ``Data`` from :func:`to_data`, or the union of those of a ``Batch``.
+
+    Raises:
+        MetaoptError: The data lack what :func:`to_data` writes.
+    """
+    names = ("cardinality", "edge_index", "unary", "log_table", "table_size", "constant")
+    if missing := [name for name in names if not isinstance(getattr(data, name, None), Tensor)]:
+        raise MetaoptError(
+            f"This {type(data).__name__} has no tensor {missing[0]!r}; to_data makes it."
+        )
     is_variable = data.cardinality > 0
     number = is_variable.cumsum(0) - 1
     cards = data.cardinality[is_variable]
@@ -133,6 +144,8 @@ def from_networkx(graph: Any) -> FactorGraph:
     Raises:
         MetaoptError: No node has a cardinality, a factor lacks an attribute, or a factor joins an unknown variable.
     """
+    if not callable(getattr(graph, "nodes", None)):
+        raise MetaoptError(f"from_networkx takes a graph of networkx, but got {said(graph)}.")
     variables = [node for node, given in graph.nodes(data=True) if "cardinality" in given]
     if not variables:
         raise MetaoptError("No node has a 'cardinality', which every variable of a factor graph needs.")

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_count, check_instance, check_number, check_tensor, check_whole
 from ..core import MetaoptError, random, tree
+from ..core.errors import warn
 from ..extras import require
 from ..operators.sparse import SparseMatrix
 
@@ -30,7 +32,8 @@ def symmetric_adjacency(
         nodes: The number of nodes.
         weight: (E,), at least 0; by default 1 for every edge, in float64, which a :class:`GraphSignal` converts to the
             precision of its features.
-        self_loops: The weight of the self-loop that every node without one gets; with 0 it gets none.
+        self_loops: The weight of the self-loop that every node without one gets; with 0 it gets none. A self-loop among
+            the edges keeps its own weight.
 
     Returns:
         The matrix, (nodes, nodes).
@@ -84,6 +87,9 @@ class GraphSignal:
     def __post_init__(self) -> None:
         _check_features(self.x)
         nodes = self.x.shape[0]
+        check_instance("The adjacency", self.adjacency, SparseMatrix, "symmetric_adjacency makes one")
+        if self.seed is not None:
+            check_whole("The seed of a graph signal", self.seed)
         if tuple(self.adjacency.shape) != (nodes, nodes):
             raise MetaoptError(
                 f"The features are of {nodes} nodes, but the adjacency is of shape {tuple(self.adjacency.shape)}."
@@ -112,7 +118,8 @@ class GraphSignal:
         """Make a signal of a torch_geometric ``Data``, or of a ``Batch``, whose graphs do not see each other.
 
         It reads ``x`` (whole numbers become floating, sparse features a :class:`SparseMatrix`), ``edge_index`` or
-        ``adj_t`` and, where there is one, ``edge_weight``.
+        ``adj_t`` and the weights of the edges: ``edge_weight``, or else a floating ``edge_attr`` of one column, where
+        transforms such as ``GDC`` write them. Any other ``edge_attr`` is left out, with a warning.
 
         Raises:
             MetaoptError: ``x`` is missing, or both ``edge_index`` and ``adj_t`` are.
@@ -197,12 +204,26 @@ def _features_of(x: Tensor) -> Any:
 def _edges_of(data: Any) -> tuple[Tensor, Tensor | None]:
     """edge_index and weights; ``adj_t`` is torch_geometric's transposed adjacency, (target, source)."""
     if getattr(data, "edge_index", None) is not None:
-        return data.edge_index, getattr(data, "edge_weight", None)
+        return data.edge_index, _weights_of(data)
     adjacency = getattr(data, "adj_t", None)
     if not isinstance(adjacency, Tensor):
         raise MetaoptError(f"This {type(data).__name__} has no edge_index; give one, (2, 0) for no edge at all.")
     entries = adjacency.to_sparse_coo().coalesce()
     return entries.indices().flip(0), entries.values()
+
+
+def _weights_of(data: Any) -> Any:
+    weight, features = (getattr(data, name, None) for name in ("edge_weight", "edge_attr"))
+    if weight is not None or features is None:
+        return weight
+    if isinstance(features, Tensor) and features.is_floating_point() and features[:1].numel() <= 1:
+        return features.reshape(-1)
+    what = tree.describe(features) if isinstance(features, Tensor) else type(features).__name__
+    warn(
+        f"The edge_attr {what} of this {type(data).__name__} is left out, since only one floating number for each edge "
+        "is a weight: set edge_weight for weighted edges, or edge_attr = None."
+    )
+    return None
 
 
 def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> Tensor:
@@ -216,7 +237,12 @@ def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> T
     Raises:
         MetaoptError: A known label is no class.
     """
-    count = int(labels.max()) + 1 if classes is None else classes
+    check_tensor("The labels of known_labels", labels, "whole", "(nodes,)")
+    check_tensor("What is known", known, "any", "(n,)")
+    if known.is_floating_point() or known.is_complex():
+        raise MetaoptError(f"What is known must be a mask or indices of nodes, but got {tree.describe(known)}.")
+    most = int(labels.max()) + 1 if len(labels) else 0
+    count = most if classes is None else check_count("The number of classes", classes)
     of_known = labels[known]
     outside = of_known[(of_known < 0) | (of_known >= count)]
     if len(outside):
@@ -229,6 +255,8 @@ def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> T
 def _check_features(x: Any) -> None:
     if isinstance(x, SparseMatrix):
         return
+    if isinstance(x, Tensor) and x.layout != torch.strided:
+        raise MetaoptError("These features are a sparse tensor; give a SparseMatrix, as GraphSignal.from_data does.")
     if not isinstance(x, Tensor) or x.ndim != 2 or not x.is_floating_point():
         what = tree.describe(x) if isinstance(x, Tensor) else type(x).__name__
         raise MetaoptError(f"A graph signal needs floating features (nodes, features), but got {what}.")
@@ -241,7 +269,9 @@ def _check_features(x: Any) -> None:
         )
 
 
-def _check_edges(edge_index: Tensor, nodes: int, weight: Tensor | None) -> None:
+def _check_edges(edge_index: Any, nodes: int, weight: Any) -> None:
+    check_count("The number of nodes", nodes, 0)
+    check_tensor("edge_index", edge_index, "any")
     if edge_index.ndim != 2 or len(edge_index) != 2 or edge_index.dtype != torch.int64:
         raise MetaoptError(f"Edges are given as edge_index (2, E) int64, but got {tree.describe(edge_index)}.")
     outside = edge_index[(edge_index < 0) | (edge_index >= nodes)]
@@ -249,6 +279,7 @@ def _check_edges(edge_index: Tensor, nodes: int, weight: Tensor | None) -> None:
         raise MetaoptError(f"edge_index names node {int(outside[0])}, but the nodes are 0 to {nodes - 1}.")
     if weight is None:
         return
+    check_tensor("The weight of the edges", weight, "any")
     if weight.shape != edge_index.shape[1:] or not weight.is_floating_point():
         raise MetaoptError(
             f"There are {edge_index.shape[1]} edges, so their weights must be ({edge_index.shape[1]},) floating, not "
@@ -261,13 +292,15 @@ def _check_edges(edge_index: Tensor, nodes: int, weight: Tensor | None) -> None:
 def _adjacency(edge_index: Tensor, nodes: int, weight: Tensor | None, self_loops: float) -> SparseMatrix:
     """A[target, source], every node with one self-loop of its own or of weight ``self_loops`` unless that is 0."""
     _check_edges(edge_index, nodes, weight)
+    check_number("The weight self_loops", self_loops, 0)
     source, target = edge_index
-    given, ones = weight, torch.ones(len(source), dtype=torch.float64, device=source.device)
-    weight = ones if weight is None else weight
+    if weight is None:
+        weight = torch.ones(len(source), dtype=torch.float64, device=source.device)
+    elif weight.dtype.itemsize < 4:
+        weight = weight.float()  # a degree above 256 is no whole number in bfloat16
     if self_loops:
         loop, everyone = source == target, torch.arange(nodes, device=source.device)
-        own = weight.new_full((nodes,), self_loops)
-        own = own if given is None else own.index_put((source[loop],), weight[loop])
+        own = weight.new_full((nodes,), self_loops).index_put((source[loop],), weight[loop])
         source, target = torch.cat([source[~loop], everyone]), torch.cat([target[~loop], everyone])
         weight = torch.cat([weight[~loop], own])
     return SparseMatrix(target, source, weight, (nodes, nodes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import metaopt as mo
+from metaopt.drawing import drawing_from
 from metaopt.operators import SparseMatrix
 from metaopt.problems import averaging_adjacency, known_labels, symmetric_adjacency
 
@@ -39,11 +41,11 @@ def random_edges(nodes: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
 )
 def test_the_symmetric_adjacency_is_pygs(nodes: int, count: int, seed: int, loops: float, weighted: bool) -> None:
     edges, weight = random_edges(nodes, count, seed)
-    weighted = weighted or loops == 2.0  # torch_geometric gives all self-loops weight 1 where edges have no weights
-    given_weight = weight if weighted else None
-    ours = symmetric_adjacency(edges, nodes, given_weight, loops).to_dense().float()
+    ours = symmetric_adjacency(edges, nodes, weight if weighted else None, loops).to_dense().float()
+    # Without weights torch_geometric forgets what self-loops were to weigh, so it is asked for weights of 1.
+    weight = weight if weighted else torch.ones(count)
     index, values = geometric.nn.conv.gcn_conv.gcn_norm(
-        edges, given_weight, nodes, improved=loops == 2.0, add_self_loops=loops > 0
+        edges, weight, nodes, improved=loops == 2.0, add_self_loops=loops > 0
     )
     theirs = torch.zeros(nodes, nodes).index_put((index[1], index[0]), values, accumulate=True)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
@@ -105,6 +107,47 @@ def test_whole_numbers_sparse_features_and_a_sparse_adjacency_are_read() -> None
     torch.testing.assert_close(signal.adjacency.to_dense(), plain.adjacency.to_dense())
 
 
+def test_edge_attributes_of_one_column_are_weights_as_transforms_write_them() -> None:
+    from torch_geometric.transforms import GDC
+
+    x, weight = normal(0, 3, 2).float(), torch.tensor([0.5, 2.0])
+    plain = mo.GraphSignal.from_edges(x, LINE, weight).adjacency.to_dense()
+    for attributes in (weight, weight[:, None]):
+        data = geometric.data.Data(x=x, edge_index=LINE, edge_attr=attributes)
+        assert torch.equal(mo.GraphSignal.from_data(data).adjacency.to_dense(), plain)
+        both = geometric.data.Data(x=x, edge_index=LINE, edge_attr=attributes, edge_weight=torch.ones(2))
+        assert not torch.equal(mo.GraphSignal.from_data(both).adjacency.to_dense(), plain)
+    diffused = GDC()(geometric.data.Data(x=x, edge_index=LINE))
+    assert len(set(diffused.edge_attr.tolist())) > 1
+    expected = mo.GraphSignal.from_edges(x, diffused.edge_index, diffused.edge_attr)
+    torch.testing.assert_close(mo.GraphSignal.from_data(diffused).weight, expected.weight)
+
+
+@pytest.mark.parametrize("attributes", [torch.ones(2, 3), torch.ones(2).long(), torch.ones(2, 1, 2)], ids=str)
+def test_edge_attributes_that_are_no_weights_are_left_out_with_a_warning(attributes: Tensor) -> None:
+    data = geometric.data.Data(x=torch.ones(3, 1), edge_index=LINE, edge_attr=attributes)
+    with pytest.warns(mo.MetaoptWarning, match=r"edge_attr \(2.* is left out"):
+        signal = mo.GraphSignal.from_data(data)
+    assert torch.equal(signal.weight, mo.GraphSignal.from_edges(torch.ones(3, 1), LINE).weight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_features_of_16_bits_spread_as_in_float32_to_their_precision(dtype: torch.dtype) -> None:
+    edges, _ = random_edges(60, 9000, 0)  # degrees that bfloat16 cannot count
+    x, rounding = torch.rand(60, 5, generator=torch.Generator().manual_seed(1)), torch.finfo(dtype).eps
+    weight = torch.ones(9000, dtype=dtype)
+    with drawing_from(0):
+        nets = [mo.models.gcn(5, 7, 3).eval().to(dtype), mo.models.appnp(5, 7, 3).eval().to(dtype)]
+    for net in nets:
+        exact = copy.deepcopy(net).float()(mo.GraphSignal.from_edges(x.to(dtype).float(), edges)).final.detach()
+        for one in (None, weight):
+            signal = mo.GraphSignal.from_edges(x.to(dtype).requires_grad_(), edges, one)
+            got = net(signal).final
+            got.float().square().sum().backward()
+            assert (got.dtype, signal.x.grad.dtype) == (dtype, dtype)
+            assert float((got.detach().float() - exact).abs().max()) < 4 * rounding * float(exact.abs().max())
+
+
 def test_a_batch_of_graphs_is_its_graphs_one_by_one() -> None:
     """And an isolated node, and a graph without any edge, are as good as others."""
     singles = [
@@ -161,6 +204,24 @@ BAD: list[tuple[Any, str]] = [
     (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2).long(), (3, 3)), "must be floating"),
     (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2) / 0, (3, 3)), "NaN or infinite"),
     (lambda: symmetric_adjacency(LINE, 3) @ torch.ones(2, 2), "does not fit"),
+    (lambda: symmetric_adjacency(LINE, 3) @ [1.0], "does not fit"),  # type: ignore[operator]
+    (lambda: symmetric_adjacency(LINE, 3) @ torch.ones(3, 2).long(), "multiplies floating tensors"),
+    (lambda: symmetric_adjacency([[0], [1]], 3), r"edge_index must be a tensor, but got \[\[0\], \[1\]\]"),
+    (lambda: symmetric_adjacency(LINE, 2.5), "nodes must be a whole number of at least 0, but got 2.5"),
+    (lambda: symmetric_adjacency(LINE, -1), "nodes must be a whole number of at least 0, but got -1"),
+    (lambda: symmetric_adjacency(LINE, 3, [1.0, 2.0]), "weight of the edges must be a tensor"),
+    (lambda: symmetric_adjacency(LINE, 3, torch.ones(2).long()), "floating, not"),
+    (lambda: symmetric_adjacency(LINE, 3, None, float("nan")), "self_loops must be a finite number, at least 0"),
+    (lambda: symmetric_adjacency(LINE, 3, None, -1.0), "self_loops must be a finite number, at least 0"),
+    (lambda: mo.GraphSignal(X, torch.eye(3)), "The adjacency must be a SparseMatrix"),
+    (lambda: mo.GraphSignal(X, symmetric_adjacency(LINE, 3), 0.5), "seed of a graph signal must be a whole number"),
+    (lambda: mo.GraphSignal(X.to_sparse(), symmetric_adjacency(LINE, 3)), "features are a sparse tensor"),
+    (lambda: mo.GraphSignal.from_data(None), "NoneType has nodes without features"),
+    (lambda: known_labels([0, 1], torch.tensor([1])), "labels of known_labels must be a tensor of whole numbers"),
+    (lambda: known_labels(torch.tensor([0, 1]), torch.tensor([1.0])), "a mask or indices of nodes"),
+    (lambda: SparseMatrix([0], [1], [1.0], (3, 3)), "rows of a sparse matrix must be a tensor"),
+    (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2), (3, -3)), "shape of a sparse matrix must be a list of 2"),
+    (lambda: SparseMatrix.from_dense(torch.eye(2).to_sparse()), "The matrix must be"),
 ]
 
 
