@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import struct
-import sys
 import threading
 import warnings
 import zlib
@@ -19,17 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...checks import check_instance, check_tensor
 from ...core.errors import MetaoptError
 from ...extras import require
 from ...files import replacing
+from .raster import LARGEST, PNG_COLOUR_TYPE, PNG_SIGNATURE, TOO_LARGE, Decoded, read_raster
+from .tiff import TIFF_SIGNATURES, read_tiff
 
-LARGEST = 80_000_000  # pixels; a picture of more is refused
+__all__ = ["LARGEST", "Picture", "check_writable", "read_image", "write_image"]
 
 _FILTERS = threading.RLock()  # the filters of warnings are those of all threads, so one at a time changes them
-_TOO_LARGE = f"has more than {LARGEST // 10**6} million pixels; make it smaller or cut it into pieces."
-_READ = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,8 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
     """Read an image file.
 
     Palette and CMYK pictures are converted to RGB, 1-bit pictures to grey. Pictures that the camera marked as turned
-    are turned upright. 16-bit files keep all their bits.
+    are turned upright. White is the largest number that the file's stated depth can hold (BitsPerSample; of a TIFF with
+    16 bits MaxSampleValue too, where it is that of 9 to 15 bits), whatever values it has; 9 to 16 bits are kept as 16.
 
     Args:
         path: The file.
@@ -62,10 +61,11 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
         The picture.
 
     Raises:
-        MetaoptError: The file is missing, empty, cut short, not an image, has several frames, has samples other than 8
-            or 16 bit integers, or has more than ``LARGEST`` pixels; or Pillow or tifffile is not installed.
+        MetaoptError: The file is missing, empty, cut short, not an image, has several frames, has samples other than
+            whole numbers of at most 16 bits, has more than ``LARGEST`` pixels, or is suspiciously small for its
+            contents; or Pillow or tifffile is not installed.
     """
-    path, Image = Path(path), require("PIL.Image", "pictures")
+    path, Image = _path(path), require("PIL.Image", "pictures")
     require("tifffile", "pictures")  # needed to write some files; missing, it is better noticed before long work
     with _opened(path) as file, _named(path), _FILTERS, warnings.catch_warnings():
         Image.init()
@@ -73,8 +73,9 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         head = file.read(26)
         file.seek(0)
-        samples, profile = _read_tiff(file) if head[:4] in (b"II*\0", b"MM\0*") else _read_other(file, head)
-    return _picture(samples, profile)
+        decoded = read_tiff(file) if head[:4] in TIFF_SIGNATURES else read_raster(file, head)
+    with _named(path):
+        return _picture(decoded)
 
 
 def check_writable(path: str | os.PathLike[str], picture: Picture | None = None) -> None:
@@ -88,7 +89,7 @@ def check_writable(path: str | os.PathLike[str], picture: Picture | None = None)
         MetaoptError: The extension is unknown, the folder is missing or cannot be written to, or the format cannot hold
             something that the picture has.
     """
-    path = Path(path).resolve()
+    path = _path(path).resolve()
     if path.suffix.lower() not in _ENCODERS:
         raise MetaoptError(f"{path} does not say a format that can be written; end it in {', '.join(_ENCODERS)}.")
     if picture is not None and picture.alpha is not None and _ENCODERS[path.suffix.lower()] is _encode_jpeg:
@@ -113,14 +114,24 @@ def write_image(path: str | os.PathLike[str], picture: Picture) -> None:
     Raises:
         MetaoptError: As for :func:`check_writable`; the disk is full, or the picture is malformed or not finite.
     """
-    path = Path(path).resolve()
+    path = _path(path).resolve()
     _check_picture(picture)
     check_writable(path, picture)
     with replacing(path) as file:
         file.write(_ENCODERS[path.suffix.lower()](picture))
 
 
+def _path(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike) or "\0" in str(path):
+        raise MetaoptError(f"An image file is named by a path, not by {type(path).__name__} {path!r}.")
+    return Path(path)
+
+
 def _check_picture(picture: Picture) -> None:
+    check_instance("A picture to write", picture, Picture, "read_image gives one")
+    check_tensor("The pixels of a picture", picture.pixels)
+    if picture.alpha is not None:
+        check_tensor("The alpha of a picture", picture.alpha)
     shape = tuple(picture.pixels.shape)
     if len(shape) != 3 or shape[0] not in (1, 3) or 0 in shape:
         raise MetaoptError(f"A picture's pixels are (1 or 3, H, W), but these are {shape}.")
@@ -156,7 +167,7 @@ def _named(path: Path) -> Iterator[None]:
     except MetaoptError as error:
         raise MetaoptError(f"{path} {error}") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise MetaoptError(f"{path} {_TOO_LARGE}") from None
+        raise MetaoptError(f"{path} {TOO_LARGE}") from None
     except PIL.UnidentifiedImageError:
         raise MetaoptError(
             f"{path} is not an image that can be read, or not all of it; PNG, JPEG and TIFF are."
@@ -167,126 +178,16 @@ def _named(path: Path) -> Iterator[None]:
         raise MetaoptError(f"{path} is damaged or cut short ({error}); copy or save it again.") from error
 
 
-def _check_frame(width: int, height: int, frames: int) -> None:
-    if width < 1 or height < 1:
-        raise MetaoptError(f"holds a picture of {width} x {height} pixels; there is nothing to read.")
-    if width * height > LARGEST:
-        raise MetaoptError(_TOO_LARGE)
-    if frames > 1:
-        raise MetaoptError(f"holds {frames} pictures (it is animated or has pages); save the one you want by itself.")
-
-
-def _refuse_samples(kind: str) -> MetaoptError:
-    return MetaoptError(f"holds {kind} samples; only whole numbers of 8 or 16 bit are read, so convert it first.")
-
-
-def _read_other(file: BinaryIO, head: bytes) -> tuple[np.ndarray, bytes | None]:
-    Image = require("PIL.Image", "pictures")
-
-    deep_png = head.startswith(_PNG_SIGNATURE) and head[24:25] == b"\x10"
-    with Image.open(file, formats=_READ) as image:
-        # A camera's JPEG may carry its own preview as a second frame: that is MPO, and its first frame is the picture.
-        width, height = image.size
-        _check_frame(width, height, 1 if image.format == "MPO" else getattr(image, "n_frames", 1))
-        if not deep_png:
-            return _samples(image), None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
-    file.seek(0)
-    return (_read_deep_grey_alpha_png if head[25] == _PNG_COLOUR_TYPE[2] else _read_halves)(file)
-
-
-def _samples(image: Any) -> np.ndarray:
-    """Return the samples of a picture that Pillow holds completely, turned upright."""
-    ImageOps = require("PIL.ImageOps", "pictures")
-
-    if image.mode in ("I", "F"):
-        raise _refuse_samples("32-bit")
-    if not image.mode.startswith("I;16"):
-        grey, alpha = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
-        image = image.convert(("L" if grey else "RGB") + ("A" if alpha else ""))
-    return np.asarray(ImageOps.exif_transpose(image))
-
-
-def _read_halves(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
-    """Read 16-bit samples through Pillow, which keeps only the high byte of a colour picture's samples.
-
-    Decoded again in the other byte order, it keeps the low byte.
-    """
-    Image = require("PIL.Image", "pictures")
-
-    with Image.open(file, formats=_READ) as image:
-        profile, high = image.info.get("icc_profile"), _samples(image)
-    if high.dtype == np.uint16:
-        return high, profile
-    with Image.open(file, formats=_READ) as image:
-        image.tile = [tile._replace(args=_other_byte_order(tile.args)) for tile in image.tile]
-        return high.astype(np.uint16) << 8 | _samples(image), profile
-
-
-def _other_byte_order(args: Any) -> Any:
-    raw, *rest = [args] if isinstance(args, str) else args
-    if ";16" not in raw:
-        raise _refuse_samples("unusually packed 16-bit")
-    little = raw[-1] == "L" or (raw[-1] == "N" and sys.byteorder == "little")
-    raw = raw[:-1] + ("B" if little else "L")
-    return raw if isinstance(args, str) else (raw, *rest)
-
-
-def _read_deep_grey_alpha_png(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
-    """Read the file as an 8-bit RGBA picture, which has as many bytes per pixel; Pillow drops none of them."""
-    data = bytearray(file.read())
-    data[24:26] = bytes([8, _PNG_COLOUR_TYPE[4]])
-    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    samples, profile = _read_other(io.BytesIO(data), bytes(data[:26]))
-    return samples[..., 0::2].astype(np.uint16) << 8 | samples[..., 1::2], profile
-
-
-def _read_tiff(file: BinaryIO) -> tuple[np.ndarray, bytes | None]:
-    tifffile = require("tifffile", "pictures")
-
-    with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages[0]
-        _check_frame(page.imagewidth, page.imagelength, len(tiff.pages))
-        if page.bitspersample > 16 or page.sampleformat not in (None, 1):
-            raise _refuse_samples(f"{page.bitspersample}-bit {tifffile.SAMPLEFORMAT(page.sampleformat or 1).name}")
-        deep, turned = page.bitspersample == 16, page.tags.valueof("Orientation", default=1) != 1
-        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        samples = _deep_samples(page) if deep and not turned else None
-        profile = page.tags.valueof("InterColorProfile")
-    if samples is None:
-        file.seek(0)
-        samples, profile = _read_halves(file) if deep else _read_other(file, b"")
-    return (65535 - samples if deep and inverted else samples), profile
-
-
-def _deep_samples(page: Any) -> np.ndarray | None:
-    """Return a TIFF page's 16-bit samples, or None where tifffile lacks the codec (LZW, which Pillow has)."""
-    tifffile = require("tifffile", "pictures")
-
-    if page.photometric.name not in ("MINISBLACK", "MINISWHITE", "RGB") or page.samplesperpixel > 4:
-        raise _refuse_samples(f"16-bit {page.photometric.name} of {page.samplesperpixel} channels as")
-    try:
-        samples = page.asarray()
-    except (ValueError, ImportError):
-        return None
-    planar = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
-    samples = np.moveaxis(samples, 0, -1) if planar else samples
-    if tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples:
-        colours, alpha = samples[..., :-1] * 65535.0, samples[..., -1:]
-        samples = np.append(
-            np.minimum(np.rint(colours / np.maximum(alpha, 1)), 65535).astype(np.uint16), alpha, axis=-1
-        )
-    return samples
-
-
-def _picture(samples: np.ndarray, profile: bytes | None) -> Picture:
-    """Return the picture of integer samples."""
-    scale = np.iinfo(samples.dtype).max
-    values = torch.from_numpy(
-        np.ascontiguousarray(np.moveaxis(np.atleast_3d(samples), -1, 0)).astype(np.float32) / scale
-    )
+def _picture(decoded: Decoded) -> Picture:
+    """Return the picture of integer samples, one channel after the other, since large pictures fill the memory."""
+    samples = np.atleast_3d(decoded.samples)
+    values = torch.empty(samples.shape[2], *samples.shape[:2])
+    for channel, plane in enumerate(values):
+        plane.copy_(torch.from_numpy(samples[..., channel].astype(np.float32)))
+    values = values.div_(decoded.white).clamp_(0, 1)
     colours = 1 if len(values) < 3 else 3
     alpha = values[colours:] if len(values) > colours else None
-    return Picture(values[:colours], 8 * samples.dtype.itemsize, alpha, profile)
+    return Picture(values[:colours], 8 if decoded.white < 256 else 16, alpha, decoded.profile)
 
 
 def _whole_numbers(picture: Picture, bits: int) -> np.ndarray:
@@ -333,11 +234,11 @@ def _deep_png(samples: np.ndarray, profile: bytes | None) -> bytes:
     rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
     filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)
     filtered[:, 1:] = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
-    header = struct.pack(">IIBBBBB", width, height, 16, _PNG_COLOUR_TYPE[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, PNG_COLOUR_TYPE[channels], 0, 0, 0)
     colours = [b"iCCP" + b"ICC profile\0\0" + zlib.compress(profile)] if profile else []
     chunks = [b"IHDR" + header, *colours, b"IDAT" + zlib.compress(filtered.tobytes()), b"IEND"]
     framed = (struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks)
-    return _PNG_SIGNATURE + b"".join(framed)
+    return PNG_SIGNATURE + b"".join(framed)
 
 
 _ENCODERS = {
