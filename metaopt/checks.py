@@ -179,6 +179,21 @@ def check_whole(name: str, value: Any) -> int:
     return value  # type: ignore[return-value]
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is a bool.
+
+    Args:
+        name: The subject of the error.
+        value: What was passed.
+
+    Raises:
+        MetaoptError: It is none.
+    """
+    if not isinstance(value, bool):
+        raise MetaoptError(f"{name} must be True or False, but got {said(value)}.")
+    return value
+
+
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     """Return ``value`` if it is one of ``choices``, strings or None.
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_counts, check_tensor, said
+from ..checks import check_count, check_tensor, said
 from ..core import MetaoptError, tree
 
 
@@ -81,7 +81,10 @@ class SparseMatrix:
 
 
 def _check(matrix: SparseMatrix) -> None:
-    check_counts("The shape of a sparse matrix", matrix.shape, 0, 2)
+    if not isinstance(matrix.shape, tuple | list) or len(matrix.shape) != 2:
+        raise MetaoptError(f"The shape of a sparse matrix is two whole numbers, but got {said(matrix.shape)}.")
+    for size in matrix.shape:
+        check_count("A side of a sparse matrix", size, low=0)
     for name in ("rows", "columns", "values"):
         check_tensor(f"The {name} of a sparse matrix", getattr(matrix, name), "any")
     for name, index, size in (("row", matrix.rows, matrix.shape[0]), ("column", matrix.columns, matrix.shape[1])):
