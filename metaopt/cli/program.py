@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -71,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _run(parsed: argparse.Namespace) -> int:
     try:
-        with warnings.catch_warnings():
+        with _same_environment(), warnings.catch_warnings():
             warnings.showwarning = _say
             status = parsed.run(parsed) or 0
         sys.stdout.flush()  # here, so that a closed pipe raises inside this `try`
@@ -94,6 +94,18 @@ def _run(parsed: argparse.Namespace) -> int:
             else _fault(error)
         )
     return 2
+
+
+@contextlib.contextmanager
+def _same_environment() -> Iterator[None]:
+    """Put the environment back afterwards, which is that of a program that calls :func:`main`."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
 
 
 def _fault(error: Exception) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from .arguments import shown, whole_number
@@ -46,25 +44,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from ..training import find_recipe, run_recipe
 
+    if arguments.data:
+        os.environ["METAOPT_DATA"] = arguments.data  # until this command ends
     recipe = find_recipe(arguments.recipe)
     folder = arguments.out or Path("runs") / recipe.stem
-    with _data_in(arguments.data):
-        result = run_recipe(recipe, folder, arguments.device, arguments.num_workers)
+    result = run_recipe(recipe, folder, arguments.device, arguments.num_workers)
     if os.environ.get("RANK", "0") != "0":  # under torchrun one process speaks for all
         return
     took = f"{result['updates']} updates in {result['minutes']:.1f} minutes"
     print(f"{took}; weights in {shown(folder)}/weights.safetensors")
-
-
-@contextlib.contextmanager
-def _data_in(folder: str | None) -> Iterator[None]:
-    """Set METAOPT_DATA within the context; a program that calls this one keeps its own."""
-    before = os.environ.get("METAOPT_DATA")
-    try:
-        if folder:
-            os.environ["METAOPT_DATA"] = folder
-        yield
-    finally:
-        os.environ.pop("METAOPT_DATA", None)
-        if before is not None:
-            os.environ["METAOPT_DATA"] = before

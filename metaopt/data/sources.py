@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import quote, urljoin
 
 from ..contracts import checked
 from ..core import MetaoptError
+from ..files import read_bytes
 
+LARGEST = 2**24  # bytes of an entry
 REGISTRY = Path(__file__).parent / "registry"
 
 
@@ -87,20 +91,40 @@ def read_source(name: str) -> Source:
         The data set.
 
     Raises:
-        MetaoptError: There is none of that name. The message lists similar names.
+        MetaoptError: There is none of that name (the message lists similar names), or its entry is damaged.
     """
+    if not isinstance(name, str):
+        raise MetaoptError(f"A data set is known by its name, a text, not by {name!r:.80}.")
     name, names = name.rstrip("/"), source_names()
     if name not in names:
         close = [full for full in names if name in PurePosixPath(full).parts] or difflib.get_close_matches(name, names)
         say = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(names)}."
         raise MetaoptError(f"No data set is called {name!r}; {say}")
-    entry = json.loads((REGISTRY / f"{name}.json").read_text(encoding="utf-8"))
+    path = REGISTRY / f"{name}.json"
+    try:
+        return _source(name, json.loads(read_bytes(path, LARGEST)))
+    except MetaoptError:
+        raise
+    except Exception as error:  # a broken entry can raise almost anything
+        raise MetaoptError(f"{path} is no entry of a data set: {type(error).__name__}: {error}.") from error
+
+
+def _source(name: str, entry: dict[str, Any]) -> Source:
     base = entry.pop("url", "")
     files = tuple(
         SourceFile(file["path"], file["size"], file["sha256"], _address(base, file.get("from", file["path"])))
         for file in entry.pop("files")
     )
-    return Source(name, **entry, files=files)
+    source = Source(name, **entry, files=files)
+    for file in files:
+        parts = PurePosixPath(file.path).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\0" in file.path:
+            raise ValueError(f"the path {file.path!r:.80} leads out of the folder")
+        if type(file.size) is not int or file.size < 0 or not re.fullmatch("[0-9a-f]{64}", file.sha256):
+            raise ValueError(f"{file.path:.80} has no size or no digest")
+    if not all(isinstance(value, str) for key, value in vars(source).items() if key != "files"):
+        raise ValueError("what it says are no texts")
+    return source
 
 
 def _address(base: str, place: str | None) -> str | None:

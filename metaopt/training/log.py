@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core import MetaoptError
-from ..files import replacing
+from ..files import read_bytes, replacing
 
+LARGEST = 2**30  # bytes
 COLUMNS: tuple[str, ...] = ("update", "loss", "rate", "gradient_norm", "validation", "minutes")
 
 
@@ -69,15 +70,30 @@ def read_log(path: Path) -> list[dict[str, str]]:
         MetaoptError: The file cannot be read, or is not the log of a training.
     """
     try:
-        lines = path.read_text().splitlines(keepends=True)
+        lines = read_bytes(path, LARGEST).decode().splitlines(keepends=True)
         rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MetaoptError(f"The log {path} cannot be read: {error}.") from error
-    if rows and tuple(rows[0]) != COLUMNS:
+    if rows and tuple(rows[0])[: len(COLUMNS)] != COLUMNS:
         raise MetaoptError(f"{path} is not the log of a training; train in a new folder, or remove it.")
+    for number, row in enumerate(rows, 1):
+        if not _is_row(row):
+            raise MetaoptError(
+                f"Row {number} of the log {path} is damaged; remove that line, or train in a new folder."
+            )
     return rows
+
+
+def _is_row(row: dict[str, str]) -> bool:
+    if tuple(row) != COLUMNS or None in row.values():
+        return False
+    try:
+        float(row["validation"] or 0)
+    except ValueError:
+        return False
+    return row["update"].isascii() and row["update"].isdecimal() and len(row["update"]) < 20
 
 
 def _tensorboard(folder: Path, update: int) -> Any:

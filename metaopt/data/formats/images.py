@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import struct
 import threading
@@ -67,6 +68,8 @@ def read_image(path: str | os.PathLike[str]) -> Picture:
     """
     path, Image = _path(path), require("PIL.Image", "pictures")
     require("tifffile", "pictures")  # needed to write some files; missing, it is better noticed before long work
+    if not (logger := logging.getLogger("tifffile")).handlers:
+        logger.addHandler(logging.NullHandler())  # or what it logs of damaged files goes to standard error
     with _opened(path) as file, _named(path), _FILTERS, warnings.catch_warnings():
         Image.init()
         warnings.simplefilter("ignore")
