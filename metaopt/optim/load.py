@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from ..contracts import checked
 from ..core import MetaoptError
 from ..models import load as load_model
 from ..weights import read_card, shipped
@@ -19,6 +20,7 @@ def trained() -> list[str]:
     return [name for name in shipped() if read_card(name)["call"]["call"] == CALL]
 
 
+@checked
 def load(name: str | Path) -> nn.Module:
     """Load a trained update for :func:`as_torch`.
 

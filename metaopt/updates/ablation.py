@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..contracts import checked
 from ..core import tree
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..records import recorded
@@ -14,6 +15,7 @@ from .update import Update
 
 
 @recorded
+@checked
 class WithoutEstimate(nn.Module):
     """Give an update zeros in the place of x, so that it sees only the gradient and its memory.
 
@@ -41,6 +43,7 @@ class WithoutEstimate(nn.Module):
 
 
 @recorded
+@checked
 class WithoutMemory(nn.Module):
     """Give an update its initial memory in every step, so that it sees only x and the gradient.
 

@@ -10,6 +10,7 @@ from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .moments import as_complex, matching, root, running_mean, running_square, zeros
+from .update import check_x
 from .weight_decay import add_weight_decay
 
 
@@ -55,6 +56,7 @@ class Adam(nn.Module):
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Moments:
+        check_x("Adam", x)
         return Moments(zeros(x), zeros(x))
 
     def forward(
@@ -99,6 +101,7 @@ class AdamW(nn.Module):
         self.weight_decay = slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Moments:
+        check_x("AdamW", x)
         return Moments(zeros(x), zeros(x))
 
     def forward(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..contracts import Positive, checked
 from ..core import MetaoptError, tree
 from ..core.tree import describe
 from ..networks.convolutional import complex_channels, real_channels
@@ -19,6 +20,7 @@ from .update import Update
 
 
 @recorded
+@checked
 class ComplexAsChannels(nn.Module):
     """Apply an update for real x to complex x, with its C complex channels as 2C real ones, real parts first.
 
@@ -54,6 +56,7 @@ class ComplexAsChannels(nn.Module):
 
 
 @recorded
+@checked
 class ComplexAsBatch(nn.Module):
     """Apply an update for real pictures to the real and to the imaginary part of complex x separately.
 
@@ -70,7 +73,7 @@ class ComplexAsBatch(nn.Module):
         MetaoptError: x is real, or the problem does not know its noise.
     """
 
-    def __init__(self, update: Update, offset: float = 0.5, extra: float = 0.05):
+    def __init__(self, update: Update, offset: float = 0.5, extra: Positive = 0.05):
         super().__init__()
         self.update, self.offset = update, offset
         self.log_extra = nn.Parameter(torch.tensor(math.log(extra)))

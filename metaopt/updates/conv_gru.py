@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..contracts import Count, Natural, checked
 from ..core import MetaoptError
 from ..core.tree import describe
 from ..networks.convolutional import (
@@ -29,6 +30,7 @@ from ..records import recorded
 
 
 @recorded
+@checked
 class ConvGru(nn.Module):
     """Compute the change of x by a convolutional recurrent network: the update of the Recurrent Inference Machine.
 
@@ -61,14 +63,14 @@ class ConvGru(nn.Module):
 
     def __init__(
         self,
-        channels: int,
-        hidden: int = 64,
-        kernels: Sequence[int] = (3,),
-        dilation: int = 2,
-        stride: int = 1,
-        dims: int = 2,
-        context: int = 1,
-        scales: Sequence[int] = (),
+        channels: Count,
+        hidden: Count = 64,
+        kernels: Sequence[Count] = (3,),
+        dilation: Count = 2,
+        stride: Count = 1,
+        dims: Count = 2,
+        context: Natural = 1,
+        scales: Sequence[Count] = (),
     ):
         super().__init__()
         if any(kernel % 2 == 0 for kernel in kernels) or not kernels:

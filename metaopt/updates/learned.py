@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from ..checks import said
+from ..contracts import Count, NotNegative, Positive, checked
 from ..core import MetaoptError, slot
 from ..networks.coordinatewise import Perceptron, log_and_sign, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell
@@ -18,6 +20,7 @@ from .update import check_real
 
 
 @recorded
+@checked
 class CoordinatewiseLstm(nn.Module):
     """Compute the change of every coordinate by LSTMs that see the logarithm and the sign of its gradient.
 
@@ -38,7 +41,7 @@ class CoordinatewiseLstm(nn.Module):
 
     reach, period = 0, 1  # every coordinate by itself
 
-    def __init__(self, hidden: int = 20, layers: int = 2, scale: Any = 0.1, preprocessing: float = 10.0):
+    def __init__(self, hidden: Count = 20, layers: Count = 2, scale: Any = 0.1, preprocessing: Positive = 10.0):
         super().__init__()
         self.hidden, self.preprocessing = hidden, preprocessing
         self.cells = nn.ModuleList(LstmCell(hidden if i else 2, hidden) for i in range(layers))
@@ -46,7 +49,7 @@ class CoordinatewiseLstm(nn.Module):
         self.scale = slot(scale)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[Any, ...]:
-        check_real("CoordinatewiseLstm", x)
+        check_real("CoordinatewiseLstm", x, self.read)
         return tuple(zero_rows(x, self.hidden) for _ in range(2 * len(self.cells)))
 
     def forward(
@@ -73,6 +76,7 @@ class AdamMemory(NamedTuple):
 
 
 @recorded
+@checked
 class LearnedAdam(nn.Module):
     """Correct Adam's change of every coordinate by a small network that sees what Adam remembers.
 
@@ -107,13 +111,15 @@ class LearnedAdam(nn.Module):
         decays: Sequence[float] = (0.5, 0.9, 0.99),
         square_decay: float = 0.999,
         step_size: Any = 1e-2,
-        epsilon: float = 1e-8,
+        epsilon: NotNegative = 1e-8,
     ):
         super().__init__()
         if not decays or not all(0 <= d < 1 for d in (*decays, square_decay)):
             raise MetaoptError(f"Decays lie in [0, 1), but got {tuple(decays)} and {square_decay}.")
         self.decays, self.square_decay, self.epsilon = tuple(decays), square_decay, epsilon
         self.network = Perceptron(len(decays) + 1) if network is None else network
+        if not isinstance(self.network, nn.Module) or not hasattr(self.network, "features"):
+            raise MetaoptError(f"LearnedAdam needs a Perceptron or a Recurrent network, but got {said(network)}.")
         if self.network.features != len(decays) + 1:
             raise MetaoptError(
                 f"With {len(decays)} decays there are {len(decays) + 1} features, but the network takes "
@@ -124,7 +130,7 @@ class LearnedAdam(nn.Module):
         nn.init.zeros_(self.network.read.bias)
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> AdamMemory:
-        check_real("LearnedAdam", x)
+        check_real("LearnedAdam", x, self.network)
         return AdamMemory(tuple(zeros(x) for _ in self.decays), zeros(x), self.network.init(x))
 
     def forward(

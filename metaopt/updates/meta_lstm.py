@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from ..contracts import Count, Positive, checked
 from ..core import MetaoptError, tree
 from ..networks.coordinatewise import log_and_sign, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell
@@ -25,6 +26,7 @@ class MetaLstmMemory(NamedTuple):
 
 
 @recorded
+@checked
 class MetaLstm(nn.Module):
     """Let learned gates decide how much of each coordinate is kept and how far it follows its gradient.
 
@@ -47,7 +49,7 @@ class MetaLstm(nn.Module):
 
     reach, period = 0, 1  # every coordinate by itself
 
-    def __init__(self, hidden: int = 8, step_size: float = 0.1, preprocessing: float = 10.0):
+    def __init__(self, hidden: Count = 8, step_size: float = 0.1, preprocessing: Positive = 10.0):
         super().__init__()
         if not 0 < step_size < 1:
             raise MetaoptError(f"The input gate is a step size between 0 and 1, but got {step_size}.")
@@ -59,7 +61,7 @@ class MetaLstm(nn.Module):
             nn.init.constant_(gate.bias, math.log(value / (1 - value)))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> MetaLstmMemory:
-        check_real("MetaLstm", x)
+        check_real("MetaLstm", x, self.input_gate)
         gates = tree.map(torch.zeros_like, x), tree.map(torch.ones_like, x)
         return MetaLstmMemory(zero_rows(x, self.hidden), zero_rows(x, self.hidden), *gates)
 

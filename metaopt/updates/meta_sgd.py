@@ -7,9 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..contracts import checked
 from ..core import MetaoptError, tree
+from .update import check_x
 
 
+@checked
 class MetaSgd(nn.Module):
     """Descend along the gradient with a learned step size for every entry: ``change = -step_size * gradient``.
 
@@ -27,6 +30,7 @@ class MetaSgd(nn.Module):
 
     def __init__(self, x: Any, step_size: float = 0.1):
         super().__init__()
+        check_x("MetaSgd", x)
         self.step_sizes = nn.ParameterList(torch.full_like(t.detach(), step_size) for t in tree.leaves(x))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[()]:

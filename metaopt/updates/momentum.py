@@ -10,6 +10,7 @@ from torch import nn
 from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
+from .update import check_x
 from .weight_decay import add_weight_decay
 
 
@@ -37,6 +38,7 @@ class Momentum(nn.Module):
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
+        check_x("Momentum", x)
         return tree.map(torch.zeros_like, x)
 
     def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:
@@ -69,6 +71,7 @@ class Nesterov(nn.Module):
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
+        check_x("Nesterov", x)
         return tree.map(torch.zeros_like, x)
 
     def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:

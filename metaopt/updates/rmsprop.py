@@ -10,6 +10,7 @@ from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .moments import as_complex, as_real, matching, root, running_square, zeros
+from .update import check_x
 from .weight_decay import add_weight_decay
 
 
@@ -39,6 +40,7 @@ class RMSprop(nn.Module):
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
+        check_x("RMSprop", x)
         return zeros(x)
 
     def forward(self, gradient: Any, x: Any, memory: Any, k: int, context: tuple[Any, ...] = ()) -> tuple[Any, Any]:

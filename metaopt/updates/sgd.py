@@ -9,6 +9,7 @@ from torch import nn
 from ..contracts import within
 from ..core import slot, tree
 from ..records import recorded
+from .update import check_x
 from .weight_decay import add_weight_decay
 
 
@@ -33,6 +34,7 @@ class Sgd(nn.Module):
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[()]:
+        check_x("Sgd", x)
         return ()
 
     def forward(

@@ -1,0 +1,75 @@
+"""What updates are made of and what they are to update: anything else is a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import metaopt as mo
+
+ODD: dict[str, Any] = {
+    "None": None,
+    "text": "a",
+    "list": [0.5],
+    "nan": float("nan"),
+    "negative": -1,
+    "complex": 1j,
+    "sparse": torch.ones(2).to_sparse(),
+    "meta": torch.ones((), device="meta"),
+    "class": int,
+}
+CONSTRUCTORS: dict[str, Callable[[Any], Any]] = {
+    "hidden of an LSTM": lambda v: mo.updates.CoordinatewiseLstm(hidden=v),
+    "layers of an LSTM": lambda v: mo.updates.CoordinatewiseLstm(layers=v),
+    "hidden of a meta-LSTM": lambda v: mo.updates.MetaLstm(hidden=v),
+    "step size of a meta-LSTM": lambda v: mo.updates.MetaLstm(step_size=v),
+    "channels of a GRU": lambda v: mo.updates.ConvGru(v),
+    "stride of a GRU": lambda v: mo.updates.ConvGru(1, stride=v),
+    "square decay": lambda v: mo.updates.LearnedAdam(square_decay=v),
+    "epsilon": lambda v: mo.updates.LearnedAdam(epsilon=v),
+    "extra": lambda v: mo.updates.ComplexAsBatch(mo.updates.ConvGru(1), extra=v),
+    "wrapped update": lambda v: mo.updates.WithoutMemory(v),
+    "options of an optimizer of torch": lambda v: mo.updates.TorchOptim(torch.optim.Adagrad, {"lr": v}),
+    "network of weights": lambda v: mo.optim.load(v),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_an_argument_of_the_wrong_kind_is_a_sentence(name: str, odd: str) -> None:
+    with pytest.raises(mo.MetaoptError):
+        CONSTRUCTORS[name](ODD[odd])
+
+
+UPDATES: dict[str, Callable[[], Any]] = {
+    "Sgd": lambda: mo.updates.Sgd(0.1),
+    "Momentum": lambda: mo.updates.Momentum(0.1),
+    "Nesterov": lambda: mo.updates.Nesterov(0.1),
+    "Adam": mo.updates.Adam,
+    "AdamW": mo.updates.AdamW,
+    "RMSprop": mo.updates.RMSprop,
+    "LearnedAdam": mo.updates.LearnedAdam,
+    "CoordinatewiseLstm": lambda: mo.updates.CoordinatewiseLstm(4),
+    "MetaLstm": lambda: mo.updates.MetaLstm(4),
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize(
+    "x",
+    [None, [1.0], 3, torch.ones(3, dtype=torch.long), torch.ones(3).to_sparse(), torch.ones(3).to(torch.float8_e4m3fn)],
+    ids=["None", "numbers", "number", "whole numbers", "sparse", "eight bits"],
+)
+def test_x_of_another_kind_is_refused_before_the_first_step(name: str, x: Any) -> None:
+    with pytest.raises(mo.MetaoptError, match=rf"{name} updates (a tensor or|dense tensors)"):
+        UPDATES[name]().init(x, ())
+
+
+@pytest.mark.parametrize("name", ["LearnedAdam", "CoordinatewiseLstm", "MetaLstm"])
+def test_a_learned_update_says_that_its_weights_have_another_dtype(name: str) -> None:
+    update = UPDATES[name]().float()
+    with pytest.raises(mo.MetaoptError, match=rf"weights of {name} are .*update.to\('cpu', torch.float64\)"):
+        update.init(torch.ones(3, dtype=torch.float64), ())
