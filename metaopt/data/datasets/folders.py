@@ -42,7 +42,9 @@ def read_pictures(folder: str | Path, grey: bool = True) -> list[Tensor]:
 def read_slices(folder: str | Path, first: Natural = 0, last: Natural | None = None, every: Count = 2) -> list[Tensor]:
     """Read slices along all three axes of the NIfTI volumes of a folder.
 
-    The brightest 0.1 % of each volume is white. Slices that are mostly air are left out.
+    The brightest 0.1 % of each volume is white, and 0 is black. Where a volume has negative values, as CT in Hounsfield
+    units, black is what 0.1 % fall below; or black and white are those of the window that the file states (``cal_min``
+    and ``cal_max``). Voxels that are NaN or infinite are black. Slices that are mostly air are left out.
 
     Args:
         folder: The folder, found by :func:`data_path`.
@@ -54,16 +56,14 @@ def read_slices(folder: str | Path, first: Natural = 0, last: Natural | None = N
         A list of (1, H, W) uint8 tensors.
 
     Raises:
-        MetaoptError: There is no volume, one cannot be read, or nibabel is not installed.
+        MetaoptError: There is no volume, one cannot be read or shows nothing, or nibabel is not installed.
     """
     files = [f for f in _files(folder) if f.name.endswith((".nii", ".nii.gz"))][first:last]
     if not files:
         raise MetaoptError(f"There is no NIfTI volume between number {first} and {last} in {data_path(folder)}.")
     slices = []
     for file in files:
-        volume = _read_volume(file)
-        few = volume.flatten()[:: max(7, volume.numel() // 2**23)]  # torch.quantile takes 2^24 values at most
-        volume = (volume / torch.quantile(few, 0.999)).clamp(0, 1)
+        volume = _shades(*_read_volume(file), file)
         for axis in range(3):
             slices += [s[None] for s in volume.movedim(axis, 0)[::every] if float((s > 0.1).float().mean()) > 0.15]
     return [(255 * s).round().to(torch.uint8) for s in slices]
@@ -76,20 +76,50 @@ def _files(folder: str | Path) -> list[Path]:
     return sorted(path.iterdir())
 
 
-def _read_volume(file: Path) -> Tensor:
+def _read_volume(file: Path) -> tuple[Tensor, tuple[float, float]]:
+    """Return the volume and the window of intensities that its header states, (0, 0) where it states none."""
     nibabel = require("nibabel", "mri")
     try:
         image = nibabel.load(file)
         if math.prod(image.shape) > LARGEST:
             raise MetaoptError(f"{file} declares {math.prod(image.shape):,} voxels, more than {LARGEST:,}.")
+        if image.get_data_dtype().kind not in "fiu":
+            raise MetaoptError(f"{file} holds {image.get_data_dtype()} voxels; save their magnitudes as real numbers.")
         volume = torch.as_tensor(image.get_fdata(dtype="float32"))
+        window = float(image.header.get("cal_min", 0)), float(image.header.get("cal_max", 0))
     except MetaoptError:
         raise
     except Exception as error:  # a broken header can raise almost anything
         raise MetaoptError(f"{file} is not a NIfTI volume that can be read, or not all of it: {error}.") from error
     if volume.ndim != 3 or not volume.numel():
         raise MetaoptError(f"{file} holds an array of shape {tuple(volume.shape)}; a volume has three axes.")
-    return volume
+    return volume, window
+
+
+def _shades(volume: Tensor, window: tuple[float, float], file: Path) -> Tensor:
+    """Return the volume in shades from black, 0, to white, 1.
+
+    Intensities of at least 0, as those of MRI, are black at 0, and white at the value that 0.1 % exceed. Where some are
+    clearly negative, as those of CT in Hounsfield units, black and white are the window that the file states, or the
+    values that 0.1 % fall below and exceed. Voxels that are NaN or infinite, as outside of the field of view, are
+    black.
+    """
+    finite = volume.isfinite()
+    known = volume[finite]
+    if not len(known):
+        raise MetaoptError(f"No voxel of {file} is finite; it is damaged, or was computed by a division by 0.")
+    sampled = (volume if len(known) == volume.numel() else known).flatten()
+    few = sampled[:: max(7, sampled.numel() // 2**23)]  # torch.quantile takes 2^24 values at most
+    low, white = (float(torch.quantile(few, share)) for share in (0.001, 0.999))
+    black = low if low < -0.05 * abs(white) else 0.0
+    if black < 0 and window[0] < window[1]:
+        black, white = window
+    if not white > black:
+        raise MetaoptError(
+            f"{file} has intensities of {float(known.min()):g} to {float(known.max()):g}, of which hardly any differ; "
+            "there is nothing to see in it."
+        )
+    return torch.where(finite, (volume - black) / (white - black), 0).clamp(0, 1)
 
 
 def _bytes(pixels: Tensor, grey: bool) -> Tensor:

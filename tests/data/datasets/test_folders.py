@@ -94,3 +94,55 @@ def test_broken_volumes_are_sentences(tmp_path: Path) -> None:
     (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\xffgarbage")
     with pytest.raises(mo.MetaoptError, match=r"a\.nii\.gz is not a NIfTI volume"):
         read_slices(tmp_path)
+
+
+def saved(folder: Path, values: np.ndarray, **header: float) -> Path:
+    nibabel = pytest.importorskip("nibabel")
+    image = nibabel.Nifti1Image(values, np.eye(4))
+    for key, value in header.items():
+        image.header[key] = value
+    nibabel.save(image, folder / "a.nii")
+    return folder
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_not_finite_are_air_and_drop_no_slice(tmp_path: Path, bad: float) -> None:
+    expected = read_slices(saved(tmp_path, volume()), every=1)
+    values = volume()
+    values[values == 0] = bad
+    found = read_slices(saved(tmp_path, values), every=1)
+    assert len(found) == len(expected) == 18
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours == 0, theirs == 0), "the air"
+        assert (ours.int() - theirs.int()).abs().max() <= 2, "the quantile is that of fewer voxels"
+
+
+@pytest.mark.parametrize("shift", [-1024.0, -5000.0])
+def test_negative_volumes_have_the_shades_of_the_shifted_one(tmp_path: Path, shift: float) -> None:
+    """CT in Hounsfield units, where air is at -1000; and one without a positive value."""
+    expected = read_slices(saved(tmp_path, volume()), every=1)
+    found = read_slices(saved(tmp_path, volume() + shift), every=1)
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours.int() - theirs.int()).abs().max() <= 1
+
+
+def test_the_window_that_a_file_states_is_that_of_its_negative_values(tmp_path: Path) -> None:
+    values = volume() - 1000
+    slices = read_slices(saved(tmp_path, values, cal_min=-1000, cal_max=1000), every=1)
+    expected = np.round(255 * np.clip((values[2] + 1000) / 2000, 0, 1))
+    assert np.abs(slices[0][0].numpy() - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.full((4, 4, 4), np.nan, np.float32), "No voxel of .* is finite"),
+        (np.zeros((4, 4, 4), np.float32), "0 to 0, of which hardly any differ"),
+        (np.full((4, 4, 4), -7, np.int16), "-7 to -7, of which hardly any differ"),
+        (np.ones((4, 4, 4), np.complex64), "complex64 voxels; save their magnitudes"),
+    ],
+)
+def test_volumes_that_show_nothing_are_a_sentence(tmp_path: Path, values: np.ndarray, words: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=words):
+        read_slices(saved(tmp_path, values))
