@@ -50,7 +50,7 @@ for evidence in ({here: 1}, {here: 1, there: 0}):
 #
 #    $ metaopt infer grass.uai --task MAR
 #    $ metaopt infer grass.uai --evidence grass.evid --task MAP --method exact
-#    $ metaopt infer grass.uai --task PR --method trw --strict   # exit status 3 where it did not converge
+#    $ metaopt infer grass.uai --task PR --method trw --strict   # exit status 3 unless it is supported
 #
 # Methods
 # -------

@@ -51,6 +51,30 @@ def whole_number(text: str) -> int:
     return value
 
 
+def memory(text: str) -> int:
+    """Convert the text of an option to a number of bytes.
+
+    Args:
+        text: What the user wrote, such as ``4G``, ``500M`` or a number of bytes.
+
+    Returns:
+        The number of bytes.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is no size, or not above 0.
+    """
+    units = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+    plain = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = units.get(plain[-1:], 1)
+    try:
+        value = float(plain[:-1] if unit > 1 else plain) * unit
+    except ValueError:
+        value = 0.0
+    if not 1 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a size such as 4G or 500M")
+    return int(value)
+
+
 def add_files(parser: argparse.ArgumentParser, *names: str) -> None:
     """Add positional arguments for files.
 

@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from .arguments import say_written, whole_number
+from .arguments import memory, number, say_written, whole_number
+
+TOLERANCE = 0.01
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -31,23 +33,46 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--task",
-        metavar="{MAR,PR,MAP}",
+        metavar="{MAR,PR,MAP,MPE}",
         required=True,
-        help="marginals, log10 Z or the likeliest assignment (required)",
+        help="marginals, log10 Z or the likeliest assignment, which has two names (required)",
     )
     parser.add_argument(
         "--method",
-        metavar="{bp,trw,mf,learned,exact}",
-        default="bp",
-        help="belief propagation, tree-reweighted, mean field, trained belief propagation, or the junction tree "
-        "(default: %(default)s)",
+        metavar="{auto,exact,bp,trw,mf,many-starts,learned}",
+        default="auto",
+        help="auto: exact where --memory allows, otherwise many-starts; exact: the junction tree; bp: belief "
+        "propagation; trw: tree-reweighted; mf: mean field; many-starts: belief propagation from many starts, with "
+        "constant weights where it does not converge; learned: the same with trained weights (default: %(default)s)",
     )
     parser.add_argument("--out", metavar="FILE", type=Path, help="where the answer goes (default: standard output)")
     parser.add_argument(
-        "--steps", metavar="COUNT", type=whole_number, default=500, help="the most steps (default: %(default)s)"
+        "--steps",
+        metavar="COUNT",
+        type=whole_number,
+        default=500,
+        help="the most steps of a run (default: %(default)s)",
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit with status 3 where the answer is not to be trusted (default: 0)"
+        "--memory",
+        metavar="SIZE",
+        type=memory,
+        default="4G",
+        help="what exact inference may take, such as 500M (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        metavar="NUMBER",
+        type=number,
+        default=TOLERANCE,
+        help="how far approximations may differ: in a probability (MAR), in log10 Z (PR) or in the log10 probability "
+        "of the assignment (MAP) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with status 3 unless the answer is exact, or has converged and agrees with other "
+        "approximations within --tolerance (default: 0)",
     )
     parser.set_defaults(run=_run)
 
@@ -56,11 +81,17 @@ def _run(arguments: argparse.Namespace) -> int:
     from ..applications.inference import infer_file
 
     answer, text = infer_file(
-        arguments.model, arguments.evidence, arguments.task, arguments.method, arguments.out, arguments.steps
+        arguments.model,
+        arguments.evidence,
+        arguments.task,
+        arguments.method,
+        arguments.out,
+        arguments.steps,
+        arguments.memory,
     )
     if arguments.out is None:
         print(text, end="")
     else:
         say_written(arguments.out)
-    print(f"metaopt: {answer.verdict(arguments.task, arguments.method)}", file=sys.stderr)
-    return 3 if arguments.strict and not answer.converged else 0
+    print(f"metaopt: {answer.verdict(arguments.task, arguments.method, arguments.tolerance)}", file=sys.stderr)
+    return 3 if arguments.strict and not answer.trusted(arguments.tolerance) else 0

@@ -10,7 +10,7 @@ from ..algorithms import BeliefPropagation, MeanField, RandomRestarts
 from ..contracts import Count, Natural, checked
 from ..core import MetaoptError, Unrolled, fixed, parameterize, per_step, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
-from ..networks import GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
+from ..networks import ConstantWeights, GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
 from ..problems import FactorGraph
 from ..records import recorded
 from . import GraphNetwork
@@ -61,17 +61,25 @@ SCALES = (1.25, 1.5, 2.0, 4.0)  # that many_starts multiplies the learned weight
 
 
 @checked
-def many_starts(network: Inference, steps: Natural = 400, starts: Count = 16, seed: int = 0) -> RandomRestarts:
-    """Combine the learned weights of :func:`learned_bp` with random restarts, for longer runs than in training.
+def many_starts(
+    network: Inference | None = None,
+    steps: Natural = 400,
+    starts: Count = 16,
+    seed: int = 0,
+    patience: Count = 4,
+) -> RandomRestarts:
+    """Combine weights, learned by :func:`learned_bp` or constant, with random restarts, for longer runs than trained.
 
     The learned damping is left out, because it was trained for few steps. The candidates are belief propagation with
-    damping 0.3, then the learned weights with damping 0.5 at growing scales, until a start comes near a fixed point.
+    damping 0.3, then the weights with damping 0.5 at growing scales (1.25, 1.5, 2, 4), until a start comes near a fixed
+    point. On grids, constant weights of these sizes are as accurate as the learned ones.
 
     Args:
-        network: A network that :func:`learned_bp` built.
+        network: A network that :func:`learned_bp` built. None: a constant weight, the scale itself.
         steps: Maximum number of steps of each run.
         starts: Number of random starts.
         seed: Seed of the starts.
+        patience: How many times ``steps`` a run may take where it is near a fixed point.
 
     Returns:
         The restarts, to be called with a factor graph.
@@ -79,14 +87,22 @@ def many_starts(network: Inference, steps: Natural = 400, starts: Count = 16, se
     Raises:
         MetaoptError: The network is not belief propagation.
     """
-    algorithm = network.algorithm
+    if network is None:
+        constant = [BeliefPropagation(0.5, weight=ConstantWeights(s)) for s in SCALES]
+        return RandomRestarts([BeliefPropagation(0.3), *constant], steps, starts, seed=seed, patience=patience)
+    algorithm: Any = getattr(network, "algorithm", network)
     if not isinstance(algorithm, BeliefPropagation):
         raise MetaoptError(
             f"many_starts takes the weights of a network made by learned_bp, but got one of {type(algorithm).__name__}."
         )
-    weights = algorithm.weight.content()
+    weights: Any = algorithm.weight.content()
+    if not isinstance(weights, LearnedWeights):
+        raise MetaoptError(
+            f"many_starts scales learned weights, but this network has {type(weights).__name__}; leave the network out "
+            "for constant ones."
+        )
     scaled = [parameterize(BeliefPropagation(0.5, weight=weights), {"weight.scale": fixed(s)}) for s in SCALES]
-    return RandomRestarts([BeliefPropagation(0.3), *scaled], steps, starts, seed=seed)
+    return RandomRestarts([BeliefPropagation(0.3), *scaled], steps, starts, seed=seed, patience=patience)
 
 
 @recorded

@@ -5,13 +5,14 @@ from .coordinatewise import Perceptron, Recurrent, log_and_sign
 from .couplings import Coupling, GradientReader, Writer
 from .few_shot import Frozen, PerStep, Transductive, few_shot_network
 from .graph_layers import Contraction, Layers, NodeEncoder, Shift
-from .messages import EntryMessages, GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
+from .messages import ConstantWeights, EntryMessages, GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights
 from .recurrent import GruCell, LstmCell
 from .residual_prox import ResidualProx
 from .schedules import LstmSchedule
 
 __all__ = [
     "CoarseMemory",
+    "ConstantWeights",
     "Contraction",
     "ConvGruCell",
     "Coupling",

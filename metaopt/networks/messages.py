@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,33 @@ class LearnedWeights(nn.Module):
             return problem.unary.new_zeros(problem.batch, 0)
         seen = torch.cat(features, dim=1)
         return torch.where(seen[..., 1] > 0, 1.0, self.scale(k) * self.read(self.network(seen))[..., 0].exp())
+
+
+@checked
+class ConstantWeights(nn.Module):
+    """Give every factor the same weight rho; one with a zero in its table keeps 1, as in :class:`LearnedWeights`.
+
+    It fills a ``weight`` slot, and is what learned weights have to be compared with.
+
+    Args:
+        scale: Fills the slot of that name.
+
+    Slots:
+        scale: The weight rho of the factors without a zero.
+    """
+
+    def __init__(self, scale: Any = 1.0):
+        super().__init__()
+        self.scale = slot(scale)
+
+    def at_step(self, k: int) -> Callable[[FactorGraph], Tensor]:
+        return functools.partial(self._weights, k)
+
+    def _weights(self, k: int, problem: FactorGraph) -> Tensor:
+        hard = [group.features()[..., 1].expand(problem.batch, -1) > 0 for group in problem.factors]
+        if not hard:
+            return problem.unary.new_zeros(problem.batch, 0)
+        return torch.where(torch.cat(hard, dim=1), 1.0, self.scale(k).to(problem.unary))
 
 
 @checked

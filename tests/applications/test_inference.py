@@ -66,18 +66,21 @@ def test_the_command_writes_uai_answers(tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*command, "PR"]) == 0
     output = capsys.readouterr()
     assert output.out.startswith("PR\n")
-    assert "converged after" in output.err
+    assert "exact" in output.err
+    assert main([*command, "pr", "--method", "bp", "--strict"]) == 0
+    assert "converged after" in capsys.readouterr().err
 
 
 def test_an_answer_that_did_not_converge_says_so_and_strict_exits_with_3(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_uai(tmp_path / "hard.uai", strong_cycle())
-    command = ["infer", str(tmp_path / "hard.uai"), "--task", "PR", "--steps", "3"]
+    command = ["infer", str(tmp_path / "hard.uai"), "--task", "PR", "--steps", "3", "--method", "bp"]
     assert main(command) == 0
     assert "do not trust this answer" in capsys.readouterr().err
     assert main([*command, "--strict"]) == 3
     assert main([*command, "--method", "exact", "--strict"]) == 0
+    assert main([*command, "--method", "auto", "--strict"]) == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -104,7 +107,7 @@ def test_mean_field_on_what_is_impossible_is_not_to_be_trusted() -> None:
 
 def test_wrong_names_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_uai(tmp_path / "tree.uai", TREE)
-    for extra in (["--task", "MPE"], ["--task", "MAR", "--method", "magic"], ["--task", "MAR", "--steps", "-1"]):
+    for extra in (["--task", "MMAP"], ["--task", "MAR", "--method", "magic"], ["--task", "MAR", "--steps", "-1"]):
         assert main(["infer", str(tmp_path / "tree.uai"), *extra]) == 2
     assert "bp, trw, mf, learned, exact" in capsys.readouterr().err
 
@@ -127,7 +130,7 @@ def test_equally_likely_states_of_two_variables_go_together(method: str) -> None
         assert answer.converged
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "exact"])
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("exact", "auto")])
 def test_an_assignment_of_probability_zero_is_not_an_answer(method: str) -> None:
     """Three that must all differ, of two states each: no one variable shows that it cannot be."""
     answer = infer(UaiModel([2] * 3, [(0, 1), (1, 2), (0, 2)], [NOT] * 3), task="MAP", method=method)
@@ -169,6 +172,78 @@ def test_learned_inference_repairs_belief_propagation() -> None:
     assert error(learned) < 0.7 * error(plain)
     best = infer(model, task="MAP", method="exact").log10_p
     assert infer(model, task="MAP", method="learned").log10_p == pytest.approx(best)
+
+
+def grid(side: int, coupling: float, seed: int) -> UaiModel:
+    """A square spin glass."""
+    random, place = np.random.default_rng(seed), np.arange(side * side).reshape(side, side)
+    ends = (place[:, :-1], place[:, 1:]), (place[:-1], place[1:])
+    pairs = [(int(a), int(b)) for first, second in ends for a, b in zip(first.flat, second.flat, strict=True)]
+    couplings = [coupling * random.standard_normal() for _ in pairs]
+    fields = [0.3 * random.standard_normal() for _ in range(side * side)]
+    tables = [np.exp(np.array([[j, -j], [-j, j]])) for j in couplings] + [np.exp(np.array([h, -h])) for h in fields]
+    return UaiModel([2] * side * side, [*pairs, *((v,) for v in range(side * side))], tables)
+
+
+@pytest.mark.parametrize("coupling", [0.05, 0.6, 2.0])
+def test_converged_is_not_right_and_the_verdict_says_by_how_much_others_disagree(coupling: float) -> None:
+    model = grid(4, coupling, 3)
+    exact = infer(model, method="exact")
+    for method in ("bp", "trw", "mf", "many-starts", "learned"):
+        answer = infer(model, method=method, max_steps=100)
+        worst = max(float(np.abs(a - b).max()) for a, b in zip(answer.marginals, exact.marginals, strict=True))
+        assert not answer.trusted(0.01) or worst <= 0.01
+        if answer.converged:
+            assert answer.support is not None
+            assert answer.support.error is None or answer.support.error >= worst
+            assert "approximate" in answer.verdict("MAR", method)
+    assert infer(model, method="bp").trusted(0.01) == (coupling == 0.05)
+
+
+@pytest.mark.parametrize("coupling", [0.3, 1.0])
+def test_the_interval_of_the_bounds_holds_log_z_and_the_best_assignment(coupling: float) -> None:
+    model = grid(4, coupling, 1)
+    for task in ("PR", "MAP"):
+        exact = infer(model, task=task, method="exact")
+        value = exact.log10_z if task == "PR" else exact.log10_p
+        answer = infer(model, task=task, method="bp")
+        support = answer.support
+        assert support is not None
+        assert support.lower is not None
+        assert support.lower <= value + 1e-9
+        assert support.upper is None or support.upper >= value - 1e-9
+        if support.exact:
+            assert answer.log10_p == pytest.approx(value)
+
+
+def test_automatic_inference_is_exact_within_the_memory_and_says_so_where_it_is_not() -> None:
+    model = grid(4, 1.0, 0)
+    assert infer(model).verdict("MAR", "auto") == "exact"
+    small = infer(model, memory=40 * 16)
+    assert small.method == "many-starts"
+    assert "too large for exact inference" in small.verdict("MAR", "auto")
+    with pytest.raises(MetaoptError, match="Raise --memory"):
+        infer(model, method="exact", memory=40 * 16)
+    assert infer(model, task="map", memory=40 * 16).log10_p <= infer(model, task="MPE").log10_p + 1e-9
+
+
+def test_many_starts_report_the_steps_that_they_took() -> None:
+    model = grid(3, 0.5, 0)
+    for steps in (0, 1, 37):
+        for method in ("many-starts", "learned", "bp", "mf"):
+            answer = infer(model, method=method, max_steps=steps)
+            assert answer.steps is not None
+            assert answer.steps == steps or (answer.converged and answer.steps < steps)
+
+
+def test_a_tree_is_exact_by_belief_propagation_also_where_evidence_cuts_the_cycles() -> None:
+    ring = UaiModel([2] * 4, [(0, 1), (1, 2), (2, 3), (3, 0)], [np.array([[1.0, 3], [2, 1]])] * 4)
+    assert not infer(ring, method="bp").support.exact  # type: ignore[union-attr]
+    cut = infer(ring, {0: 1}, method="bp")
+    assert cut.trusted()
+    assert "no cycles" in cut.verdict("MAR", "bp")
+    exact = infer(ring, {0: 1}, method="exact")
+    assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(cut.marginals, exact.marginals, strict=True))
 
 
 def test_large_cardinalities_are_no_matter_or_a_sentence() -> None:

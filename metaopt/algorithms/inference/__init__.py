@@ -7,9 +7,9 @@ from .gibbs import Gibbs
 from .hard_constraints import possible_states, rests_on_impossible
 from .join_graph import ClusterFactors, join_graph, log_partition
 from .mean_field import MeanField, coloring
-from .restarts import RandomRestarts
+from .restarts import RandomRestarts, Restarted
 from .ties import break_ties, has_ties
-from .tree_weights import ResidualSchedule, TreeSchedule, tree_weights
+from .tree_weights import ResidualSchedule, TreeSchedule, has_cycles, tree_weights
 
 __all__ = [
     "BeliefPropagation",
@@ -20,12 +20,14 @@ __all__ = [
     "MeanField",
     "RandomRestarts",
     "ResidualSchedule",
+    "Restarted",
     "TreeSchedule",
     "break_ties",
     "coloring",
     "exact_log_z",
     "exact_map",
     "exact_marginals",
+    "has_cycles",
     "has_ties",
     "join_graph",
     "junction_tree",

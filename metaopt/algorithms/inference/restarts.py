@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ...core import MetaoptError, Trajectory, random, solve
+from ...core import MetaoptError, Settled, random, solve, tree
+from ...core.run import Callback
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import BeliefPropagation, Beliefs
 
 NEAR, CONVERGED = 1e-2, 1e-4  # largest change in an undamped step that counts as near a fixed point, and as converged
+SETTLED = Settled(residual=1e-9, every=20)  # what ends the run of all starts before its last step
+
+
+class Restarted(NamedTuple):
+    """Hold what many starts found.
+
+    Args:
+        beliefs: The combined beliefs, one sample.
+        residuals: The residual of each start, (starts,), infinite where it is no number.
+        steps: The number of steps that each start took.
+        algorithm: The place of the algorithm that was taken, from 0.
+        found: The beliefs of the starts that came near a fixed point.
+    """
+
+    beliefs: Beliefs
+    residuals: Tensor
+    steps: int
+    algorithm: int
+    found: Beliefs
 
 
 class RandomRestarts:
@@ -27,14 +47,16 @@ class RandomRestarts:
     Args:
         algorithms: One algorithm, classical or learned, or several that are tried in turn until a start comes near a
             fixed point.
-        steps: Number of steps of each start; up to four times as many where one is near a fixed point, but not within
-            1e-4.
+        steps: Number of steps of each start, unless all have a residual of 1e-9 before; up to ``patience`` times as
+            many where one is near a fixed point, but not within 1e-4.
         starts: Number of starts. The first is the algorithm's own.
         spread: Standard deviation of the normal messages at the other starts.
         seed: Seed of these messages.
+        patience: See ``steps``.
 
     Raises:
-        MetaoptError: There is no start; when called, the graph has several samples or is a union of graphs.
+        MetaoptError: There is no start or no algorithm, a number is out of range, or an algorithm is not belief
+            propagation; when called, the graph has several samples or is a union of graphs.
 
     Source:
         Mezard and Montanari, Information, Physics, and Computation, chapter 19 (mixtures of Bethe states).
@@ -47,38 +69,77 @@ class RandomRestarts:
         starts: int = 16,
         spread: float = 2.0,
         seed: int = 0,
+        patience: int = 4,
     ):
-        if starts < 1:
-            raise MetaoptError(f"Inference needs at least one start, but got {starts}.")
+        for name, value, least in (("starts", starts, 1), ("steps", steps, 0), ("patience", patience, 1)):
+            if not isinstance(value, int) or value < least:
+                what = "at least one start" if name == "starts" else f"a whole number of {name}, at least {least}"
+                raise MetaoptError(f"Inference needs {what}, but got {value!r}.")
+        if not 0 <= spread < torch.inf:
+            raise MetaoptError(f"The spread of the starts is a finite number of at least 0, but got {spread!r}.")
         self.algorithms = [algorithms] if isinstance(algorithms, BeliefPropagation) else list(algorithms)
         if not self.algorithms:
             raise MetaoptError("Inference from many starts needs at least one algorithm, but got an empty list.")
-        self.steps, self.starts, self.spread, self.seed = steps, starts, spread, seed
+        if strange := [a for a in self.algorithms if not isinstance(a, BeliefPropagation)]:
+            raise MetaoptError(f"Many starts are of belief propagation, but got a {type(strange[0]).__name__}.")
+        self.steps, self.starts, self.spread, self.seed, self.patience = steps, starts, spread, seed, patience
+
+    def __call__(self, problem: FactorGraph) -> tuple[Beliefs, Tensor]:
+        return self.run(problem)[:2]
 
     @torch.no_grad()
-    def __call__(self, problem: FactorGraph) -> tuple[Beliefs, Tensor]:
+    def run(self, problem: FactorGraph, callback: Callback = None) -> Restarted:
+        """Run all starts and combine them.
+
+        Args:
+            problem: A factor graph of one sample.
+            callback: As for :func:`metaopt.solve`.
+
+        Returns:
+            The combined beliefs, and how they came about.
+
+        Raises:
+            MetaoptError: The graph has several samples, or is a union of graphs.
+        """
         if problem.batch != 1:
             raise MetaoptError(f"Many starts are of a graph of one sample, but this has {problem.batch}.")
         if problem.constant.shape[1] != 1:
             raise MetaoptError("Many starts are of one graph, but this is a union; take its graphs one by one.")
-        many = problem.with_unary(problem.unary.expand(self.starts, -1))
-        found: list[tuple[Beliefs, Tensor]] = []
-        for algorithm in self.algorithms:
-            found.append(self._run(algorithm, many))
-            if float(found[-1][1].min()) <= NEAR:
-                found = found[-1:]
-                break
-        beliefs, residuals = found[0]  # of the first algorithm, where nothing comes near a fixed point
-        return self._joined(problem, beliefs, residuals), residuals
+        first: Restarted | None = None  # is taken where nothing comes near a fixed point
+        for place, algorithm in enumerate(self.algorithms):
+            found, residuals, steps = self._run(algorithm, problem, callback)
+            near = residuals[residuals < torch.inf] <= NEAR
+            joined = self._joined(problem, found, near)
+            result = Restarted(joined, residuals, steps, place, tree.map(lambda t, near=near: t[near], found))
+            first = first or result
+            if bool(near.any()):
+                return result
+        assert first is not None
+        return first
 
-    def _run(self, algorithm: BeliefPropagation, many: FactorGraph) -> tuple[Beliefs, Tensor]:
-        """Return beliefs and residuals after ``steps``, or up to four times as many while a start is only near."""
-        run = solve(algorithm, many, self.steps, _never, state=self._start(algorithm, many))
-        residual = _residual(algorithm, many, run)
-        while CONVERGED < float(residual.min()) <= NEAR and run.stop < 4 * self.steps:
-            run = solve(algorithm, many, self.steps, _never, state=run.state, start=run.stop)
-            residual = _residual(algorithm, many, run)
-        return run.final, residual
+    def _run(
+        self, algorithm: BeliefPropagation, problem: FactorGraph, callback: Callback
+    ) -> tuple[Beliefs, Tensor, int]:
+        """Return beliefs after ``steps``, or ``patience`` times as many while a start is only near, and all residuals.
+
+        A start that is no longer finite ends alone: its residual is infinite, and it has no beliefs.
+        """
+        alive = torch.arange(self.starts, device=problem.unary.device)
+        many = _copies(problem, self.starts)
+        state, stop, residuals = self._start(algorithm, many), 0, torch.full((self.starts,), torch.inf)
+        while True:
+            state, alive, stop = _take(algorithm, problem, state, alive, (stop, stop + self.steps), callback)
+            many, k = _copies(problem, len(alive)), max(0, stop - 1)
+            residuals = many.unary.new_full((self.starts,), torch.inf)
+            if not len(alive):
+                break
+            found = algorithm.residual(many, state, k)
+            alive, state = alive[~found.isnan()], tree.map(lambda t, found=found: t[~found.isnan()], state)
+            residuals[alive] = found[~found.isnan()]
+            best = float(residuals.min())
+            if not CONVERGED < best <= NEAR or stop >= self.patience * self.steps:
+                break
+        return algorithm.readout(_copies(problem, len(alive)), state, max(0, stop - 1)), residuals, stop
 
     def _start(self, algorithm: BeliefPropagation, many: FactorGraph) -> Any:
         state = algorithm.init(many)
@@ -87,9 +148,11 @@ class RandomRestarts:
         noise[0] = 0
         return state._replace(messages=self.spread * noise)
 
-    def _joined(self, problem: FactorGraph, found: Beliefs, residual: Tensor) -> Beliefs:
+    def _joined(self, problem: FactorGraph, found: Beliefs, near: Tensor) -> Beliefs:
         beliefs, log_z = found.log_marginals.exp(), found.log_z.sum(1)
-        near = residual <= NEAR
+        if not len(log_z):
+            nothing = problem.normalized(problem.exclude(torch.zeros_like(problem.unary[:1])))
+            return Beliefs(nothing, problem.constant.new_full((1, 1), torch.nan))
         if not bool(near.any()):
             weights = torch.full_like(log_z, 1 / len(log_z))
             return self._mixed(problem, beliefs, weights, found.log_z.mean(0, keepdim=True))
@@ -108,11 +171,28 @@ class RandomRestarts:
         return Beliefs(problem.exclude(problem.normalized(log)), log_z)
 
 
-def _never(problem: FactorGraph, before: Any, after: Any) -> bool:
-    """Let all steps be taken: how near a fixed point the best start is decides what follows."""
-    return False
+def _copies(problem: FactorGraph, count: int) -> FactorGraph:
+    """Return the graph with as many equal samples, without a new look at its zeros, which stay the same."""
+    return tree.replace(problem, {"unary": problem.unary[:1].expand(count, -1)})
 
 
-def _residual(algorithm: BeliefPropagation, many: FactorGraph, run: Trajectory[Any, Beliefs]) -> Tensor:
-    """Return the residual of every start, infinite where it is not a number."""
-    return torch.nan_to_num(algorithm.residual(many, run.state, max(0, run.stop - 1)), nan=torch.inf)
+def _take(
+    algorithm: BeliefPropagation,
+    problem: FactorGraph,
+    state: Any,
+    alive: Tensor,
+    ks: tuple[int, int],
+    callback: Callback,
+) -> tuple[Any, Tensor, int]:
+    """Take the steps with the starts that stay finite; one that does not leaves, and the others go on."""
+    k, end = ks
+    while k < end and len(alive):
+        run = solve(algorithm, _copies(problem, len(alive)), end - k, SETTLED, state=state, start=k, callback=callback)
+        state, k = run.state, run.stop
+        good = torch.ones(len(alive), dtype=torch.bool, device=alive.device)
+        for leaf in tree.leaves(state):
+            good &= leaf.flatten(1).isfinite().all(1)
+        if run.report.not_finite_at is None or bool(good.all()):
+            break
+        alive, state = alive[good], tree.map(lambda t, good=good: t[good], state)
+    return state, alive, k

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,16 +26,43 @@ def tree_weights(problem: FactorGraph, trees: int = 50, seed: int = 0) -> Tensor
 
     Returns:
         rho, (factors,).
+
+    Raises:
+        MetaoptError: There is to be no set.
     """
+    if trees < 1:
+        raise MetaoptError(f"Weights need at least one set of factors, but got {trees}.")
     generator = random.generator(seed)
-    scopes = [scope for group in problem.factors for scope in group.variables.tolist()]
+    every = [tuple(scope) for group in problem.factors for scope in group.variables.tolist()]
+    number: dict[Any, int] = {}  # factors of the same variables share one place, of which a set has room for one factor
+    place = [number.setdefault(frozenset(s) if len(s) > 1 else i, len(number)) for i, s in enumerate(every)]
+    first = dict(zip(reversed(place), reversed(every), strict=True))
+    scopes = [list(first[k]) for k in range(len(number))]
     counts = torch.zeros(len(scopes))
     drawn = 0
     while drawn < trees or (len(scopes) and int(counts.min()) == 0):
         order = (counts + torch.rand(len(scopes), generator=generator)).argsort().tolist()
         counts[_forest(scopes, order, len(problem.cardinalities))] += 1
         drawn += 1
-    return (counts / max(drawn, 1)).to(problem.unary)
+    shared = torch.tensor(place, dtype=torch.long)
+    sizes = torch.bincount(shared, minlength=len(scopes)).clamp_min(1)
+    return (counts / max(drawn, 1) / sizes)[shared].to(problem.unary)
+
+
+def has_cycles(problem: FactorGraph) -> bool:
+    """Return whether the factors close a cycle; variables with one possible state, such as observed ones, join nothing.
+
+    Args:
+        problem: The factor graph.
+
+    Returns:
+        False where belief propagation that converges is exact.
+    """
+    states = problem.possible if problem.possible is not None else torch.ones_like(problem.unary[:1], dtype=torch.bool)
+    counts = states.new_zeros(len(states), len(problem.cardinalities), dtype=torch.long)
+    several = (counts.index_add(1, problem.variable, states.long()) > 1).any(0).tolist()
+    scopes = [[v for v in scope if several[v]] for group in problem.factors for scope in group.variables.tolist()]
+    return len(_forest(scopes, list(range(len(scopes))), len(several))) < len(scopes)
 
 
 def _forest(scopes: list[list[int]], order: list[int], variables: int) -> list[int]:

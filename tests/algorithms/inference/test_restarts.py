@@ -64,3 +64,39 @@ def test_a_union_is_refused() -> None:
     union = mo.FactorGraph.union([loopy(0), loopy(1)])
     with pytest.raises(mo.MetaoptError, match="union"):
         mo.RandomRestarts(mo.BeliefPropagation(0.5))(union)
+
+
+class Breaking(mo.algorithms.inference.belief_propagation.NoCorrection):
+    """Sends NaN in the first step, in the starts whose first message is above 1."""
+
+    def forward(self, proposed, messages, memory, problem, k):
+        spoiled = (messages[:, :1] > 1) & (k == 0)
+        return torch.where(spoiled, torch.nan, proposed), memory
+
+
+def test_a_start_that_is_no_number_ends_alone() -> None:
+    graph = loopy(0)
+    algorithm = mo.BeliefPropagation(0.3, correction=Breaking())
+    found = mo.RandomRestarts(algorithm, steps=100, starts=12).run(graph)
+    broken = found.residuals == torch.inf
+    assert 0 < int(broken.sum()) < 12
+    assert float(found.residuals[~broken].max()) < 1e-6
+    plain = mo.unroll(mo.BeliefPropagation(0.3), 100, keep="last")(graph).final
+    torch.testing.assert_close(found.beliefs.log_marginals.exp(), plain.log_marginals.exp(), rtol=0, atol=1e-6)
+    assert len(found.found.log_z) == 12 - int(broken.sum())
+
+
+def test_constant_weights_are_untrained_learned_ones() -> None:
+    graph = loopy(0, scale=3.0)
+    constant, learned = (
+        mo.models.many_starts(None, 50, 3),
+        mo.models.many_starts(mo.models.learned_bp().double(), 50, 3),
+    )
+    torch.testing.assert_close(constant(graph)[0].log_marginals, learned(graph)[0].log_marginals)
+
+
+def test_factors_of_the_same_variables_share_one_weight_and_cost_no_more_trees() -> None:
+    table = torch.zeros(1, 2, 2, 1, dtype=torch.float64).expand(1, 2, 2, 3000)
+    pairs = torch.tensor([[0, 1]]).expand(3000, 2)
+    graph = mo.FactorGraph(torch.tensor([2, 2]), torch.zeros(1, 4).double(), (mo.TableFactors(pairs, table),))
+    torch.testing.assert_close(mo.algorithms.tree_weights(graph), torch.full((3000,), 1 / 3000).double())
