@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from ..core import tree
+from ..checks import said
 from ..core.errors import MetaoptError
 from .dense import Dense
 from .linear_map import LinearMap
@@ -17,13 +20,15 @@ from .operator import Operator
 def as_operator(thing: Any) -> Operator:
     """Convert a matrix or a linear operator of another library to an :class:`Operator`.
 
-    None of the other libraries is imported.
+    None of the other libraries is imported. A foreign map is taken to be linear, and its adjoint to be its own:
+    :class:`~metaopt.InverseProblem` tries both once on random numbers, and :func:`check_adjoint` does so exactly.
 
     Args:
         thing: One of
 
             - an ``Operator``, which is returned as it is;
-            - a tensor (m, n) or (B, m, n), which becomes a :class:`Dense`;
+            - a tensor or a NumPy array (m, n) or (B, m, n), which becomes a :class:`Dense`;
+            - a sparse matrix (m, n), of torch or of scipy, which becomes a :class:`LinearMap` on vectors (B, n);
             - an object with ``A`` and ``A_adjoint`` on batched tensors, as in deepinv, which becomes a
               :class:`LinearMap`;
             - an object with ``matmat``, ``rmatmat``, ``shape`` and ``dtype``, as in scipy.sparse.linalg and pylops,
@@ -33,35 +38,72 @@ def as_operator(thing: Any) -> Operator:
         The operator.
 
     Raises:
-        MetaoptError: ``thing`` is none of these.
+        MetaoptError: ``thing`` is none of these, or has no adjoint.
     """
     if isinstance(thing, Operator):
         return thing
+    if isinstance(thing, np.ndarray):
+        thing = torch.from_numpy(np.array(thing if thing.dtype.kind in "fc" else thing.astype(np.float64)))
     if isinstance(thing, Tensor):
+        if thing.layout != torch.strided and thing.ndim == 2:
+            matrix = thing.detach().to_sparse_coo()
+            return LinearMap(_SparseRows(matrix), _SparseRows(matrix.transpose(0, 1).conj_physical()))
         if thing.ndim in (2, 3):
             return Dense(thing)
     elif callable(getattr(thing, "A", None)) and callable(getattr(thing, "A_adjoint", None)):
         return LinearMap(thing.A, thing.A_adjoint)
+    elif callable(getattr(thing, "tocsr", None)) and len(getattr(thing, "shape", ())) == 2:
+        matrix, (rows, columns) = thing.tocsr(), thing.shape
+        return LinearMap.from_numpy(_on_rows(matrix.dot, columns), _on_rows(matrix.conj().T.tocsr().dot, rows))
     elif all(hasattr(thing, name) for name in ("matmat", "rmatmat", "shape", "dtype")):
         rows, columns = thing.shape
+        _check_has_adjoint(thing, rows)
         return LinearMap.from_numpy(_on_rows(thing.matmat, columns), _on_rows(thing.rmatmat, rows))
-    got = tree.describe(thing) if isinstance(thing, Tensor) else type(thing).__name__
     raise MetaoptError(
-        f"as_operator cannot make an operator of {got}; it takes an Operator, a tensor (m, n) or (B, m, n), an object "
-        "with A and A_adjoint (deepinv), or one with matmat, rmatmat, shape and dtype (which "
-        "scipy.sparse.linalg.aslinearoperator makes of an array or a sparse matrix). For two functions use "
-        "LinearMap(forward, adjoint)."
+        f"as_operator cannot make an operator of {said(thing)}; it takes an Operator, a tensor or array (m, n) or (B, "
+        "m, n), a sparse matrix (m, n), an object with A and A_adjoint (deepinv), or one with matmat, rmatmat, shape "
+        "and dtype (scipy.sparse.linalg, pylops). For two functions use LinearMap(forward, adjoint)."
     )
+
+
+def _check_has_adjoint(thing: Any, rows: int) -> None:
+    """Scipy defines ``rmatmat`` in every case, and says only when it is called that there is no adjoint."""
+    try:
+        thing.rmatmat(np.zeros((rows, 1), dtype=thing.dtype))
+    except (NotImplementedError, AttributeError, TypeError) as error:
+        raise MetaoptError(
+            f"This {type(thing).__name__} has no adjoint that works ({error!r}): give it rmatvec or rmatmat, as in "
+            "scipy.sparse.linalg.LinearOperator(shape, matvec=..., rmatvec=...)."
+        ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _SparseRows:
+    """Multiply rows x (B, n) by a sparse matrix (m, n) in the precision of x."""
+
+    matrix: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        _check_rows(x, self.matrix.shape[1])
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        if self.matrix.is_complex() and not dtype.is_complex:
+            dtype = dtype.to_complex()
+        y = (self.matrix.to(x.device, dtype) @ x.to(dtype).mT).mT
+        return y if x.dtype.itemsize >= 4 else y.to(x.dtype)
 
 
 def _on_rows(function: Callable[[Any], Any], size: int) -> Callable[[Any], Any]:
     """Scipy keeps one sample per column, this library one per row."""
 
     def on_rows(x: Any) -> Any:
-        if x.ndim != 2 or x.shape[1] != size:
-            raise MetaoptError(
-                f"This linear operator takes vectors (B, {size}), but got {tuple(x.shape)}; flatten the samples."
-            )
+        _check_rows(x, size)
         return function(x.T).T
 
     return on_rows
+
+
+def _check_rows(x: Any, size: int) -> None:
+    if x.ndim != 2 or x.shape[1] != size:
+        raise MetaoptError(
+            f"This linear operator takes vectors (B, {size}), but got {tuple(x.shape)}; flatten the samples."
+        )

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import check_count, check_number, check_tensor
 from ..core import tree
 from ..core.errors import MetaoptError
-from .operator import Operator, check_real, check_shared, same_kind
+from .operator import Operator, at_least_single, check_real, check_shared, same_kind, same_precision
 from .reach import Window
 
 
@@ -92,14 +93,15 @@ class CircularBlur(Operator):
                 f"The kernel {(kh, kw)} of CircularBlur is larger than the plane {(height, width)}; crop the kernel, "
                 "or use Blur."
             )
-        padded = F.pad(self.kernel, (0, width - kw, 0, height - kh)).roll((-(kh // 2), -(kw // 2)), (-2, -1))
+        kernel = at_least_single(same_precision(self.kernel, x))
+        padded = F.pad(kernel, (0, width - kw, 0, height - kh)).roll((-(kh // 2), -(kw // 2)), (-2, -1))
         transfer = torch.fft.fft2(padded)
         return transfer.reshape(-1, *[1] * (x.ndim - 3), height, width) if transfer.ndim == 3 else transfer
 
     @staticmethod
     def _filter(x: Tensor, transfer: Tensor) -> Tensor:
-        y = torch.fft.ifft2(transfer * torch.fft.fft2(x))
-        return y if x.is_complex() else y.real
+        y = torch.fft.ifft2(transfer * torch.fft.fft2(at_least_single(x)))
+        return (y if x.is_complex() else y.real).to(x.dtype)
 
 
 def gaussian_kernel(size: int, sigma: float, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -118,6 +120,8 @@ def gaussian_kernel(size: int, sigma: float, *, dtype: torch.dtype = torch.float
     Raises:
         MetaoptError: The size is even or sigma is not positive.
     """
+    check_count("The size of gaussian_kernel", size)
+    check_number("The sigma of gaussian_kernel", sigma)
     if size % 2 == 0 or sigma <= 0:
         raise MetaoptError(f"gaussian_kernel needs an odd size and a positive sigma, but got {size} and {sigma}.")
     line = torch.exp(-0.5 * (torch.arange(size, dtype=torch.float64) - size // 2).square() / sigma**2)
@@ -125,6 +129,7 @@ def gaussian_kernel(size: int, sigma: float, *, dtype: torch.dtype = torch.float
 
 
 def _check_kernel(who: str, kernel: Tensor) -> None:
+    check_tensor(f"The kernel of {who}", kernel, "real or complex")
     check_real(who, "kernel", kernel)
     if kernel.ndim not in (2, 3) or any(size % 2 == 0 for size in kernel.shape[-2:]):
         raise MetaoptError(

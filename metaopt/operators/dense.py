@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_shared, check_trailing, same_kind
+from .shapes import check_counts
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,9 +33,10 @@ class Dense(Operator):
     shape: tuple[int, ...]
 
     def __init__(self, matrix: Tensor, shape: Sequence[int] | None = None) -> None:
+        check_tensor("The matrix of Dense", matrix, "real or complex")
         if matrix.ndim not in (2, 3):
             raise MetaoptError(f"Dense needs a matrix (m, n) or (B, m, n), but got {tree.describe(matrix)}.")
-        shape = tuple(matrix.shape[-1:] if shape is None else shape)
+        shape = tuple(matrix.shape[-1:]) if shape is None else check_counts("The shape of Dense", shape)
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "shape", shape)
         if torch.Size(shape).numel() != matrix.shape[-1]:

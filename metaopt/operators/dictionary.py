@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..checks import check_count, check_whole
+
 
 def gaussian_dictionary(rows: int, columns: int, seed: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Draw a (rows, columns) matrix of independent normal entries and scale every column to length 1.
@@ -12,5 +14,8 @@ def gaussian_dictionary(rows: int, columns: int, seed: int, *, dtype: torch.dtyp
     The draw depends on ``seed`` alone. It comes from torch's own stream of that seed, because shipped weights were
     trained for dictionaries drawn from it.
     """
+    check_count("The rows of gaussian_dictionary", rows)
+    check_count("The columns of gaussian_dictionary", columns)
+    check_whole("The seed of gaussian_dictionary", seed)
     matrix = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (matrix / torch.linalg.vector_norm(matrix, dim=0)).to(dtype)

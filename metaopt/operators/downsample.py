@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_count, check_tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_shared, check_trailing, same_kind
 from .reach import Window, coarse
+from .shapes import check_counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,7 @@ class Separable(Operator):
 
     def __post_init__(self) -> None:
         for name, matrix in (("rows", self.rows), ("columns", self.columns)):
+            check_tensor(f"The {name} of Separable", matrix, "real or complex")
             if matrix.ndim < 2 or matrix.is_complex():
                 raise MetaoptError(
                     f"Separable needs {name} to be a real (..., out, in) matrix, but got {tree.describe(matrix)}."
@@ -115,7 +118,8 @@ Kernel = Callable[[Tensor], Tensor]
 
 
 def _downsample(who: str, kernel: Kernel, shape: tuple[int, ...], factor: int, dtype: torch.dtype) -> Separable:
-    if len(shape) < 2 or factor < 1 or any(size % factor for size in shape[-2:]):
+    shape, factor = check_counts(f"The shape of {who}", shape), check_count(f"The factor of {who}", factor)
+    if len(shape) < 2 or any(size % factor for size in shape[-2:]):
         raise MetaoptError(
             f"{who} by {factor} needs a shape (..., H, W) whose H and W are multiples of {factor}, but got "
             f"{tuple(shape)}; crop the image, or choose another factor."

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_count
 from ..core import tree
 from ..core.errors import MetaoptError
-from .operator import Operator, check_real, check_shared
+from .operator import Operator, at_least_single, check_real, check_shared, same_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,7 @@ class Fourier(Operator):
     dims: int = 2
 
     def __post_init__(self) -> None:
+        check_count("The number of axes of Fourier", self.dims)
         if self.mask is not None:
             check_real("Fourier", "mask", self.mask)
 
@@ -40,10 +42,10 @@ class Fourier(Operator):
                 f"Fourier takes complex images, but got {tree.describe(x)}; for real ones use "
                 "Fourier(mask) @ RealToComplex()."
             )
-        return self._weigh(torch.fft.fftn(x, dim=self._axes, norm="ortho"))
+        return self._weigh(torch.fft.fftn(at_least_single(x), dim=self._axes, norm="ortho")).to(x.dtype)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return torch.fft.ifftn(self._weigh(y), dim=self._axes, norm="ortho")
+        return torch.fft.ifftn(self._weigh(at_least_single(y)), dim=self._axes, norm="ortho").to(y.dtype)
 
     def normal(self, x: Tensor) -> Tensor:
         return x if self.mask is None else self.adjoint(self.apply(x))
@@ -56,4 +58,4 @@ class Fourier(Operator):
         if self.mask is None:
             return y
         check_shared("Fourier", "mask", self.mask.shape, y.shape)
-        return self.mask * y
+        return same_precision(self.mask, y) * y

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checks import check_function
 from ..core import autodiff, tree
 from ..core.errors import MetaoptError
 from .operator import Operator
@@ -37,6 +38,10 @@ class LinearMap(Operator):
     forward_function: Function
     adjoint_function: Function
 
+    def __post_init__(self) -> None:
+        check_function("The forward function of LinearMap", self.forward_function, "x")
+        check_function("The adjoint function of LinearMap", self.adjoint_function, "y")
+
     def apply(self, x: Tensor) -> Tensor:
         return _call(x, self.forward_function, self.adjoint_function)
 
@@ -55,6 +60,8 @@ class _OnNumpy:
 
     def __call__(self, x: Tensor) -> Tensor:
         # Copied both ways: the function may work in place, or return a buffer that it writes to again.
+        if x.dtype in (torch.bfloat16, torch.complex32):  # which NumPy lacks
+            return self(x.to(torch.complex64 if x.is_complex() else torch.float32)).to(x.dtype)
         array = np.array(x.detach().cpu().resolve_conj().resolve_neg().numpy())
         y = torch.from_numpy(np.array(self.function(array)))
         precision = x.dtype.to_real()
@@ -68,6 +75,11 @@ class _Linear(torch.autograd.Function):
     def forward(x: Tensor, forward: Function, adjoint: Function, gradient: bool) -> Tensor:
         with torch.set_grad_enabled(gradient):
             y = forward(x.detach())
+        if not isinstance(y, Tensor):
+            raise MetaoptError(
+                f"A function of LinearMap must return one tensor, but gave a {type(y).__name__}; flatten and join "
+                "the parts of a stacked measurement, and split them again in the adjoint."
+            )
         if y.requires_grad:
             leaf = autodiff.foreign_leaf([y], allowed=[])
             what = "a tensor" if leaf is None else f"a tensor {tree.describe(leaf)}"

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor
 from ..core import autodiff, tree
 from ..core.errors import MetaoptError
-from .operator import Operator, check_real, check_shared, check_trailing
+from .operator import Operator, check_real, check_shared, check_trailing, same_precision
 from .reach import Window, crop
+from .shapes import check_counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Mask(Operator):
 
     def apply(self, x: Tensor) -> Tensor:
         check_shared("Mask", "mask", self.mask.shape, x.shape)
-        return self.mask * x
+        return same_precision(self.mask, x) * x
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.apply(y)
@@ -65,7 +67,8 @@ class Select(Operator):
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        size = torch.Size(self.shape).numel()
+        check_tensor("The indices of Select", self.indices, "any")
+        size = torch.Size(check_counts("The shape of Select", self.shape)).numel()
         integers = not (
             self.indices.is_floating_point() or self.indices.is_complex() or self.indices.dtype == torch.bool
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_instance, check_tensor, said
 from ..core import tree
 from ..core.errors import MetaoptError
 from .reach import PerAxis, Window, coarse, per_axis, times, total
@@ -89,6 +90,9 @@ class Adjoint(Operator):
 
     operator: Operator
 
+    def __post_init__(self) -> None:
+        check_operator("Adjoint", self.operator)
+
     def apply(self, x: Tensor) -> Tensor:
         return self.operator.adjoint(x)
 
@@ -123,6 +127,10 @@ class Compose(Operator):
 
     outer: Operator
     inner: Operator
+
+    def __post_init__(self) -> None:
+        check_operator("Compose", self.outer)
+        check_operator("Compose", self.inner)
 
     def apply(self, x: Tensor) -> Tensor:
         return self.outer.apply(self.inner.apply(x))
@@ -165,10 +173,12 @@ class Scaled(Operator):
     factor: float | Tensor
 
     def __post_init__(self) -> None:
-        factor = torch.as_tensor(self.factor)
+        check_operator("Scaled", self.operator)
+        number = isinstance(self.factor, Tensor | float | int) and not isinstance(self.factor, bool)
+        factor = torch.as_tensor(self.factor) if number or isinstance(self.factor, complex) else torch.empty(0)
         if factor.is_complex() or factor.ndim:
             raise MetaoptError(
-                f"Scaled needs one real factor, but got {tree.describe(factor)}; for one factor per sample or entry "
+                f"Scaled needs one real factor, but got {said(self.factor)}; for one factor per sample or entry "
                 "compose with Mask(factors)."
             )
 
@@ -195,14 +205,35 @@ class Scaled(Operator):
 
 
 def same_kind(tensor: Tensor, x: Tensor) -> Tensor:
-    """Make ``tensor`` complex if ``x`` is, since torch multiplies only matrices of one kind."""
-    if tensor.is_complex() or not x.is_complex():
-        return tensor
-    return torch.complex(tensor, torch.zeros_like(tensor))  # dynamo does not trace dtype.to_complex()
+    """Return ``tensor`` in the precision of ``x`` and complex if ``x`` is, as torch multiplies only matrices alike."""
+    if not tensor.is_complex() and x.is_complex():
+        real = tensor.to(x.real.dtype)
+        return torch.complex(real, torch.zeros_like(real))  # dynamo does not trace dtype.to_complex()
+    return tensor.to(x.dtype) if tensor.is_complex() == x.is_complex() else tensor
+
+
+def same_precision(weights: Tensor, x: Tensor) -> Tensor:
+    """Return real ``weights``, which multiply real or complex ``x``, in the precision of ``x``; bools stay bools."""
+    return weights.to(x.real.dtype if x.is_complex() else x.dtype) if weights.is_floating_point() else weights
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Return x in single precision if it has 16 bits, of which torch takes no Fourier transform."""
+    if x.is_complex():
+        return x.to(torch.complex64) if x.dtype == torch.complex32 else x
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def check_operator(who: str, operator: object) -> None:
+    """Raise unless ``operator`` is an :class:`Operator`."""
+    check_instance(
+        f"The operator of {who}", operator, Operator, "as_operator makes one of a matrix or a foreign object"
+    )
 
 
 def check_real(who: str, name: str, tensor: Tensor) -> None:
-    """Raise if ``tensor``, which an operator on both real and complex images holds, is itself complex."""
+    """Raise if ``tensor``, which an operator on both real and complex images holds, is itself complex or no tensor."""
+    check_tensor(f"The {name} of {who}", tensor, "any")
     if tensor.is_complex():
         raise MetaoptError(
             f"{who} needs a real {name}, but got {tree.describe(tensor)}; pass {name}.real or use Dense."

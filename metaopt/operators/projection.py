@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import check_count, check_whole
 from ..core import random
 from ..core.errors import MetaoptError
 from .dense import Dense
@@ -19,6 +20,7 @@ from .fourier import Fourier
 from .identity import RealToComplex
 from .mask import Select
 from .operator import Operator, Scaled, check_trailing
+from .shapes import check_counts
 
 Shape = tuple[int, ...]
 
@@ -32,7 +34,8 @@ def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtyp
         seed: The seed of the draw.
         dtype: The dtype of the matrix.
     """
-    generator = random.generator(seed)
+    rows, shape = check_count("The rows of gaussian_projection", rows), check_counts("The shape", shape)
+    generator = random.generator(check_whole("The seed of gaussian_projection", seed))
     matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
     return Dense((matrix / rows**0.5).to(dtype), tuple(shape))
 
@@ -46,7 +49,8 @@ def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dty
         seed: The seed of the draw.
         dtype: The dtype of the matrix.
     """
-    generator = random.generator(seed)
+    rows, shape = check_count("The rows of bernoulli_projection", rows), check_counts("The shape", shape)
+    generator = random.generator(check_whole("The seed of bernoulli_projection", seed))
     bits = torch.randint(0, 2, (rows, torch.Size(shape).numel()), generator=generator)
     return Dense(((2 * bits - 1) / rows**0.5).to(dtype), tuple(shape))
 
@@ -66,7 +70,9 @@ def fourier_projection(rows: int, shape: Shape, seed: int) -> Operator:
     Raises:
         MetaoptError: There are fewer coefficients than ``rows``, or x is complex.
     """
+    rows, shape = check_count("The rows of fourier_projection", rows), check_counts("The shape (C, H, W)", shape, 1, 3)
     size = torch.Size(shape).numel()
+    check_whole("The seed of fourier_projection", seed)
     if rows > size:
         raise MetaoptError(
             f"fourier_projection draws rows without replacement, but shape {tuple(shape)} has {size} coefficients and "
@@ -96,6 +102,8 @@ class Blocks(Operator):
     size: int
 
     def __post_init__(self) -> None:
+        check_counts("The shape (C, H, W) of Blocks", self.shape)
+        check_count("The size of Blocks", self.size)
         if len(self.shape) != 3 or self.shape[1] % self.size or self.shape[2] % self.size:
             raise MetaoptError(
                 f"Blocks of size {self.size} need a shape (C, H, W) whose H and W are multiples of it, but got "

@@ -7,12 +7,15 @@ depends on ``seed`` alone.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checks import check_number, check_whole
 from ..core import random
 from ..core.errors import MetaoptError
+from .shapes import check_counts
 
 
 def cartesian_mask(shape: tuple[int, int], acceleration: float, center_fraction: float, seed: int) -> Tensor:
@@ -33,11 +36,11 @@ def cartesian_mask(shape: tuple[int, int], acceleration: float, center_fraction:
     Raises:
         MetaoptError: The centre alone has more columns than are to be kept.
     """
-    height, width = shape
+    height, width = _checked("cartesian_mask", shape, acceleration, center_fraction, seed)
     frequency = torch.fft.fftfreq(width, dtype=torch.float64)
     center = torch.zeros(width, dtype=torch.bool)
     center[frequency.abs().argsort(stable=True)[: round(width * center_fraction)]] = True
-    columns = _draw("cartesian_mask", torch.zeros(width), center, round(width / acceleration), seed)
+    columns = _draw("cartesian_mask", torch.zeros_like(frequency), center, round(width / acceleration), seed)
     return columns.expand(height, width).clone()
 
 
@@ -67,11 +70,21 @@ def gaussian_mask(
         Lonning et al., Recurrent inference machines for reconstructing heterogeneous MRI data, 2019,
         doi:10.1016/j.media.2019.01.005 (width 0.7, centre 0.02).
     """
+    shape = _checked("gaussian_mask", shape, acceleration, center_fraction, seed)
+    check_number("The width of gaussian_mask", width, above=0)
     rows, columns = (torch.fft.fftfreq(size, dtype=torch.float64) for size in shape)
     radius = rows.square()[:, None] + columns.square()  # both in units of the full extent of k-space
     center = radius <= center_fraction**2
     log_density = -4 * math.log(2) * radius / width**2
     return _draw("gaussian_mask", log_density, center, round(math.prod(shape) / acceleration), seed)
+
+
+def _checked(who: str, shape: Any, acceleration: Any, center_fraction: Any, seed: Any) -> tuple[int, int]:
+    height, width = check_counts(f"The shape (H, W) of {who}", shape, 1, 2)
+    check_number(f"The acceleration of {who}", acceleration, 1)
+    check_number(f"The center_fraction of {who}", center_fraction, 0, 1)
+    check_whole(f"The seed of {who}", seed)
+    return height, width
 
 
 def _draw(who: str, log_density: Tensor, center: Tensor, total: int, seed: int) -> Tensor:
@@ -87,6 +100,6 @@ def _draw(who: str, log_density: Tensor, center: Tensor, total: int, seed: int) 
         )
     uniform = torch.rand(center.shape, generator=random.generator(seed), dtype=torch.float64)
     keys = (log_density - torch.log(-torch.log(uniform))).masked_fill(center, math.inf)
-    mask = torch.zeros(center.numel())
+    mask = torch.zeros(center.numel(), dtype=torch.float32)
     mask[keys.flatten().topk(total).indices] = 1
     return mask.view(center.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..checks import as_numbers, check_tensor, said
 from ..core import MetaoptError, autodiff, tree
 from ..operators import Operator, Scaled, as_operator
+from ..operators.linearity import check_linear
 from ..operators.spectral import spectral_norm
 from .likelihood import Gaussian, Likelihood
 from .noise import check_noise, effective_level, per_sample
@@ -37,7 +39,8 @@ class InverseProblem:
     in the units that a network was trained in (:class:`~metaopt.problems.TrainedRange`).
 
     Raises:
-        MetaoptError: The measurement is not finite, or the noise is not positive or has a shape that does not fit y.
+        MetaoptError: The measurement is not finite, the noise is not positive or has a shape that does not fit y, or a
+            foreign operator is not linear.
     """
 
     operator: Operator
@@ -62,6 +65,8 @@ class InverseProblem:
                 f"The measurement holds {int((~torch.isfinite(self.y)).sum())} values that are NaN or infinite; "
                 "mask them out of the operator and set them to 0."
             )
+        with self._full_precision():
+            check_linear(self.operator, self.y)
         if self.noise is not None:
             object.__setattr__(self, "noise", check_noise(self.noise, self.y))
             if self.noise.ndim > 1:
@@ -97,6 +102,11 @@ class InverseProblem:
                 "Only a problem with a Gaussian likelihood and a known noise level can be normalized; give it noise=..."
             )
         norm = spectral_norm(self.operator, self.start(), iterations=iterations)
+        if not math.isfinite(norm):
+            raise MetaoptError(
+                f"The norm of the operator {type(self.operator).__name__} is {norm}, so it cannot be normalized: it "
+                "gives values that are NaN or infinite for finite x."
+            )
         if not norm > 0:
             raise MetaoptError("The operator maps everything to zero, so it cannot be normalized; look at its mask.")
         operator = Scaled(self.operator, 1 / norm)

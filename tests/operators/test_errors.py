@@ -40,9 +40,37 @@ MISTAKES: list[tuple[str, Callable[[], object]]] = [
     (r"Fourier takes complex images, but got \(2, 3, 6, 4\) float32; .* RealToComplex", lambda: ops.Fourier()(REAL)),
     (r"mask \(4, 6\) of Fourier does not fit", lambda: ops.Fourier(torch.ones(4, 6))(COMPLEX)),
     (r"RealToComplex takes real input", lambda: ops.RealToComplex()(COMPLEX)),
-    (r"Scaled needs one real factor, but got \(2,\)", lambda: ops.Scaled(ops.Identity(), torch.ones(2))),
+    (r"Scaled needs one real factor, but got a tensor \(2,\)", lambda: ops.Scaled(ops.Identity(), torch.ones(2))),
     (r"asked for 2 samples in all, but its centre has 4", lambda: ops.cartesian_mask((8, 8), 4, 0.5, 0)),
     (r"gaussian_mask is asked for 6 samples", lambda: ops.gaussian_mask((8, 8), 10, 0.4, 0)),
+    ("Scaled needs one real factor, but got '2'", lambda: ops.Scaled(ops.Identity(), "2")),  # type: ignore[arg-type]
+    ("operator of Scaled must be an Operator", lambda: ops.Scaled(torch.ones(2), 2.0)),  # type: ignore[arg-type]
+    ("operator of Compose must be an Operator", lambda: ops.Compose(ops.Identity(), None)),  # type: ignore[arg-type]
+    ("operator of Adjoint must be an Operator", lambda: ops.Adjoint(torch.ones(2))),  # type: ignore[arg-type]
+    ("The mask of Mask must be a tensor, but got None", lambda: ops.Mask(None)),  # type: ignore[arg-type]
+    ("The mask of Mask must be a tensor.*sparse", lambda: ops.Mask(torch.eye(2).to_sparse())),
+    ("The mask of Fourier must be a tensor, but got", lambda: ops.Fourier([1.0])),  # type: ignore[arg-type]
+    ("axes of Fourier must be a whole number of at least 1", lambda: ops.Fourier(None, 0)),
+    ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense([[1.0]])),  # type: ignore[arg-type]
+    ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense(torch.ones(2, 2).long())),
+    ("matrix of Dense must be.*", lambda: ops.Dense(torch.ones(2, 2, device="meta"))),
+    ("shape of Dense must be a list", lambda: ops.Dense(torch.ones(2, 2), 2)),  # type: ignore[arg-type]
+    ("kernel of Blur must be a floating-point or complex", lambda: ops.Blur(torch.ones(3, 3).to(torch.float8_e4m3fn))),
+    ("kernel of CircularBlur must be a", lambda: ops.CircularBlur(torch.ones(3, 3).bool())),
+    ("shape of Select must be a list", lambda: ops.Select(torch.tensor([0]), None)),  # type: ignore[arg-type]
+    ("indices of Select must be a tensor", lambda: ops.Select([0], (2,))),  # type: ignore[arg-type]
+    ("forward function of LinearMap must be a function of", lambda: ops.LinearMap(2, None)),  # type: ignore[arg-type]
+    ("size of gaussian_kernel must be a whole", lambda: ops.gaussian_kernel(2.5, 1.0)),  # type: ignore[arg-type]
+    ("sigma of gaussian_kernel must be a finite", lambda: ops.gaussian_kernel(3, float("nan"))),
+    ("factor of box_downsample must be a whole", lambda: ops.box_downsample((4, 4), 0)),
+    ("shape of bicubic_downsample must be a list", lambda: ops.bicubic_downsample(4, 2)),  # type: ignore[arg-type]
+    ("rows of Separable must be", lambda: ops.Separable([1.0], torch.eye(4))),  # type: ignore[arg-type]
+    ("size of Blocks must be a whole", lambda: ops.Blocks((3, 6, 4), 0)),
+    ("rows of gaussian_projection must be a whole", lambda: ops.gaussian_projection(-1, (2, 2), 0)),
+    ("seed of bernoulli_projection must be", lambda: ops.bernoulli_projection(1, (2,), None)),  # type: ignore[arg-type]
+    ("acceleration of cartesian_mask must be a finite number", lambda: ops.cartesian_mask((8, 8), 0, 0.1, 0)),
+    ("center_fraction of gaussian_mask must be", lambda: ops.gaussian_mask((8, 8), 2, 1.5, 0)),
+    ("columns of gaussian_dictionary must be a whole", lambda: ops.gaussian_dictionary(2, 0, 0)),
     (r"vectors \(B, 5\), but got \(2, 4\)", lambda: ops.as_operator(_Scipy())(torch.ones(2, 4))),
 ]  # fmt: skip
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.sparse.linalg
 import torch
 from torch import Tensor, nn
 
 from metaopt import operators as ops
 from metaopt.core.autodiff import foreign_leaf
-from metaopt.core.errors import MetaoptError
+from metaopt.core.errors import MetaoptError, MetaoptWarning
+from metaopt.problems import InverseProblem
 
 from .cases import random, random_complex
 
-DOUBLE = torch.float64
+SINGLE, DOUBLE = torch.float32, torch.float64
 MATRIX = random(3, 5, dtype=DOUBLE, seed=0)
 X = random(2, 5, dtype=DOUBLE, seed=1)
 
@@ -81,7 +86,9 @@ def test_tensors_and_operators_are_taken() -> None:
     torch.testing.assert_close(ops.as_operator(MATRIX)(X), X @ MATRIX.mT)
 
 
-@pytest.mark.parametrize("thing", [None, "blur", np.eye(3), torch.ones(3), lambda x: x], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize(
+    "thing", [None, "blur", np.ones(3), torch.ones(3), lambda x: x], ids=lambda t: type(t).__name__
+)
 def test_anything_else_is_refused_with_what_is_accepted(thing: object) -> None:
     with pytest.raises(MetaoptError, match=r"takes an Operator, a tensor .* A and A_adjoint .* LinearMap\(forward"):
         ops.as_operator(thing)
@@ -158,3 +165,165 @@ def test_size_of_the_error_is_the_relative_one() -> None:
     assert ops.check_adjoint(off, torch.ones(1, 1, dtype=DOUBLE), tolerance=1) == pytest.approx(1e-3, rel=1e-6)
     with pytest.raises(MetaoptError, match=r"1\.001 times"):
         ops.check_adjoint(off, torch.ones(1, 1))
+
+
+SHAPES = {
+    "blur": (ops.Blur(random(5, 5, dtype=SINGLE, seed=0)), (2, 3, 8, 9)),
+    "circular blur": (ops.CircularBlur(random(5, 5, dtype=SINGLE, seed=0)), (2, 3, 8, 9)),
+    "dense": (ops.Dense(random(3, 5, dtype=SINGLE, seed=0)), (2, 5)),
+    "complex dense": (ops.Dense(random_complex(3, 5, dtype=SINGLE, seed=0)), (2, 5)),
+    "mask": (ops.Mask(random(8, 9, dtype=SINGLE, seed=0)), (2, 3, 8, 9)),
+    "fourier": (ops.Fourier(random(8, 9, dtype=SINGLE, seed=0)), (2, 3, 8, 9)),
+    "real fourier": (ops.Fourier(random(8, 9, dtype=SINGLE, seed=0)) @ ops.RealToComplex(), (2, 3, 8, 9)),
+    "separable": (ops.box_downsample((8, 9), 1), (2, 8, 9)),
+    "projection": (ops.gaussian_projection(3, (2, 4), 0), (5, 2, 4)),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_is_enough_to_check_the_adjoint_of_an_operator_in_its_own_precision(name: str) -> None:
+    operator, shape = SHAPES[name]
+    assert ops.check_adjoint(operator, shape) < 1e-6
+    assert ops.check_adjoint(operator.to(dtype=DOUBLE), shape) < 1e-14, "and in that of an operator in float64"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_operators_compute_in_the_precision_of_their_input(name: str) -> None:
+    operator, shape = SHAPES[name]
+    x = random(*shape, dtype=DOUBLE, seed=0)
+    if name in ("complex dense", "fourier"):
+        x = x + 1j * random(*shape, dtype=DOUBLE, seed=1)
+    y = operator(x)
+    assert (y.dtype.to_real(), operator.adjoint(y).dtype) == (DOUBLE, x.dtype)
+    torch.testing.assert_close(y, operator.to(dtype=DOUBLE)(x), rtol=1e-12, atol=1e-12)
+    single = x.to(torch.complex64 if x.is_complex() else torch.float32)
+    y = operator.to(dtype=DOUBLE)(single)
+    assert (y.dtype.to_real(), operator.adjoint(y).dtype) == (torch.float32, single.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_circular_blur_of_16_bits_is_that_of_32_rounded(dtype: torch.dtype) -> None:
+    operator, x = ops.CircularBlur(ops.gaussian_kernel(3, 1.0)), random(2, 1, 8, 9, dtype=SINGLE, seed=0).to(dtype)
+    for map_16, map_32 in ((operator, operator), (operator.H, operator.H), (operator.to(dtype=dtype), operator)):
+        got = map_16(x)
+        assert got.dtype == dtype
+        torch.testing.assert_close(got.float(), map_32(x.float()), rtol=0.02, atol=0.02)
+
+
+def test_a_fourier_transform_of_half_precision_is_that_of_single_precision_rounded() -> None:
+    x = random_complex(1, 1, 8, 8, dtype=SINGLE, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # complex32 is experimental in torch
+        got = ops.Fourier()(x.to(torch.complex32))
+        assert got.dtype == torch.complex32
+        torch.testing.assert_close(got.to(torch.complex64), ops.Fourier()(x), rtol=0.01, atol=0.01)
+
+
+FORMS = {
+    "array": lambda m: m,
+    "numpy matrix": np.matrix,
+    "csr matrix": scipy.sparse.csr_matrix,
+    "coo array": scipy.sparse.coo_array,
+    "torch coo": lambda m: torch.from_numpy(m).to_sparse_coo(),
+    "torch csr": lambda m: torch.from_numpy(m).to_sparse_csr(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:the matrix subclass")
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("kind", ["real", "complex", "whole"])
+def test_matrices_of_every_form_are_their_dense_selves(name: str, kind: str) -> None:
+    matrix = {"real": MATRIX, "complex": MATRIX + 0.5j * MATRIX.flip(0), "whole": (4 * MATRIX).round().long()}[kind]
+    if kind == "whole" and name.startswith("torch"):
+        matrix = matrix.to(DOUBLE)
+    operator, dense = ops.as_operator(FORMS[name](matrix.numpy())), ops.Dense(matrix.to(torch.complex128))
+    for x in (X, X + 1j * X.flip(0)):
+        if kind == "complex" and not x.is_complex() and isinstance(operator, ops.Dense):
+            continue
+        expected = dense(x.to(torch.complex128))
+        torch.testing.assert_close(operator(x).to(torch.complex128), expected, rtol=1e-12, atol=1e-12)
+        single = operator(x.to(torch.complex64 if x.is_complex() else torch.float32))
+        torch.testing.assert_close(single.to(torch.complex128), expected, rtol=1e-5, atol=1e-5)
+    y = random_complex(2, 3, dtype=SINGLE, seed=0).to(torch.complex128)
+    torch.testing.assert_close(operator.adjoint(y), dense.adjoint(y), rtol=1e-12, atol=1e-12)
+    x = (X + 0j).requires_grad_()
+    torch.testing.assert_close(
+        torch.autograd.grad(operator(x).abs().square().sum(), x),
+        torch.autograd.grad(dense(x).abs().square().sum(), x),
+    )
+
+
+def test_a_scipy_operator_without_an_adjoint_is_refused_when_it_is_given() -> None:
+    one_way = scipy.sparse.linalg.LinearOperator((3, 4), matvec=lambda v: v[:3], dtype=float)
+    with pytest.raises(MetaoptError, match=r"no adjoint that works .* rmatvec"):
+        ops.as_operator(one_way)
+
+
+class PhaseRetrieval(Physics):
+    """A nonlinear physics, which offers the same two methods."""
+
+    def A(self, x: Tensor) -> Tensor:
+        return (self.weight * x).abs().square()
+
+
+class Stacked(Physics):
+    """A physics of several measurements."""
+
+    def A(self, x: Tensor) -> Any:
+        return [x, self.weight * x]
+
+
+Y = random(2, 5, seed=3, dtype=SINGLE)
+NONLINEAR = {
+    "square": ops.LinearMap(lambda x: x * x, lambda y: y),
+    "magnitude": ops.LinearMap(torch.abs, lambda y: y),
+    "offset": ops.LinearMap(lambda x: x + 1, lambda y: y),
+    "saturation": ops.LinearMap(lambda x: x.clamp(-1, 1), lambda y: y),
+    "random": ops.LinearMap(lambda x: x + 0.1 * torch.randn_like(x), lambda y: y),
+    "inside a product": ops.Identity() @ ops.LinearMap(torch.abs, lambda y: y),
+    "phase retrieval": PhaseRetrieval(torch.ones(5)),
+}
+
+
+@pytest.mark.parametrize("name", NONLINEAR)
+def test_a_problem_with_a_map_that_is_not_linear_is_refused(name: str) -> None:
+    state = torch.get_rng_state()
+    with pytest.raises(MetaoptError, match="is not linear, or draws random numbers"):
+        InverseProblem(NONLINEAR[name], Y, noise=0.1)
+    if name != "random":
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_else_is_wrong_with_a_foreign_map_is_said_when_the_problem_is_made() -> None:
+    with pytest.warns(MetaoptWarning, match="adjoint of this LinearMap is wrong"):
+        InverseProblem(ops.LinearMap(lambda x: 2 * x, lambda y: y), Y)
+    with pytest.raises(MetaoptError, match="NaN or infinite"):
+        InverseProblem(ops.LinearMap(lambda x: x / 0 * 0, lambda y: y), Y)
+    with pytest.raises(MetaoptError, match=r"gives \(2, 4\) float32 .* but the measurement is \(2, 5\) float32"):
+        InverseProblem(ops.LinearMap(lambda x: x[:, 1:], lambda y: y), Y)
+    with pytest.raises(MetaoptError, match="must return one tensor, but gave a list"):
+        InverseProblem(Stacked(torch.ones(5)), Y)
+
+
+def test_a_linear_map_is_tried_once_and_in_every_precision_and_kind() -> None:
+    calls: list[int] = []
+
+    def count(x: Tensor) -> Tensor:
+        calls.append(1)
+        return 2 * x
+
+    operator = ops.LinearMap(count, lambda y: 2 * y)
+    for _ in range(3):
+        InverseProblem(operator, Y, noise=0.1)
+    assert len(calls) == 3, "u, v and their combination"
+    for dtype in (torch.float16, torch.bfloat16, DOUBLE, torch.complex64):
+        InverseProblem(ops.LinearMap(lambda x: 2 * x, lambda y: 2 * y), Y.to(dtype))
+    InverseProblem(ops.Fourier() @ ops.RealToComplex(), random_complex(1, 4, 4, dtype=SINGLE, seed=0))
+    real = ops.LinearMap(lambda x: torch.fft.fft(x), lambda y: torch.fft.ifft(y, norm="forward").real)
+    InverseProblem(real, random_complex(2, 6, dtype=SINGLE, seed=0))
+
+
+def test_the_norm_of_an_operator_that_gives_nan_is_not_called_zero() -> None:
+    problem = InverseProblem(ops.Mask(torch.tensor([1.0, float("nan")])), torch.ones(1, 2), noise=0.1)
+    with pytest.raises(MetaoptError, match=r"norm of the operator Mask is nan, .*NaN or infinite for finite x"):
+        problem.normalized()

@@ -246,7 +246,7 @@ OPERATOR, Y = ops.Identity(), torch.ones(3, 5)
         ((OPERATOR, Y, 0.1, Poisson()), "Poisson likelihood has no noise level"),
         ((OPERATOR, -Y, None, Poisson()), "Poisson measurement is a count: real and at least 0"),
         ((OPERATOR, Y + 0j, None, Poisson()), "Poisson measurement is a count: real and at least 0"),
-        (("blur", Y, None, Gaussian()), "as_operator cannot make an operator of str"),
+        (("blur", Y, None, Gaussian()), "as_operator cannot make an operator of 'blur'"),
     ],
 )
 def test_impossible_problems_are_refused_in_a_sentence(arguments: tuple[Any, ...], sentence: str) -> None:
