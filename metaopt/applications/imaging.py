@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_count, check_instance, check_number, check_tensor
+from ..checks import check_count, check_instance, check_number, check_tensor, said
 from ..core import MetaoptError, MetaoptWarning, Unrolled
 from ..data import Picture, check_writable, read_image, write_image
 from ..data.formats.images import LARGEST
@@ -283,7 +283,7 @@ def _restored(
     """
     check_instance("The network", net, Unrolled, "metaopt.models.load gives one")
     if steps is not None and (not isinstance(steps, int) or steps < 1):
-        raise MetaoptError(f"steps must be at least 1, but got {steps}: without a step nothing is restored.")
+        raise MetaoptError(f"steps must be at least 1, but got {said(steps)}: without a step nothing is restored.")
     width = getattr(getattr(getattr(net.algorithm, "update", None), "module", None), "channels", 1)
     if width not in (1, len(pixels)):
         raise MetaoptError(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import said
 from ..core import MetaoptError, MetaoptWarning, Trajectory, autodiff, tree
 from .inverse import InverseProblem
 from .likelihood import Gaussian
@@ -62,7 +63,9 @@ class TrainedRange:
             bounds = getattr(self, what)
             fits = isinstance(bounds, list | tuple) and len(bounds) == 2 and all(_is_number(b) for b in bounds)
             if not fits or not least <= bounds[0] <= bounds[1] < math.inf or not bounds[1] > 0:
-                raise MetaoptError(f"The trained range of {what} is two numbers, the smaller first, not {bounds!r}.")
+                raise MetaoptError(
+                    f"The trained range of {what} is two numbers, the smaller first, not {said(bounds)}."
+                )
             object.__setattr__(self, what, tuple(map(float, bounds)))
 
     def enter(self, problem: Any, state: Any = None) -> tuple[Any, Any, Callable[..., Trajectory[Any, Any]]]:
@@ -126,7 +129,7 @@ class TrainedRange:
 
     def _factors(self, problem: InverseProblem, start: Tensor) -> list[float]:
         """Return the factor of each sample, 1 where it is in range, and warn once of each kind that is not."""
-        gains, levels, said = _gains(problem, start), _levels(problem, len(start)), set()
+        gains, levels, found = _gains(problem, start), _levels(problem, len(start)), set()
         overshoot = FIT[1] if self.is_complex or problem.operator.is_diagonal else 1.5  # elsewhere A^H y resembles x
         factors = []
         for sample, gain, level in zip(start, gains, levels, strict=True):
@@ -134,19 +137,19 @@ class TrainedRange:
             high = gain * _quantile(sample.abs(), 0.999)
             peak = max(high - 2 * spread, high / 2)
             most = (overshoot if gain == 1 else 1.5) * self.intensity[1] + 2 * spread
-            factors.append(self._factor(peak, level, peak <= most, said))
+            factors.append(self._factor(peak, level, peak <= most, found))
             if not 0.25 <= gain <= 4:
                 norm = f"not of about {1 / math.sqrt(gain):.3g}; give the network problem.normalized()"
-                said.add(f"with operators whose norm is 1, {norm}")
+                found.add(f"with operators whose norm is 1, {norm}")
             least = 0.0 if sample.is_complex() or not problem.operator.is_diagonal else _quantile(sample, 0.001)
             if least < -(4 * level + 0.05 * peak):
-                said.add(f"for {self.units}, not for negative ones such as {least:.4g}; add a constant to y")
-        for what in sorted(said):
+                found.add(f"for {self.units}, not for negative ones such as {least:.4g}; add a constant to y")
+        for what in sorted(found):
             text = f"The weights {self.name} were trained {what}; look at the result twice."
             warnings.warn(text, MetaoptWarning, stacklevel=7)  # the line that called the network
         return factors
 
-    def _factor(self, peak: float, level: float, fits: bool, said: set[str]) -> float:
+    def _factor(self, peak: float, level: float, fits: bool, found: set[str]) -> float:
         """Return the factor of a sample; ``fits`` says that it is not too bright."""
         (dark, bright), (low, high) = self.intensity, self.noise
         usual = low <= level * SLACK and level <= high * SLACK
@@ -158,7 +161,7 @@ class TrainedRange:
         if factor * level * SLACK < low or (not usual and wanted * level > high * SLACK):
             grey = 255 if self.units == PIXELS else 1
             unit = " grey levels" if self.units == PIXELS else f" where intensities reach {bright:g}"
-            said.add(f"for noise of {grey * low:g} to {grey * high:g}{unit}, not {grey * wanted * level:.4g}")
+            found.add(f"for noise of {grey * low:g} to {grey * high:g}{unit}, not {grey * wanted * level:.4g}")
         return factor
 
     def _check(self, problem: InverseProblem, start: Tensor) -> None:
@@ -195,7 +198,9 @@ def _gains(problem: InverseProblem, start: Tensor) -> list[float]:
     """
     if problem.guess is not None:
         return [1.0] * len(start)
-    forward, adjoint = (t.abs().double().square().flatten(1).sum(1) for t in (problem.operator(start), start))
+    forward, adjoint = (
+        t.abs().double().square().unsqueeze(-1).flatten(1).sum(1) for t in (problem.operator(start), start)
+    )
     ratios = torch.where(forward > 0, adjoint / forward, 1.0).tolist()
     return [1.0 if abs(ratio - 1) < 1e-3 else ratio for ratio in ratios]
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..checks import said
+from ..contracts import checked
 from ..core import MetaoptError, Unrolled
 from ..drawing import drawing_from
 from ..files import read_bytes, replacing
@@ -115,9 +117,11 @@ def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None
         MetaoptError: No public constructor made the network, it was changed since, a value is not finite, the card
             cannot be written as JSON, or the path cannot be written.
     """
-    if not isinstance(net, nn.Module) or not isinstance(card or {}, Mapping):
+    if not isinstance(net, nn.Module) or not (card is None or isinstance(card, Mapping)):
         kinds = f"{type(net).__name__} and {type(card).__name__}"
         raise MetaoptError(f"save takes a network and a card that is a mapping or None, not {kinds}.")
+    if not isinstance(path, str | Path):
+        raise MetaoptError(f"Weights are saved in a file NAME.safetensors, not in {said(path)}.")
     path = Path(path)
     if path.suffix != ".safetensors":
         raise MetaoptError(f"Weights are saved in a file NAME.safetensors, not in {path}.")
@@ -155,6 +159,7 @@ def card_of(net: nn.Module, card: Mapping[str, Any]) -> tuple[dict[str, Any], di
     return {**entries, **card, "call": call}, {PREFIX + name: tensor for name, tensor in arguments.items()}
 
 
+@checked
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write ``card`` as JSON beside the weights ``path``.
 
@@ -241,9 +246,7 @@ def weight_file(name: str | Path) -> Path:
         MetaoptError: The name is unknown.
     """
     if not isinstance(name, str | Path):
-        raise MetaoptError(
-            f"Weights go by a shipped name or the path of a file, not by {type(name).__name__} {name!r}."
-        )
+        raise MetaoptError(f"Weights go by a shipped name or the path of a file, not by {said(name)}.")
     path = Path(name)
     if path.suffix == ".safetensors":
         return path

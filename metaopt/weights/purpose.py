@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..contracts import checked
 from ..core import MetaoptError
 from .cards import read_card, shipped
 
@@ -23,6 +24,7 @@ RESTORERS = "irim learned_map proximal_net rim untie without_estimate without_me
 RESTORING = {f"metaopt.models.{name}" for name in RESTORERS.split()}
 
 
+@checked
 def tasks_of(card: Mapping[str, Any]) -> list[str] | None:
     """Return what a network was trained to do, such as ``["denoise"]``, or None where nothing says it.
 
@@ -36,7 +38,8 @@ def tasks_of(card: Mapping[str, Any]) -> list[str] | None:
         if not isinstance(stated, list) or not all(isinstance(task, str) for task in stated):
             raise MetaoptError(f"The entry 'tasks' of a card is a list such as ['denoise'], not {stated!r}.")
         return stated
-    call = str(card["call"]["call"])
+    made = card.get("call")
+    call = str(made.get("call")) if isinstance(made, Mapping) else "nothing"
     if call not in RESTORING:
         return [f"be {call.rpartition('.')[2]}"]
     recipe = card.get("recipe")
@@ -44,6 +47,7 @@ def tasks_of(card: Mapping[str, Any]) -> list[str] | None:
     return sorted({TRAINED_BY.get(name, name) for name in names}) or None
 
 
+@checked
 def check_task(name: str | Path, task: str) -> None:
     """Raise unless weights were trained for a task; those of which nothing says what they are for pass.
 

@@ -13,11 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from ..contracts import checked
 from ..core import MetaoptError
 from ..files import make_folder, replacing
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], keep: Path | None = None) -> None:
+@checked
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], keep: Path | None = None
+) -> None:
     """Write tensors, a card and the digest of both to one file, atomically.
 
     Args:
@@ -29,6 +33,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
     Raises:
         MetaoptError: The file or its folder cannot be written, or a tensor or the card cannot be stored.
     """
+    path = Path(path)
     make_folder(path.parent)
     stored = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}  # clones, or tied ones are refused
     try:
@@ -40,7 +45,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
         file.write(data)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+@checked
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a file that :func:`save_tensors` wrote.
 
     Args:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...checks import check_instance, check_tensor
+from ...checks import check_instance, check_tensor, said
 from ...core.errors import MetaoptError
 from ...extras import require
 from ...files import replacing
@@ -93,6 +93,8 @@ def check_writable(path: str | os.PathLike[str], picture: Picture | None = None)
             something that the picture has.
     """
     path = _path(path).resolve()
+    if picture is not None:
+        check_instance("A picture to write", picture, Picture, "read_image gives one")
     if path.suffix.lower() not in _ENCODERS:
         raise MetaoptError(f"{path} does not say a format that can be written; end it in {', '.join(_ENCODERS)}.")
     if picture is not None and picture.alpha is not None and _ENCODERS[path.suffix.lower()] is _encode_jpeg:
@@ -126,7 +128,7 @@ def write_image(path: str | os.PathLike[str], picture: Picture) -> None:
 
 def _path(path: Any) -> Path:
     if not isinstance(path, str | os.PathLike) or "\0" in str(path):
-        raise MetaoptError(f"An image file is named by a path, not by {type(path).__name__} {path!r}.")
+        raise MetaoptError(f"An image file is named by a path, not by {said(path)}.")
     return Path(path)
 
 
