@@ -105,6 +105,11 @@ def learned_starts(graph: mo.FactorGraph) -> mo.RandomRestarts:
     return mo.models.many_starts(network("learned_bp").to(graph.unary.dtype))
 
 
+def constant_starts(graph: mo.FactorGraph) -> mo.RandomRestarts:
+    """The candidates of :func:`learned_starts` with constant weights, from 1.25 to 4, in the place of learned ones."""
+    return mo.models.many_starts()
+
+
 def weights_read(*labels: str) -> list[Path]:
     """The weights files of those of the methods that are trained."""
     trained = {**TRAINED, "learned BP, 16 starts": TRAINED["learned BP"]}
@@ -113,6 +118,7 @@ def weights_read(*labels: str) -> list[Path]:
 
 STARTED: dict[str, Method] = {
     "BP, damped, 16 starts": partial(started, damped_starts),
+    "constant weights, 16 starts": partial(started, constant_starts),
     "learned BP, 16 starts": partial(started, learned_starts),
 }
 

@@ -54,10 +54,13 @@ for evidence in ({here: 1}, {here: 1, there: 0}):
 #
 # Methods
 # -------
-# ``exact`` is a junction tree, and says how large its tables would be where they are too large. The others are
+# By default (``auto``) the answer is exact where memory allows, and otherwise comes from many starts. ``exact`` is a
+# junction tree, and says how large its tables would be where they are too large. The others are
 # iterations on a :class:`~metaopt.FactorGraph`: belief propagation (``bp``), tree-reweighted (``trw``, whose log Z is
-# an upper bound), mean field (``mf``, a lower bound), and belief propagation with learned weights and damping
-# (``learned``). Here they are on a grid of spins, whose couplings get stronger and stronger:
+# an upper bound), mean field (``mf``, a lower bound), and belief propagation from many starts, with constant weights
+# (``many-starts``) or learned ones (``learned``) where it does not converge. An approximate answer that has converged
+# may still be wrong, so the verdict says how far others disagree with it, and ``--strict`` asks that they agree. Here
+# they are on a grid of spins, whose couplings get stronger and stronger:
 
 edges = mo.tasks.structure("grid", 25, torch.Generator().manual_seed(0))
 generator = torch.Generator().manual_seed(1)
