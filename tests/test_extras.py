@@ -42,12 +42,6 @@ def _demo(make: str) -> Callable[[Path], object]:
     return run
 
 
-def _torch_optim(folder: Path) -> object:
-    descent = mo.Descent(mo.updates.TorchOptim(torch.optim.Adagrad, {"lr": 0.1}))
-    problem = mo.InverseProblem(mo.operators.Identity(), torch.ones(1, 1, 4, 4), 1.0)
-    return mo.unroll(descent, 2)(problem)
-
-
 def _volumes(folder: Path) -> object:
     (folder / "a.nii").write_bytes(b"")
     return mo.data.read_slices(folder)
@@ -85,7 +79,6 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
     ],
     ("networkx", "graphs"): [lambda _: to_networkx(_graph()), lambda _: mo.tasks.RandomFields(batch=2).sample(0)],
     ("scipy", "graphs"): [lambda _: mo.algorithms.heat_kernel(1.0, 5)],
-    ("higher", "higher"): [_torch_optim],
     ("onnx", "export"): [_onnx],
     ("onnxscript", "export"): [_onnx],
     ("sklearn", "data"): [lambda _: mo.data.read_digits()],

@@ -26,7 +26,7 @@ class UpdateOptimizer(torch.optim.Optimizer):
     gradient has been exactly 0 in all of its steps, such as a padding row of an embedding, is not moved by it.
 
     In ``state``, the memory of a parameter is stored in the entries ``memory_0``, ``memory_1``, ..., and ``step``
-    counts its steps; with a learned update ``touched`` marks the entries that have had a gradient.
+    counts its steps; with a learned update ``touched`` marks the entries that have had a gradient, until all have.
 
     Args:
         params: Parameters, or parameter groups.
@@ -134,21 +134,21 @@ class UpdateOptimizer(torch.optim.Optimizer):
 
     def _working(self, tensors: Iterable[Any]) -> tuple[Tensor, ...]:
         """The tensors in the dtype that a learned update works in; what is too large for it becomes its largest."""
-        if (dtype := self._dtype) is None:
-            return tuple(t.detach() for t in tensors)
-        limit = torch.finfo(dtype).max
-        fits = (t if torch.finfo(t.dtype).max <= limit else t.clamp(-limit, limit) for t in tensors)
-        return tuple(t.detach().to(dtype) for t in fits)
+        return tuple(t.detach() if self._dtype in (None, t.dtype) else _converted(t, self._dtype) for t in tensors)
 
     def _where_touched(self, parameters: list[Tensor], gradient: Any, change: Any, step: int) -> list[Tensor]:
         """The changes of entries that have ever had a gradient, 0 elsewhere: a learned update moves any entry."""
         changes = []
         for parameter, slope, moved in zip(parameters, gradient, change, strict=True):
-            touched, before = slope != 0, self.state[parameter].get("touched")
-            if step:  # states of version 0.1 do not say
-                touched = torch.ones_like(touched) if before is None else touched | before
-            self.state[parameter]["touched"] = touched
-            changes.append(torch.where(touched, moved, 0.0))
+            state = self.state[parameter]
+            before = state.pop("touched", None)  # which is kept only while an entry waits for its first gradient
+            if not step or before is not None:
+                touched = slope != 0 if before is None else (slope != 0) | before
+                # Whether any entry waits is asked at steps 1, 2, 4, 8, ..., since the answer makes a device wait.
+                asked = not (step + 1) & step and not touched.is_meta
+                if not (asked and bool(touched.all())):
+                    state["touched"], moved = touched, torch.where(touched, moved, 0.0)
+            changes.append(moved)
         return changes
 
     def _memory(self, x: tuple[Tensor, ...], new: bool) -> Any:
@@ -228,6 +228,12 @@ def as_torch(update: Update, params: Iterable[Any], lr: float | Tensor = 1.0) ->
         >>> optimizer = as_torch(metaopt.updates.Adam(1e-3), model.parameters())
     """
     return UpdateOptimizer(params, update, lr)
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    limit = torch.finfo(dtype).max
+    fits = torch.finfo(tensor.dtype).max <= limit
+    return (tensor if fits else tensor.clamp(-limit, limit)).detach().to(dtype)
 
 
 def _check_rate(lr: Any) -> None:

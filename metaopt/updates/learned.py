@@ -117,9 +117,10 @@ class LearnedAdam(nn.Module):
         if not decays or not all(0 <= d < 1 for d in (*decays, square_decay)):
             raise MetaoptError(f"Decays lie in [0, 1), but got {tuple(decays)} and {square_decay}.")
         self.decays, self.square_decay, self.epsilon = tuple(decays), square_decay, epsilon
-        self.network = Perceptron(len(decays) + 1) if network is None else network
-        if not isinstance(self.network, nn.Module) or not hasattr(self.network, "features"):
+        network = Perceptron(len(decays) + 1) if network is None else network
+        if not isinstance(network, nn.Module) or not hasattr(network, "features"):
             raise MetaoptError(f"LearnedAdam needs a Perceptron or a Recurrent network, but got {said(network)}.")
+        self.network: Any = network
         if self.network.features != len(decays) + 1:
             raise MetaoptError(
                 f"With {len(decays)} decays there are {len(decays) + 1} features, but the network takes "

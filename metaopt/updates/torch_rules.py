@@ -115,10 +115,18 @@ def _radam(p: Tensor, g: Tensor, state: State, options: Options, k: int) -> tupl
     longest = 2 / (1 - beta2) - 1
     length = longest - 2 * k * beta2**k / (1 - beta2**k)
     change = first / (1 - beta1**k)
-    if bool(length > 5):  # torch's condition; of a tensor its value is read, since the other branch has no root
-        ratio = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-        change = change * ratio**0.5 * (1 - beta2**k) ** 0.5 / (root(second) + options["eps"])
+    size = root(second) + options["eps"]
+    if isinstance(length, Tensor):  # both branches, with a harmless length where the root has none
+        far, near = (torch.where(length > 5, value, 6.0) for value in (longest, length))
+        scaled = change * _rectified(near, far) * (1 - beta2**k) ** 0.5 / size
+        change = torch.where(length > 5, scaled, change)
+    elif length > 5:
+        change = change * _rectified(length, longest) * (1 - beta2**k) ** 0.5 / size
     return p - lr * change, {"exp_avg": first, "exp_avg_sq": second}
+
+
+def _rectified(length: Any, longest: Any) -> Any:
+    return ((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)) ** 0.5
 
 
 def _adamax(p: Tensor, g: Tensor, state: State, options: Options, k: int) -> tuple[Tensor, State]:
@@ -163,11 +171,12 @@ def _rmsprop(p: Tensor, g: Tensor, state: State, options: Options, k: int) -> tu
 def _asgd(p: Tensor, g: Tensor, state: State, options: Options, k: int) -> tuple[Tensor, State]:
     lr, shrinkage = options["lr"], options["lambd"]
     p, g = _decayed(p, g, options)
-    eta, share = state.get("eta", lr), float(state.get("mu", 1.0))
+    eta, share = state.get("eta", lr), state.get("mu", 1.0)
     p = p * (1 - shrinkage * eta) - eta * g
-    mean = p if share == 1 else _mean(_kept(state, "ax", p), p, 1 - share)
+    mean = _mean(_kept(state, "ax", p), p, 1 - share)
     eta = lr / (1 + shrinkage * lr * k) ** options["alpha"]
-    return p, {"ax": mean, "eta": eta, "mu": 1 / max(1.0, k - float(options["t0"]))}
+    late = k - options["t0"]
+    return p, {"ax": mean, "eta": eta, "mu": 1 / (late.clamp(min=1.0) if isinstance(late, Tensor) else max(1.0, late))}
 
 
 def _rprop(p: Tensor, g: Tensor, state: State, options: Options, k: int) -> tuple[Tensor, State]:

@@ -1,10 +1,9 @@
-"""``higher``'s optimizers as updates: those it gets right are served, the others refused."""
+"""Optimizers of torch as updates, against torch itself and against finite differences."""
 
 from __future__ import annotations
 
 import copy
 import pickle
-import warnings
 
 import pytest
 import torch
@@ -25,7 +24,16 @@ CASES = {
     "adagrad started": (torch.optim.Adagrad, {"lr": 0.1, "initial_accumulator_value": 0.3}),
     "adamax": (torch.optim.Adamax, {"lr": 0.02, "betas": (0.8, 0.95), "weight_decay": 0.02}),
     "rprop": (torch.optim.Rprop, {"lr": 0.01, "etas": (0.4, 1.3), "step_sizes": (1e-5, 0.1)}),
+    "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.02}),
+    "nesterov": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.8, "nesterov": True}),
+    "amsgrad": (torch.optim.Adam, {"lr": 0.01, "betas": (0.8, 0.9), "amsgrad": True, "eps": 1e-3}),
+    "adamw": (torch.optim.AdamW, {"lr": 0.01, "weight_decay": 0.1, "maximize": True, "eps": 1e-3}),
+    "nadam": (torch.optim.NAdam, {"lr": 0.01, "eps": 1e-3}),
+    "radam": (torch.optim.RAdam, {"lr": 0.01, "betas": (0.8, 0.9), "eps": 1e-3}),
+    "rmsprop": (torch.optim.RMSprop, {"lr": 0.01, "momentum": 0.6, "centered": True, "eps": 1e-2}),
+    "asgd": (torch.optim.ASGD, {"lr": 0.1, "lambd": 0.1, "t0": 2.0}),
 }
+TOLERANCE = {"nadam": 1e-7, "asgd": 1e-7}  # torch keeps a factor of these in float32
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -43,7 +51,9 @@ def test_follows_torch_step_for_step(case, network):
         problem.loss(module(inputs), targets).backward()
         optimizer.step()
         for name, expected in module.named_parameters():
-            torch.testing.assert_close(x[name], expected.detach(), rtol=0, atol=1e-12, msg=f"{name} at {k}")
+            torch.testing.assert_close(
+                x[name], expected.detach(), rtol=0, atol=TOLERANCE.get(case, 1e-12), msg=f"{name} at {k}"
+            )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -92,17 +102,11 @@ def test_the_state_is_a_tree_of_constant_dtype_and_nothing_stays_on_the_module(c
 @pytest.mark.parametrize(
     ("cls", "options", "sentence"),
     [
-        (torch.optim.Adam, {}, "higher adds its eps in the wrong place.* metaopt's own Adam"),
-        (torch.optim.AdamW, {}, "metaopt's own AdamW"),
-        (torch.optim.RMSprop, {}, "metaopt's own RMSprop"),
-        (torch.optim.SGD, {"lr": 0.1}, "Sgd, Momentum or Nesterov"),
-        (torch.optim.ASGD, {}, "averages the wrong points"),
-        (torch.optim.NAdam, {}, "higher has none.*It serves Adadelta, Adagrad, Adamax, Rprop"),
-        (torch.optim.RAdam, {}, "higher has none"),
-        (torch.optim.LBFGS, {}, "higher has none"),
+        (torch.optim.LBFGS, {}, "cannot serve torch.optim.lbfgs.LBFGS; it serves SGD, Adam"),
+        (type("Adagrad", (torch.optim.Adagrad,), {}), {}, "cannot serve .*Adagrad; it serves"),
         (torch.nn.Linear, {}, "needs a class of torch.optim"),
         ("Adagrad", {}, "needs a class of torch.optim"),
-        (torch.optim.Adagrad, {"maximize": True}, "ignores maximize=True"),
+        (torch.optim.Adagrad, 3, "options of Adagrad are a dict"),
         (torch.optim.Adagrad, {"learning_rate": 0.1}, "no numeric option 'learning_rate'; it has lr, lr_decay"),
         (torch.optim.Adagrad, {"foreach": True}, "no numeric option 'foreach'"),
         (torch.optim.Adagrad, {"lr": -1.0}, "refuses these options: Invalid learning rate"),
@@ -113,32 +117,9 @@ def test_refusals_are_sentences(cls, options, sentence):
         TorchOptim(cls, options)
 
 
-def test_complex_numbers_and_transforms_are_refused():
+def test_tasks_side_by_side_are_tasks_one_by_one():
     update = TorchOptim(torch.optim.Adagrad)
-    with pytest.raises(MetaoptError, match="real x"):
-        update.init(torch.ones(2, dtype=torch.complex64))
-    with pytest.raises(MetaoptError, match="do not run under torch\\.func"):
-        tree.vmap(lambda x: update(x, x, update.init(x), 0)[0])(torch.ones(3, 2))
-
-
-def test_what_is_refused_is_wrong_in_higher():
-    """The reason given for each refusal, so that a better release of ``higher`` shows."""
-    import higher
-
-    def one_step(cls, **options):
-        """The point and the state after a step of ``higher`` from p = 0 with gradient 0.3."""
-        lr, p = torch.tensor(0.5, dtype=torch.float64, requires_grad=True), torch.zeros(1, requires_grad=True)
-        rule = higher.get_diff_optim(cls([p], **options), [p], override={"lr": [lr]})
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch may warn that a tensor which requires grad is made a number
-            (point,) = rule.step(0.3 * p.sum(), params=[p])
-        return lr, float(point.detach()), rule.state[0][0]
-
-    _, point, _ = one_step(torch.optim.Adam, eps=0.1)
-    assert abs(point + 0.5 * 0.3 / (0.3 + 0.1)) > 0.1
-
-    lr, point, state = one_step(torch.optim.ASGD, lambd=0.5, alpha=0.75)
-    assert abs(float(state["ax"].detach()) - point) > 0.1  # torch averages the points after their steps
-    (computed,) = torch.autograd.grad(state["eta"], lr)
-    exact = (1 + 0.5 * 0.5) ** -0.75 - 0.5 * 0.75 * 0.5 * (1 + 0.5 * 0.5) ** -1.75  # of lr / (1 + lambd lr)^alpha
-    assert abs(float(computed) - exact) > 0.1
+    x, g = torch.rand(3, 2, dtype=torch.float64), torch.rand(3, 2, dtype=torch.float64)
+    together = tree.vmap(lambda x, g: update(g, x, update.init(x), 0)[0])(x, g)
+    for mine, point, slope in zip(together, x, g, strict=True):
+        torch.testing.assert_close(mine, update(slope, point, update.init(point), 0)[0])
