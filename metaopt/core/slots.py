@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from .errors import MetaoptError
 from .openings import BOUNDLESS, Interval, Opening, fixed
 
 Module = TypeVar("Module", bound=nn.Module)
+LOCK = threading.RLock()  # functional_call changes the template during the call, and threads may share it
 
 
 class ValueSlot(nn.Module):
@@ -38,7 +41,7 @@ class ValueSlot(nn.Module):
         super().__init__()
         value = _as_tensor(opening)
         self.steps, self._interval = opening.steps, (0.0, BOUNDLESS) if opening.positive else opening.interval
-        _check_opening(opening, value, self._interval)
+        _check_opening(opening, value, None if value.is_meta else self._interval)
         if not opening.learned:
             self.register_buffer("value", value)
         elif self._interval:
@@ -154,7 +157,8 @@ class StepModule:
 
     def __call__(self, *inputs: Any) -> Any:
         named = {name: self.tensors[i] for name, i in self.places.items()}
-        return functional_call(self.template, named, inputs, tie_weights=False)
+        with nullcontext() if torch.compiler.is_compiling() else LOCK:
+            return functional_call(self.template, named, inputs, tie_weights=False)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(tree.partition(self.template)[1](self.tensors), name)
@@ -272,8 +276,7 @@ def _replace_slot(module: nn.Module, name: str, new: Slot) -> None:
 
 
 def _listed(opening: Opening) -> list[Any]:
-    value = opening.value
-    return list(value) if isinstance(value, list | tuple) else [value] * (opening.steps or 1)
+    return list(opening.value) if isinstance(opening.value, list | tuple) else [opening.value] * (opening.steps or 1)
 
 
 def _as_tensor(opening: Opening) -> Tensor:
@@ -304,9 +307,7 @@ def _as_modules(opening: Opening) -> list[nn.Module]:
 def _check_opening(opening: Opening, value: Tensor, interval: Interval) -> None:
     if value.dtype.itemsize == 1 if value.is_floating_point() else opening.learned and not value.is_complex():
         raise MetaoptError(f"A slot learns floating or complex numbers, but its value is {tree.describe(value)}.")
-    if value.is_meta:
-        return
-    if not bool(value.isfinite().all()):
+    if not (value.is_meta or bool(value.isfinite().all())):
         raise MetaoptError(f"A slot holds finite values, but got {value[~value.isfinite()].flatten()[0].item()}.")
     if interval and (value.is_complex() or not bool(((value > interval[0]) & (value < interval[1])).all())):
         inside = f"between {interval[0]} and {interval[1]}"

@@ -243,9 +243,8 @@ def _same(a: Any, b: Any) -> bool:
         return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    if not isinstance(a, tuple) or type(a) is not type(b) or len(a) != len(b):
-        return False
-    return all(_same(*pair) for pair in zip(a, b, strict=True))
+    alike = isinstance(a, tuple) and type(a) is type(b) and len(a) == len(b)
+    return alike and all(_same(*pair) for pair in zip(a, b, strict=True))
 
 
 def check_unchanged(before: Any, after: Any, who: str, k: int) -> None:
