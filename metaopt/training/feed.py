@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..core import random, tree
 from ..tasks import Task
+from .arguments import check_sample
 
 
 def batch_seed(seed: int, update: int, batch: int) -> int:
@@ -76,7 +77,7 @@ def feed(task: Task, seeds: Sequence[int], num_workers: int, device: torch.devic
         generator=generator,
     )
     for sample in loader:
-        yield tree.to(sample, device)
+        yield tree.to(check_sample(sample), device)
 
 
 def _as_it_is(sample: Any) -> Any:

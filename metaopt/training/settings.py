@@ -105,7 +105,7 @@ class Settings:
             )
         if not isinstance(self.rate, LearningRate):
             raise MetaoptError(f"rate must be a metaopt.training.LearningRate, but got {self.rate!r:.80}.")
-        step_weights(self.weights, len(self.weights) if isinstance(self.weights, list | tuple) else 1)
+        step_weights(self.weights, max(1, len(self.weights)) if isinstance(self.weights, list | tuple) else 1)
         if not isinstance(self.bfloat16, bool):
             raise MetaoptError(f"bfloat16 must be True or False, but got {self.bfloat16!r:.80}.")
 

@@ -14,7 +14,7 @@ from ..losses import Supervised, TrainingLoss
 from ..losses.adapters import of_last_step
 from ..losses.training_loss import check_training_loss, evaluate
 from ..tasks import Task
-from .arguments import check_task, check_unrolled
+from .arguments import check_sample, check_task, check_unrolled
 from .feed import batch_seed
 from .settings import MOST, check_count
 
@@ -49,7 +49,7 @@ def validation_loss(
     check_task("task", task)
     check_count("batches", batches, most=MOST)
     device, last = next(net.parameters()).device, of_last_step(loss)
-    samples = (tree.to(task.sample(batch_seed(-1, 0, j) % 2**31), device) for j in range(batches))
+    samples = (tree.to(check_sample(task.sample(batch_seed(-1, 0, j) % 2**31)), device) for j in range(batches))
     with _evaluating(net):
         losses = [float(evaluate(last, net, net(problem), problem, target)) for problem, target in samples]
     return sum(losses) / len(losses)

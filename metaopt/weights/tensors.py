@@ -35,11 +35,11 @@ def save_tensors(
     """
     path = Path(path)
     make_folder(path.parent)
-    stored = {n: t.detach().cpu().contiguous().clone() for n, t in tensors.items()}  # clones, or tied ones are refused
     try:
+        stored = {n: _stored(t) for n, t in tensors.items()}
         text = json.dumps(card)
         data = save(stored, {"card": text, "sha256": _digest(stored, text)})
-    except (TypeError, ValueError, KeyError, SafetensorError) as error:
+    except (TypeError, ValueError, KeyError, RuntimeError, NotImplementedError, SafetensorError) as error:
         raise MetaoptError(f"The tensors or the card of {path} cannot be stored: {error}.") from error
     with replacing(path, previous=keep) as file:
         file.write(data)
@@ -74,7 +74,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if not isinstance(card, dict):
         raise MetaoptError(f"{path} holds a card that is {type(card).__name__}, not a mapping; it is damaged.")
-    if noted.get("sha256", found := _digest(tensors, text)) != found:
+    if "sha256" in noted and noted["sha256"] != _digest(tensors, text):
         raise MetaoptError(
             f"{path} is damaged: what it holds has another digest than what was written to it. Copy it again, or go "
             "back to an earlier one; if you changed its tensors yourself, leave out the metadata of the old file."
@@ -92,6 +92,11 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
         The name.
     """
     return next((name for name, tensor in tensors.items() if not _is_finite(tensor)), None)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """Return a copy on the CPU, because safetensors refuses tensors that share memory, without pending conjugation."""
+    return tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().clone()
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -35,7 +35,7 @@ def test_the_valid_file_is_read(reader: readers.Reader) -> None:
 def test_whatever_is_in_a_file_there_is_a_result_or_a_sentence(reader: readers.Reader) -> None:
     with readers.made(reader) as folder:
 
-        @settings(bounded, max_examples=12 if reader.name in SLOW else 40)
+        @settings(bounded, max_examples=12 if reader.name in SLOW else 30)
         @given(st.integers(0, 2**32))
         def search(seed: int) -> None:
             wrong = readers.attempt(reader, folder, random.Random(seed))

@@ -240,6 +240,18 @@ def test_arguments_of_the_wrong_type_are_sentences(tmp_path: Path, change: Any, 
     assert not (tmp_path / "out").exists()
 
 
+class Lone:
+    """A task that forgets the target."""
+
+    def sample(self, seed: int) -> Any:
+        return tiny.Noisy().sample(seed)[0]
+
+
+def test_a_task_draws_pairs(tmp_path: Path) -> None:
+    with pytest.raises(mo.MetaoptError, match=r"returns a pair \(problem, target\).*returned a InverseProblem"):
+        train(tiny.network(), Lone(), tmp_path, tiny.SETTINGS)
+
+
 @pytest.mark.parametrize("weights", [None, "first", [], [-1.0], [1, None], 5])
 def test_step_weights_that_cannot_be_are_refused_at_once(weights: Any) -> None:
     with pytest.raises(mo.MetaoptError, match="tep weights"):
