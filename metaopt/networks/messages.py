@@ -48,7 +48,7 @@ class LearnedDamping(nn.Module):
         products = torch.stack([change.square(), memory.square(), change * memory], dim=-1)
         now, before, both = (problem.edge_sums(products) + 1e-12).unbind(-1)
         features = torch.stack([now.log() / 8, before.log() / 8, both / (now * before).sqrt()], dim=-1)
-        damping = torch.tanh(self.read(self.network(features)))[..., 0]
+        damping = torch.tanh(_applied(self, features))
         step = (1 - damping[:, problem.edge]) * change
         return messages + step, step
 
@@ -93,7 +93,7 @@ class LearnedWeights(nn.Module):
         if not features:
             return problem.unary.new_zeros(problem.batch, 0)
         seen = torch.cat(features, dim=1)
-        return torch.where(seen[..., 1] > 0, 1.0, self.scale(k) * self.read(self.network(seen))[..., 0].exp())
+        return torch.where(seen[..., 1] > 0, 1.0, self.scale(k) * _applied(self, seen).exp())
 
 
 @checked
@@ -145,7 +145,7 @@ class LearnedEvidence(nn.Module):
     def forward(self, problem: FactorGraph) -> Tensor:
         spread = problem.highest(problem.unary) + problem.highest(-problem.unary)
         size = spread.clamp_max(100).log1p()
-        scale = self.read(self.network(torch.stack([size, size.square() / 4], dim=-1)))[..., 0].exp()
+        scale = _applied(self, torch.stack([size, size.square() / 4], dim=-1)).exp()
         return problem.soft_unary * scale[:, problem.variable]
 
 
@@ -243,3 +243,8 @@ def _zero(linear: nn.Linear) -> nn.Linear:
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)
     return linear
+
+
+def _applied(net: Any, features: Tensor) -> Tensor:
+    """What ``net`` reads off the last axis of features, computed in the precision of its weights."""
+    return net.read(net.network(features.to(net.read.weight.dtype)))[..., 0].to(features.dtype)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -11,6 +14,20 @@ from ..core import MetaoptError
 
 LEAST = 2**26  # bytes of one tensor that any card may ask for
 CALLS = 10**6  # of functions of torch; the largest shipped network takes a thousand
+
+
+@contextlib.contextmanager
+def in_float32() -> Iterator[None]:
+    """Make what is built in the context in float32, as cards mean it, whatever torch's default dtype is."""
+    before = torch.get_default_dtype()
+    if before == torch.float32:  # the default is the whole process's, so it is left alone where it can be
+        yield
+        return
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class Bounded(TorchFunctionMode):

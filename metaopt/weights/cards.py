@@ -16,7 +16,7 @@ from ..core import MetaoptError, Unrolled
 from ..drawing import drawing_from
 from ..files import read_bytes, replacing
 from ..records import record_of
-from .building import Bounded
+from .building import Bounded, in_float32
 from .calls import build
 from .fitting import check_built, check_finite, check_fits, convert
 from .tensors import load_tensors, save_tensors
@@ -84,7 +84,11 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     own = {n: t for n, t in tensors.items() if not n.startswith(PREFIX)}
     called = card["call"]["call"]
     try:
-        with drawing_from(0), Bounded(path.stat().st_size):  # the initial weights, which are replaced, do not matter
+        with (
+            in_float32(),
+            drawing_from(0),
+            Bounded(path.stat().st_size),
+        ):  # the initial weights, which are replaced, do not matter
             net = build(card["call"], tensors=arguments)
     except MetaoptError as error:
         raise MetaoptError(f"The card of {path} describes no network of this version ({called}): {error}") from error
@@ -278,9 +282,8 @@ def _is_list(node: Any) -> bool:
 
 def _rebuilt(net: nn.Module, call: dict[str, Any], arguments: Mapping[str, Tensor]) -> nn.Module:
     """Return what the call makes, and raise where that differs from ``net``, which was then changed since."""
-    with drawing_from(
-        0
-    ):  # the initial weights of what is built do not matter, and the global generator is the caller's
+    # The initial weights of what is built do not matter, and the global generator is the caller's.
+    with in_float32(), drawing_from(0):
         again = build(call, tensors=arguments)
     fits = {n: tuple(t.shape) for n, t in net.state_dict().items()}
     if fits == {n: tuple(t.shape) for n, t in again.state_dict().items()} and _same_settings(net, again):
