@@ -311,6 +311,8 @@ def _check_pixels(pixels: Any) -> None:
     check_tensor("A picture", pixels, "real", "(C, H, W)")
     if 0 in pixels.shape:
         raise MetaoptError(f"A picture has pixels, but this one is {tuple(pixels.shape)}.")
+    if (most := float(pixels.abs().amax())) > 4:  # noise alone does not lead there
+        raise MetaoptError(f"A picture has pixels in [0, 1], but this one has {most:g}; divide grey levels by 255.")
 
 
 def _level(noise: float) -> Tensor:

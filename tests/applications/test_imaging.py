@@ -152,3 +152,35 @@ def test_a_picture_of_100_000_pixels_width_is_served(files: dict[str, str], tmp_
     write_image(tmp_path / "in.png", Picture(torch.rand(1, 2, 100_000), 8, None))
     assert main(["denoise", files["in"], files["out"], "--sigma", "5", "--weights", files["weights"]]) == 0
     assert read_image(files["out"]).pixels.shape == (1, 2, 100_000)
+
+
+PICTURE = torch.rand(1, 8, 9)
+BAD: dict[str, tuple[Any, str]] = {
+    "nothing": (lambda net: denoise(None, 0.1, net), "A picture must be a real floating-point tensor"),
+    "bytes": (lambda net: denoise(torch.zeros(1, 8, 9, dtype=torch.uint8), 0.1, net), "A picture must be a real"),
+    "grey levels": (lambda net: denoise(200 * PICTURE, 0.1, net), r"pixels in \[0, 1\], .*; divide grey levels by 255"),
+    "no pixels": (lambda net: denoise(torch.zeros(1, 0, 9), 0.1, net), "A picture has pixels"),
+    "a list as noise": (lambda net: denoise(PICTURE, [0.1], net), "noise must be a finite number"),
+    "no network": (lambda net: denoise(PICTURE, 0.1, "denoise_grey"), "metaopt.models.load gives one"),
+    "half a step": (lambda net: denoise(PICTURE, 0.1, net, 1.5), "steps must be at least 1"),
+    "no tile": (lambda net: denoise(PICTURE, 0.1, net, tile=None), "side of a tile must be a whole number"),
+    "half a factor": (lambda net: upscale(PICTURE, 2.5, net), "The scale must be a whole number of at least 2"),
+    "no mask": (lambda net: inpaint(PICTURE, None, net), "mask of missing pixels must be a tensor"),
+    "complex weights": (lambda net: denoise(PICTURE, 0.1, load("mri")), "mri are for complex x"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_picture_noise_or_network_is_a_sentence(case: str) -> None:
+    call, words = BAD[case]
+    with pytest.raises(mo.MetaoptError, match=words):
+        call(mo.models.rim(hidden=2, steps=1))
+
+
+def test_a_dark_picture_is_denoised_like_the_bright_one_in_one_piece_or_many() -> None:
+    """By itself a tile, or a channel, would be measured otherwise."""
+    net, x = load("denoise_grey"), 0.005 * torch.linspace(0, 1, 60).expand(3, 40, 60)
+    noisy = x + 4e-4 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    whole = denoise(noisy, 4e-4, net, 2)
+    assert (whole - x).square().mean() < 0.3 * (noisy.clamp(0, 1) - x).square().mean()
+    assert (denoise(noisy, 4e-4, net, 2, tile=24) - whole).abs().max() < 1e-7

@@ -67,6 +67,7 @@ def read_tiff(file: BinaryIO) -> Decoded:
         if (bits < 16 and (bits, channels, inverted) != (12, 1, False)) or associated:
             raise refuse_samples(f"{bits}-bit, packed {photometric}")
         samples, profile, _ = read_halves(file)
+    white = 2**bits - 1 if samples.max() > white else white  # then what the file states cannot be its depth
     return Decoded(_inverted(samples, white, channels) if inverted else samples, profile, white)
 
 
