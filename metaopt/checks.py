@@ -210,7 +210,7 @@ def check_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     return value
 
 
-def check_function(name: str, value: Any, *arguments: str) -> Callable[..., Any]:
+def check_function(name: str, value: Any, *arguments: str, classes: bool = False) -> Callable[..., Any]:
     """Return ``value`` if it can be called with the given positional arguments.
 
     A callable that does not say what it takes, as some builtins, passes.
@@ -219,6 +219,7 @@ def check_function(name: str, value: Any, *arguments: str) -> Callable[..., Any]
         name: The subject of the error, such as ``"The loss of Supervised"``.
         value: What was passed: a function, a module or another callable.
         arguments: The names of the arguments, for the error.
+        classes: Whether a class of modules fits, which makes one, instead of a module.
 
     Raises:
         MetaoptError: It cannot be called, or not with so many arguments.
@@ -226,7 +227,7 @@ def check_function(name: str, value: Any, *arguments: str) -> Callable[..., Any]
     if not autodiff.values_known():  # signatures cannot be looked at in compiled code
         return value
     wanted = f"{name} must be a function of ({', '.join(arguments)})"
-    if not callable(value) or (isinstance(value, type) and issubclass(value, nn.Module)):
+    if not callable(value) or (isinstance(value, type) and issubclass(value, nn.Module) and not classes):
         raise MetaoptError(f"{wanted}, but got {said(value)}.")
     called: Any = value.forward if isinstance(value, nn.Module) else value
     try:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .checks import check_function
 from .contracts import checked
 from .core import MetaoptError, Unrolled
 from .extras import require
@@ -36,6 +37,7 @@ class TensorModule(nn.Module):
         self.net, self._make_problem = net, make_problem
 
     def forward(self, *tensors: Tensor) -> Tensor:
+        check_function("make_problem", self._make_problem, *(f"tensor {i}" for i in range(len(tensors))))
         final = self.net(self._make_problem(*tensors)).final
         return torch.view_as_real(final) if final.is_complex() else final
 
@@ -87,6 +89,7 @@ def export_program(
             f"dynamic names the axes of every example, () for none, but there are {len(examples)} examples and "
             f"{len(dynamic)} entries."
         )
+    check_function("make_problem", make_problem, *(f"example {i}" for i in range(len(examples))))
     shapes = tuple(dict.fromkeys(axes, torch.export.Dim.AUTO) for axes in dynamic) if dynamic else None
     module = as_module(net, make_problem)
     return torch.export.export(

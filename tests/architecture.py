@@ -53,8 +53,9 @@ for _layer in ("problems", "estimators"):
 MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps
 for _maker in CHAIN[1:]:
     MAY_IMPORT[_maker].add("records")
-MAY_IMPORT["checks"], MAY_IMPORT["contracts"] = {"core"}, {"core", "checks"}  # of arguments, but for those of core
-for _checked in set(MAY_IMPORT) - {"core", "checks", "contracts", "records"}:
+# What checks arguments, but for those of core.
+MAY_IMPORT |= {"checks": {"core"}, "rules": {"core", "checks"}, "contracts": {"core", "checks", "rules"}}
+for _checked in set(MAY_IMPORT) - {"core", "checks", "rules", "contracts", "records"}:
     MAY_IMPORT[_checked] |= {"checks", "contracts"}
 for _layer in set(MAY_IMPORT) - {"core"}:
     MAY_IMPORT[_layer] |= {"extras", "drawing"}

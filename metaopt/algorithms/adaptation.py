@@ -44,7 +44,7 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
         network: nn.Module,
         update: nn.Module,
         loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
-        objective: Callable[..., Any] = Objective,
+        objective: Callable[[Any, Any, Any], Any] = Objective,
     ):
         super().__init__()
         self.network, self.loss, self.objective = network, loss, objective

@@ -90,7 +90,7 @@ class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
             MetaoptError: The readout does not take (problem, state, k).
         """
         _check_readout(readout, "The readout given to from_step")
-        return FunctionAlgorithm((step, init, readout), slots or {})
+        return FunctionAlgorithm((step, init, readout), {} if slots is None else slots)
 
 
 AnyAlgorithm = Algorithm[Any, Any, Any]

@@ -23,7 +23,7 @@ class Opening:
     learned: bool
     steps: int | None = None
     positive: bool = False
-    interval: Interval = None
+    interval: Any = None
 
     def __post_init__(self) -> None:
         bounds, steps = self.interval, self.steps

@@ -167,6 +167,8 @@ def run_until(
     count, state, report = algorithm.samples(problem, state), tree.detach(state), Report(0, counted=1)
     broken = grown = converged = first = torch.zeros(count, dtype=torch.bool)
     settled = isinstance(until, Settled)
+    if not (settled or callable(until)) or not (callback is None or callable(callback)):
+        raise MetaoptError(f"until is Settled(...) or a function, callback a function, not {until!r}, {callback!r}.")
     varying = max((slot.steps or 0 for slot in slots(algorithm).values()), default=0) if settled else 0
     with torch.no_grad():
         for k in ks:

@@ -228,12 +228,13 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
     Example:
         >>> parameterize(ista, {"encode": shared(), "threshold": per_step(16, positive=True)})
     """
+    if not isinstance(algorithm, nn.Module) or not isinstance(openings, Mapping):
+        raise MetaoptError(f"parameterize takes an Algorithm and a dict, not {algorithm!r:.80} and {openings!r:.80}.")
     opened = copy.deepcopy(algorithm)
     for name, opening in openings.items():
-        known = slots(opened)
-        if name not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise MetaoptError(f"{type(algorithm).__name__} has no slot '{name}'; its slots are {names}.")
+        if name not in (known := slots(opened)):
+            who, names = type(algorithm).__name__, ", ".join(sorted(known)) or "none"
+            raise MetaoptError(f"{who} has no slot '{name}'; its slots are {names}.")
         if not isinstance(opening, Opening):
             raise MetaoptError(f"Slot '{name}' is opened by fixed, shared or per_step(...), not by {opening!r}.")
         new = _inherit(name, opening, known[name])

@@ -11,7 +11,6 @@ from torch import nn
 
 from . import tree
 from .algorithm import Algorithm, Keep, Output, Problem, State, check_algorithm, intact
-from .errors import MetaoptError
 from .gradients.backprop import Backprop
 from .openings import count
 from .run import Callback, GradientStrategy, Report, Settled, Until, run_until
@@ -97,8 +96,6 @@ def unroll(
             kind.
     """
     check_algorithm(algorithm, "unroll")
-    if keep not in ("all", "last"):
-        raise MetaoptError(f"unroll keeps 'all' readouts or the 'last', not {keep!r}.")
     return Unrolled(algorithm, steps, gradient, keep)
 
 

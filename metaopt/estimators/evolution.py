@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import said
 from ..contracts import Between, Natural, Positive, checked
 from ..core import MetaoptError, Unrolled, autodiff, random, tree
 from ..losses import TrainingLoss
@@ -189,6 +190,8 @@ def pes(
 def _begin(net: Any, problem: Any, pairs: Pairs, sigma: float, state: Any = None, start: int = 0) -> Particles:
     """Return runs that have not been perturbed yet."""
     learned = _learned(net)
+    if state is not None:
+        _check_state(net.algorithm.init(problem), state)
     _check_seen(net, learned, problem, state, start)
     nothing = {name: p.new_zeros(pairs, *p.shape) for name, p in learned.items()}
     states = tree.map(lambda t: t.detach().expand(2 * pairs, *t.shape).clone(), state)
@@ -224,6 +227,12 @@ def _check_seen(net: Any, learned: Tensors, problem: Any, state: Any, k: int) ->
                 f"A step reads the parameter '{own[id(leaf)]}' past the module that has it, as by a global name, so "
                 "its changes would not be seen; reach it by submodules."
             )
+
+
+def _check_state(begin: Any, state: Any) -> None:
+    own, given = ({n: tree.describe(t) for n, t in tree.named_leaves(s, "state")} for s in (begin, state))
+    if type(state) is not type(begin) or own != given:
+        raise MetaoptError(f"The state to start from must hold {own}, but got {said(state)} of {given or 'no tensor'}.")
 
 
 def _learned(net: nn.Module) -> Tensors:

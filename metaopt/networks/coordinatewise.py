@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Count, Positive, checked
+from ..contracts import Axes, Count, Positive, checked
 from ..core import tree
 from ..records import recorded
 from .recurrent import GruCell
+
+Gradient = Annotated[Tensor, Axes(finite=False)]
 
 
 @recorded
@@ -67,7 +69,7 @@ class Recurrent(nn.Module):
 
 
 @checked
-def log_and_sign(gradient: Tensor, p: Positive = 10.0) -> Tensor:
+def log_and_sign(gradient: Gradient, p: Positive = 10.0) -> Tensor:
     """Represent a gradient by the logarithm of its size and its sign, (..., 2).
 
     The pair is ``(log |g| / p, sign g)`` where ``|g| >= e^-p``, and ``(-1, e^p g)`` elsewhere.

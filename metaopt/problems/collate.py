@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import said
 from ..core import MetaoptError, tree
 from ..operators import Operator
 from .first_order import FirstOrder
@@ -33,6 +34,8 @@ def collate(items: Sequence[Any]) -> Any:
         MetaoptError: Shapes or precisions differ, operators differ so that no single operator can replace them, or
             there is no rule to join what the items hold.
     """
+    if not isinstance(items, list | tuple) or not items:
+        raise MetaoptError(f"A batch is joined of a list of items that is not empty, not of {said(items)}.")
     first = items[0]
     kinds = sorted({type(item).__name__ for item in items})
     if len(kinds) > 1:

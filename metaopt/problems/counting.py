@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..contracts import checked
 from ..core import MetaoptError, tree
 from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features
 from .given import log_potentials, whole_numbers
 
 ZERO = -math.inf
+Numbers = Tensor | Sequence[Any]  # of variables
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,8 @@ def _from_highest(cavity: Tensor) -> Tensor:
     return (cavity - cavity.amax(1, keepdim=True)).clamp_min(LOG_ZERO)
 
 
-def parity(variables: Tensor, odd: bool = False, dtype: torch.dtype = torch.float64) -> CountingFactors:
+@checked
+def parity(variables: Numbers, odd: bool = False, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """Make factors that allow only an even (or odd) number of ones, such as the checks of a linear code.
 
     Args:
@@ -158,7 +161,8 @@ def parity(variables: Tensor, odd: bool = False, dtype: torch.dtype = torch.floa
     return _factors(variables, [[0, 1], [1, 0]], allowed.flip(0) if odd else allowed)
 
 
-def logical_or(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
+@checked
+def logical_or(parents: Numbers, child: Numbers, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """Make factors that require ``child = OR of the parents``.
 
     Args:
@@ -169,7 +173,8 @@ def logical_or(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float6
     return _with_child(parents, child, [[0, 1], [1, 1]], [[0, ZERO], [ZERO, 0]], dtype)
 
 
-def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
+@checked
+def logical_and(parents: Numbers, child: Numbers, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """Make factors that require ``child = AND of the parents``.
 
     Args:
@@ -180,7 +185,8 @@ def logical_and(parents: Tensor, child: Tensor, dtype: torch.dtype = torch.float
     return _with_child(parents, child, [[1, 1], [0, 1]], [[ZERO, 0], [0, ZERO]], dtype)
 
 
-def pool(choices: Tensor, indicator: Tensor, dtype: torch.dtype = torch.float64) -> CountingFactors:
+@checked
+def pool(choices: Numbers, indicator: Numbers, dtype: torch.dtype = torch.float64) -> CountingFactors:
     """Make factors that require exactly one of the choices to be 1 if the indicator is 1, and none if it is 0.
 
     Args:

@@ -73,7 +73,7 @@ class FactorGraph:
         factors = check_groups(factors)
         graph = torch.zeros_like(cards) if graph is None else whole_numbers(graph, "Numbers of graphs")
         if constant is None:
-            constant = unary.new_zeros(1, int(graph.max()) + 1 if len(cards) else 1)
+            constant = unary.new_zeros(1, int(graph.max()) + 1 if graph.numel() else 1)
         constant = log_potentials(constant, "Constants")
         self._set({"cardinalities": cards, "unary": unary, "factors": factors, "graph": graph, "constant": constant})
         number = torch.arange(len(cards), device=cards.device)

@@ -20,11 +20,17 @@ class FirstOrder:
 
     Args:
         problem: Any problem.
+
+    Raises:
+        MetaoptError: It is no problem.
     """
 
     problem: Any
 
     to = tree.to
+
+    def __post_init__(self) -> None:
+        protocol.check_problem(self.problem, "FirstOrder")
 
     def start(self) -> Any:
         return self.problem.start()

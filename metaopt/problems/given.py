@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checks import check_tensor
 from ..core import MetaoptError, tree
 
 
@@ -21,7 +22,7 @@ def whole_numbers(values: Any, what: str) -> Tensor:
     Raises:
         MetaoptError: They are no whole numbers.
     """
-    found = _tensor(values, what, "whole numbers")
+    found = check_tensor(what, _tensor(values, what, "whole numbers"), "any")
     if found.dtype == torch.long:
         return found
     if found.dtype == torch.bool or found.is_complex() or (found.numel() and bool((found != found.round()).any())):
@@ -39,7 +40,7 @@ def log_potentials(values: Any, what: str) -> Tensor:
     Raises:
         MetaoptError: They are no real numbers.
     """
-    found = _tensor(values, what, "real numbers")
+    found = check_tensor(what, _tensor(values, what, "real numbers"), "any")
     if found.is_complex() or found.dtype == torch.bool or found.layout != torch.strided or found.is_meta:
         raise MetaoptError(f"{what} are real numbers in a dense tensor, but got {_said(values, found)}.")
     return found if found.is_floating_point() else found.double()

@@ -94,9 +94,7 @@ def from_data(data: Any) -> FactorGraph:
     """
     names = ("cardinality", "edge_index", "unary", "log_table", "table_size", "constant")
     if missing := [name for name in names if not isinstance(getattr(data, name, None), Tensor)]:
-        raise MetaoptError(
-            f"This {type(data).__name__} has no tensor {missing[0]!r}; to_data makes it."
-        )
+        raise MetaoptError(f"This {type(data).__name__} has no tensor {missing[0]!r}; to_data makes it.")
     is_variable = data.cardinality > 0
     number = is_variable.cumsum(0) - 1
     cards = data.cardinality[is_variable]

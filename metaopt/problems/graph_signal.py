@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_count, check_instance, check_number, check_tensor, check_whole
+from ..checks import check_count, check_instance, check_number, check_tensor, check_whole, said
 from ..core import MetaoptError, random, tree
 from ..core.errors import warn
 from ..extras import require
@@ -243,6 +243,9 @@ def known_labels(labels: Tensor, known: Tensor, classes: int | None = None) -> T
         raise MetaoptError(f"What is known must be a mask or indices of nodes, but got {tree.describe(known)}.")
     most = int(labels.max()) + 1 if len(labels) else 0
     count = most if classes is None else check_count("The number of classes", classes)
+    mask = known.dtype == torch.bool
+    if len(known) != len(labels) if mask else len(known) and int(known.abs().max()) >= len(labels):
+        raise MetaoptError(f"What is known of {len(labels)} nodes is a mask or indices of them, not {said(known)}.")
     of_known = labels[known]
     outside = of_known[(of_known < 0) | (of_known >= count)]
     if len(outside):
@@ -260,6 +263,7 @@ def _check_features(x: Any) -> None:
     if not isinstance(x, Tensor) or x.ndim != 2 or not x.is_floating_point():
         what = tree.describe(x) if isinstance(x, Tensor) else type(x).__name__
         raise MetaoptError(f"A graph signal needs floating features (nodes, features), but got {what}.")
+    check_tensor("The features of a graph signal", x)
     if not x.shape[0]:
         raise MetaoptError(f"A graph signal needs at least one node, but its features are {tree.describe(x)}.")
     if not bool(torch.isfinite(x).all()):

@@ -48,6 +48,8 @@ def noise_variance(problem: Any, x: Tensor) -> Tensor:
     Raises:
         MetaoptError: The problem does not know its noise.
     """
+    if not isinstance(x, Tensor):
+        raise MetaoptError(f"A step is in units of the noise at a tensor x, not {type(x).__name__}.")
     if (own := protocol.variance(problem)) is not None:
         return per_sample(own, x)
     if context := protocol.context(problem):

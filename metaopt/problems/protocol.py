@@ -20,12 +20,17 @@ from ..core import MetaoptError, tree
 
 def begin(problem: Any, who: str) -> Any:
     """Return ``problem.start()``, or raise if what ``who`` was given to solve is no problem."""
+    check_problem(problem, who)
+    return problem.start()
+
+
+def check_problem(problem: Any, who: str) -> None:
+    """Raise if what ``who`` was given to solve is no problem."""
     if isinstance(problem, type) or not (hasattr(problem, "start") and hasattr(problem, "gradient")):
         raise MetaoptError(
             f"{who} solves a problem with start() and gradient(x), such as an InverseProblem, Objective or "
             f"FunctionObjective, not {said(problem)}."
         )
-    return problem.start()
 
 
 def check_steps_fit(who: str, step_size: Any, x: Any) -> None:

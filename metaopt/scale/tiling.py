@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import said
 from ..contracts import Natural, checked
 from ..core import MetaoptError, Unrolled, slots, tree
 from ..operators import Operator
@@ -164,6 +165,11 @@ def assemble(
     result: Tensor | None = None
     for computed, kept in windows(shape, size, halo, period):
         part = compute(computed)
+        sizes = tuple(s.stop - s.start for s in computed)
+        if not isinstance(part, Tensor) or tuple(part.shape[max(0, part.ndim - len(sizes)) :]) != sizes:
+            raise MetaoptError(
+                f"compute must give (..., {', '.join(map(str, sizes))}) for {computed}, not {said(part)}."
+            )
         if result is None:
             result = part.new_empty(*part.shape[: part.ndim - len(shape)], *shape)
         inside = (slice(k.start - c.start, k.stop - c.start) for c, k in zip(computed, kept, strict=True))

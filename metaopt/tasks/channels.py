@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..contracts import Count, Positive, Share, checked
+from ..checks import check_tensor
+from ..contracts import Axes, Count, Positive, Real, Share, checked
 from ..core import MetaoptError, random
 
-Range = float | Sequence[float]  # one number, or the two that it lies between
+Basis = Annotated[Tensor, Axes("any", "(messages, bits)", finite=False)]
+Range = float | tuple[float, float]  # one number, or the two that it lies between
 
 
 def generator_matrix(parity: np.ndarray | Tensor) -> Tensor:
@@ -29,6 +32,8 @@ def generator_matrix(parity: np.ndarray | Tensor) -> Tensor:
     Raises:
         MetaoptError: H is not a matrix of zeros and ones, or its only codeword is zero.
     """
+    if isinstance(parity, Tensor):
+        check_tensor("The parity checks", parity, "any")
     given = np.asarray(parity)
     if given.ndim != 2 or not given.size or not np.isin(given, (0, 1)).all():
         raise MetaoptError(
@@ -65,7 +70,7 @@ def _reduced(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @checked
-def random_codewords(basis: Tensor, count: Count, generator: torch.Generator) -> Tensor:
+def random_codewords(basis: Basis, count: Count, generator: torch.Generator) -> Tensor:
     """Draw codewords ``m G`` over GF(2) with uniformly random messages m.
 
     Args:
@@ -81,7 +86,7 @@ def random_codewords(basis: Tensor, count: Count, generator: torch.Generator) ->
 
 
 @checked
-def awgn(codewords: Tensor, snr: float | Tensor, rate: Positive, generator: torch.Generator) -> Tensor:
+def awgn(codewords: Tensor, snr: float | Real, rate: Positive, generator: torch.Generator) -> Tensor:
     """Send codewords by BPSK through additive white Gaussian noise, and return their log-likelihood ratios.
 
     Bit c is sent as x = 1 - 2 c and received as y = x + z with z ~ N(0, sigma^2) and sigma^2 = 1 / (2 R 10^(snr / 10)).
@@ -106,9 +111,9 @@ def awgn(codewords: Tensor, snr: float | Tensor, rate: Positive, generator: torc
 @checked
 def bursty(
     codewords: Tensor,
-    snr: float | Tensor,
+    snr: float | Real,
     rate: Positive,
-    level: float | Tensor,
+    level: float | Real,
     share: Share,
     generator: torch.Generator,
 ) -> Tensor:
@@ -134,6 +139,10 @@ def bursty(
     """
     if not 0 < rate <= 1 or not 0 <= share <= 1:
         raise MetaoptError(f"A rate is in (0, 1] and a share of bursts in [0, 1], but got {rate} and {share}.")
+    check_tensor("The codewords", codewords, "any", "(n, bits)")
+    for name, value in (("snr", snr), ("level", level)):
+        if isinstance(value, Tensor) and tuple(value.shape) not in ((), (1,), (len(codewords),)):
+            raise MetaoptError(f"{name} is a number or ({len(codewords)},), one a codeword, not {tuple(value.shape)}.")
     shape = codewords.shape
     variance = 1 / (2 * rate * 10 ** (_column(snr) / 10))
     noise, burst = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
@@ -164,7 +173,7 @@ class ReceivedCodewords:
         MetaoptError: The basis is not a matrix (messages, bits) with at most as many messages as bits.
     """
 
-    basis: Tensor
+    basis: Basis
     snr: Range = (0.0, 4.0)
     level: Range = 0.0
     share: Share = 0.05

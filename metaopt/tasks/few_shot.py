@@ -51,6 +51,10 @@ class FewShot:
     distortion: NotNegative = 0.0
 
     def __post_init__(self) -> None:
+        if self.rotations and self.images.shape[3] != self.images.shape[4]:
+            raise MetaoptError(
+                f"Only square images are turned, not {tuple(self.images.shape[3:])}; crop them or give rotations=False."
+            )
         classes, examples = len(self.images) * (4 if self.rotations else 1), self.images.shape[1]
         if classes < self.ways:
             raise MetaoptError(f"A task of {self.ways} ways needs as many classes, but there are {classes}.")

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contracts import Count, Positive, Positives, Share, Shares, checked
+from ..contracts import Count, Positive, Positives, Share, Shares, SomeCounts, checked
 from ..core import MetaoptError, random
 from ..operators import (
     Blocks,
@@ -80,7 +80,7 @@ class Inpainting:
     patches: Patches
     kept_shares: Shares = (0.1, 0.9)
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
-    grains: Sequence[Count] = (1,)
+    grains: SomeCounts = (1,)
 
     def __post_init__(self) -> None:
         _check_levels(self)
@@ -136,7 +136,7 @@ class SuperResolution:
     """
 
     patches: Patches
-    factors: Sequence[Count] = (2, 3, 4)
+    factors: SomeCounts = (2, 3, 4)
     noise_levels: tuple[float, float] = (1 / 255, 1 / 255)
 
     def __post_init__(self) -> None:
@@ -234,7 +234,11 @@ class RandomProjections:
 
 @checked
 def block_projection(
-    ensemble: Callable[..., Operator], ratio: Positive, shape: tuple[Count, Count, Count], block: Count, seed: int
+    ensemble: Callable[[Any, Any, Any], Operator],
+    ratio: Positive,
+    shape: tuple[Count, Count, Count],
+    block: Count,
+    seed: int,
 ) -> Operator:
     """Return one random projection that acts on every block of (C, H, W) pictures alike.
 

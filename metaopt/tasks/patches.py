@@ -64,6 +64,8 @@ def pool(sources: Mapping[str, Sequence[Tensor]]) -> list[Tensor]:
     Args:
         sources: Lists of pictures, by name.
     """
+    if not sources or not all(len(source) for source in sources.values()):
+        raise MetaoptError("A pool is joined of lists of pictures by name, of which none is empty.")
     most = max(len(source) for source in sources.values())
     return [source[i % len(source)] for source in sources.values() for i in range(most)]
 

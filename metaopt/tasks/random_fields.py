@@ -123,7 +123,7 @@ class RandomFields:
         dtype: The dtype of the potentials.
     """
 
-    structures: Sequence[str] = tuple(STRUCTURES)
+    structures: Annotated[Sequence[str], Between(1)] = tuple(STRUCTURES)
     variables: Counts = (9, 16)
     couplings: Positives = (0.3, 3.0)
     fields: Positives = (0.1, 1.0)

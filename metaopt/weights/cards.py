@@ -62,6 +62,7 @@ def read_card(name: str | Path) -> dict[str, Any]:
     return card
 
 
+@checked
 def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     """Load a trained network by its shipped name, or from a ``.safetensors`` file with its card.
 
@@ -103,6 +104,7 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     return net.eval().requires_grad_(False)
 
 
+@checked
 def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None) -> Path:
     """Write a network that a public constructor made: its tensors to ``path``, and its card beside it.
 

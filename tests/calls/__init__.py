@@ -19,6 +19,7 @@ class Call:
 
     - ``use``: what is done with the result, such as running a network once, so that an argument that is kept is seen.
     - ``free``: arguments that are not replaced, with the reason in a comment of the row.
+    - ``but``: replacements, as in ``"until=class"``, that cannot be told from right ones.
     - ``finite``: finite arguments give finite results.
     """
 
@@ -26,6 +27,7 @@ class Call:
     arguments: Callable[[], Mapping[str, Any]]
     use: Callable[[Any], Any] = lambda result: result
     free: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
     finite: bool = True
 
     def run(self, **replaced: Any) -> Any:
@@ -92,9 +94,11 @@ def _near(right: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 
 def finite(result: Any) -> bool:
-    """Whether every floating-point tensor of a result is finite."""
-    tensors = [t for t in tree.leaves(result) if t.is_floating_point() or t.is_complex()]
-    return all(bool(torch.isfinite(t).all()) for t in tensors)
+    """Whether no floating-point tensor of a result holds NaN or infinity, but for the logarithm of 0."""
+    tensors = [t for t in tree.leaves(result) if (t.is_floating_point() or t.is_complex()) and not t.is_meta]
+    tensors = [t for t in tensors if t.dtype.itemsize > 1]  # torch computes nothing with float8
+    tensors = [t if t.layout is torch.strided else t.to_dense() for t in tensors]
+    return not any(bool(t.isnan().any()) or bool((t.abs() == torch.inf).logical_and(t.real > 0).any()) for t in tensors)
 
 
 def has_finite(value: Any) -> bool:

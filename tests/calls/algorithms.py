@@ -43,7 +43,7 @@ def codes():
 
 
 def dictionary():
-    return torch.linspace(-1, 1, 12).reshape(3, 4).cos()
+    return torch.eye(3, 4) + 0.1 * torch.linspace(-1, 1, 12).reshape(3, 4)
 
 
 def stepped(problem):
@@ -194,10 +194,18 @@ CORE = {
     "per_step": Call(core.per_step, lambda: {"steps": 2, "value": 0.5}, lambda opening: core.slot(opening)(0)),
     "run_until": NOT_A_CALL,
     "shared": Call(core.shared, lambda: {"value": 0.5}, lambda opening: core.slot(opening)(0)),
-    "slot": Call(core.slot, lambda: {"content": 0.5}, lambda slot: slot(0)),
-    "slots": Call(core.slots, lambda: {"module": mo.Descent(mo.updates.Sgd(0.1)), "prefix": ""}),
+    "slot": Call(core.slot, lambda: {"content": 0.5}, lambda slot: slot(0), free=("check",)),
+    "slots": Call(
+        core.slots,
+        lambda: {"module": mo.Descent(mo.updates.Sgd(0.1))},
+        free=("module", "prefix"),  # it looks at any module, once for each run
+    ),
     "solve": Call(
-        core.solve, lambda: {"algorithm": halving(), "problem": codes(), "max_steps": 3}, lambda run: run.final
+        core.solve,
+        lambda: {"algorithm": halving(), "problem": codes(), "max_steps": 3, "callback": lambda *_: None},
+        lambda run: run.final,
+        free=("problem", "state"),  # they belong to the function that is given
+        but=("until=class", "callback=class", "callback=no argument", "callback=six arguments"),
     ),
     "unroll": Call(
         core.unroll, lambda: {"algorithm": halving(), "steps": 2, "keep": "all"}, lambda net: net(codes()).final

@@ -186,12 +186,18 @@ MODELS = {
     ),
     "save": Call(
         models.save,
-        lambda: {"net": models.rim(hidden=4, steps=1), "path": Path(tempfile.mkdtemp()) / "net", "card": None},
+        lambda: {
+            "net": models.rim(hidden=4, steps=1),
+            "path": Path(tempfile.mkdtemp()) / "net.safetensors",
+            "card": None,
+        },
         lambda path: None,
     ),
     "sgc": Call(models.sgc, lambda: {"features": 3, "classes": 2, "steps": 2}, on(signal)),
     "untie": Call(models.untie, lambda: {"net": models.rim(hidden=4, steps=1)}, on(picture_problem)),
-    "weighted_bp": Call(models.weighted_bp, lambda: {"steps": 1, "factors": 1, "hidden": 4}, on(grid)),
+    "weighted_bp": Call(
+        models.weighted_bp, lambda: {"steps": 1, "factors": 1, "hidden": 4}, on(grid), but=("factors=3",)
+    ),
     "without_estimate": Call(
         models.without_estimate, lambda: {"net": models.rim(hidden=4, steps=1)}, on(picture_problem)
     ),

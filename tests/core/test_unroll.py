@@ -165,11 +165,11 @@ def test_a_state_that_changes_is_refused_with_its_step():
 
 REFUSED = {
     "whole number of at least 0, but got -1": lambda: mo.unroll(heron(), -1),
-    "whole number of at least 0, but got 2.0": lambda: mo.unroll(heron(), 2.0),  # type: ignore[arg-type]
-    "whole number of at least 0, but got True": lambda: mo.unroll(heron(), True),
+    "steps to be a whole number, but got 2.0": lambda: mo.unroll(heron(), 2.0),  # type: ignore[arg-type]
+    "steps to be a whole number, but got True": lambda: mo.unroll(heron(), True),
     "whole number of at least 0, but got '3'": lambda: mo.unroll(heron(), 1)(torch.ones(1), steps="3"),  # type: ignore
     "at least 0, but got -2": lambda: mo.solve(heron(), torch.ones(1), -2),
-    "'all' readouts or the 'last', not 'first'": lambda: mo.unroll(heron(), 1, keep="first"),  # type: ignore[arg-type]
+    "keep to be 'all' or 'last', but got 'first'": lambda: mo.unroll(heron(), 1, keep="first"),  # type: ignore[arg-type]
     "needs an Algorithm, not Linear; see Algorithm.from_step": lambda: mo.unroll(nn.Linear(1, 1), 1),  # type: ignore
     "needs every >= 1, but got 0": lambda: mo.Checkpointed(every=0),
     "needs last >= 1, but got 0": lambda: mo.Truncated(last=0),

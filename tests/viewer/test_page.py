@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, make_section: Make) -> None:
     ):
         with pytest.raises(MetaoptError, match=cause):
             make_section(**parts)
-    with pytest.raises(MetaoptError, match="psnr to be a list whose items are each a finite number"):
+    with pytest.raises(MetaoptError, match="psnr to be a list that are each a finite number"):
         write_page(tmp_path, [make_section(iterates=Iterates(estimates, [*psnr[1:], torch.inf], 3))], "A title", "")
     with pytest.raises(MetaoptError, match="at least one section"):
         write_page(tmp_path, [], "A title", "")

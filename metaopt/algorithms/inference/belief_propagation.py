@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...contracts import within
+from ...checks import check_instance
+from ...contracts import ModuleSlot, ValueSlot, checked, within
 from ...core import Algorithm, slot
 from ...problems.factor_graph import FactorGraph
 from ...problems.factors import Marginalize, log_sum
@@ -58,6 +59,7 @@ class NoCorrection(nn.Module):
         return proposed, memory
 
 
+@checked
 class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
     r"""Pass messages on a factor graph by the sum-product rule, or max-product with ``log_max``.
 
@@ -96,13 +98,13 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
 
     def __init__(
         self,
-        damping: Any = 0.0,
-        temperature: Any = 1.0,
-        weight: Any = 1.0,
-        correction: nn.Module | None = None,
-        schedule: nn.Module | None = None,
+        damping: ValueSlot = 0.0,
+        temperature: ValueSlot = 1.0,
+        weight: ModuleSlot | ValueSlot = 1.0,
+        correction: ModuleSlot | None = None,
+        schedule: ModuleSlot | None = None,
         marginalize: Marginalize = log_sum,
-        evidence: Any = 1.0,
+        evidence: ModuleSlot | ValueSlot = 1.0,
     ):
         super().__init__()
         self.damping = slot(damping, within("damping", 0, below=1))
@@ -115,6 +117,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
         self.marginalize = marginalize
 
     def init(self, problem: FactorGraph) -> Messages:
+        check_instance("The problem of BeliefPropagation", problem, FactorGraph)
         messages = problem.mark(problem.unary.new_zeros(problem.batch, len(problem.edge_state)), SILENT)
         return Messages(messages, self.correction(0).init(problem, messages))
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...contracts import Count, checked
 from ...problems import FactorGraph
 from .belief_propagation import Beliefs
 from .elimination import HOPELESS, JunctionTree, TooLargeError, junction_tree
@@ -49,7 +50,8 @@ class _Model:
     constant: Tensor
 
 
-def exact_marginals(graph: FactorGraph, limit: int = LIMIT) -> Beliefs:
+@checked
+def exact_marginals(graph: FactorGraph, limit: Count = LIMIT) -> Beliefs:
     """Compute the marginal distribution of every variable, and log Z, exactly.
 
     Args:
@@ -75,7 +77,8 @@ def exact_marginals(graph: FactorGraph, limit: int = LIMIT) -> Beliefs:
     return Beliefs(probabilities.log().to(graph.unary.device), log_z[None].to(graph.unary.device))
 
 
-def exact_log_z(graph: FactorGraph, limit: int = LIMIT) -> Tensor:
+@checked
+def exact_log_z(graph: FactorGraph, limit: Count = LIMIT) -> Tensor:
     """Compute log Z exactly, after summing out variables that depend on others but on which nothing depends.
 
     Args:
@@ -132,7 +135,8 @@ def _by_ancestors(listed: Reduced, limit: int, refusal: TooLargeError) -> tuple[
     return marginals, log_z
 
 
-def exact_map(graph: FactorGraph, limit: int = LIMIT) -> tuple[Tensor, Tensor]:
+@checked
+def exact_map(graph: FactorGraph, limit: Count = LIMIT) -> tuple[Tensor, Tensor]:
     """Compute a most probable assignment and its log potential exactly.
 
     Args:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...contracts import within
+from ...checks import check_instance
+from ...contracts import Natural, ValueSlot, checked, within
 from ...core import Algorithm, random, slot
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs
-from .mean_field import color_count, color_masks, local_fields
+from .mean_field import Colors, color_count, color_masks, local_fields
 
 
 class Samples(NamedTuple):
@@ -25,6 +26,7 @@ class Samples(NamedTuple):
     counted: Tensor
 
 
+@checked
 class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
     """Draw ``x_v ~ p(x_v | all others) = softmax(unary_v + sum of log f)``, colour by colour, in one chain per sample.
 
@@ -47,13 +49,14 @@ class Gibbs(Algorithm[FactorGraph, Samples, Beliefs]):
 
     colors: Tensor
 
-    def __init__(self, colors: Tensor, seed: int = 0, burn_in: int = 0, temperature: float = 1.0):
+    def __init__(self, colors: Colors, seed: int = 0, burn_in: Natural = 0, temperature: ValueSlot = 1.0):
         super().__init__()
         self.register_buffer("colors", colors)
         self.seed, self.burn_in, self.temperature = seed, burn_in, slot(temperature, within("temperature", above=0))
         self._count = color_count(colors)
 
     def init(self, problem: FactorGraph) -> Samples:
+        check_instance("The problem of Gibbs", problem, FactorGraph)
         start = problem.exclude(problem.soft_unary).expand(problem.batch, -1)
         states = _drawn(problem, start, _uniform((self.seed,), start, 1)[0])
         return Samples(states, torch.zeros_like(start), start.new_zeros(len(start)))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ...contracts import Count, Natural, checked
 from ...core import MetaoptError
 from ...problems.factor_graph import FactorGraph
 from ...problems.factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features
@@ -80,7 +81,8 @@ class _Cluster(NamedTuple):
     below: tuple[int, ...]  # clusters whose messages it receives
 
 
-def join_graph(graph: FactorGraph, order: Sequence[int], limit: int = 1024) -> FactorGraph:
+@checked
+def join_graph(graph: FactorGraph, order: Sequence[Natural], limit: Count = 1024) -> FactorGraph:
     """Cluster the factors of a graph into tables of at most ``limit`` entries, connected by sets of variables.
 
     The clusters and sets are those of mini-bucket elimination. Belief propagation on the result is iterative join-graph
@@ -182,7 +184,8 @@ def _table(graph: FactorGraph, cluster: _Cluster, cards: list[int]) -> Tensor:
     return total
 
 
-def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
+@checked
+def log_partition(graph: FactorGraph, order: Sequence[Natural]) -> Tensor:
     """Return log Z exactly, by eliminating the variables in the given order.
 
     The gradient of the result in ``unary`` is the marginals. Memory is that of the largest clique of the order.
@@ -193,8 +196,13 @@ def log_partition(graph: FactorGraph, order: Sequence[int]) -> Tensor:
 
     Returns:
         (B, graphs).
+
+    Raises:
+        MetaoptError: The order does not hold every variable once.
     """
     cards = graph.cardinalities.tolist()
+    if sorted(order) != list(range(len(cards))):
+        raise MetaoptError(f"The order holds each of the {len(cards)} variables once, but it is {order!r:.80}.")
     unary = graph.exclude(graph.soft_unary).split(cards, dim=1)
     clusters = _clusters(graph, order, cards, 2**62)
     sent: list[Tensor] = []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ...contracts import within
+from ...checks import check_instance
+from ...contracts import Axes, ValueSlot, checked, within
 from ...core import Algorithm, MetaoptError, autodiff, slot
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs
+
+Colors = Annotated[Tensor, Axes("whole", "(V,)")]
 
 
 class Logits(NamedTuple):
@@ -19,6 +22,7 @@ class Logits(NamedTuple):
     logits: Tensor
 
 
+@checked
 class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
     """Ascend ``ELBO(q) = E_q[unary + sum_f log f] + H(q)`` over independent beliefs q_v by coordinates.
 
@@ -44,7 +48,7 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
 
     colors: Tensor | None
 
-    def __init__(self, damping: Any = 0.0, temperature: Any = 1.0, colors: Tensor | None = None):
+    def __init__(self, damping: ValueSlot = 0.0, temperature: ValueSlot = 1.0, colors: Colors | None = None):
         super().__init__()
         self.damping, self.temperature = (
             slot(damping, within("damping", 0, below=1)),
@@ -53,6 +57,7 @@ class MeanField(Algorithm[FactorGraph, Logits, Beliefs]):
         self.register_buffer("colors", colors)
 
     def init(self, problem: FactorGraph) -> Logits:
+        check_instance("The problem of MeanField", problem, FactorGraph)
         start = problem.exclude(problem.soft_unary).expand(problem.batch, -1)
         return Logits(problem.normalized(start))
 
@@ -134,6 +139,7 @@ def color_count(colors: Tensor) -> int:
     return int(colors.max()) + 1 if len(colors) else 0
 
 
+@checked
 def coloring(problem: FactorGraph) -> Tensor:
     """Return a colour for every variable so that no two variables of a factor have the same.
 

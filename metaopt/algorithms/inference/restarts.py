@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ...checks import check_instance
+from ...contracts import Count, Natural, NotNegative, checked
 from ...core import MetaoptError, Settled, random, solve, tree
 from ...core.run import Callback
 from ...problems.factor_graph import FactorGraph
@@ -35,6 +37,7 @@ class Restarted(NamedTuple):
     found: Beliefs
 
 
+@checked
 class RandomRestarts:
     """Run belief propagation from random messages, and combine the fixed points that it finds.
 
@@ -65,18 +68,12 @@ class RandomRestarts:
     def __init__(
         self,
         algorithms: BeliefPropagation | Sequence[BeliefPropagation],
-        steps: int = 300,
-        starts: int = 16,
-        spread: float = 2.0,
+        steps: Natural = 300,
+        starts: Count = 16,
+        spread: NotNegative = 2.0,
         seed: int = 0,
-        patience: int = 4,
+        patience: Count = 4,
     ):
-        for name, value, least in (("starts", starts, 1), ("steps", steps, 0), ("patience", patience, 1)):
-            if not isinstance(value, int) or value < least:
-                what = "at least one start" if name == "starts" else f"a whole number of {name}, at least {least}"
-                raise MetaoptError(f"Inference needs {what}, but got {value!r}.")
-        if not 0 <= spread < torch.inf:
-            raise MetaoptError(f"The spread of the starts is a finite number of at least 0, but got {spread!r}.")
         self.algorithms = [algorithms] if isinstance(algorithms, BeliefPropagation) else list(algorithms)
         if not self.algorithms:
             raise MetaoptError("Inference from many starts needs at least one algorithm, but got an empty list.")
@@ -101,6 +98,7 @@ class RandomRestarts:
         Raises:
             MetaoptError: The graph has several samples, or is a union of graphs.
         """
+        check_instance("The problem of RandomRestarts", problem, FactorGraph)
         if problem.batch != 1:
             raise MetaoptError(f"Many starts are of a graph of one sample, but this has {problem.batch}.")
         if problem.constant.shape[1] != 1:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
+from ...contracts import Between, Count, checked
 from ...core import MetaoptError, random
 from ...problems.factor_graph import FactorGraph
 
 
-def tree_weights(problem: FactorGraph, trees: int = 50, seed: int = 0) -> Tensor:
+@checked
+def tree_weights(problem: FactorGraph, trees: Count = 50, seed: int = 0) -> Tensor:
     """Return for each factor how often it is in a random set of factors without a cycle.
 
     With these weights :class:`BeliefPropagation` minimises a convex free energy, and its ``log_z`` is an upper bound of
@@ -84,6 +86,7 @@ def _root(parent: list[int], node: int) -> int:
     return node
 
 
+@checked
 class ResidualSchedule(nn.Module):
     """Change only the messages that would change most in a step, a fixed share of the edges.
 
@@ -99,10 +102,8 @@ class ResidualSchedule(nn.Module):
         Residual belief propagation, Elidan et al., UAI 2006; many messages at once, as in relaxed residual propagation.
     """
 
-    def __init__(self, share: float = 0.25):
+    def __init__(self, share: Annotated[float, Between(above=0, high=1)] = 0.25):
         super().__init__()
-        if not 0 < share <= 1:
-            raise MetaoptError(f"A share of the messages is above 0 and at most 1, but got {share}.")
         self.share = share
 
     def forward(self, problem: FactorGraph, proposed: Tensor, messages: Tensor, k: int) -> Tensor:
@@ -120,6 +121,7 @@ class ResidualSchedule(nn.Module):
         return problem.flat([list(group) for group in blocks], len(messages))
 
 
+@checked
 class TreeSchedule(nn.Module):
     """Pass the messages of a spanning forest from its leaves to its roots and back, then all others, and repeat.
 

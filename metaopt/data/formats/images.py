@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ...checks import check_instance, check_tensor, said
+from ...contracts import checked
 from ...core.errors import MetaoptError
 from ...extras import require
 from ...files import replacing
@@ -31,6 +32,7 @@ __all__ = ["LARGEST", "Picture", "check_writable", "read_image", "write_image"]
 _FILTERS = threading.RLock()  # the filters of warnings are those of all threads, so one at a time changes them
 
 
+@checked
 @dataclass(frozen=True)
 class Picture:
     """Hold the content of an image file.

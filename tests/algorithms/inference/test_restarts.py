@@ -54,7 +54,7 @@ def test_the_first_algorithm_that_converges_is_taken() -> None:
 
 
 def test_what_many_starts_refuse() -> None:
-    with pytest.raises(mo.MetaoptError, match="at least one start"):
+    with pytest.raises(mo.MetaoptError, match="starts to be a whole number of at least 1, but got 0"):
         mo.RandomRestarts(mo.BeliefPropagation(), starts=0)
     with pytest.raises(mo.MetaoptError, match="this has 2"):
         mo.RandomRestarts(mo.BeliefPropagation())(loopy(0, batch=2))
