@@ -34,6 +34,7 @@ def on(make):
 
 NETWORKS = {
     "CoarseMemory": Call(networks.CoarseMemory, lambda: {"features": 4, "scale": 2, "dims": 2}, filled),
+    "ConstantWeights": Call(networks.ConstantWeights, dict, filled),
     "Contraction": Call(networks.Contraction, lambda: {"width": 3, "bound": 0.9}, filled),
     "ConvGruCell": Call(networks.ConvGruCell, lambda: {"features": 4, "kernel": 3, "dilation": 1, "dims": 2}, filled),
     "Coupling": Call(networks.Coupling, lambda: {"hidden": 4, "layers": 1, "dims": 2}, filled),
