@@ -81,6 +81,11 @@ def log_and_sign(gradient: Gradient, p: Positive = 10.0) -> Tensor:
     Source:
         Andrychowicz et al., 2016, arXiv:1606.04474.
     """
+    return logarithms(gradient, p)
+
+
+def logarithms(gradient: Tensor, p: float) -> Tensor:
+    """Compute :func:`log_and_sign` without checks, as steps do."""
     size = gradient.abs()
     large = size >= math.exp(-p)
     log = torch.where(large, size, 1.0).log() / p

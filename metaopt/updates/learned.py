@@ -12,7 +12,7 @@ from torch import nn
 from ..checks import said
 from ..contracts import Count, NotNegative, Positive, checked
 from ..core import MetaoptError, slot
-from ..networks.coordinatewise import Perceptron, log_and_sign, refill, rows_of, zero_rows
+from ..networks.coordinatewise import Perceptron, logarithms, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell
 from ..records import recorded
 from .moments import root, zeros
@@ -55,7 +55,7 @@ class CoordinatewiseLstm(nn.Module):
     def forward(
         self, gradient: Any, x: Any, memory: tuple[Any, ...], k: int, context: tuple[Any, ...] = ()
     ) -> tuple[Any, tuple[Any, ...]]:
-        rows = log_and_sign(rows_of(gradient)[:, 0], self.preprocessing)
+        rows = logarithms(rows_of(gradient)[:, 0], self.preprocessing)
         states = [rows_of(part, self.hidden) for part in memory]
         for i, cell in enumerate(self.cells):
             states[2 * i], states[2 * i + 1] = cell(rows, (states[2 * i], states[2 * i + 1]))

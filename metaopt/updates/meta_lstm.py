@@ -10,7 +10,7 @@ from torch import nn
 
 from ..contracts import Count, Positive, checked
 from ..core import MetaoptError, tree
-from ..networks.coordinatewise import log_and_sign, refill, rows_of, zero_rows
+from ..networks.coordinatewise import logarithms, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell
 from ..records import recorded
 from .update import check_real
@@ -70,7 +70,7 @@ class MetaLstm(nn.Module):
     ) -> tuple[Any, MetaLstmMemory]:
         slope, here = rows_of(gradient), rows_of(x)
         state = rows_of(memory.hidden, self.hidden), rows_of(memory.cell, self.hidden)
-        hidden, cell = self.below(log_and_sign(slope[:, 0], self.preprocessing), state)
+        hidden, cell = self.below(logarithms(slope[:, 0], self.preprocessing), state)
         seen = torch.cat([hidden, here], dim=1)
         i = self.input_gate(torch.cat([seen, rows_of(memory.input_gate)], dim=1)).sigmoid()
         f = self.forget_gate(torch.cat([seen, rows_of(memory.forget_gate)], dim=1)).sigmoid()
