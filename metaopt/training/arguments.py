@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from ..core import MetaoptError, Unrolled
@@ -65,7 +66,7 @@ def check_sample(sample: Any) -> tuple[Any, Any]:
 
 
 def check_arguments(
-    task: Any, folder: Any, settings: Any, validation: Any, watch: Any, seed: Any, num_workers: Any
+    task: Any, folder: Any, settings: Any, validation: Any, watch: Any, seed: Any, num_workers: Any, recipe: Any
 ) -> None:
     """Check the arguments of :func:`~metaopt.training.train` but for the network and the loss.
 
@@ -77,6 +78,7 @@ def check_arguments(
         watch: How often to log.
         seed: The seed.
         num_workers: The number of processes.
+        recipe: The entries of the recipe, or None.
 
     Raises:
         MetaoptError: One is of the wrong type.
@@ -91,6 +93,8 @@ def check_arguments(
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise MetaoptError(f"seed must be a whole number, but got {seed!r:.80}.")
     check_count("num_workers", num_workers, 0, 4096)
+    if recipe is not None and not isinstance(recipe, Mapping):
+        raise MetaoptError(f"recipe must be the entries of a recipe, a mapping, but got a {type(recipe).__name__}.")
 
 
 def check_path(name: str, path: Any) -> None:

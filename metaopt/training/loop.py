@@ -89,7 +89,7 @@ def train(
     """
     check_unrolled(net)
     check_training_loss(loss)
-    check_arguments(task, folder, settings, validation, watch, seed, num_workers)
+    check_arguments(task, folder, settings, validation, watch, seed, num_workers, recipe)
     with workers() as team, locked(make_folder(Path(folder))) if team.leads else contextlib.nullcontext():
         run = _Run(net, settings, Path(folder), team, loss, seed)
         run.description = describe_training(settings, loss, task, recipe)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core import MetaoptError
 from ..updates.adam import Adam, Moments
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # drives singular values in (0, 1] to about 1 in few iterations (Jordan)
@@ -34,7 +35,13 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, momentum: float = 0.95, least: int = 8):
-        super().__init__(params, {"lr": lr, "momentum": momentum, "least": least})
+        for name, value, high in (("lr", lr, math.inf), ("momentum", momentum, 1), ("least", least, math.inf)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
+                raise MetaoptError(f"The {name} of Muon is a number from 0 to {high}, not {value!r:.80}.")
+        try:
+            super().__init__(params, {"lr": lr, "momentum": momentum, "least": least})
+        except (TypeError, ValueError) as error:
+            raise MetaoptError(f"Muon takes parameters, or groups of them as torch.optim does: {error}.") from error
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

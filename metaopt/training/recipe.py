@@ -19,6 +19,7 @@ from ..drawing import drawing_from
 from ..losses import LOSSES, TrainingLoss
 from ..records import remember
 from ..weights import read_card
+from ..weights.building import Bounded
 from ..weights.calls import build
 from ..weights.cards import check_json, write_card
 from .arguments import check_path, check_task, check_unrolled
@@ -48,6 +49,7 @@ TASK_CALLS = frozenset(
 LOSS_CALLS = frozenset({"metaopt.losses.Supervised", "metaopt.losses.Unsupervised"}) | {
     f"metaopt.losses.{name}" for name in LOSSES
 }
+LARGEST = 2**32  # bytes of one tensor of a network
 KEYS = ("model", "task", "validation", "loss", "settings", "watch", "seed", "start", "card")
 
 
@@ -177,7 +179,7 @@ def run_recipe(
     recipe = read_recipe(path)
     check_path("folder", folder)
     seed = recipe.get("seed", 0)
-    with drawing_from(seed):  # as constructors of networks do
+    with drawing_from(seed), Bounded(LARGEST):  # as constructors of networks do
         net = build(recipe["model"])
     check_unrolled(net)
     remember(net, recipe["model"])

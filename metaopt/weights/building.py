@@ -1,4 +1,4 @@
-"""Build what a card asks for without more memory than its weights can account for."""
+"""Build what a card or recipe asks for without more memory than it can account for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.overrides import TorchFunctionMode
 
 from ..core import MetaoptError
 
-LEAST = 2**26  # bytes of one tensor that any card may ask for
 CALLS = 10**6  # of functions of torch; the largest shipped network takes a thousand
 
 
@@ -31,17 +30,17 @@ def in_float32() -> Iterator[None]:
 
 
 class Bounded(TorchFunctionMode):
-    """Refuse, within the context, what asks for a tensor far larger than a file, or for tensors without end.
+    """Refuse, within the context, what asks for a tensor that is too large, or for tensors without end.
 
     A tensor is refused before its memory is filled, so that nothing is taken from the system.
 
     Args:
-        size: The size of the file in bytes; a tensor may have 16 times as many.
+        most: The largest number of bytes of one tensor.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, most: int):
         super().__init__()
-        self.most, self.left = max(LEAST, 16 * size), CALLS
+        self.most, self.left = most, CALLS
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.left -= 1
@@ -50,7 +49,7 @@ class Bounded(TorchFunctionMode):
         made = func(*args, **(kwargs or {}))
         if isinstance(made, Tensor) and made.numel() * made.element_size() > self.most:
             raise MetaoptError(
-                f"it asks for a tensor of {made.numel() * made.element_size():,} bytes, which weights of "
-                f"{self.most // 16:,} bytes cannot fill."
+                f"it asks for a tensor of {made.numel() * made.element_size():,} bytes, but {self.most:,} are the most "
+                "that fit here."
             )
         return made

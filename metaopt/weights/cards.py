@@ -23,6 +23,7 @@ from .tensors import load_tensors, save_tensors
 
 SHIPPED = Path(__file__).parent
 LARGEST_CARD = 2**24  # bytes
+LEAST = 2**26  # bytes of one tensor that any card may ask for, and 16 times the size of its weights
 RANGE = "metaopt.problems.TrainedRange"
 PREFIX = "call/"  # marks tensors that are arguments of the call rather than part of the network's state
 
@@ -86,9 +87,9 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     called = card["call"]["call"]
     try:
         with (
+            drawing_from(0),  # first, because threads pass it one after the other
             in_float32(),
-            drawing_from(0),
-            Bounded(path.stat().st_size),
+            Bounded(max(LEAST, 16 * path.stat().st_size)),
         ):  # the initial weights, which are replaced, do not matter
             net = build(card["call"], tensors=arguments)
     except MetaoptError as error:

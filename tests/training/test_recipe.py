@@ -341,6 +341,7 @@ def test_no_allow_list_has_a_name_that_writes_or_runs() -> None:
     ("entry", "words"),
     [
         ({"updates": 10**12}, "updates must be a whole number of at most 1,000,000,000"),
+        ({"updates": 10**400}, "but got one of more than 30 digits"),
         ({"updates": "1e12"}, "updates must be a whole number"),
         ({"updates": 1e12}, "updates must be a whole number"),
         ({"batches": 10**12}, "batches must be a whole number of at most 1,000,000"),
@@ -394,3 +395,14 @@ def test_another_recipe_does_not_go_on_in_the_folder_of_one(tmp_path: Path, chan
     with pytest.raises(mo.MetaoptError, match=words):
         run_recipe(tmp_path / "r.yaml", tmp_path / "out")
     assert (tmp_path / "out" / "weights.json").read_bytes() == card
+
+
+@pytest.mark.parametrize(
+    "model", [{"hidden": 10**6}, {"hidden": 10**12}, {"kernels": [10**9]}, {"kernels": [[10**5, 10**5]]}, {"steps": -1}]
+)
+def test_a_network_that_fits_into_no_memory_is_refused_before_it_is_made(tmp_path: Path, model: Any) -> None:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"model": {**recipe["model"], **model}}))
+    with pytest.raises(mo.MetaoptError):
+        run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

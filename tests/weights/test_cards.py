@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import metaopt as mo
 from metaopt.models import load, rim, save
@@ -238,3 +238,45 @@ def test_weights_that_are_not_finite_or_cards_that_are_not_json_are_not_saved(tm
     with pytest.raises(mo.MetaoptError, match=r"in a file NAME\.safetensors, not in"):
         save(net, tmp_path / "net.pt")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"call": "metaopt.models.rim", "hidden": 40_000},
+        {"call": "metaopt.models.rim", "hidden": 10**12},
+        {"call": "metaopt.models.lista", "matrix": {"tensor": ["x"]}},
+        {"call": "metaopt.models.lista", "matrix": {"tensor": {}}},
+        {"call": ["metaopt.models.rim"]},
+        {"call": "metaopt.core.shared", "value": 1},
+        {"call": "metaopt.updates.Adam"},
+        {"call": "metaopt.models.rim", "hidden": {"call": "torch.load", "f": "x"}},
+        {"call": "metaopt.core.per_step", "steps": 10**10, "value": {"call": "metaopt.updates.Adam"}},
+    ],
+)
+def test_a_card_that_asks_for_more_than_its_weights_hold_is_refused_before_memory_is_taken(
+    tmp_path: Path, call: Any
+) -> None:
+    path = saved(tmp_path)
+    path.with_suffix(".json").write_text(json.dumps({"call": call}))
+    with pytest.raises(mo.MetaoptError):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"dtypes": []}, {"derived": {"a": 1}}, {"dtypes": {"x": "float32"}}, {"dtypes": {"": "os"}}]
+)
+def test_a_card_whose_entries_are_of_another_kind_is_refused(tmp_path: Path, entry: Any) -> None:
+    path = saved(tmp_path)
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(card | entry))
+    with pytest.raises(mo.MetaoptError, match="card"):
+        load(path)
+
+
+def test_a_card_does_not_turn_weights_into_whole_numbers(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    card, name = json.loads(path.with_suffix(".json").read_text()), next(iter(load_file(path)))
+    path.with_suffix(".json").write_text(json.dumps(card | {"dtypes": {name: "int8"}}))
+    with pytest.raises(mo.MetaoptError, match="does not fit its network"):
+        load(path)
