@@ -108,7 +108,7 @@ def read_array_pickle(path: Path) -> Any:
 def _carried_out(data: bytes) -> Any:
     stack: list[Any] = []
     marks: list[int] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         name = opcode.name
         if count > MOST_INSTRUCTIONS:
