@@ -46,8 +46,9 @@ MAY_IMPORT = {
 for _writer in ("data", "viewer", "tasks", "training", "estimators"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
-MAY_IMPORT["shadows"] = MAY_IMPORT["streams"] = set()  # beneath all: they know torch and nothing of this library
-MAY_IMPORT["purity"], MAY_IMPORT["core"] = {"shadows"}, {"shadows", "purity", "streams"}
+# Beneath all: they know torch and nothing of this library.
+MAY_IMPORT["shadows"] = MAY_IMPORT["streams"] = MAY_IMPORT["precision"] = set()
+MAY_IMPORT["purity"], MAY_IMPORT["core"] = {"shadows"}, {"shadows", "purity", "streams", "precision"}
 for _layer in ("problems", "estimators"):
     MAY_IMPORT[_layer].add("purity")
 MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps

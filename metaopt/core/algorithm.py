@@ -9,9 +9,10 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
+from .. import precision
 from . import tree
 from .errors import MetaoptError
-from .slots import slot
+from .slots import ValueSlot, slot, slots
 
 Problem = TypeVar("Problem")
 State = TypeVar("State")
@@ -157,7 +158,11 @@ def advance(algorithm: AnyAlgorithm, problem: Any, state: Any, k: int) -> Any:
         raise MetaoptError(f"step of {who} wrote into what it was given at k={k}; {INPLACE}.") from error
     if sum(map(tree.version, tensors)) != writes:
         raise MetaoptError(f"step of {who} wrote into the state it was given at k={k}; {INPLACE}.")
-    tree.check_unchanged(state, following, who, k)
+    if not tree.same(state, following):
+        held = (s for owner in (algorithm,) for s in slots(owner).values() if isinstance(s, ValueSlot))  # not yet
+        numbers, given = (tree.leaves(s) for s in held), (tree.leaves(part) for part in (algorithm, problem))
+        following = tree.fill(following, precision.narrowed(tensors, tree.leaves(following), numbers, given))
+        tree.check_unchanged(state, following, who, k)
     return following
 
 

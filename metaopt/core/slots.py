@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from .. import precision
 from . import tree
 from .errors import MetaoptError
 from .openings import BOUNDLESS, Interval, Opening, fixed
@@ -25,9 +26,10 @@ class ValueSlot(nn.Module):
     """This slot holds a number or a tensor.
 
     Numbers are tensors without axes in float64, as Python's are, so that arithmetic among them (``1 - beta ** k``)
-    loses nothing, and so that they are exact for x in float64. They never promote x, having no axes; what is stacked or
-    expanded of them has, and takes the precision of x by ``slot(k).to(x)``. ``module.float()`` makes them float32, as
-    does moving them to a device without float64; they are never narrower, since 1e-8 is 0 in float16.
+    loses nothing, and so that they are exact for x in float64. Having no axes they never promote x. What is stacked or
+    expanded of them would: give it the precision of x by ``slot(k).to(x)``; a run keeps that of its state in any case.
+    ``module.float()`` makes them float32, as does moving them to a device without float64; they are never narrower,
+    since 1e-8 is 0 in float16.
 
     Under a constraint the value is a function of an unconstrained parameter ``raw``, which starts at 0 and then gives
     exactly the starting value: ``value * exp(raw)`` for ``positive``, and for ``interval`` the value plus a tanh on
@@ -68,15 +70,7 @@ class ValueSlot(nn.Module):
         return base + room * torch.tanh(raw / room)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ValueSlot:
-        def convert(tensor: Tensor) -> Tensor:
-            try:
-                new = fn(tensor)
-            except TypeError:  # the device has no float64
-                return fn(tensor.float())
-            narrow = new.is_floating_point() and new.dtype.itemsize < 4 <= tensor.dtype.itemsize
-            return tensor.to(new.device, torch.float32) if narrow and tensor.ndim == (self.steps is not None) else new
-
-        return super()._apply(convert, recurse)
+        return super()._apply(lambda t: precision.moved(fn, t, t.ndim == (self.steps is not None)), recurse)
 
 
 class ModuleSlot(nn.Module):
@@ -288,7 +282,7 @@ def _as_tensor(opening: Opening) -> Tensor:
 
 
 def _number(value: Any) -> Tensor:
-    if isinstance(value, Tensor) and value.layout == torch.strided:
+    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
         return value.detach().clone()
     if isinstance(value, bool) or not isinstance(value, int | float | complex):
         raise MetaoptError(f"A slot holds a number, dense tensor or module, not {type(value).__name__} {value!r:.80}.")

@@ -237,19 +237,19 @@ def describe(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Tell whether structure, shapes and dtypes agree; it is quick, and says no where it does not know."""
     if isinstance(a, Tensor):
         return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
     if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     alike = isinstance(a, tuple) and type(a) is type(b) and len(a) == len(b)
-    return alike and all(_same(*pair) for pair in zip(a, b, strict=True))
+    return alike and all(same(*pair) for pair in zip(a, b, strict=True))
 
 
 def check_unchanged(before: Any, after: Any, who: str, k: int) -> None:
     """Raise if ``after`` differs from ``before`` in structure, shapes or dtypes: a state must keep all three."""
-    if _same(before, after):
+    if same(before, after):
         return
     old, new = ({n: describe(t) for n, t in named_leaves(s, "state")} for s in (before, after))
     for name in old:

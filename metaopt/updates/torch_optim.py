@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +62,8 @@ class TorchOptim(nn.Module):
         self.cls, self.options = cls, tuple(_numbers(cls))
         numbers, self.switches = _check_options(cls, options)
         for name, value in numbers.items():
-            setattr(self, name, slot(torch.tensor(value, dtype=torch.float64) if isinstance(value, tuple) else value))
+            held = torch.tensor(value, dtype=torch.float64) if isinstance(value, tuple) else value
+            setattr(self, name, slot(held, functools.partial(_check_option, cls, name)))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> dict[str, Any]:
         name = self.cls.__name__
@@ -122,6 +124,16 @@ def _check_class(cls: Any) -> None:
             f"TorchOptim cannot serve {cls.__module__}.{cls.__name__}; it serves {known} of torch.optim. Write an "
             "update of your own, which is two methods."
         )
+
+
+def _check_option(cls: Any, name: str, values: Tensor) -> None:
+    """Let torch say whether an option may have these values, of which a pair counts as one."""
+    pairs = isinstance(_numbers(cls)[name], tuple)
+    for value in values.double().reshape(-1, 2 if pairs else 1).tolist():
+        try:
+            cls([torch.zeros(1)], **{name: tuple(value) if pairs else value[0]})
+        except (ValueError, TypeError) as error:
+            raise MetaoptError(f"{cls.__name__} refuses the option {name}: {error}.") from error
 
 
 def _check_options(cls: type[torch.optim.Optimizer], options: Any) -> tuple[dict[str, Any], dict[str, bool]]:

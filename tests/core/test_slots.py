@@ -409,7 +409,6 @@ def test_what_is_learned_may_leave_the_range_and_be_frozen_or_opened_again():
 
 
 def test_options_of_torch_optimizers_have_the_ranges_that_torch_gives_them():
-    pytest.importorskip("higher")
     update = mo.updates.TorchOptim(torch.optim.Rprop)
     with pytest.raises(mo.MetaoptError, match="Rprop refuses the option etas"):
         mo.parameterize(update, {"etas": mo.shared(torch.tensor([1.5, 2.0]))})
@@ -435,6 +434,47 @@ def test_numbers_follow_a_module_to_other_precisions_but_never_below_float32(ope
     stacked = mo.slot(opening(0.1)).float()
     assert (torch.stack([stacked(0), stacked(1)]) * torch.ones(2)).dtype == torch.float32
     assert mo.slot(opening(0.1)).half()(0).item() == torch.tensor(0.1).item()
+
+
+class Stacking(mo.Algorithm[Tensor, Tensor, Tensor]):
+    """x <- x - (0, 1) * size * (x - y), by a vector that is stacked of numbers in slots."""
+
+    def __init__(self, size: Any):
+        super().__init__()
+        self.size, self.none = mo.slot(size), mo.slot(0.0)
+
+    def init(self, problem: Tensor) -> Tensor:
+        return torch.zeros_like(problem)
+
+    def step(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+        sizes = torch.stack([self.none(k), self.size(k)]) + self.none(k).expand(2)
+        return state - sizes * (state - problem)
+
+    def readout(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+        return state
+
+
+@pytest.mark.parametrize("strategy", [mo.Backprop(), mo.Checkpointed(2), mo.Truncated(3)], ids=repr)
+@pytest.mark.parametrize("opening", [mo.fixed(), mo.shared(), mo.per_step(4, positive=True)])
+def test_numbers_that_are_stacked_leave_a_run_in_the_precision_of_its_state(opening, strategy):
+    algorithm = mo.parameterize(Stacking(0.1), {"size": opening})
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        y = normal(0, 3, 2).to(dtype).requires_grad_()
+        out = mo.unroll(algorithm, 4, strategy)(y).final
+        assert out.dtype == dtype
+        expected = y.double() * torch.tensor([0.0, 1 - 0.9**4], dtype=torch.float64)
+        torch.testing.assert_close(out.double(), expected, rtol=4 * torch.finfo(dtype).eps, atol=1e-15)
+        out.double().sum().backward()
+        assert y.grad.dtype == dtype
+
+
+def test_what_else_widens_a_state_is_still_refused():
+    wide = torch.ones(2, dtype=torch.float64)
+    algorithm = mo.Algorithm.from_step(
+        lambda y, x, k, size: x - size * (x - y), lambda y: y.float(), slots={"size": 0.1}
+    )
+    with pytest.raises(mo.MetaoptError, match=r"changed state from .* float32 to .* float64"):
+        mo.unroll(algorithm, 2)(wide)
 
 
 def test_a_device_without_float64_gets_numbers_in_float32():
