@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..checks import check_flag, check_instance, said
+from ..checks import check_flag, check_function, check_instance, said
 from ..core import MetaoptError, tree
 from ..updates.torch_rules import Rule, apply_rule
 from .patch import FunctionalModule
@@ -54,6 +54,8 @@ class DifferentiableOptimizer:
         place = {id(p): i for i, p in enumerate(_listed(reference_params))}
         _check(other, place)
         self._name, self._fmodel, self._grad_callback = type(other).__name__, fmodel, grad_callback
+        if grad_callback is not None:
+            check_function("grad_callback", grad_callback, "gradients")
         self._track_higher_grads = check_flag("track_higher_grads", track_higher_grads)
         self._count, self._places = len(place), [[place[id(p)] for p in g["params"]] for g in other.param_groups]
         self.param_groups: list[dict[str, Any]] = [
@@ -103,9 +105,13 @@ class DifferentiableOptimizer:
         gradients = self._gradients(loss, now)
         callback = self._grad_callback if grad_callback is None else grad_callback
         if callback is not None:
-            gradients = list(callback(gradients))
-            if len(gradients) != len(now):
-                raise MetaoptError(f"grad_callback was given {len(now)} gradients, but returned {len(gradients)}.")
+            if not callable(callback):
+                raise MetaoptError(f"grad_callback must be a function of the gradients, but got {said(callback)}.")
+            changed = callback(gradients)
+            count = len(list(changed)) if isinstance(changed, list | tuple) else said(changed)
+            if count != len(now):
+                raise MetaoptError(f"grad_callback was given {len(now)} gradients, but returned {count}.")
+            gradients = list(changed)
         for group, places in zip(self.param_groups, self._places, strict=True):
             group["params"] = [now[i] for i in places]
         with torch.set_grad_enabled(self._track_higher_grads and torch.is_grad_enabled()):

@@ -123,6 +123,9 @@ def create_diff_optim(
     if not isinstance(opt_type, type) or not issubclass(opt_type, torch.optim.Optimizer):
         raise MetaoptError(f"create_diff_optim needs a class of torch.optim, but got {said(opt_type)}.")
     form = _form_of(opt_type)
+    if params is not None:
+        check_instance("params", params, Iterable)
+    check_instance("opt_kwargs", opt_kwargs or {}, Mapping)
     given: list[Any] = list(params) if params is not None else list((fmodel and fmodel.fast_params) or ())
     if not given:
         raise MetaoptError("create_diff_optim needs params or fmodel, for the shapes of the parameters.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..checks import check_flag, check_instance, said
+from ..checks import check_flag, check_function, check_instance, check_whole, said
 from ..core import MetaoptError, autodiff, tree
 from .foreign import foreign_leaf
 
@@ -173,6 +173,7 @@ class FastWeights:
         return self.history[-1]
 
     def at(self, time: int) -> list[Tensor]:
+        check_whole("time", time)
         if not -len(self.history) <= time < len(self.history):
             steps = max(len(self.history) - 1, 0)
             kept = f"{steps} steps are kept" if self.track else "only the first and the last are kept"
@@ -236,6 +237,8 @@ def make_functional(
         MetaoptError: ``module`` is no module, a scripted, lazy or functional one, or cannot be copied.
     """
     check_instance("module", module, nn.Module)
+    if encapsulator is not None:
+        check_function("encapsulator", encapsulator, "fmodel", "module")
     for name, part in module.named_modules():
         odd = {"scripted": torch.jit.ScriptModule, "functional already": FunctionalModule}
         for what, kind in odd.items():

@@ -91,6 +91,7 @@ def apply_trainable_opt_params(opt: torch.optim.Optimizer, override: Mapping[str
         MetaoptError: The optimizer has no such option, or the number of values or their structure does not fit.
     """
     check_instance("opt", opt, torch.optim.Optimizer)
+    check_instance("override", override, Mapping)
     for name, values in override.items():
         check_override(name, values, opt.param_groups, type(opt).__name__)
         for i, group in enumerate(opt.param_groups):

@@ -196,6 +196,9 @@ def test_a_new_optimizer_needs_only_shapes() -> None:
     torch.testing.assert_close(new, torch.zeros_like(p))
 
 
+ONE = nn.Parameter(torch.ones(1))
+
+
 def step_of(**given: Any) -> Any:
     p = nn.Parameter(torch.ones(2))
     diffopt = compat.get_diff_optim(torch.optim.SGD([p], 0.1), [p])
@@ -230,6 +233,13 @@ def sparse() -> Any:
         (lambda: step_of(override={"lr": 0.1}), "holds no list of values"),
         (lambda: step_of(override={"lr": ["fast"]}), "takes the place of 0.1, but got 'fast'"),
         (lambda: step_of(grad_callback=lambda gs: []), "was given 1 gradients, but returned 0"),
+        (lambda: step_of(grad_callback=lambda gs: None), "was given 1 gradients, but returned None"),
+        (lambda: step_of(grad_callback=3), "grad_callback must be"),
+        (lambda: compat.create_diff_optim(torch.optim.SGD, params=3), "params must be"),  # type: ignore[arg-type]
+        (lambda: compat.create_diff_optim(torch.optim.SGD, 3, [ONE]), "opt_kwargs must be"),  # type: ignore[arg-type]
+        (lambda: compat.apply_trainable_opt_params(torch.optim.SGD([ONE]), 3), "override must be"),  # type: ignore[arg-type]
+        (lambda: compat.make_functional(nn.Linear(2, 2), 3), "encapsulator must be"),  # type: ignore[arg-type]
+        (lambda: compat.monkeypatch(nn.Linear(2, 2)).parameters(time=1.5), "time must be"),
         (lambda: compat.get_diff_optim(3, []), "opt must be an Optimizer"),  # type: ignore[arg-type]
         (lambda: compat.create_diff_optim(torch.optim.SGD), "needs params or fmodel"),
         (lambda: compat.create_diff_optim(torch.optim.SGD, {"lr": -1}, [torch.ones(1)]), "Invalid learning rate"),
