@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import checks
-from .core import tree
+from .core import autodiff, tree
 from .core.algorithm import FunctionAlgorithm
 from .core.errors import MetaoptError
 from .core.gradients import Checkpointed, Gcr, Implicit, Reversible, Truncated
@@ -117,7 +117,8 @@ def checked(constructor: Any) -> Any:
         for name, (rule, default) in rules().items():
             if name in given.arguments and (value := given.arguments[name]) is not default:
                 if not rule.fits(value):
-                    raise MetaoptError(f"{who} needs {name} to be {rule.wanted}, but got {checks.said(value)}.")
+                    got = f"{checks.said(value)}{_not_finite(value)}"
+                    raise MetaoptError(f"{who} needs {name} to be {rule.wanted}, but got {got}.")
                 given.arguments[name] = rule.convert(value)
         return original(*given.args, **given.kwargs)
 
@@ -125,6 +126,15 @@ def checked(constructor: Any) -> Any:
         return call
     constructor.__init__ = call
     return constructor
+
+
+def _not_finite(value: Any) -> str:
+    """Return how many values of a tensor are NaN or infinite, as the end of a sentence, where there are some."""
+    ordinary = isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
+    if not ordinary or value.dtype.itemsize < 2 or autodiff.inside_transform() or not autodiff.values_known():
+        return ""
+    count = int((~torch.isfinite(value)).sum())
+    return f" with {count} values that are NaN or infinite" if count else ""
 
 
 def _evaluated(annotation: Any, scope: dict[str, Any]) -> Any:

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..algorithms import Adaptation, first_order_objective
+from ..checks import check_instance, check_tensor
 from ..contracts import Count, Natural, checked
-from ..core import Algorithm, Unrolled, shared, unroll
+from ..core import Algorithm, MetaoptError, Unrolled, autodiff, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import Episode
 from ..records import recorded
@@ -136,6 +137,9 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
 
     Args:
         network: The embedding. It maps images (n, C, H, W) to features (n, features).
+
+    Raises:
+        MetaoptError: The problem is no Episode whose tasks have an example of each class.
     """
 
     def __init__(self, network: nn.Module):
@@ -143,6 +147,8 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
         self.network = network
 
     def init(self, problem: Episode) -> Tensor:
+        check_instance("The problem of Prototypes", problem, Episode)
+        _check_classes(check_tensor("The targets of Prototypes", problem.targets, "whole", "(tasks, n)"))
         return torch.zeros_like(self._means(problem))
 
     def step(self, problem: Episode, state: Tensor, k: int) -> Tensor:
@@ -152,7 +158,7 @@ class Prototypes(Algorithm[Episode, Tensor, Tensor]):
         return -torch.cdist(self._embedded(problem.queries), state).square()
 
     def _means(self, problem: Episode) -> Tensor:
-        members = F.one_hot(problem.targets).to(problem.inputs)
+        members = F.one_hot(problem.targets.long()).to(problem.inputs)
         return members.mT @ self._embedded(problem.inputs) / members.sum(1)[..., None]
 
     def _embedded(self, images: Tensor) -> Tensor:
@@ -173,6 +179,17 @@ def prototypes(network: nn.Module, gradient: GradientStrategy = BACKPROP) -> Lea
         classes).
     """
     return unroll(Prototypes(network), 1, gradient, keep="last")
+
+
+def _check_classes(targets: Tensor) -> None:
+    if autodiff.inside_transform() or not autodiff.values_known():
+        return
+    if int(targets.min()) < 0:
+        raise MetaoptError(f"Labels of classes count from 0, but one of this Episode is {int(targets.min())}.")
+    missing = (F.one_hot(targets.long()).sum(1) == 0).nonzero()
+    if len(missing):
+        task, label = missing[0].tolist()
+        raise MetaoptError(f"Task {task} of this Episode has no example of class {label}, so it has no prototype.")
 
 
 def _start(network: nn.Module) -> dict[str, Tensor]:

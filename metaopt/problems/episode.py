@@ -7,7 +7,6 @@ from typing import Annotated
 
 from torch import Tensor
 
-from ..checks import check_finite
 from ..contracts import Axes, checked
 from ..core import MetaoptError, tree
 
@@ -47,5 +46,3 @@ class Episode:
             raise MetaoptError(
                 "An Episode needs a task at least, with an example and a query, but one of them is empty."
             )
-        for name, values in vars(self).items():
-            check_finite(f"The {name} of an Episode", values)
