@@ -105,12 +105,28 @@ def read_bytes(path: Path, most: int) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            data = read_at_most(file, most + 1)
     except ValueError as error:  # a name with a null character
         raise OSError(f"{str(path)!r} is no name of a file: {error}") from error
     if len(data) > most:
         raise MetaoptError(f"{path} has more than {most:,} bytes, which no such file needs; is it another file?")
     return data
+
+
+def read_at_most(file: BinaryIO, most: int) -> bytes:
+    """Return at most ``most`` bytes, piece by piece, because a single call would claim memory for ``most`` of them.
+
+    Args:
+        file: The open file.
+        most: The largest number of bytes.
+
+    Returns:
+        The bytes.
+    """
+    data = bytearray()
+    while len(data) < most and (piece := file.read(min(most - len(data), 1 << 20))):
+        data += piece
+    return bytes(data)
 
 
 @contextlib.contextmanager

@@ -301,6 +301,7 @@ def infer_file(
     output: Path | None,
     max_steps: int,
     memory: int = MEMORY,
+    sample: int | None = None,
 ) -> tuple[Answer, str]:
     """Answer a task about a UAI file, as ``metaopt infer`` does.
 
@@ -312,6 +313,7 @@ def infer_file(
         output: The file to write, or None.
         max_steps: The largest number of steps.
         memory: As for :func:`infer`.
+        sample: Which sample of the evidence file, from 0; None where there is one.
 
     Returns:
         The answer, and its text in UAI's format.
@@ -322,7 +324,7 @@ def infer_file(
     if output is not None and not output.resolve().parent.is_dir():
         raise MetaoptError(f"{output} cannot be written: there is no folder {output.parent}.")
     uai = read_uai(model)
-    seen = read_evidence(evidence, uai.cardinalities) if evidence else {}
+    seen = read_evidence(evidence, uai.cardinalities, sample) if evidence else {}
     answer, goal = infer(uai, seen, task, method, max_steps, memory), task.upper()
     with tempfile.TemporaryDirectory() as folder:
         path = output or Path(folder) / "answer"
@@ -331,5 +333,5 @@ def infer_file(
         elif goal == "PR":
             write_log10_z(path, answer.log10_z)
         else:
-            write_assignment(path, answer.assignment)
+            write_assignment(path, answer.assignment, goal)
         return answer, path.read_text()

@@ -27,9 +27,20 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  metaopt infer grass.uai --evidence grass.evid --task MAP --method exact --out grass.MAP\n"
         "  metaopt infer grass.uai --task PR --method trw --strict",
     )
-    parser.add_argument("model", metavar="MODEL", type=Path, help="the model, a .uai file (MARKOV or BAYES)")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        type=Path,
+        help="the model, a .uai file (MARKOV or BAYES), as it is or compressed (gz, bz2)",
+    )
     parser.add_argument(
         "--evidence", metavar="FILE", type=Path, help="observed variables, a .evid file (default: none)"
+    )
+    parser.add_argument(
+        "--sample",
+        metavar="NUMBER",
+        type=whole_number,
+        help="which sample of evidence is meant, from 0, where the file holds several",
     )
     parser.add_argument(
         "--task",
@@ -46,6 +57,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "constant weights where it does not converge; learned: the same with trained weights (default: %(default)s)",
     )
     parser.add_argument("--out", metavar="FILE", type=Path, help="where the answer goes (default: standard output)")
+    _add_limits(parser)
+    parser.set_defaults(run=_run)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add what limits the work, and what an answer has to be."""
     parser.add_argument(
         "--steps",
         metavar="COUNT",
@@ -74,7 +91,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="exit with status 3 unless the answer is exact, or has converged and agrees with other "
         "approximations within --tolerance (default: 0)",
     )
-    parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -88,6 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.out,
         arguments.steps,
         arguments.memory,
+        arguments.sample,
     )
     if arguments.out is None:
         print(text, end="")

@@ -5,7 +5,7 @@ from .datasets.folders import read_pictures, read_slices
 from .datasets.omniglot import read_omniglot
 from .datasets.planetoid import read_planetoid
 from .fetch import fetch_source
-from .formats.alist import read_alist, read_generator
+from .formats.alist import read_alist, read_generator, read_sparse_alist
 from .formats.images import Picture, check_writable, read_image, write_image
 from .formats.uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
 from .formats.uai_answers import (
@@ -43,6 +43,7 @@ __all__ = [
     "read_planetoid",
     "read_slices",
     "read_source",
+    "read_sparse_alist",
     "read_uai",
     "source_names",
     "uai_model",

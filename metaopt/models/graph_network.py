@@ -11,6 +11,7 @@ from ..algorithms.inference.belief_propagation import Beliefs
 from ..contracts import Count, checked
 from ..core import Algorithm, slot
 from ..networks import EntryMessages
+from ..networks.messages import check_precision
 from ..problems.factor_graph import FactorGraph
 
 
@@ -45,6 +46,7 @@ class GraphNetwork(Algorithm[FactorGraph, Features, Beliefs]):
         self.decide = slot(nn.Linear(hidden, 1))
 
     def init(self, problem: FactorGraph) -> Features:
+        check_precision(self, problem)
         return Features(problem.unary.new_zeros(problem.batch, len(problem.variable), self.hidden))
 
     def step(self, problem: FactorGraph, state: Features, k: int) -> Features:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..contracts import Count, checked, within
-from ..core import slot
+from ..core import MetaoptError, slot
 from ..problems.factor_graph import FactorGraph
 
 
@@ -229,6 +229,25 @@ class EntryMessages(nn.Module):
         entries = torch.relu(entries)
         axes = range(1, count + 1)
         return [entries.mean([a for a in axes if a != j]) if count > 1 else entries for j in axes]
+
+
+def check_precision(module: nn.Module, problem: FactorGraph) -> None:
+    """Raise if a module's networks and the graph that they are to read are of different precision.
+
+    Args:
+        module: The module.
+        problem: The factor graph.
+
+    Raises:
+        MetaoptError: They are.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear) and part.weight.dtype != problem.unary.dtype:
+            own, given = (str(t.dtype).removeprefix("torch.") for t in (part.weight, problem.unary))
+            raise MetaoptError(
+                f"The networks of {type(module).__name__} are {own}, but the factor graph is {given}; convert one: "
+                f"network.to(torch.{given}), or graph.to(torch.{own})."
+            )
 
 
 def _mean(values: Tensor, place: Tensor, count: int) -> Tensor:

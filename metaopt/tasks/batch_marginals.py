@@ -27,5 +27,7 @@ def batch_marginals(graph: FactorGraph) -> tuple[Tensor, Tensor]:
         unary = graph.unary.detach().double().requires_grad_()
         exact = graph.with_unary(unary)
         log_z = log_partition(exact, order)
+        if not len(graph.cardinalities):  # nothing to differentiate by
+            return graph.unary.new_zeros(graph.batch, 0), log_z.detach().to(graph.unary)
         (marginals,) = torch.autograd.grad(log_z.sum(), unary)
     return marginals.to(graph.unary), log_z.detach().to(graph.unary)

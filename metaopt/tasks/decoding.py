@@ -9,38 +9,41 @@ import torch
 from torch import Tensor
 
 from ..contracts import Axes, Count, Share, checked
-from ..core import MetaoptError
+from ..core import MetaoptError, tree
 from ..problems import FactorGraph, parity
 from .channels import Range, ReceivedCodewords, generator_matrix
 
-Checks = Annotated[Tensor, Axes("any", "(rows, bits)")]
 Ratios = Annotated[Tensor, Axes("real", "(B, bits)")]
 
 
 @checked
-def code_graph(checks: Checks, ratios: Ratios) -> FactorGraph:
+def code_graph(checks: Any, ratios: Ratios) -> FactorGraph:
     """Return the factor graph of a code: a binary variable for each column of the checks, an even parity for each row.
 
     Args:
-        checks: Parity checks, (rows, bits), of zeros and ones.
+        checks: Parity checks, (rows, bits), of zeros and ones, dense or sparse (``torch.sparse_coo``).
         ratios: Log-likelihood ratios ``log p(y | 0) / p(y | 1)``, (B, bits), which become the unary potentials.
 
     Returns:
         A factor graph of B samples.
 
     Raises:
-        MetaoptError: Checks and ratios have different numbers of bits.
+        MetaoptError: Checks are no matrix of zeros and ones, or checks and ratios have different numbers of bits.
     """
+    if not isinstance(checks, Tensor) or checks.ndim != 2:
+        given = tree.describe(checks) if isinstance(checks, Tensor) else f"a {type(checks).__name__}"
+        raise MetaoptError(f"code_graph needs checks to be a tensor (rows, bits), but got {given}.")
     if ratios.ndim != 2 or checks.ndim != 2 or ratios.shape[1] != checks.shape[1]:
         raise MetaoptError(
             f"Checks (rows, bits) and ratios (B, bits) have equally many bits, but got {tuple(checks.shape)} and "
             f"{tuple(ratios.shape)}."
         )
-    degrees = checks.bool().sum(1)
+    rows, bits = checks.coalesce().indices() if checks.layout == torch.sparse_coo else checks.nonzero().T
+    degrees = torch.bincount(rows, minlength=len(checks))
     groups = []
     for degree in degrees[degrees > 0].unique().tolist():
-        rows = checks[degrees == degree].bool()
-        groups.append(parity(rows.nonzero()[:, 1].reshape(len(rows), degree), dtype=ratios.dtype))
+        joined = bits[degrees[rows] == degree]  # sorted by row
+        groups.append(parity(joined.reshape(-1, degree), dtype=ratios.dtype))
     unary = torch.stack([ratios / 2, -ratios / 2], dim=-1).flatten(1)
     return FactorGraph(torch.full((ratios.shape[1],), 2), unary, tuple(groups))
 

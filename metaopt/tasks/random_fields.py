@@ -39,14 +39,14 @@ STRUCTURES: dict[str, Callable[[int, torch.Generator], Any]] = {
     "ladder": lambda n, g: _nx("ladder_graph")(n // 2),
     "circular ladder": lambda n, g: _nx("circular_ladder_graph")(max(3, n // 2)),
     "barbell": lambda n, g: _nx("barbell_graph")(max(3, n // 2), 0),
-    "lollipop": lambda n, g: _nx("lollipop_graph")(max(3, n // 2), n - max(3, n // 2)),
+    "lollipop": lambda n, g: _nx("lollipop_graph")(max(3, n // 2), max(0, n - max(3, n // 2))),
     "wheel": lambda n, g: _nx("wheel_graph")(n),
     "bipartite": lambda n, g: _nx("complete_bipartite_graph")(n // 2, n - n // 2),
     "tripartite": lambda n, g: _nx("complete_multipartite_graph")(n // 3, n // 3, n - 2 * (n // 3)),
     "complete": lambda n, g: _nx("complete_graph")(n),
-    "regular": lambda n, g: _nx("random_regular_graph")(3, n + n % 2, seed=_number(g)),
-    "random": lambda n, g: _nx("gnp_random_graph")(n, 3 / n, seed=_number(g)),
-    "small world": lambda n, g: _nx("watts_strogatz_graph")(n, 4, 0.3, seed=_number(g)),
+    "regular": lambda n, g: _nx("random_regular_graph")(3, max(4, n + n % 2), seed=_number(g)),
+    "random": lambda n, g: _nx("gnp_random_graph")(n, min(1.0, 3 / n), seed=_number(g)),
+    "small world": lambda n, g: _nx("watts_strogatz_graph")(n, min(4, n - 1), 0.3, seed=_number(g)),
 }
 
 
@@ -79,7 +79,7 @@ def structure(name: str, variables: Count, generator: torch.Generator) -> Tensor
         raise MetaoptError(f"There is no structure {name!r}; there are {', '.join(STRUCTURES)}.")
     graph = STRUCTURES[name](variables, generator)
     number = {node: i for i, node in enumerate(graph.nodes)}
-    edges = [(number[a], number[b]) for a, b in graph.edges]
+    edges = [(number[a], number[b]) for a, b in graph.edges if a != b]
     return torch.tensor(edges, dtype=torch.long).reshape(-1, 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -73,3 +74,19 @@ def test_many_starts_take_larger_weights_where_nothing_converges() -> None:
     assert float(starts.algorithms[-1].weight(0)(graph).min()) == 4
     _, residual = starts(graph)
     assert float(residual.min()) <= 1e-4
+
+
+def test_weights_of_another_code_are_refused_with_both_shapes() -> None:
+    from metaopt.tasks.decoding import code_graph
+
+    network = mo.models.weighted_bp(3, 4)
+    with pytest.raises(mo.MetaoptError, match=r"\(4,\) are of a graph of 4 factors, but this one has 2 factors of 3"):
+        network(code_graph(torch.tensor([[1, 1, 0], [0, 1, 1]]), torch.zeros(2, 3)))
+
+
+@pytest.mark.parametrize("build", [mo.models.learned_bp, mo.models.graph_network, mo.models.neural_enhanced_decoder])
+def test_networks_of_another_precision_are_refused_in_a_sentence(build: Any) -> None:
+    graph = mo.FactorGraph.from_factors([2, 2], [((0, 1), torch.eye(2, dtype=torch.float64))])
+    with pytest.raises(mo.MetaoptError, match=r"are float32, but the factor graph is float64.*network\.to"):
+        build(steps=2)(graph)
+    assert build(steps=2).double()(graph).final.log_z.dtype == torch.float64

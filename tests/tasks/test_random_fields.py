@@ -7,6 +7,7 @@ import torch
 
 import metaopt as mo
 from metaopt.tasks import RandomFactors, RandomFields, RandomNetworks, structure
+from metaopt.tasks.batch_marginals import batch_marginals
 from metaopt.tasks.random_fields import STRUCTURES
 
 from ..factor_graphs import joint_of, log_z, loopy, marginals
@@ -77,3 +78,18 @@ def test_networks_have_evidence_and_random_factors_have_zeros() -> None:
     factors, _ = RandomFactors(variables=(8, 8), batch=8).sample(0)
     assert bool((network.unary < -1000).any())
     assert any(bool((group.log_table < -1000).any()) for group in factors.factors)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("variables", range(1, 7))
+def test_structures_of_few_variables_are_graphs(name: str, variables: int) -> None:
+    edges = structure(name, variables, torch.Generator().manual_seed(0))
+    assert edges.shape[1] == 2
+    assert bool((edges >= 0).all())
+    assert bool((edges[:, 0] != edges[:, 1]).all())
+
+
+def test_a_graph_of_no_variables_has_no_marginals_and_z_of_one() -> None:
+    marginals, log_z = batch_marginals(mo.FactorGraph.from_factors([], []))
+    assert marginals.shape == (1, 0)
+    assert log_z.tolist() == [[0.0]]

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ...checks import check_instance
 from ...contracts import ModuleSlot, ValueSlot, checked, within
-from ...core import Algorithm, slot
+from ...core import Algorithm, MetaoptError, slot
+from ...networks.messages import check_precision
 from ...problems.factor_graph import FactorGraph
 from ...problems.factors import Marginalize, log_sum
 
@@ -118,6 +119,7 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
 
     def init(self, problem: FactorGraph) -> Messages:
         check_instance("The problem of BeliefPropagation", problem, FactorGraph)
+        check_precision(self, problem)
         messages = problem.mark(problem.unary.new_zeros(problem.batch, len(problem.edge_state)), SILENT)
         return Messages(messages, self.correction(0).init(problem, messages))
 
@@ -182,7 +184,15 @@ class BeliefPropagation(Algorithm[FactorGraph, Messages, Beliefs]):
     def _weight(self, problem: FactorGraph, k: int) -> Tensor:
         """Return rho: a number, or one for every factor, (F,) or (B, F)."""
         weight = self.weight(k)
-        return (weight if isinstance(weight, Tensor) else weight(problem)).to(problem.unary)
+        weight = (weight if isinstance(weight, Tensor) else weight(problem)).to(problem.unary)
+        if weight.ndim and weight.shape[-1] not in (1, len(problem.factor_graph)):
+            raise MetaoptError(
+                f"The weights {tuple(weight.shape)} are of a graph of {weight.shape[-1]} factors, but this one has "
+                f"{len(problem.factor_graph)} factors of {len(problem.cardinalities)} variables; weights for each "
+                "factor fit one structure only, such as one code. Train them for this one, or take weights that are "
+                "computed from the graph (learned_bp)."
+            )
+        return weight
 
     def _totals(self, problem: FactorGraph, messages: Tensor, weight: Tensor, k: int) -> Tensor:
         weight = weight[..., problem.edge_factor] if weight.ndim else weight

@@ -17,12 +17,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from ...contracts import checked
 from ...core import MetaoptError
-from .number_file import read_text
+from .number_file import read_text, read_words
 
-LARGEST = 2**31  # entries of a matrix, 1 byte each
+LARGEST = 2**32  # entries of a matrix
 
 _Line = tuple[int, list[int]]  # its number in the file, from 1, and the numbers on it
 
@@ -33,7 +34,7 @@ def read_alist(path: str | Path) -> np.ndarray:
 
     The lines of the file hold: the numbers of bits and of checks; the largest degree of each; the degrees of all bits;
     the degrees of all checks; the checks of each bit, one bit a line; the bits of each check, one check a line.
-    Numbering starts at 1, and zeros that fill up a line are ignored. Lines that start with ``#`` are comments.
+    Numbering starts at 1, and zeros that fill up a line are ignored. Comments are as in UAI files.
 
     Args:
         path: The file.
@@ -48,6 +49,33 @@ def read_alist(path: str | Path) -> np.ndarray:
     Source:
         https://www.inference.org.uk/mackay/codes/alist.html
     """
+    shape, rows, columns = _ones(path)
+    matrix = np.zeros(shape, np.uint8)
+    matrix[rows, columns] = 1
+    return matrix
+
+
+@checked
+def read_sparse_alist(path: str | Path) -> torch.Tensor:
+    """Read the parity-check matrix of an alist file as a sparse matrix, whose memory is that of its ones.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The matrix, (checks, bits) uint8, coalesced ``torch.sparse_coo``.
+
+    Raises:
+        MetaoptError: As for :func:`read_alist`.
+    """
+    shape, rows, columns = _ones(path)
+    places = torch.from_numpy(np.stack([rows, columns]))
+    ones = torch.ones(len(rows), dtype=torch.uint8)
+    return torch.sparse_coo_tensor(places, ones, shape, is_coalesced=True, check_invariants=False)
+
+
+def _ones(path: str | Path) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
+    """Return the shape of the matrix, and row and column of each of its ones, sorted."""
     lines = _lines(path)
     bits, checks = _row(path, lines, 0, 2, "the numbers of bits and checks")
     if min(bits, checks) < 1 or bits * checks > LARGEST:
@@ -63,16 +91,18 @@ def read_alist(path: str | Path) -> np.ndarray:
     largest = _row(path, lines, 1, 2, "the largest degrees")
     of_bits = _row(path, lines, 2, bits, f"the degrees of {bits} bits")
     of_checks = _row(path, lines, 3, checks, f"the degrees of {checks} checks")
-    matrix = _matrix(path, lines[4 : 4 + bits], of_bits, largest[0], checks).T
-    rows = _matrix(path, lines[4 + bits :], of_checks, largest[1], bits)
-    wrong = np.flatnonzero((matrix != rows).any(axis=1))
+    column, row = _listed(path, lines[4 : 4 + bits], of_bits, largest[0], checks)
+    rows, columns = _listed(path, lines[4 + bits :], of_checks, largest[1], bits)
+    by_bits, by_checks = np.sort(row * bits + column), np.sort(rows * bits + columns)
+    wrong = np.setxor1d(by_bits, by_checks, assume_unique=True)
     if len(wrong):
-        place = lines[4 + bits + int(wrong[0])][0]
-        raise _error(path, place, f"check {wrong[0] + 1} has other bits here than the lists of the bits say")
-    return rows
+        check = int(wrong[0]) // bits
+        raise _error(
+            path, lines[4 + bits + check][0], f"check {check + 1} has other bits here than the lists of the bits say"
+        )
+    return (checks, bits), by_checks // bits, by_checks % bits
 
 
-@checked
 def read_generator(path: str | Path) -> np.ndarray:
     """Read the generator matrix G = [I, P^T] of MacKay's binary file; codewords are u G over GF(2).
 
@@ -108,9 +138,9 @@ def read_generator(path: str | Path) -> np.ndarray:
 
 def _lines(path: str | Path) -> list[_Line]:
     lines = []
-    for number, text in enumerate(read_text(path).splitlines(), 1):
+    for number, text in enumerate(read_words(path).splitlines(), 1):
         words = text.split()
-        if words and not words[0].startswith(b"#"):
+        if words:
             bad = next((word for word in words if not word.isdigit()), None)
             if bad is not None:
                 shown = bad[:40].decode("ascii", "replace")
@@ -128,10 +158,12 @@ def _row(path: str | Path, lines: list[_Line], index: int, count: int, what: str
     return values
 
 
-def _matrix(path: str | Path, lines: list[_Line], degrees: list[int], largest: int, columns: int) -> np.ndarray:
-    """Return the matrix whose ones are listed, one row a line."""
-    matrix = np.zeros((len(lines), columns), np.uint8)
-    for row, ((number, values), degree) in enumerate(zip(lines, degrees, strict=True)):
+def _listed(
+    path: str | Path, lines: list[_Line], degrees: list[int], largest: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of the line of each one, and the number that stands there, both from 0."""
+    found: list[int] = []
+    for (number, values), degree in zip(lines, degrees, strict=True):
         ones = [value for value in values if value]
         if len(ones) != degree or degree > largest or len(set(ones)) < degree:
             raise _error(
@@ -139,10 +171,10 @@ def _matrix(path: str | Path, lines: list[_Line], degrees: list[int], largest: i
                 number,
                 f"the list has {len(set(ones))} different numbers, but its degree is {degree} of at most {largest}",
             )
-        if ones and max(ones) > columns:
-            raise _error(path, number, f"{max(ones)} is in the list, but there are {columns}, numbered from 1")
-        matrix[row, np.array(ones, int) - 1] = 1
-    return matrix
+        if ones and max(ones) > most:
+            raise _error(path, number, f"{max(ones)} is in the list, but there are {most}, numbered from 1")
+        found += ones
+    return np.repeat(np.arange(len(lines)), degrees), np.array(found, int) - 1
 
 
 def _error(path: str | Path, line: int, message: str) -> MetaoptError:

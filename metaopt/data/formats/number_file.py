@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import contextlib
+import gzip
+import io
 import itertools
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from ...core import MetaoptError
-from ...files import read_bytes
+from ...files import read_at_most, read_bytes
 
 PIECE = 1 << 22  # bytes that are parsed at once
 LARGEST = 1 << 31  # bytes of a file
 
 _SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
+_COMMENT = re.compile(rb"(?m)(#|//)[^\r\n]*|^[ \t]*[cC](?=[ \t\r\n]|\Z)[^\r\n]*")
 _NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
 
 
@@ -103,11 +110,57 @@ def read_text(path: str | Path) -> bytes:
         MetaoptError: The file is missing or cannot be read.
     """
     try:
-        return read_bytes(Path(path), LARGEST)
+        data = read_bytes(Path(path), LARGEST)
     except OSError as error:
         raise MetaoptError(
             f"{path} cannot be read ({error.strerror or error}); check its name and permissions."
         ) from error
+    return _unpacked(path, data)
+
+
+def read_words(path: str | Path) -> bytes:
+    """Return the text of a file of words, with blanks in the place of what is none.
+
+    That is a byte-order mark, and comments: from ``#`` or ``//`` to the end of the line, and lines whose first word is
+    ``c``. Lines stay where they are.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The text, in which bytes that are not ASCII are as in the file.
+
+    Raises:
+        MetaoptError: The file cannot be read, or is no text.
+    """
+    text = read_text(path)
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if text.startswith(mark):
+            text = text.decode(encoding, "replace").encode()
+    text = text.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in text or text.startswith(b"\x89PNG"):
+        line = text.count(10, 0, max(0, text.find(b"\0"))) + 1
+        raise MetaoptError(
+            f"{path}, line {line}: this is no text, but binary data; check that it is the right file, copied whole."
+        )
+    return _COMMENT.sub(lambda found: b" " * len(found[0]), text)
+
+
+def _unpacked(path: str | Path, data: bytes) -> bytes:
+    """Return what a file compressed by gzip or bzip2 holds; its first bytes say so, whatever its name is."""
+    for magic, name, opened in ((b"\x1f\x8b\x08", "gzip", gzip.open), (b"BZh", "bzip2", bz2.open)):
+        if data.startswith(magic):
+            try:
+                with opened(io.BytesIO(data)) as file:
+                    unpacked = read_at_most(cast(BinaryIO, file), LARGEST + 1)
+            except (OSError, EOFError, ValueError, zlib.error) as error:
+                raise MetaoptError(
+                    f"{path} looks compressed by {name}, but is damaged or cut off ({error})."
+                ) from error
+            if len(unpacked) > LARGEST:
+                raise MetaoptError(f"{path} holds more than {LARGEST:,} bytes, which no such file needs.")
+            return unpacked
+    return data
 
 
 def read_number_file(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[str, NumberFile]:
@@ -123,9 +176,9 @@ def read_number_file(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[
     Raises:
         MetaoptError: The file cannot be read, has another heading, or has a word that is not a number.
     """
-    text = read_text(path)
+    text = read_words(path)
     word = re.match(rb"\s*(\S+)", text) if headings else None
-    heading = word[1].decode("ascii", "replace") if word else ""
+    heading = word[1].decode("ascii", "replace").upper() if word else ""
     if headings and heading not in headings:
         found = repr(heading[:40]) if heading else "nothing"
         raise MetaoptError(f"{path}, line 1: the file starts with {found}, but has to with {' or '.join(headings)}.")

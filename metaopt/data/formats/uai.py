@@ -236,37 +236,43 @@ def _check(model: UaiModel) -> None:
 
 
 @checked
-def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) -> dict[int, int]:
+def read_evidence(
+    path: str | Path, cardinalities: Sequence[int] | None = None, sample: int | None = None
+) -> dict[int, int]:
     """Read observed variables and their states; an empty file and the number 0 mean none.
 
     The file holds the number of observed variables, then the variable and the state of each. Since 2010 the number of
-    samples of evidence comes first, which has to be 1.
+    samples of evidence may come first, and one such list follows for each.
 
     Args:
         path: The file.
         cardinalities: Number of states of each variable, with which variables and states are checked. None: no check.
+        sample: Which sample of evidence is read, from 0. None: the only one.
 
     Returns:
         The state of each observed variable.
 
     Raises:
-        MetaoptError: The numbers are not of that form, a variable is observed in two states, or the model has no such
-            variable or state. The message names the file and the line.
+        MetaoptError: The numbers are not of that form, there are several samples and ``sample`` does not say which, a
+            variable is observed in two states, or the model has no such variable or state. The message names the file
+            and the line.
     """
     numbers = read_number_file(path)[1]
-    if not len(numbers):
-        return {}
-    first = 1 - len(numbers) % 2  # pairs and their count are odd in all; an even file has the samples first
-    samples = numbers.whole(0, "the number of samples of evidence") if first else 1
-    count = numbers.whole(first, "the number of observed variables")
-    if samples != 1 or len(numbers) != first + 1 + 2 * count:
+    starts = _samples(numbers)
+    if sample is None and len(starts) > 1:
         raise numbers.error(
             0,
-            f"the file declares {count} observed variables in {samples} samples, but {len(numbers) - first - 1} "
-            "numbers follow; one sample with a variable and a state each can be read.",
+            f"the file holds {len(starts)} samples of evidence, and a question is about one: choose it by --sample 0 "
+            f"to {len(starts) - 1}, or sample= in Python.",
         )
+    if not 0 <= (sample or 0) < max(1, len(starts)):
+        raise numbers.error(0, f"there is no sample {sample} of evidence; the file holds {len(starts)}, from 0.")
+    if not starts:
+        return {}
+    first = starts[sample or 0]
+    count = numbers.whole(first, "the number of observed variables")
     evidence: dict[int, int] = {}
-    for at in range(first + 1, len(numbers), 2):
+    for at in range(first + 1, first + 1 + 2 * count, 2):
         variable = numbers.whole(at, "an observed variable")
         state = numbers.whole(at + 1, f"the state of variable {variable}")
         if evidence.setdefault(variable, state) != state:
@@ -280,6 +286,27 @@ def read_evidence(path: str | Path, cardinalities: Sequence[int] | None = None) 
 
 
 @checked
+def _samples(numbers: NumberFile) -> list[int]:
+    """Return where the count of observed variables of each sample of evidence stands."""
+    total = len(numbers)
+    if not total:
+        return []
+    if total == 1 + 2 * numbers.values[0]:  # a list alone: a count, and as many pairs
+        return [0]
+    samples, at = numbers.whole(0, "the number of observed variables"), 1
+    starts: list[int] = []
+    while len(starts) < samples and at < total:
+        starts.append(at)
+        at += 1 + 2 * numbers.whole(at, "the number of observed variables")
+    if at != total or len(starts) != samples:
+        raise numbers.error(
+            0,
+            f"the file declares {samples} observed variables in 1 samples, but {total - 1} numbers follow, which are "
+            f"neither as many pairs of a variable and a state nor {samples} lists, each of a count and its pairs.",
+        )
+    return starts
+
+
 def write_evidence(path: str | Path, evidence: dict[int, int]) -> None:
     """Write observed variables and their states so that :func:`read_evidence` reads them.
 

@@ -128,19 +128,20 @@ def read_assignment(path: str | Path) -> list[int]:
 
 
 @checked
-def write_assignment(path: str | Path, states: Sequence[Natural]) -> None:
+def write_assignment(path: str | Path, states: Sequence[Natural], heading: str = "MAP") -> None:
     """Write the state of each variable so that :func:`read_assignment` reads them.
 
     Args:
         path: The file to write.
         states: The states.
+        heading: ``"MAP"`` or ``"MPE"``, two names of one task.
 
     Raises:
         MetaoptError: A state is not a nonnegative integer, or the file cannot be written.
     """
     if any(int(state) != state or state < 0 for state in states):
         raise MetaoptError("A state is a whole number from 0 on.")
-    _write(path, "MAP", [" ".join(str(int(n)) for n in (len(states), *states))])
+    _write(path, heading, [" ".join(str(int(n)) for n in (len(states), *states))])
 
 
 def _shown(values: np.ndarray) -> str:

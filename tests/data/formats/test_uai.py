@@ -204,7 +204,7 @@ def test_no_evidence_has_three_forms(tmp_path: Path) -> None:
     [
         ("1\n1 x 0", "line 2: 'x' is not a number"),
         ("2 0 1", "line 1: the file declares 2 observed variables in 1 samples, but 2 numbers"),
-        ("2\n1 0 1\n1 0 0", "line 1: the file declares 2 observed"),
+        ("2\n1 0 1\n1 0 0", "line 1: the file holds 2 samples of evidence"),
         ("1.5", "line 1: the number of observed variables is 1.5"),
         ("2\n0 0\n1 -1", "line 3: the state of variable 1 is -1"),
         ("1\n0.5 0", "line 2: an observed variable is 0.5"),
