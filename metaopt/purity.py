@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import get_device_states
 
-from .shadows import OWN
+from .shadows import LAZY, OWN
 
 NUMBERS = frozenset({bool, int, float, str})
 Named = Callable[[], Iterable[tuple[str, Tensor]]]
@@ -58,7 +58,7 @@ def contents(module: nn.Module) -> dict[str, Any]:
         dot = f"{path}." if path else ""
         found |= {dot + n: value for n, value in vars(part).items() if type(value) in NUMBERS and n not in OWN}
         for name, tensor in (*part._parameters.items(), *part._buffers.items()):
-            if tensor is not None:
+            if tensor is not None and type(tensor) not in LAZY:
                 running = tensor.ndim == 1 and not tensor.requires_grad and tensor.is_floating_point()
                 found[dot + name] = id(tensor), version(tensor), str(float(tensor.sum())) if running else ""
     return found

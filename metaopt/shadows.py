@@ -7,24 +7,27 @@ module or a tensor of the original is copied as well, and refers to the shadow.
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from .errors import MetaoptError
 
 OWN = frozenset(vars(nn.Module()))  # the attributes that every module has
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
 HELD = frozenset(
     {types.FunctionType, types.MethodType, functools.partial, list, tuple, dict, set, OrderedDict, defaultdict}
 )
-
-
-class UnreachableError(TypeError):
-    """This error says that a module keeps its tensors where no others can take their place."""
+Module = TypeVar("Module", bound=nn.Module)
+LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
+PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 def shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, memo: dict[int, Any]) -> nn.Module:
@@ -37,29 +40,33 @@ def shadow(pick: Callable[[str, Tensor], Any], module: nn.Module, prefix: str, m
         memo: Copies by the identity of their originals. It gains those of this module, which :func:`connect` connects.
 
     Raises:
-        UnreachableError: ``torch.jit`` compiled a module that has tensors.
+        MetaoptError: ``torch.jit`` compiled a module that has parameters, or a parameter is lazy.
     """
     if id(module) in memo:
         return memo[id(module)]
     if isinstance(module, torch.jit.ScriptModule):
         return _scripted(module, prefix)
-    copy = memo[id(module)] = object.__new__(type(module))
-    new = copy.__dict__  # filled directly, because a module looks at every attribute that it is given
+    made = memo[id(module)] = object.__new__(type(module))
+    new = made.__dict__  # filled directly, because a module looks at every attribute that it is given
     new.update(module.__dict__)
     for kind in ("_parameters", "_buffers"):
         for name, tensor in new[kind].items():
             if tensor is not None and id(tensor) not in memo:
+                if type(tensor) in LAZY:
+                    raise MetaoptError(
+                        f"The parameter '{prefix}{name}' is lazy and has no shape yet; call the network once."
+                    )
                 memo[id(tensor)] = pick(prefix + name, tensor)
         new[kind] = {n: None if t is None else memo[id(t)] for n, t in new[kind].items()}
     children = new["_modules"].items()
     new["_modules"] = {n: None if m is None else shadow(pick, m, f"{prefix}{n}.", memo) for n, m in children}
-    return copy
+    return made
 
 
 def _scripted(module: nn.Module, prefix: str) -> nn.Module:
     if (name := next((n for n, _ in module.named_parameters()), None)) is None:
         return module
-    raise UnreachableError(
+    raise MetaoptError(
         f"torch.jit compiled {type(module).__name__} and keeps '{prefix}{name}' out of reach, so no other tensor can "
         "take its place; pass the module that was scripted or traced."
     )
@@ -76,21 +83,39 @@ def connect(memo: dict[int, Any]) -> None:
     done: set[int] = set()
     while pending := [m for m in memo.values() if isinstance(m, nn.Module) and id(m) not in done]:
         known = len(memo) + len(pending)
-        for copy in pending:
-            memo[id(copy)] = copy
+        for made in pending:
+            memo[id(made)] = made
         done.update(map(id, pending))
-        for copy in pending:
-            new = copy.__dict__
+        for made in pending:
+            new = made.__dict__
             for name in new.keys() - OWN:
                 value = new[name]
-                if type(value) in HELD or id(value) in memo:
+                if type(value) not in PLAIN:
                     new[name] = _connected(value, memo)
             for name in HOOKS:
-                if new[name]:
+                if new.get(name):
                     new[name] = _connected(new[name], memo)
             new.pop("_compiled_call_impl", None)
         if len(memo) == known:
             return
+
+
+def deepcopy(module: Module) -> Module:
+    """Return a deep copy of a module, in which what refers to a module or tensor of the original refers to the copy.
+
+    Raises:
+        MetaoptError: It holds a tensor with a history, which has no copy.
+    """
+    memo: dict[int, Any] = {}
+    try:
+        new = copy.deepcopy(module, memo)
+    except RuntimeError as error:
+        what = (
+            f"{type(module).__name__} cannot be copied, since it holds a tensor that was computed from its parameters"
+        )
+        raise MetaoptError(f"{what}, as the old weight_norm does once it was called; copy it before.") from error
+    connect(memo)
+    return new
 
 
 def _connected(value: Any, memo: dict[int, Any]) -> Any:
@@ -100,9 +125,19 @@ def _connected(value: Any, memo: dict[int, Any]) -> Any:
     if isinstance(value, nn.Module) and not isinstance(value, torch.jit.ScriptModule):
         return shadow(lambda _, tensor: tensor, value, "", memo)  # it is not registered, but may hold one that is
     if type(value) not in HELD and not (isinstance(value, tuple) and hasattr(value, "_make")):
-        return value
+        return _replaced(value, memo)
     memo[id(value)] = value  # it may hold itself
     new = memo[id(value)] = _rebuilt(value, memo)
+    return new
+
+
+def _replaced(value: Any, memo: dict[int, Any]) -> Any:
+    """An object of another kind, whose own attributes alone count: it may lead to all that a program has."""
+    held = getattr(value, "__dict__", None)
+    if not isinstance(held, dict) or not any(id(item) in memo for item in held.values()):
+        return value
+    new = copy.copy(value)
+    new.__dict__.update({name: memo.get(id(item), item) for name, item in held.items()})
     return new
 
 

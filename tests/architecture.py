@@ -46,11 +46,12 @@ MAY_IMPORT = {
 for _writer in ("data", "viewer", "tasks", "training", "estimators"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
-# Beneath all: they know torch and nothing of this library.
-MAY_IMPORT["shadows"] = MAY_IMPORT["streams"] = MAY_IMPORT["precision"] = set()
-MAY_IMPORT["purity"], MAY_IMPORT["core"] = {"shadows"}, {"shadows", "purity", "streams", "precision"}
+for _beneath in ("errors", "streams", "kernels", "precision"):  # they know torch and nothing of this library
+    MAY_IMPORT[_beneath] = set()
+MAY_IMPORT["shadows"], MAY_IMPORT["purity"] = {"errors"}, {"shadows"}
+MAY_IMPORT["core"] = {"errors", "shadows", "purity", "streams", "kernels", "precision"}
 for _layer in ("problems", "estimators"):
-    MAY_IMPORT[_layer].add("purity")
+    MAY_IMPORT[_layer] |= {"purity", "kernels"}
 MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps
 for _maker in CHAIN[1:]:
     MAY_IMPORT[_maker].add("records")

@@ -11,7 +11,9 @@ import torch
 import metaopt as mo
 from metaopt import tree
 from metaopt.core.gradients import GradientStrategy
+from metaopt.losses import Supervised
 
+from . import adversaries
 from .cases import CASES
 from .factor_graphs import loopy
 from .helpers import Case, gradients, loss_of, table, tensors_close
@@ -245,3 +247,45 @@ def test_a_batch_converges_sample_by_sample(case: Case) -> None:
         stops.append(alone.stop)
         tensors_close(tree.leaves(alone.final), [t[i : i + 1] for t in tree.leaves(together.final)], 1e-4)
     assert together.stop == max(stops), "the slowest sample says when"
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # of vmap, which torch means to mend
+@pytest.mark.parametrize(("consumer", "network"), adversaries.CELLS, ids=lambda name: name)
+def test_what_is_substituted_or_repeated_agrees_with_functional_call_or_is_refused(consumer: str, network: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = adversaries.NETWORKS[network]()
+        if consumer in adversaries.REFUSED.get(network, "").split():
+            with pytest.raises(mo.MetaoptError):
+                adversaries.CONSUMERS[consumer](net)
+            return
+        got, expected = adversaries.CONSUMERS[consumer](net)
+    tolerance = 2e-2 if network == "bf16" else 1e-7
+    assert len(got) == len(expected) > 0
+    assert any(t.abs().max() > 0 for t in expected)
+    wide = torch.complex128 if any(t.is_complex() for t in expected) else torch.float64
+    tensors_close([t.to(wide) for t in got], [t.to(wide) for t in expected], tolerance)
+
+
+@pytest.mark.parametrize("consumer", [c for c in adversaries.CONSUMERS if c not in ("Backprop", "vmap")])
+def test_a_lazy_network_is_refused_by_whatever_needs_its_parameters(consumer: str) -> None:
+    lazy = torch.nn.LazyLinear(2, dtype=torch.float64)
+    calls = {
+        "Trainings": lambda: mo.problems.Trainings(
+            lazy,
+            adversaries.loss,
+            {"weight": torch.zeros(1, 2, 3)},
+            (adversaries.INPUT, adversaries.TARGET),
+            torch.zeros(1, 1, 2, dtype=torch.long),
+            torch.zeros(1, 2, dtype=torch.long),
+        ),
+        "es": lambda: mo.estimators.es(
+            mo.unroll(adversaries.Halved(lazy), 1), adversaries.INPUT, Supervised(mo.mse), pairs=2, sigma=0.1, seed=0
+        ),
+        "partition": lambda: tree.partition(lazy),
+        "parameterize": lambda: mo.unroll(mo.parameterize(adversaries.Halved(lazy), {}), 2, mo.Checkpointed())(
+            adversaries.INPUT
+        ),
+    }
+    with pytest.raises(mo.MetaoptError, match=r"lazy|no shape yet|writes into"):
+        calls.get(consumer, lambda: adversaries.CONSUMERS[consumer](lazy))()

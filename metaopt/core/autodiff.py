@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import get_device_states, set_device_states
 
+from ..kernels import differentiable_twice
 from ..purity import Watch, differ, foreign_leaf
 from . import tree
 from .errors import MetaoptError
@@ -58,7 +59,8 @@ def gradient(function: Callable[[Any], Any], x: Any, *, has_aux: bool = False) -
         return value.reshape(()) if value.ndim else value, aux
 
     if not values_known() or inside_transform():  # torch.autograd.grad would break the graph of a compiled step
-        grads, aux = torch.func.grad(scalar, has_aux=True)(tensors)
+        with differentiable_twice(inside_transform()):
+            grads, aux = torch.func.grad(scalar, has_aux=True)(tensors)
     else:
         again = torch.is_grad_enabled()
         with torch.enable_grad():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from .. import precision
+from ..shadows import deepcopy
 from . import tree
 from .errors import MetaoptError
 from .openings import BOUNDLESS, Interval, Opening, fixed
@@ -109,7 +109,7 @@ class StackedSlot(nn.Module):
             self.register_parameter(name.replace(".", "/"), nn.Parameter(tensor.detach(), requires_grad=trained))
         for name, tensor in buffers.items():
             self.register_buffer(name.replace(".", "/"), tensor)
-        template = copy.deepcopy(modules[0])
+        template = deepcopy(modules[0])
         self._templates = (template,)  # structure only: in a tuple it is not registered
         order = {id(tensor): i for i, tensor in enumerate(tree.partition(template)[0])}
         named = [(path, [*m._parameters.items(), *m._buffers.items()]) for path, m in template.named_modules()]
@@ -128,7 +128,7 @@ class StackedSlot(nn.Module):
         return [t[k] for t in (*self._parameters.values(), *self._buffers.values()) if t is not None]
 
     def content(self) -> list[nn.Module]:
-        modules = [copy.deepcopy(self._templates[0]) for _ in range(self.steps or 0)]
+        modules = [deepcopy(self._templates[0]) for _ in range(self.steps or 0)]
         for k, module in enumerate(modules):
             for old, new in zip(tree.partition(module)[0], self._tensors(k), strict=True):
                 old.data = new.detach().clone()
@@ -196,7 +196,7 @@ def _make(content: Any) -> Slot:
         raise MetaoptError("A constraint holds for a number or a tensor, but this slot holds a module.")
     if opening.steps is not None:
         return StackedSlot(opening)
-    return ModuleSlot(replace(opening, value=copy.deepcopy(opening.value).requires_grad_(opening.learned)))
+    return ModuleSlot(replace(opening, value=deepcopy(opening.value).requires_grad_(opening.learned)))
 
 
 def slots(module: nn.Module, prefix: str = "") -> dict[str, Slot]:
@@ -224,7 +224,7 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
     """
     if not isinstance(algorithm, nn.Module) or not isinstance(openings, Mapping):
         raise MetaoptError(f"parameterize takes an Algorithm and a dict, not {algorithm!r:.80} and {openings!r:.80}.")
-    opened = copy.deepcopy(algorithm)
+    opened = deepcopy(algorithm)
     for name, opening in openings.items():
         if name not in (known := slots(opened)):
             who, names = type(algorithm).__name__, ", ".join(sorted(known)) or "none"

@@ -37,7 +37,7 @@ def map(function: Callable[..., Any], tree: Tree, *others: Any) -> Tree:
         MetaoptError: The trees hold different modules.
     """
     memo: dict[int, Any] = {}
-    result = _map(function, tree, others, lambda module: _shadowed(lambda _, t: function(t), module, memo))
+    result = _map(function, tree, others, lambda module: shadows.shadow(lambda _, t: function(t), module, "", memo))
     shadows.connect(memo)
     return result
 
@@ -97,16 +97,9 @@ def substitute(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     Tied tensors and modules stay tied: the first of their names counts.
     """
     memo: dict[int, Any] = {}
-    shadow = _shadowed(lambda name, tensor: tensors.get(name, tensor), module, memo)
+    shadow = shadows.shadow(lambda name, tensor: tensors.get(name, tensor), module, "", memo)
     shadows.connect(memo)
     return shadow
-
-
-def _shadowed(pick: Callable[[str, Tensor], Any], module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    try:
-        return shadows.shadow(pick, module, "", memo)
-    except shadows.UnreachableError as error:
-        raise MetaoptError(f"{error}") from error
 
 
 def named_leaves(tree: Any, name: str = "", *, modules: bool = True) -> list[tuple[str, Tensor]]:
@@ -163,7 +156,8 @@ def partition(tree: Tree, *, modules: bool = True) -> tuple[list[Tensor], Callab
 def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
     """Map ``function`` over the leading axis of every tensor in its arguments, which may be trees.
 
-    Tensors inside modules are not mapped: all tasks share them. The result may be any tree.
+    Tensors inside modules are not mapped: all tasks share them. The result may be any tree. What ``torch.func.vmap``
+    refuses, such as an LSTM, running statistics or random numbers, is computed one after another.
 
     Raises:
         MetaoptError: The tensors have no common leading axis.
@@ -182,7 +176,10 @@ def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
             rebuild_result[:] = [put_back]
             return tuple(result)
 
-        results = torch.func.vmap(inner)(*tensors)
+        try:
+            results = torch.func.vmap(inner)(*tensors)
+        except RuntimeError:  # vmap has no rule for something; an error of the function itself comes again
+            return stack([function(*rebuild(row)) for row in zip(*tensors, strict=True)])
         return rebuild_result[0](results)
 
     return mapped

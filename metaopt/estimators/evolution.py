@@ -18,6 +18,7 @@ from ..contracts import Between, Natural, Positive, checked
 from ..core import MetaoptError, Unrolled, autodiff, random, tree
 from ..losses import TrainingLoss
 from ..losses.training_loss import check_training_loss, evaluate
+from ..problems.substitution import check_network
 from ..purity import leaves
 
 Tensors = dict[str, Tensor]
@@ -170,7 +171,7 @@ def pes(
         trajectory = perturbed(given, state=state, start=particles.k)
         return evaluate(loss, perturbed, trajectory, given, target), trajectory.state
 
-    losses, states = _each(run, both, particles.states)
+    losses, states = tree.vmap(run)(both, particles.states)
     if not bool(torch.isfinite(losses).all()):
         raise MetaoptError(
             f"The loss of {int((~torch.isfinite(losses)).sum())} of {2 * pairs} runs is not finite after step "
@@ -203,16 +204,6 @@ def _put(net: nn.Module, values: Tensors) -> nn.Module:
     return tree.substitute(net, {**{name: b.clone() for name, b in net.named_buffers()}, **values})
 
 
-def _each(run: Any, values: Tensors, states: Any) -> tuple[Tensor, Any]:
-    """Return losses and states of all runs, at once if every operation in them can be."""
-    try:
-        return tree.vmap(run)(values, states)
-    except RuntimeError:  # an error of the run itself comes again
-        count = len(next(iter(values.values())))
-        alone = [run(*tree.map(lambda t, i=i: t[i], (values, states))) for i in range(count)]
-        return torch.stack([loss for loss, _ in alone]), tree.stack([state for _, state in alone])
-
-
 def _check_seen(net: Any, learned: Tensors, problem: Any, state: Any, k: int) -> None:
     """Raise if the start and a step read a parameter past the module that has it, where no change would be seen."""
     with torch.enable_grad():
@@ -236,6 +227,7 @@ def _check_state(begin: Any, state: Any) -> None:
 
 
 def _learned(net: nn.Module) -> Tensors:
+    check_network(net)
     parameters = {name: p.detach() for name, p in net.named_parameters() if p.requires_grad}
     if not parameters:
         raise MetaoptError("There is nothing to learn: no parameter of the network requires a gradient; open a slot.")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..checks import check_function
 from ..core import MetaoptError, autodiff, tree
+from ..kernels import differentiable_twice
 from . import substitution
 
 Parameters = dict[str, Tensor]
@@ -108,7 +109,7 @@ class Objective:
     ) -> tuple[Tensor, Buffers]:
         network = self._network(x, buffers, put)
         losses = []
-        with substitution.differentiable(self.fused):
+        with differentiable_twice(self.fused):
             for inputs, targets in self.batches:
                 output = network(*inputs) if isinstance(inputs, tuple | list) else network(inputs)
                 losses.append(self.loss(output, targets))
@@ -148,8 +149,8 @@ class FunctionObjective:
                 "A FunctionObjective starts from a floating or complex tensor, or a dict or tuple of them, but initial "
                 f"is {type(self.initial).__name__} of {', '.join(tree.describe(t) for t in tensors) or 'no tensor'}."
             )
-        object.__setattr__(self, "fused", autodiff.inside_transform())
-        if not self.fused:
+        object.__setattr__(self, "fused", False)
+        if not autodiff.inside_transform():
             who = getattr(self.function, "__name__", type(self.function).__name__)
             with torch.enable_grad():
                 x = tree.map(lambda t: autodiff.leaf(t.clone(), True), self.initial)
@@ -160,7 +161,7 @@ class FunctionObjective:
         return self.initial
 
     def energy(self, x: Any) -> Tensor:
-        with substitution.differentiable(self.fused):
+        with differentiable_twice(self.fused):
             return self.function(x, *self.data)
 
     def gradient(self, x: Any) -> Any:

@@ -53,14 +53,14 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
         energy: A function of such tensors, and of what substitutes them, that returns the loss.
 
     Returns:
-        Whether the loss needs :func:`differentiable`; under a transform, where nothing can be found out, True.
+        Whether the loss needs :class:`metaopt.kernels.Composed`; False under a transform.
 
     Raises:
         MetaoptError: The module is lazy, reads or writes its own tensors, has sparse gradients, or the loss is no
             finite real number or does not depend on any of ``given``.
     """
     if autodiff.inside_transform():
-        return True
+        return False
     who = type(module).__name__
     inputs = {name: autodiff.leaf(tensor.clone(), True) for name, tensor in given.items()}
     with _restored(module, who), torch.enable_grad():
@@ -88,7 +88,7 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
 
 
 def fused_attention(value: Tensor, who: str) -> bool:
-    """Tell whether the graph of a loss holds fused attention, which :func:`differentiable` avoids.
+    """Tell whether the graph of a loss holds fused attention, which :class:`metaopt.kernels.Composed` avoids.
 
     Raises:
         MetaoptError: It holds a lookup with sparse gradients.
@@ -113,23 +113,6 @@ def _restored(module: nn.Module, who: str) -> Iterator[None]:
             f"The forward pass of {who} writes into its own '{written[0]}' where a copy should take its place: it "
             "reaches it by a global name or through an object that is no module; reach it by submodules."
         )
-
-
-@contextlib.contextmanager
-def _composed() -> Iterator[None]:
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with ALONE, sdpa_kernel(SDPBackend.MATH):
-        yield
-
-
-def differentiable(fused: bool) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which attention has second derivatives, which torch's fused kernels lack.
-
-    Args:
-        fused: Whether there is any; without, the context does nothing.
-    """
-    return _composed() if fused else contextlib.nullcontext()
 
 
 def check_energy(who: str, energy: Callable[[], Any]) -> Tensor:

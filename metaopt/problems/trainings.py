@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..checks import check_labels, check_tensor
 from ..contracts import checked
 from ..core import MetaoptError, autodiff, tree
+from ..kernels import differentiable_twice
 from . import substitution
 
 Parameters = dict[str, Tensor]
@@ -88,9 +89,10 @@ class Trainings:
         inputs, targets = (values[self.held] for values in self.data)
 
         def one(x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
-            return self.loss(put(self.module, x)(inputs), targets)
+            buffers = {name: b.detach().clone() for name, b in self.module.named_buffers()}
+            return self.loss(put(self.module, {**buffers, **x})(inputs), targets)
 
-        with substitution.differentiable(self.fused):
+        with differentiable_twice(self.fused):
             found = tree.vmap(one)(x, inputs, targets)
         if found.ndim != 1:
             raise MetaoptError(

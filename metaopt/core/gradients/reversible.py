@@ -53,17 +53,17 @@ class Reversible:
         width, empty, kept = len(given), tree.map(lambda t: t.new_empty(0), state), []
 
         def forward(tensors: Tensors) -> list[Tensor]:
-            there = rebuild(tensors[:width])
-            start = tree.fill(empty, tensors[width:])
-            with torch.no_grad(), repeatable("Reversible", (*there, start), draws=False):
-                readouts, end = iterate(*there, start, ks, keep)
+            trees = (*rebuild(tensors[:width]), tree.fill(empty, tensors[width:]))
+            with torch.no_grad(), repeatable("Reversible", trees, draws=False):
+                readouts, end = iterate(*trees, ks, keep)
             kept[:] = tree.map(lambda t: t.new_empty(0), readouts)  # structure only
             return tree.leaves((end, readouts))
 
         def backward(tensors: Tensors, results: Tensors, cotangents: Gradients) -> list[Tensor | None]:
             inputs = [leaf(t) for t in tensors[:width]]
             end = tree.fill(empty, results)
-            reached, grads = _walk_back(*rebuild(inputs), end, inputs, cotangents, ks, ks if keep == "all" else ks[-1:])
+            there, reads = (*rebuild(inputs), end), ks if keep == "all" else ks[-1:]
+            reached, grads = _walk_back((algorithm, problem), *there, inputs, cotangents, ks, reads)
             report.backward_residual = drift = tree.relative_change(reached, tensors[width:])
             if not drift <= self.drift:
                 missed = f"missed the initial state by {drift:.1e} of its size, so the gradient is inexact"
@@ -76,7 +76,7 @@ class Reversible:
 
 
 def _walk_back(
-    algorithm: Any, problem: Any, state: Any, given: Tensors, cotangents: Gradients, ks: range, reads: range
+    own: Any, algorithm: Any, problem: Any, state: Any, given: Tensors, cotangents: Gradients, ks: range, reads: range
 ) -> tuple[list[Tensor], list[Tensor | None]]:
     """Walk back from the last ``state``.
 
@@ -91,7 +91,7 @@ def _walk_back(
             following = algorithm.step(problem, previous, k)
             readout = tree.leaves(algorithm.readout(problem, following, k)) if k in reads else []
         outputs, inputs = [*tree.leaves(following), *readout], [*given, *tree.leaves(previous)]
-        check_captured(outputs, inputs, "Reversible")
+        check_captured(outputs, inputs, "Reversible", own)
         arriving = [injected.pop() for _ in readout][::-1]
         grads = pull_back(outputs, inputs, [*adjoint, *arriving])
         total = [b if a is None else a if b is None else a + b for a, b in zip(total, grads, strict=False)]

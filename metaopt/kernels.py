@@ -1,0 +1,98 @@
+"""Compute what torch's fused kernels compute by operations that can be differentiated twice.
+
+Fused attention has no second derivative. Those of batch, layer and instance normalisation are wrong under ``vmap``
+where the scale is learned: the rules for their backward passes take the statistics for constants (torch 2.13).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class Composed(TorchFunctionMode):
+    """In this context fused functions are computed from simple ones, in the current thread alone."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        return RULES.get(func, func)(*args, **(kwargs or {}))
+
+
+def differentiable_twice(wanted: bool) -> contextlib.AbstractContextManager[Any]:
+    """Return a context like :class:`Composed`, or one that does nothing if it is not ``wanted`` or torch compiles."""
+    return Composed() if wanted and not torch.compiler.is_compiling() else contextlib.nullcontext()
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    math, chosen = torch.ops.aten._scaled_dot_product_attention_math, {"scale": scale, "enable_gqa": enable_gqa}
+    return math(query, key, value, attn_mask, dropout_p, is_causal, **chosen)[0]
+
+
+def _heads(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+    output, weights = F.multi_head_attention_forward(*args, **{**kwargs, "need_weights": True})  # which is not fused
+    return output, weights if kwargs.get("need_weights", True) else None
+
+
+def _affine(normalised: Tensor, weight: Tensor | None, bias: Tensor | None, axis: int) -> Tensor:
+    for tensor, combine in ((weight, torch.mul), (bias, torch.add)):
+        if tensor is not None:
+            shape = (-1, *(1,) * (normalised.ndim - 1 - axis)) if axis else tensor.shape
+            normalised = combine(normalised, tensor.reshape(shape))
+    return normalised
+
+
+def _layer_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    return _affine(F.layer_norm(input, normalized_shape, None, None, eps), weight, bias, 0)
+
+
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    plain = F.batch_norm(input, running_mean, running_var, None, None, training, momentum, eps)
+    return _affine(plain, weight, bias, 1)
+
+
+def _instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    plain = F.instance_norm(input, running_mean, running_var, None, None, use_input_stats, momentum, eps)
+    return _affine(plain, weight, bias, 1)
+
+
+RULES: dict[Any, Callable[..., Any]] = {
+    F.scaled_dot_product_attention: _attention,
+    F.multi_head_attention_forward: _heads,
+    F.layer_norm: _layer_norm,
+    F.batch_norm: _batch_norm,
+    F.instance_norm: _instance_norm,
+}
