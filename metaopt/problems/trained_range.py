@@ -129,12 +129,12 @@ class TrainedRange:
 
     def _factors(self, problem: InverseProblem, start: Tensor) -> list[float]:
         """Return the factor of each sample, 1 where it is in range, and warn once of each kind that is not."""
-        gains, levels, found = _gains(problem, start), _levels(problem, len(start)), set()
+        (estimate, gains), levels, found = _estimated(problem, start), _levels(problem, len(start)), set()
         overshoot = FIT[1] if self.is_complex or problem.operator.is_diagonal else 1.5  # elsewhere A^H y resembles x
         factors = []
-        for sample, gain, level in zip(start, gains, levels, strict=True):
+        for sample, gain, level in zip(estimate, gains, levels, strict=True):
             spread = level * math.sqrt(gain)  # the noise in an estimate of x
-            high = gain * _quantile(sample.abs(), 0.999)
+            high = _quantile(sample.abs(), 0.999)
             peak = max(high - 2 * spread, high / 2)
             most = (overshoot if gain == 1 else 1.5) * self.intensity[1] + 2 * spread
             factors.append(self._factor(peak, level, peak <= most, found))
@@ -191,18 +191,20 @@ def _unit(peak: float) -> float:
     return max(fitting, default=FILL / peak)
 
 
-def _gains(problem: InverseProblem, start: Tensor) -> list[float]:
-    """Return for each sample the factor by which A^H y is to be multiplied to be of the size of x.
+def _estimated(problem: InverseProblem, start: Tensor) -> tuple[Tensor, list[float]]:
+    """Return a first estimate of the size of x, and for each sample the factor that A^H needs for it.
 
-    It is the step of steepest descent from 0, ``|A^H y|^2 / |A A^H y|^2``: 1 for masks and unitary transforms.
+    It is the step of steepest descent from 0, or from the guess: ``|A^H y|^2 / |A A^H y|^2``, which is 1 for masks and
+    unitary transforms.
     """
-    if problem.guess is not None:
-        return [1.0] * len(start)
-    forward, adjoint = (
-        t.abs().double().square().unsqueeze(-1).flatten(1).sum(1) for t in (problem.operator(start), start)
-    )
-    ratios = torch.where(forward > 0, adjoint / forward, 1.0).tolist()
-    return [1.0 if abs(ratio - 1) < 1e-3 else ratio for ratio in ratios]
+    moved = start if problem.guess is None else start - problem.guess
+    pair = problem.operator(moved), moved
+    forward, adjoint = (t.abs().double().square().unsqueeze(-1).flatten(1).sum(1) for t in pair)
+    if len(forward) != len(start):
+        return start, [1.0] * len(start)
+    ratios = torch.where(forward > 0, adjoint / forward, 1.0)
+    ratios = torch.where((ratios - 1).abs() < 1e-3, 1.0, ratios)
+    return start + moved * per_sample(ratios.to(start.real.dtype) - 1, moved), ratios.tolist()
 
 
 def _levels(problem: InverseProblem, count: int) -> list[float]:

@@ -99,9 +99,10 @@ def test_noise_below_the_trained_levels_is_said(net: Any) -> None:
 def test_negative_intensities_and_operators_of_other_norms_are_said(net: Any) -> None:
     with pytest.warns(MetaoptWarning, match="not for negative ones such as -1"):
         denoised(net, 2 * smooth(1, 1, 9, 9) - 1, 0.01)
-    operator = Scaled(Identity(), 8)
-    with pytest.warns(MetaoptWarning, match=r"operators whose norm is 1, not of about 8; .* problem.normalized\(\)"):
-        net(mo.InverseProblem(operator, 8 * smooth(1, 1, 9, 9), 0.1))
+    for guess in (None, 0.5):
+        problem = mo.InverseProblem(Scaled(Identity(), 8), 8 * smooth(1, 1, 9, 9), 0.1, guess=guess)
+        with pytest.warns(MetaoptWarning, match=r"whose norm is 1, not of about 8; .* problem.normalized\(\)"):
+            net(problem)
 
 
 def test_a_batch_is_its_samples_one_by_one(net: Any) -> None:
