@@ -128,6 +128,8 @@ def _check_class(cls: Any) -> None:
 
 def _check_option(cls: Any, name: str, values: Tensor) -> None:
     """Let torch say whether an option may have these values, of which a pair counts as one."""
+    if values.is_complex() or values.is_meta or values.layout != torch.strided:
+        raise MetaoptError(f"{cls.__name__} takes real numbers for the option {name}, but got {said(values)}.")
     pairs = isinstance(_numbers(cls)[name], tuple)
     for value in values.double().reshape(-1, 2 if pairs else 1).tolist():
         try:
