@@ -13,6 +13,7 @@ from ..core import MetaoptError, tree
 from ..problems import FactorGraph, parity
 from .channels import Range, ReceivedCodewords, generator_matrix
 
+LAYOUTS = (torch.strided, torch.sparse_coo)
 Ratios = Annotated[Tensor, Axes("real", "(B, bits)")]
 
 
@@ -30,15 +31,19 @@ def code_graph(checks: Any, ratios: Ratios) -> FactorGraph:
     Raises:
         MetaoptError: Checks are no matrix of zeros and ones, or checks and ratios have different numbers of bits.
     """
-    if not isinstance(checks, Tensor) or checks.ndim != 2:
-        given = tree.describe(checks) if isinstance(checks, Tensor) else f"a {type(checks).__name__}"
-        raise MetaoptError(f"code_graph needs checks to be a tensor (rows, bits), but got {given}.")
+    if not isinstance(checks, Tensor) or checks.ndim != 2 or checks.layout not in LAYOUTS or checks.is_meta:
+        given = f"{checks.layout} {tree.describe(checks)}" if isinstance(checks, Tensor) else type(checks).__name__
+        raise MetaoptError(f"code_graph needs checks to be a dense or sparse_coo tensor (rows, bits), but got {given}.")
     if ratios.ndim != 2 or checks.ndim != 2 or ratios.shape[1] != checks.shape[1]:
         raise MetaoptError(
             f"Checks (rows, bits) and ratios (B, bits) have equally many bits, but got {tuple(checks.shape)} and "
             f"{tuple(ratios.shape)}."
         )
-    rows, bits = checks.coalesce().indices() if checks.layout == torch.sparse_coo else checks.nonzero().T
+    if checks.layout == torch.sparse_coo:
+        found = checks.coalesce()
+        rows, bits = found.indices()[:, found.values() != 0]
+    else:
+        rows, bits = checks.nonzero().T
     degrees = torch.bincount(rows, minlength=len(checks))
     groups = []
     for degree in degrees[degrees > 0].unique().tolist():

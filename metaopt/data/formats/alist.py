@@ -103,6 +103,7 @@ def _ones(path: str | Path) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
     return (checks, bits), by_checks // bits, by_checks % bits
 
 
+@checked
 def read_generator(path: str | Path) -> np.ndarray:
     """Read the generator matrix G = [I, P^T] of MacKay's binary file; codewords are u G over GF(2).
 

@@ -285,7 +285,6 @@ def read_evidence(
     return evidence
 
 
-@checked
 def _samples(numbers: NumberFile) -> list[int]:
     """Return where the count of observed variables of each sample of evidence stands."""
     total = len(numbers)
@@ -307,6 +306,7 @@ def _samples(numbers: NumberFile) -> list[int]:
     return starts
 
 
+@checked
 def write_evidence(path: str | Path, evidence: dict[int, int]) -> None:
     """Write observed variables and their states so that :func:`read_evidence` reads them.
 
