@@ -243,12 +243,13 @@ def _solved(graph: FactorGraph, task: str, method: str, max_steps: int) -> tuple
         run, residual = settle(BUILD[method](graph, task), graph, max_steps, show, 2 if method == "mf" else CHUNK)
         steps = run.stop
         if task == "MAP" and has_ties(graph, run.final.log_marginals):
-            run, residual = settle(BUILD[method](graph, task), break_ties(graph), max_steps, show, CHUNK)
+            run, residual = settle(BUILD[method](graph, task), break_ties(graph), max_steps, show, CHUNK, APART)
             steps += run.stop
         return run.final, residual, steps, method == "bp"
 
 
 CHUNK = 20  # steps between two evaluations of the residual
+APART = 1e-9  # the residual at which states differ that were tied, and differ by a random number up to 1e-3 now
 
 
 def _damped(graph: FactorGraph, task: str) -> BeliefPropagation:

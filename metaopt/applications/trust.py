@@ -75,7 +75,9 @@ def random_starts(graph: FactorGraph, most: int = STARTS) -> int:
     return max(2, min(most, ENTRIES // max(1, entries)))
 
 
-def settle(algorithm: Any, graph: FactorGraph, steps: int, show: Any = None, every: int = 20) -> tuple[Any, float]:
+def settle(
+    algorithm: Any, graph: FactorGraph, steps: int, show: Any = None, every: int = 20, tolerance: float = CONVERGED
+) -> tuple[Any, float]:
     """Iterate until the residual is small.
 
     Args:
@@ -84,11 +86,12 @@ def settle(algorithm: Any, graph: FactorGraph, steps: int, show: Any = None, eve
         steps: The largest number of steps.
         show: A callback, as for :func:`metaopt.solve`.
         every: The number of steps between two looks at the residual.
+        tolerance: The residual at which the iteration stops.
 
     Returns:
         The run, and its residual, NaN where the run became so.
     """
-    run = solve(algorithm, graph, steps, Settled(residual=CONVERGED, every=every), callback=show)
+    run = solve(algorithm, graph, steps, Settled(residual=tolerance, every=every), callback=show)
     if run.report.not_finite_at is not None:
         return run, math.nan
     residual = algorithm.residual(graph, run.state, 0) if run.report.residuals is None else run.report.residuals
