@@ -124,7 +124,7 @@ def _shades(volume: Tensor, window: tuple[float, float], file: Path) -> Tensor:
 
 def _bytes(pixels: Tensor, grey: bool) -> Tensor:
     if grey and len(pixels) == 3:
-        pixels = (pixels * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
+        pixels = (pixels * pixels.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0, keepdim=True)
     elif not grey and len(pixels) == 1:
         pixels = pixels.expand(3, -1, -1)
     return (255 * pixels).round().to(torch.uint8)
