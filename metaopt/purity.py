@@ -25,6 +25,7 @@ class Watch:
 
     def __init__(self, module: nn.Module, named: Named):
         self._module, self._named = module, named
+        self._alive = [*module.parameters(), *module.buffers()]  # so that no other tensor gets the identity of one
         self._before, self._drawn = self._held(), self._generators()
 
     def change(self, draws: bool) -> str | None:

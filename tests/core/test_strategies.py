@@ -495,6 +495,84 @@ def test_steps_that_write_into_buffers_are_not_recomputed() -> None:
     assert net.eval()(normal(0, 5, 4)).final.requires_grad
 
 
+class Counting(mo.Algorithm):
+    """A contraction with a step that differs each time it is taken, in one of the ways that other people's do."""
+
+    def __init__(self, way: str):
+        super().__init__()
+        self.way, self.calls, self.rate = way, 0, nn.Parameter(torch.tensor(0.5, dtype=D))
+        self.register_buffer("counted", torch.zeros((), dtype=D))
+        self.stream, self.seen = torch.Generator().manual_seed(0), []
+
+    def init(self, problem: Tensor) -> Tensor:
+        return torch.zeros_like(problem)
+
+    def noise(self, problem: Tensor) -> Any:
+        if self.way == "number":
+            self.calls += 1
+            return 0.1 * self.calls
+        if self.way == "buffer":
+            self.counted = self.counted + 1
+            return 0.1 * self.counted
+        if self.way == "buffer in place":
+            return 0.1 * self.counted.add_(1)
+        if self.way == "problem":
+            problem.mul_(0.9)
+        if self.way == "list":
+            self.seen.append(1)
+            return 0.1 * len(self.seen)
+        return 0.1 * torch.randn(problem.shape, dtype=D, generator=self.stream if self.way == "generator" else None)
+
+    def step(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+        return self.rate * state + problem + self.noise(problem)
+
+    def inverse_step(self, problem: Tensor, next_state: Tensor, k: int) -> Tensor:
+        return (next_state - problem - self.noise(problem)) / self.rate
+
+    def readout(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+        return state
+
+
+SAID = {
+    "number": "'calls'",
+    "buffer": "'counted'",
+    "buffer in place": "'counted'",
+    "problem": "problem",
+    "list": "repeated a step and got another result",
+    "generator": "repeated a step and got another result",
+    "global": "draws from a global generator",
+}
+
+
+@pytest.mark.parametrize(
+    "strategy", [mo.Checkpointed(2), mo.Implicit(), mo.Reversible()], ids=lambda s: type(s).__name__
+)
+@pytest.mark.parametrize("way", SAID)
+def test_a_step_that_cannot_be_repeated_is_named(way: str, strategy: GradientStrategy) -> None:
+    if isinstance(strategy, mo.Checkpointed) and way == "global":
+        pytest.skip("what is drawn from a global generator is drawn again")
+    net = mo.unroll(Counting(way), 5, strategy)
+    problem = normal(0, 3)
+    if isinstance(strategy, mo.Reversible) and way in ("list", "generator"):  # there is no second state to compare
+        with pytest.warns(mo.MetaoptWarning, match="missed the initial state"):
+            net(problem).final.sum().backward()
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mo.MetaoptWarning)  # a fixed point is not reached either
+        with pytest.raises(mo.MetaoptError, match=SAID[way]):
+            net(problem).final.sum().backward()
+
+
+def test_a_plain_run_may_count_and_draw() -> None:
+    for way in SAID:
+        if way != "problem":
+            assert mo.unroll(Counting(way), 3)(normal(0, 3)).final.requires_grad
+    with pytest.raises(mo.MetaoptError, match="The run wrote into the problem"):
+        mo.unroll(Counting("problem"), 3)(normal(0, 3))
+    with pytest.raises(mo.MetaoptError, match="The run wrote into the problem"):
+        mo.solve(Counting("problem"), normal(0, 3), 3)
+
+
 # Implicit.
 
 

@@ -203,3 +203,20 @@ def test_training_the_slots_of_a_solver_makes_it_better():
         optimizer.step()
     assert error().item() < before / 10
     assert not any(p.requires_grad for p in tree.leaves(heron()))
+
+
+def test_writing_into_what_a_run_was_given_or_has_kept_is_a_sentence():
+    """In-place steps, readouts into one buffer, and readouts that change the state that goes on."""
+    buffer = torch.zeros(3)
+    start = torch.ones(3, requires_grad=True)
+    cases = [
+        (lambda p, x, k: x.mul_(0.5), lambda p: p, None, torch.ones(3), "wrote into the state it was given at k=0"),
+        (lambda p, x, k: x.mul_(0.5), lambda p: p, None, start, "wrote into what it was given at k=0"),
+        (lambda p, x, k: x + p.mul_(0.5), lambda p: p.clone(), None, torch.ones(3), "The run wrote into the problem"),
+        (lambda p, x, k: x / 2, lambda p: p, lambda p, x, k: buffer.copy_(x), torch.ones(3), "into the readout"),
+        (lambda p, x, k: x / 2, lambda p: p, lambda p, x, k: x.mul_(3), torch.ones(3), "The run wrote into the state"),
+    ]
+    for step, init, readout, problem, words in cases:
+        options = {} if readout is None else {"readout": readout}
+        with pytest.raises(mo.MetaoptError, match=words):
+            mo.unroll(mo.Algorithm.from_step(step, init, **options), 3)(problem)
