@@ -21,7 +21,7 @@ from ...core import MetaoptError
 from ...files import read_at_most, read_bytes
 
 PIECE = 1 << 22  # bytes that are parsed at once
-LARGEST = 1 << 31  # bytes of a file
+LARGEST = 1 << 30  # bytes of a file
 
 _SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
 _COMMENT = re.compile(rb"(?m)(#|//)[^\r\n]*|^[ \t]*[cC](?=[ \t\r\n]|\Z)[^\r\n]*")
@@ -177,7 +177,7 @@ def read_number_file(path: str | Path, headings: tuple[str, ...] = ()) -> tuple[
         MetaoptError: The file cannot be read, has another heading, or has a word that is not a number.
     """
     text = read_words(path)
-    word = re.match(rb"\s*(\S+)", text) if headings else None
+    word = re.match(rb"\s*(\S{1,64})", text) if headings else None
     heading = word[1].decode("ascii", "replace").upper() if word else ""
     if headings and heading not in headings:
         found = repr(heading[:40]) if heading else "nothing"

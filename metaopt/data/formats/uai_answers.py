@@ -89,7 +89,6 @@ def read_log10_z(path: str | Path) -> float:
     return float(numbers.values[at])
 
 
-@checked
 def write_log10_z(path: str | Path, log10_z: float) -> None:
     """Write the logarithm to base 10 of a partition function so that :func:`read_log10_z` reads it.
 
@@ -100,8 +99,10 @@ def write_log10_z(path: str | Path, log10_z: float) -> None:
     Raises:
         MetaoptError: The number is NaN or infinity, or the file cannot be written.
     """
-    if not log10_z < np.inf:
-        raise MetaoptError(f"The logarithm of a partition function is a number below infinity, not {log10_z}.")
+    number = isinstance(log10_z, int | float | np.number) and not isinstance(log10_z, bool)
+    if not number or not log10_z < np.inf or not isinstance(path, str | Path):
+        what = f"{log10_z!r:.80} to {path!s:.200}"
+        raise MetaoptError(f"The logarithm of a partition function is a number below infinity; {what} is not written.")
     _write(path, "PR", [repr(float(log10_z))])
 
 
