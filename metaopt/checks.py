@@ -122,7 +122,7 @@ def check_labels(name: str, labels: Tensor, classes: int, of: str = "classes") -
 
 def check_number(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, above: float | None = None
-) -> float:
+) -> Any:
     """Return ``value`` if it is one finite real number in the closed interval from ``low`` to ``high``.
 
     Args:

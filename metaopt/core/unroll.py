@@ -62,7 +62,8 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
 
     def __init__(self, algorithm: Algorithm[Any, Any, Any], steps: int, gradient: GradientStrategy, keep: Keep):
         super().__init__()
-        self.algorithm, self.steps, self.gradient, self.keep = algorithm, count(steps), gradient, keep
+        self.algorithm, self.steps, self.gradient = algorithm, count(steps), gradient
+        self.keep: Keep = keep
 
     def forward(
         self, problem: Problem, state: State | None = None, start: int = 0, steps: int | None = None

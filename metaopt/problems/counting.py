@@ -217,7 +217,7 @@ def cardinality(variables: Tensor, log_weights: Tensor) -> CountingFactors:
     return CountingFactors(variables, following.to(variables.device), torch.stack([weights, weights[:, up]], dim=1))
 
 
-def _with_child(parents: Tensor, child: Tensor, following: Any, accept: Any, dtype: torch.dtype) -> CountingFactors:
+def _with_child(parents: Numbers, child: Numbers, following: Any, accept: Any, dtype: torch.dtype) -> CountingFactors:
     parents, child = _variables(parents), whole_numbers(child, "Variables")
     if child.shape != parents.shape[:1]:
         raise MetaoptError(

@@ -67,9 +67,10 @@ class Trainings:
         if len(counts) != 1 or not min(v.ndim for v in self.data):
             described = " and ".join(tree.describe(values) for values in self.data)
             raise MetaoptError(f"The data of Trainings are inputs and targets (samples, ...), but got {described}.")
+        count = counts.pop()
         for name in ("minibatches", "held"):
             chosen = check_tensor(f"The {name} of Trainings", getattr(self, name), "whole")
-            check_labels(f"The {name} of Trainings", chosen, *counts, "samples")
+            check_labels(f"The {name} of Trainings", chosen, count, "samples")
 
     def start(self) -> Parameters:
         return self.initial

@@ -50,9 +50,9 @@ def save_strips(path: str | Path, sections: Sequence[Section]) -> Path:
         axes[0].text(-0.06, 0.5, section.title, rotation=90, transform=axes[0].transAxes, ha="right", va="center")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    with replacing(path) as file:
+    with replacing(Path(path)) as file:
         file.write(buffer.getvalue())
-    return path
+    return Path(path)
 
 
 def _panels(section: Section) -> list[tuple[str, Tensor, float]]:
