@@ -265,5 +265,5 @@ def _zero(linear: nn.Linear) -> nn.Linear:
 
 
 def _applied(net: Any, features: Tensor) -> Tensor:
-    """What ``net`` reads off the last axis of features, computed in the precision of its weights."""
-    return net.read(net.network(features.to(net.read.weight.dtype)))[..., 0].to(features.dtype)
+    """What ``net`` reads off the last axis of features."""
+    return net.read(net.network(features))[..., 0]

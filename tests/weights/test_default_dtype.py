@@ -94,10 +94,7 @@ def test_what_is_saved_in_double_precision_is_loaded_in_double_precision(
     assert {p.dtype for p in mo.models.load(path).parameters()} == {torch.float64}
 
 
-def test_learned_messages_compute_in_the_precision_of_their_weights() -> None:
-    net = mo.models.load("learned_bp")
-    wide, narrow = (
-        net(problem_of("learned_bp", dtype), steps=3).final.log_marginals for dtype in (torch.float64, torch.float32)
-    )
-    assert (wide.dtype, narrow.dtype) == (torch.float64, torch.float32)
-    torch.testing.assert_close(wide.float(), narrow, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("name", [n for n in SHIPPED if n != "learned_map" and not n.startswith("optimizer")])
+def test_a_problem_in_another_precision_than_the_weights_is_refused_with_what_to_do(name: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=r"float32.*float64.*\.to\("):
+        result_of(name, torch.float64)
