@@ -27,7 +27,7 @@ def tree_weights(problem: FactorGraph, trees: Count = 50, seed: int = 0) -> Tens
         seed: Seed of the sets.
 
     Returns:
-        rho, (factors,).
+        rho, (factors,), or the number 1 where there is no factor.
 
     Raises:
         MetaoptError: There is to be no set.
@@ -40,9 +40,11 @@ def tree_weights(problem: FactorGraph, trees: Count = 50, seed: int = 0) -> Tens
     place = [number.setdefault(frozenset(s) if len(s) > 1 else i, len(number)) for i, s in enumerate(every)]
     first = dict(zip(reversed(place), reversed(every), strict=True))
     scopes = [list(first[k]) for k in range(len(number))]
+    if not scopes:
+        return problem.unary.new_ones(())
     counts = torch.zeros(len(scopes))
     drawn = 0
-    while drawn < trees or (len(scopes) and int(counts.min()) == 0):
+    while drawn < trees or int(counts.min()) == 0:
         order = (counts + torch.rand(len(scopes), generator=generator)).argsort().tolist()
         counts[_forest(scopes, order, len(problem.cardinalities))] += 1
         drawn += 1
