@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import pickle
@@ -183,7 +184,10 @@ def numbers(name: str, content: str, read: Callable[..., Any]) -> Reader:
 PARTS = tuple(f"ind.tiny.{part}" for part in "x tx allx y ty ally graph test.index".split())
 READERS = [
     numbers("uai", MODEL, as_graph),
-    numbers("evidence", "1\n2 0 1 2 0\n", data.read_evidence),
+    Reader("uai-gz", text("f.gz", gzip.compress(MODEL.encode())), read_with(as_graph, "f.gz"), ("f.gz",)),
+    Reader("uai-bz2", text("f.bz2", bz2.compress(MODEL.encode())), read_with(as_graph, "f.bz2"), ("f.bz2",)),
+    numbers("evidence-2010", "1\n2 0 1 2 0\n", data.read_evidence),
+    numbers("evidence", "2 0 1 2 0\n", data.read_evidence),
     numbers("marginals", "MAR\n2 2 0.25 0.75 3 0.5 0.25 0.25\n", data.read_marginals),
     numbers("log10_z", "PR\n1.25\n", data.read_log10_z),
     numbers("assignment", "MAP\n3 0 1 2\n", data.read_assignment),

@@ -290,7 +290,7 @@ def _samples(numbers: NumberFile) -> list[int]:
     total = len(numbers)
     if not total:
         return []
-    if total == 1 + 2 * numbers.values[0]:  # a list alone: a count, and as many pairs
+    if total == 1 + 2 * float(numbers.values[0]):  # a list alone: a count, and as many pairs
         return [0]
     samples, at = numbers.whole(0, "the number of observed variables"), 1
     starts: list[int] = []
