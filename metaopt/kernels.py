@@ -20,7 +20,8 @@ class Composed(TorchFunctionMode):
     """In this context fused functions are computed from simple ones, in the current thread alone."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        return RULES.get(func, func)(*args, **(kwargs or {}))
+        rule: Any = RULES.get(func, func)
+        return rule(*args, **(kwargs or {}))
 
 
 def differentiable_twice(wanted: bool) -> contextlib.AbstractContextManager[Any]:
