@@ -100,6 +100,7 @@ DATA = {
     "read_pictures": NOT_A_CALL,
     "read_planetoid": NOT_A_CALL,
     "read_slices": NOT_A_CALL,
+    "read_sparse_alist": NOT_A_CALL,
     "read_source": Call(data.read_source, lambda: {"name": "natural/set5"}),
     "read_uai": NOT_A_CALL,
     "source_names": NOT_A_CALL,
