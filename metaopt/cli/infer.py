@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--sample",
         metavar="NUMBER",
         type=whole_number,
-        help="which sample of evidence is meant, from 0, where the file holds several",
+        help="which sample of evidence, from 0, where the file holds several (default: its only one)",
     )
     parser.add_argument(
         "--task",
