@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checks import check_function
-from .contracts import checked
+from .arguments.checks import check_function
+from .arguments.contracts import checked
 from .core import MetaoptError, Unrolled
-from .extras import require
+from .foundation.extras import require
 
 
 @checked

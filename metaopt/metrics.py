@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .checks import check_number, check_tensor
+from .arguments.checks import check_number, check_tensor
 from .core.errors import MetaoptError
-from .extras import require
+from .foundation.extras import require
 
 WINDOW = 11
 """The side in pixels of SSIM's Gaussian window."""

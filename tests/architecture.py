@@ -46,22 +46,15 @@ MAY_IMPORT = {
 for _writer in ("data", "viewer", "tasks", "training", "estimators"):
     MAY_IMPORT[_writer].add("files")
 MAY_IMPORT["export"] = MAY_IMPORT["files"] = {"core"}
-for _beneath in ("errors", "streams", "kernels", "precision"):  # they know torch and nothing of this library
-    MAY_IMPORT[_beneath] = set()
-MAY_IMPORT["shadows"], MAY_IMPORT["purity"] = {"errors"}, {"shadows"}
-MAY_IMPORT["core"] = {"errors", "shadows", "purity", "streams", "kernels", "precision"}
-for _layer in ("problems", "estimators"):
-    MAY_IMPORT[_layer] |= {"purity", "kernels"}
 MAY_IMPORT["records"] = {"core"}  # of how networks were made, which whatever fills a slot keeps
 for _maker in CHAIN[1:]:
     MAY_IMPORT[_maker].add("records")
-# What checks arguments, but for those of core.
-MAY_IMPORT |= {"checks": {"core"}, "rules": {"core", "checks"}, "contracts": {"core", "checks", "rules"}}
-for _checked in set(MAY_IMPORT) - {"core", "checks", "rules", "contracts", "records"}:
-    MAY_IMPORT[_checked] |= {"checks", "contracts"}
-for _layer in set(MAY_IMPORT) - {"core"}:
-    MAY_IMPORT[_layer] |= {"extras", "drawing"}
-MAY_IMPORT["extras"] = MAY_IMPORT["drawing"] = {"core"}
+MAY_IMPORT["arguments"] = {"core"}  # what checks arguments; core checks its own, or has them checked from there
+for _checked in set(MAY_IMPORT) - {"core", "arguments", "records"}:
+    MAY_IMPORT[_checked].add("arguments")
+for _layer in set(MAY_IMPORT):
+    MAY_IMPORT[_layer].add("foundation")
+MAY_IMPORT["foundation"] = set()  # it knows torch and nothing of this library
 for _top in ("applications", "cli"):
     MAY_IMPORT[_top] |= set(MAY_IMPORT) - set(CHAIN)
 MAY_IMPORT["__main__"] = set(MAY_IMPORT)
@@ -75,7 +68,10 @@ OPTIONAL = set(
 HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}
 # Files that make a generator, or put one back; all others ask core.random for the stream of a seed and counters.
-STREAMS = {f"metaopt/{p}.py" for p in "streams core/autodiff drawing operators/spectral operators/dictionary".split()}
+STREAMS = {
+    f"metaopt/{p}.py"
+    for p in "foundation/streams foundation/drawing core/autodiff operators/spectral operators/dictionary".split()
+}
 SEEDING = {"manual_seed", "manual_seed_all", "seed_all", "set_rng_state", "fork_rng"}
 MUTABLE_CALLS = {"dict", "list", "set", "bytearray", "defaultdict", "deque", "OrderedDict", "Counter"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "clear", "remove", "discard", "popitem"}

@@ -15,7 +15,7 @@ import torch
 from packaging.requirements import Requirement
 
 import metaopt as mo
-from metaopt.extras import require
+from metaopt.foundation.extras import require
 from metaopt.problems.graph_formats import to_data, to_networkx
 
 ROOT = Path(__file__).parent.parent

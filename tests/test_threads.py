@@ -17,7 +17,7 @@ from torch import nn
 
 import metaopt as mo
 from metaopt import data, tree
-from metaopt.drawing import drawing_from
+from metaopt.foundation.drawing import drawing_from
 
 from .fuzz import readers
 from .helpers import normal, seeded

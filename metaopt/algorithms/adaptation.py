@@ -8,8 +8,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import check_instance
-from ..contracts import checked
+from ..arguments.checks import check_instance
+from ..arguments.contracts import checked
 from ..core import Algorithm, MetaoptError, autodiff, tree
 from ..problems import Episode, FirstOrder, Objective
 from .descent import Descent, DescentState

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import Algorithm, MetaoptError, tree
 from ..core.algorithm import AnyAlgorithm
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_number
-from ..contracts import ModuleSlot, Positive, checked
+from ..arguments.checks import check_number
+from ..arguments.contracts import ModuleSlot, Positive, checked
 from ..core import Algorithm, MetaoptError, slot
 from ..operators.reach import PerAxis, largest, period_of, reach_of, times, total
 from ..problems import protocol

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..contracts import Holds, Matrix, Share, checked, within
+from ..arguments.contracts import Holds, Matrix, Share, checked, within
 from ..core import Algorithm, MetaoptError, slot
 from ..priors.prior import soft_threshold
 from .proximal import check_dictionary, zero_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NamedTuple
 
-from ..contracts import Holds, checked
+from ..arguments.contracts import Holds, checked
 from ..core import Algorithm, slot, tree
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..problems import protocol

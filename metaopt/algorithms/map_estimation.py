@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..contracts import ModuleSlot, ValueSlot, checked
+from ..arguments.contracts import ModuleSlot, ValueSlot, checked
 from ..core import Algorithm, slot
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..priors.prior import prior_slot

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_instance
-from ..contracts import Count, ModuleSlot, NotNegative, NumberSlot, Rate, checked, within
+from ..arguments.checks import check_instance
+from ..arguments.contracts import Count, ModuleSlot, NotNegative, NumberSlot, Rate, checked, within
 from ..core import Algorithm, MetaoptError, slot
-from ..extras import require
+from ..foundation.extras import require
 from ..operators import SparseMatrix
 from ..problems import GraphSignal
 

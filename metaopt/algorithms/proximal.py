@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_tensor
-from ..contracts import Count, Matrix, ModuleSlot, ValueSlot, checked, within
+from ..arguments.checks import check_tensor
+from ..arguments.contracts import Count, Matrix, ModuleSlot, ValueSlot, checked, within
 from ..core import Algorithm, MetaoptError, fixed, slot, tree
 from ..operators import Mask
 from ..operators.reach import PerAxis, period_of, reach_of

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core import random
-from ..extras import require
 from ..files import make_folder
+from ..foundation.extras import require
 from ..metrics import magnitude, psnr, ssim
 from ..models import load
 from ..operators import Fourier, Identity, gaussian_mask, gaussian_projection

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_count, check_instance, check_number, check_tensor, said
+from ..arguments.checks import check_count, check_instance, check_number, check_tensor, said
 from ..core import MetaoptError, MetaoptWarning, Unrolled
 from ..data import Picture, check_writable, read_image, write_image
 from ..data.formats.images import LARGEST

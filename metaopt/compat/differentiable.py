@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..checks import check_flag, check_function, check_instance, said
+from ..arguments.checks import check_flag, check_function, check_instance, said
 from ..core import MetaoptError, tree
 from ..updates.torch_rules import Rule, apply_rule
 from .patch import FunctionalModule

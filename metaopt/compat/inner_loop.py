@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from ..checks import check_instance
+from ..arguments.checks import check_instance
 from .differentiable import DifferentiableOptimizer, Override
 from .optim import get_diff_optim
 from .patch import FunctionalModule, monkeypatch

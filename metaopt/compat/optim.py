@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_instance, said
+from ..arguments.checks import check_instance, said
 from ..core import MetaoptError
 from ..updates.torch_rules import RULES, Rule
 from .differentiable import Callback, DifferentiableOptimizer, Override

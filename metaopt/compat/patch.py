@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..checks import check_flag, check_function, check_instance, check_whole, said
+from ..arguments.checks import check_flag, check_function, check_instance, check_whole, said
 from ..core import MetaoptError, autodiff, tree
 from .foreign import foreign_leaf
 

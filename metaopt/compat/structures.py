@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_instance, said
+from ..arguments.checks import check_instance, said
 from ..core import MetaoptError
 
 

@@ -1,7 +1,6 @@
 """The core: algorithms, slots, unrolling and gradient strategies. It knows no images, graphs or likelihoods."""
 
-from .. import streams as random
-from . import autodiff, gradients, tree
+from . import autodiff, gradients, random, tree
 from .algorithm import Algorithm, Invertible
 from .errors import MetaoptError, MetaoptWarning
 from .openings import fixed, per_step, shared

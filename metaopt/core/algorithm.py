@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
-from .. import precision
+from ..foundation import precision
 from . import tree
 from .errors import MetaoptError
 from .slots import ValueSlot, slot, slots

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import get_device_states, set_device_states
 
-from ..kernels import differentiable_twice
-from ..purity import Watch, differ, foreign_leaf
+from ..foundation.kernels import differentiable_twice
+from ..foundation.purity import Watch, differ, foreign_leaf
 from . import tree
 from .errors import MetaoptError
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
-from .. import precision
-from ..shadows import deepcopy
+from ..foundation import precision
+from ..foundation.shadows import deepcopy
 from . import tree
 from .errors import MetaoptError
 from .openings import BOUNDLESS, Interval, Opening, fixed
@@ -170,8 +170,8 @@ def slot(content: Any, check: Callable[[Tensor], Any] | None = None) -> Slot:
         content: An opening (:func:`fixed`, :func:`shared`, :func:`per_step`). A bare number or tensor is fixed; a bare
             module is trained if its own parameters require grad.
         check: A function of the value, or of the values of all steps along a leading axis, that raises where one is
-            out of range, such as ``metaopt.contracts.within("damping", 0, below=1)``. It looks at what fills the slot,
-            now and by :func:`parameterize`, and not at what is learned.
+            out of range, as that of ``metaopt.arguments.contracts.within("damping", 0, 1)``. It looks at what fills the
+            slot, now and by :func:`parameterize`, and not at what is learned.
 
     Raises:
         MetaoptError: The content has no value, or its value does not fit the opening, is not finite or out of range.

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .. import shadows
-from ..purity import version as version
+from ..foundation import shadows
+from ..foundation.purity import version as version
 from .errors import MetaoptError
 
 Tree = TypeVar("Tree")

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError
-from ..extras import require
 from ..files import make_folder, replacing
+from ..foundation.extras import require
 from .download import Download
 from .sources import Source, SourceFile, read_source
 

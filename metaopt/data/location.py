@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError
 from .sources import source_names
 

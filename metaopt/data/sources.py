@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError
 from ..files import read_bytes
 

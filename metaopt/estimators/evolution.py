@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import said
-from ..contracts import Between, Natural, Positive, checked
+from ..arguments.checks import said
+from ..arguments.contracts import Between, Natural, Positive, checked
 from ..core import MetaoptError, Unrolled, autodiff, random, tree
+from ..foundation.purity import leaves
 from ..losses import TrainingLoss
 from ..losses.training_loss import check_training_loss, evaluate
 from ..problems.substitution import check_network
-from ..purity import leaves
 
 Tensors = dict[str, Tensor]
 Pairs = Annotated[int, Between(2)]

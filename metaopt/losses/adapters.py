@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import check_function
+from ..arguments.checks import check_function
 from ..core import MetaoptError, Trajectory, Unrolled
 from .energies import energy
 from .steps import StepWeights, check_weights, weighted_mean

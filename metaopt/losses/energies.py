@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import explained
+from ..arguments.checks import explained
 from ..core import MetaoptError
 
 

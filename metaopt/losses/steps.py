@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import check_count, check_function, check_instance, said
+from ..arguments.checks import check_count, check_function, check_instance, said
 from ..core import MetaoptError, Trajectory
 
 StepWeights = str | Sequence[float]

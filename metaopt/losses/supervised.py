@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_labels, check_tensor
+from ..arguments.checks import check_labels, check_tensor
 from ..core import MetaoptError, tree
 
 IGNORED = -100  # the label that torch's cross entropy leaves out

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..algorithms import Descent
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError, Unrolled, slots, unroll
 from ..records import recorded
 from ..updates import WithoutEstimate, WithoutMemory

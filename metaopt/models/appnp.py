@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..algorithms import Propagation
-from ..contracts import Count, Natural, Rate, checked
+from ..arguments.contracts import Count, Natural, Rate, checked
 from ..core import unroll
 from ..networks.graph_layers import NodeEncoder
 from ..records import recorded

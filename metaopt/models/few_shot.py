@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..algorithms import Adaptation, first_order_objective
-from ..checks import check_instance, check_tensor
-from ..contracts import Count, Natural, checked
+from ..arguments.checks import check_instance, check_tensor
+from ..arguments.contracts import Count, Natural, checked
 from ..core import Algorithm, MetaoptError, Unrolled, autodiff, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..problems import Episode

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
-from ..contracts import Count, Natural, Rate, checked
+from ..arguments.contracts import Count, Natural, Rate, checked
 from ..core import Unrolled, unroll
 from ..networks.graph_layers import Layers, NodeEncoder, Shift
 from ..problems import GraphSignal

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..algorithms.inference.belief_propagation import Beliefs
-from ..contracts import Count, checked
+from ..arguments.contracts import Count, checked
 from ..core import Algorithm, slot
 from ..networks import EntryMessages
 from ..networks.messages import check_precision

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..algorithms import Propagation
 from ..algorithms.propagation import PropagationState
-from ..contracts import Count, Natural, Rate, checked
+from ..arguments.contracts import Count, Natural, Rate, checked
 from ..core import Trajectory, unroll
 from ..core.gradients import Gcr, GradientStrategy, Implicit
 from ..networks.graph_layers import Contraction, NodeEncoder

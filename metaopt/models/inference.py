@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..algorithms import BeliefPropagation, MeanField, RandomRestarts
-from ..contracts import Count, Natural, checked
+from ..arguments.contracts import Count, Natural, checked
 from ..core import MetaoptError, Unrolled, fixed, parameterize, per_step, shared, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..networks import ConstantWeights, GraphCorrection, LearnedDamping, LearnedEvidence, LearnedWeights

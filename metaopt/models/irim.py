@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..algorithms import CoupledDescent
-from ..contracts import Count, Natural, checked
+from ..arguments.contracts import Count, Natural, checked
 from ..core import Unrolled, unroll
 from ..core.gradients import GradientStrategy, Reversible
 from ..networks import Coupling, GradientReader, Writer

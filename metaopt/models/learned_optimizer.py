@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..algorithms import Descent
-from ..contracts import Natural, checked
+from ..arguments.contracts import Natural, checked
 from ..core import Unrolled, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..records import recorded

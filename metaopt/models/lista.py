@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..algorithms import CoupledIsta, Ista, analytic_weights
-from ..contracts import Count, Matrix, Natural, NotNegative, Positive, Share, checked
+from ..arguments.contracts import Count, Matrix, Natural, NotNegative, Positive, Share, checked
 from ..core import Unrolled, fixed, parameterize, per_step, shared, unroll
 from ..networks import LstmSchedule
 from ..records import recorded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..algorithms import ProximalGradient
-from ..contracts import Count, Natural, checked
+from ..arguments.contracts import Count, Natural, checked
 from ..core import Unrolled, parameterize, per_step, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..networks import ResidualProx

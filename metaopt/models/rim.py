@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from ..algorithms import Descent
-from ..contracts import Count, Natural, checked
+from ..arguments.contracts import Count, Natural, checked
 from ..core import MetaoptError, Unrolled, parameterize, per_step, slots, unroll
 from ..core.gradients import Backprop, GradientStrategy
 from ..records import recorded

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import Count, checked
+from ..arguments.contracts import Count, checked
 from ..core import MetaoptError, autodiff
 from ..core.tree import describe
 from ..operators.complex import join_complex, split_complex

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Axes, Count, Positive, checked
+from ..arguments.contracts import Axes, Count, Positive, checked
 from ..core import tree
 from ..records import recorded
 from .recurrent import GruCell

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import Count, Natural, checked
+from ..arguments.contracts import Count, Natural, checked
 from ..core import MetaoptError
 from .convolutional import check_fits, complex_channels, convolution_of, gradient_features, replicate_border, to_image
 

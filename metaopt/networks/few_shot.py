@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import Count, checked
+from ..arguments.contracts import Count, checked
 from ..records import recorded
 
 

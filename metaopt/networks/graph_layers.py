@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Count, Rate, checked
+from ..arguments.contracts import Count, Rate, checked
 from ..core import MetaoptError
 from ..problems import GraphSignal
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Count, checked, within
+from ..arguments.contracts import Count, checked, within
 from ..core import MetaoptError, slot
 from ..problems.factor_graph import FactorGraph
 

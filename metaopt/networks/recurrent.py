@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import Count, checked
+from ..arguments.contracts import Count, checked
 
 
 @checked

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Count, checked
+from ..arguments.contracts import Count, checked
 from ..core import MetaoptError, tree
 
 

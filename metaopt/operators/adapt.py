@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core.errors import MetaoptError
 from .dense import Dense
 from .linear_map import LinearMap

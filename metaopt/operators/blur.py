@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import check_count, check_number, check_tensor
+from ..arguments.checks import check_count, check_number, check_tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, at_least_single, check_real, check_shared, same_kind, same_precision

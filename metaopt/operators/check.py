@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_number, check_tensor, check_whole
+from ..arguments.checks import check_number, check_tensor, check_whole
 from ..core import random, tree
 from ..core.errors import MetaoptError
 from .adapt import as_operator

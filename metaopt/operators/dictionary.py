@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..checks import check_count, check_whole
+from ..arguments.checks import check_count, check_whole
 
 
 def gaussian_dictionary(rows: int, columns: int, seed: int, *, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_count
+from ..arguments.checks import check_count
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, at_least_single, check_real, check_shared, same_precision

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_function
+from ..arguments.checks import check_function
 from ..core import autodiff, tree
 from ..core.errors import MetaoptError
 from .operator import Operator

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor
+from ..arguments.checks import check_tensor
 from ..core import autodiff, tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_real, check_shared, check_trailing, same_precision

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_instance, check_tensor, said
+from ..arguments.checks import check_instance, check_tensor, said
 from ..core import tree
 from ..core.errors import MetaoptError
 from .reach import PerAxis, Window, coarse, per_axis, times, total

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_count, check_whole
+from ..arguments.checks import check_count, check_whole
 from ..core import random
 from ..core.errors import MetaoptError
 from .dense import Dense

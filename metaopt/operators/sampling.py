@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_number, check_whole
+from ..arguments.checks import check_number, check_whole
 from ..core import random
 from ..core.errors import MetaoptError
 from .shapes import check_counts

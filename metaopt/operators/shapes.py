@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core.errors import MetaoptError
 
 
@@ -23,7 +23,7 @@ def check_counts(name: str, values: Any, low: int = 1, length: int | None = None
         MetaoptError: It is no such list.
     """
     listed = isinstance(values, Sequence) and not isinstance(values, str)
-    fits = listed and all(isinstance(v, Integral) and not isinstance(v, bool) and v >= low for v in values)
+    fits = listed and all(isinstance(v, Integral) and not isinstance(v, bool) and int(v) >= low for v in values)
     if not fits or (length is not None and len(values) != length):
         many = "whole numbers" if length is None else f"{length} whole numbers"
         raise MetaoptError(f"{name} must be a list of {many} of at least {low}, but got {said(values)}.")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import check_count, check_tensor, said
+from ..arguments.checks import check_count, check_tensor, said
 from ..core import MetaoptError, tree
 
 

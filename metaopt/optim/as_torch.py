@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core import MetaoptError, tree
 from ..updates.update import Update
 from .states import check_state

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError
 from ..models import load as load_model
 from ..weights import read_card, shipped

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core import MetaoptError
 from ..updates.update import Update
 from .working import update_name

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..checks import as_numbers
-from ..contracts import Axes, Between, Count, Holds, checked, within
+from ..arguments.checks import as_numbers
+from ..arguments.contracts import Axes, Between, Count, Holds, checked, within
 from ..core import MetaoptError, shared, slot, tree
 from .prior import from_planes, to_planes
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..contracts import NumberSlot, Positive, checked, within
+from ..arguments.contracts import NumberSlot, Positive, checked, within
 from ..core import MetaoptError, slot
 from ..core.slots import Slot
 from ..operators.complex import join_complex, split_complex

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import Count, NumberSlot, Positive, checked, within
+from ..arguments.contracts import Count, NumberSlot, Positive, checked, within
 from ..core import slot
 from .prior import from_planes, to_planes
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core import MetaoptError, tree
 from ..operators import Operator
 from .first_order import FirstOrder

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError, tree
 from .factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features
 from .given import log_potentials, whole_numbers

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from ..contracts import Axes, checked
+from ..arguments.contracts import Axes, checked
 from ..core import MetaoptError, tree
 
 Values = Annotated[Tensor, Axes("any", "(tasks, n, ...)")]

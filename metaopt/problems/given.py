@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor
+from ..arguments.checks import check_tensor
 from ..core import MetaoptError, tree
 
 

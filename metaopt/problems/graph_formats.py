@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..checks import check_instance, said
+from ..arguments.checks import check_instance, said
 from ..core import MetaoptError
-from ..extras import require
+from ..foundation.extras import require
 from .factor_graph import FactorGraph
 
 

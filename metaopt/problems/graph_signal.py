@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import check_count, check_instance, check_number, check_tensor, check_whole, said
+from ..arguments.checks import check_count, check_instance, check_number, check_tensor, check_whole, said
 from ..core import MetaoptError, random, tree
 from ..core.errors import warn
-from ..extras import require
+from ..foundation.extras import require
 from ..operators.sparse import SparseMatrix
 
 Normalize = Callable[..., SparseMatrix]

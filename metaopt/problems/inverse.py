@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import as_numbers, check_tensor, said
+from ..arguments.checks import as_numbers, check_tensor, said
 from ..core import MetaoptError, autodiff, tree
 from ..operators import Operator, Scaled, as_operator
 from ..operators.linearity import check_linear

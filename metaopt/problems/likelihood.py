@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ..contracts import NotNegative, Positive, checked
+from ..arguments.contracts import NotNegative, Positive, checked
 from ..core import MetaoptError, autodiff
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import as_numbers
+from ..arguments.checks import as_numbers
 from ..core import MetaoptError, autodiff
 from ..operators import Operator
 from . import protocol

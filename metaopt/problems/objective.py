@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_function
+from ..arguments.checks import check_function
 from ..core import MetaoptError, autodiff, tree
-from ..kernels import differentiable_twice
+from ..foundation.kernels import differentiable_twice
 from . import substitution
 
 Parameters = dict[str, Tensor]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core import MetaoptError, tree
 
 

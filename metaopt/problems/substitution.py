@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from ..checks import explained
+from ..arguments.checks import explained
 from ..core import MetaoptError, autodiff, tree
-from ..purity import contents, leaves, nodes
+from ..foundation.purity import contents, leaves, nodes
 
 Substitute = Callable[[nn.Module, Mapping[str, Tensor]], Any]
 Energy = Callable[[dict[str, Tensor], Substitute], Tensor]
@@ -53,7 +53,7 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
         energy: A function of such tensors, and of what substitutes them, that returns the loss.
 
     Returns:
-        Whether the loss needs :class:`metaopt.kernels.Composed`; False under a transform.
+        Whether the loss needs :class:`metaopt.foundation.kernels.Composed`; False under a transform.
 
     Raises:
         MetaoptError: The module is lazy, reads or writes its own tensors, has sparse gradients, or the loss is no
@@ -88,7 +88,7 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
 
 
 def fused_attention(value: Tensor, who: str) -> bool:
-    """Tell whether the graph of a loss holds fused attention, which :class:`metaopt.kernels.Composed` avoids.
+    """Tell whether a loss used fused attention, which :class:`metaopt.foundation.kernels.Composed` avoids.
 
     Raises:
         MetaoptError: It holds a lookup with sparse gradients.

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core import MetaoptError, MetaoptWarning, Trajectory, autodiff, tree
 from .inverse import InverseProblem
 from .likelihood import Gaussian

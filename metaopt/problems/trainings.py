@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..checks import check_labels, check_tensor
-from ..contracts import checked
+from ..arguments.checks import check_labels, check_tensor
+from ..arguments.contracts import checked
 from ..core import MetaoptError, autodiff, tree
-from ..kernels import differentiable_twice
+from ..foundation.kernels import differentiable_twice
 from . import substitution
 
 Parameters = dict[str, Tensor]

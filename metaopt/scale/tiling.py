@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import said
-from ..contracts import Natural, checked
+from ..arguments.checks import said
+from ..arguments.contracts import Natural, checked
 from ..core import MetaoptError, Unrolled, slots, tree
 from ..operators import Operator
 from ..operators.reach import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..contracts import Count, checked
+from ..arguments.contracts import Count, checked
 from ..core import MetaoptError, random
 from ..problems import FunctionObjective
 

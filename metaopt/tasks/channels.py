@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import check_tensor
-from ..contracts import Axes, Count, Positive, Real, Share, checked
+from ..arguments.checks import check_tensor
+from ..arguments.contracts import Axes, Count, Positive, Real, Share, checked
 from ..core import MetaoptError, random
 
 Basis = Annotated[Tensor, Axes("any", "(messages, bits)", finite=False)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..contracts import Axes, Count, Share, checked
+from ..arguments.contracts import Axes, Count, Share, checked
 from ..core import MetaoptError, tree
 from ..problems import FactorGraph, parity
 from .channels import Range, ReceivedCodewords, generator_matrix

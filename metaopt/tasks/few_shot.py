@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contracts import Axes, Count, NotNegative, checked
+from ..arguments.contracts import Axes, Count, NotNegative, checked
 from ..core import MetaoptError, random
 from ..problems import Episode
 

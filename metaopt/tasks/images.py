@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contracts import Count, Positive, Positives, Share, Shares, SomeCounts, checked
+from ..arguments.contracts import Count, Positive, Positives, Share, Shares, SomeCounts, checked
 from ..core import MetaoptError, random
 from ..operators import (
     Blocks,

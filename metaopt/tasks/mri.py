@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..contracts import Count, NotNegative, Positives, checked
+from ..arguments.contracts import Count, NotNegative, Positives, checked
 from ..core import random
 from ..operators import Fourier, gaussian_mask
 from ..problems import InverseProblem

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contracts import Count, NotNegative, Positive, Share, checked
+from ..arguments.contracts import Count, NotNegative, Positive, Share, checked
 from ..core import random
 from ..problems import FunctionObjective
 from .benchmark_functions import rosenbrock

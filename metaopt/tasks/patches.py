@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..contracts import Between, Count, checked
+from ..arguments.contracts import Between, Count, checked
 from ..core import MetaoptError
 
 Zoom = Annotated[float, Between(1)]

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..contracts import Axes, Between, Count, Counts, Natural, NotNegative, Positives, Share, checked
+from ..arguments.contracts import Axes, Between, Count, Counts, Natural, NotNegative, Positives, Share, checked
 from ..core import MetaoptError, random
-from ..extras import require
+from ..foundation.extras import require
 from ..problems import FactorGraph, TableFactors
 from .batch_marginals import batch_marginals
 

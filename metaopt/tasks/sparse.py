@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..contracts import Count, Matrix, Share, checked
+from ..arguments.contracts import Count, Matrix, Share, checked
 from ..core import MetaoptError, random
 
 

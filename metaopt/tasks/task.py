@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..contracts import Natural, checked
+from ..arguments.contracts import Natural, checked
 from ..problems import FirstOrder
 
 HELD_OUT = 2**62  # far from any seed that a training uses

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..contracts import Count, checked
+from ..arguments.contracts import Count, checked
 from ..core import MetaoptError, random
-from ..drawing import drawing_from
+from ..foundation.drawing import drawing_from
 from ..problems import Trainings
 
 Sample = tuple[Trainings, None]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError
-from ..drawing import drawing_from
+from ..foundation.drawing import drawing_from
 from ..losses import LOSSES, TrainingLoss
 from ..records import remember
 from ..weights import read_card

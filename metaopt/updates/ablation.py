@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import tree
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..records import recorded

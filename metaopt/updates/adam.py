@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from ..contracts import within
+from ..arguments.contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .moments import as_complex, matching, root, running_mean, running_square, zeros

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..contracts import Positive, checked
+from ..arguments.contracts import Positive, checked
 from ..core import MetaoptError, tree
 from ..core.tree import describe
 from ..networks.convolutional import complex_channels, real_channels

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..checks import said
-from ..contracts import Count, NotNegative, Positive, checked
+from ..arguments.checks import said
+from ..arguments.contracts import Count, NotNegative, Positive, checked
 from ..core import MetaoptError, slot
 from ..networks.coordinatewise import Perceptron, logarithms, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell

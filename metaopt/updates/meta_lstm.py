@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from ..contracts import Count, Positive, checked
+from ..arguments.contracts import Count, Positive, checked
 from ..core import MetaoptError, tree
 from ..networks.coordinatewise import logarithms, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell

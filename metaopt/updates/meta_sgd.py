@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError, tree
 from .update import check_x
 

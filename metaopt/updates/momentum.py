@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..contracts import within
+from ..arguments.contracts import within
 from ..core import slot, tree
 from ..records import recorded
 from .update import check_x

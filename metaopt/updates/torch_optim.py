@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core import MetaoptError, slot, tree
 from .moments import as_real
 from .torch_rules import RULES, apply_rule

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ..checks import said
+from ..arguments.checks import said
 from ..core import MetaoptError, tree
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core.errors import MetaoptError
 from ..files import make_folder, replacing
 from . import chart, pictures

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import MetaoptError
-from ..extras import require
+from ..foundation.extras import require
 
 ERROR_LEVELS = 32
 _SMALL = 200

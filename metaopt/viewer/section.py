@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core.errors import MetaoptError
 from . import pictures
 

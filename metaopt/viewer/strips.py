@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..contracts import checked
-from ..extras import require
+from ..arguments.contracts import checked
 from ..files import replacing
+from ..foundation.extras import require
 from .section import Section
 
 ERROR = 0.2  # grey value at which the error panel is white

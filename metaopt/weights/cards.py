@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..checks import said
-from ..contracts import checked
+from ..arguments.checks import said
+from ..arguments.contracts import checked
 from ..core import MetaoptError, Unrolled
-from ..drawing import drawing_from
 from ..files import read_bytes, replacing
+from ..foundation.drawing import drawing_from
 from ..records import record_of
 from .building import Bounded, in_float32
 from .calls import build

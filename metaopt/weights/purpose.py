@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError
 from .cards import read_card, shipped
 

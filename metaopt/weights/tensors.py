@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..contracts import checked
+from ..arguments.contracts import checked
 from ..core import MetaoptError
 from ..files import make_folder, replacing
 

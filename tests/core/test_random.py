@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaopt.core import random
-from metaopt.drawing import drawing_from
+from metaopt.foundation.drawing import drawing_from
 
 whole = st.one_of(st.integers(-3, 3), st.integers(-(2**70), 2**70))
 tuples = st.lists(whole, min_size=1, max_size=4).map(tuple)

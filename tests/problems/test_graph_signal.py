@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.drawing import drawing_from
+from metaopt.foundation.drawing import drawing_from
 from metaopt.operators import SparseMatrix
 from metaopt.problems import averaging_adjacency, known_labels, symmetric_adjacency
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...checks import check_instance
-from ...contracts import ModuleSlot, ValueSlot, checked, within
+from ...arguments.checks import check_instance
+from ...arguments.contracts import ModuleSlot, ValueSlot, checked, within
 from ...core import Algorithm, MetaoptError, slot
 from ...networks.messages import check_precision
 from ...problems.factor_graph import FactorGraph

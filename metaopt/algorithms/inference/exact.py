@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...contracts import Count, checked
+from ...arguments.contracts import Count, checked
 from ...problems import FactorGraph
 from .belief_propagation import Beliefs
 from .elimination import HOPELESS, JunctionTree, TooLargeError, junction_tree

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...checks import check_instance
-from ...contracts import Natural, ValueSlot, checked, within
+from ...arguments.checks import check_instance
+from ...arguments.contracts import Natural, ValueSlot, checked, within
 from ...core import Algorithm, random, slot
 from ...problems.factor_graph import FactorGraph
 from .belief_propagation import Beliefs

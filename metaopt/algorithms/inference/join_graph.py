@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...contracts import Count, Natural, checked
+from ...arguments.contracts import Count, Natural, checked
 from ...core import MetaoptError
 from ...problems.factor_graph import FactorGraph
 from ...problems.factors import LOG_ZERO, Marginalize, checked_log, same_batch, scaled, table_features

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...checks import check_instance
-from ...contracts import Count, Natural, NotNegative, checked
+from ...arguments.checks import check_instance
+from ...arguments.contracts import Count, Natural, NotNegative, checked
 from ...core import MetaoptError, Settled, random, solve, tree
 from ...core.run import Callback
 from ...problems.factor_graph import FactorGraph

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from ...contracts import Between, Count, checked
+from ...arguments.contracts import Between, Count, checked
 from ...core import MetaoptError, random
 from ...problems.factor_graph import FactorGraph
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...contracts import Natural, checked
+from ...arguments.contracts import Natural, checked
 from ...core import MetaoptError
-from ...extras import require
 from ...files import read_bytes
+from ...foundation.extras import require
 from ..location import data_path
 
 LARGEST = 2**26  # bytes of a file unpacked; the largest has 60,000 x 28 x 28

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...contracts import Count, Natural, checked
+from ...arguments.contracts import Count, Natural, checked
 from ...core import MetaoptError
-from ...extras import require
+from ...foundation.extras import require
 from ..formats.images import read_image
 from ..location import data_path
 

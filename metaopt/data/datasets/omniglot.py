@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...contracts import Count, Natural, checked
+from ...arguments.contracts import Count, Natural, checked
 from ...core import MetaoptError
 from ..location import data_path
 

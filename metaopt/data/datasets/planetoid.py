@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...contracts import checked
+from ...arguments.contracts import checked
 from ...core import MetaoptError
-from ...extras import require
 from ...files import read_bytes
+from ...foundation.extras import require
 from ..formats.array_pickle import SparseRows, read_array_pickle
 from ..location import data_path
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...contracts import checked
+from ...arguments.contracts import checked
 from ...core import MetaoptError
 from .number_file import read_text, read_words
 

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...checks import check_instance, check_tensor, said
-from ...contracts import checked
+from ...arguments.checks import check_instance, check_tensor, said
+from ...arguments.contracts import checked
 from ...core.errors import MetaoptError
-from ...extras import require
 from ...files import replacing
+from ...foundation.extras import require
 from .raster import LARGEST, PNG_COLOUR_TYPE, PNG_SIGNATURE, TOO_LARGE, Decoded, read_raster
 from .tiff import TIFF_SIGNATURES, read_tiff
 

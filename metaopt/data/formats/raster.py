@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ...core.errors import MetaoptError
-from ...extras import require
+from ...foundation.extras import require
 
 LARGEST = 80_000_000  # pixels; a picture of more is refused
 TOO_LARGE = f"has more than {LARGEST // 10**6} million pixels; make it smaller or cut it into pieces."

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ...core.errors import MetaoptError
-from ...extras import require
+from ...foundation.extras import require
 from .raster import Decoded, check_frame, read_halves, read_raster, refuse_samples, size_of
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # little and big endian, TIFF and BigTIFF

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contracts import checked
+from ...arguments.contracts import checked
 from ...core import MetaoptError
 from ...files import replacing
 from .number_file import NumberFile, read_number_file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...contracts import Natural, checked
+from ...arguments.contracts import Natural, checked
 from ...core import MetaoptError
 from ...files import replacing
 from .number_file import read_number_file

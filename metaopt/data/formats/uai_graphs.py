@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from ...contracts import checked
+from ...arguments.contracts import checked
 from ...problems import FactorGraph, graph_formats
 from .uai import UaiModel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,16 @@ def test_what_is_no_path_is_a_sentence(path: Any) -> None:
 BYTES: Any = torch.zeros(1, 2, 2, dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("picture", [None, BYTES, Picture(BYTES.numpy()), Picture(BYTES), Picture(BYTES / 1, 8, BYTES)])
-def test_what_is_no_picture_is_a_sentence(tmp_path: Path, picture: Any) -> None:
-    with pytest.raises(MetaoptError, match=r"must be .*, but got"):
-        write_image(tmp_path / "a.png", picture)
+NO_PICTURES: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: None,
+    "a tensor": lambda: BYTES,
+    "an array": lambda: Picture(BYTES.numpy()),  # type: ignore[arg-type]
+    "bytes": lambda: Picture(BYTES),
+    "an alpha of bytes": lambda: Picture(BYTES / 1, 8, BYTES),
+}
+
+
+@pytest.mark.parametrize("make", NO_PICTURES.values(), ids=NO_PICTURES.keys())
+def test_what_is_no_picture_is_a_sentence(tmp_path: Path, make: Callable[[], Any]) -> None:
+    with pytest.raises(MetaoptError, match=r"(must be|needs) .*, but got"):
+        write_image(tmp_path / "a.png", make())

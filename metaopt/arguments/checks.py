@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from .core import autodiff, tree
-from .core.errors import MetaoptError
+from ..core import autodiff, tree
+from ..core.errors import MetaoptError
 
 Kind = Literal["real", "real or complex", "whole", "boolean", "any"]
 Value = TypeVar("Value")

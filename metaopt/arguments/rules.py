@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..core import autodiff
+from ..core.errors import MetaoptError
+from ..core.slots import Opening, Slot
 from . import checks
-from .core import autodiff
-from .core.errors import MetaoptError
-from .core.slots import Opening, Slot
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Between:
 
 @dataclass(frozen=True)
 class Axes:
-    """Say the kind, the axes and the finiteness of a tensor, as :func:`~metaopt.checks.check_tensor` takes them."""
+    """Say kind, axes and finiteness of a tensor, as :func:`~metaopt.arguments.checks.check_tensor` takes them."""
 
     kind: checks.Kind = "real"
     shape: str = ""

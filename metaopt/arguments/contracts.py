@@ -19,14 +19,14 @@ from typing import Annotated, Any, ParamSpec, TypeVar, overload
 import torch
 from torch import Tensor
 
+from ..core import autodiff, tree
+from ..core.algorithm import FunctionAlgorithm
+from ..core.errors import MetaoptError
+from ..core.gradients import Checkpointed, Gcr, Implicit, Reversible, Truncated
+from ..core.run import Settled
+from ..core.slots import Opening
+from ..core.unroll import Unrolled
 from . import checks
-from .core import autodiff, tree
-from .core.algorithm import FunctionAlgorithm
-from .core.errors import MetaoptError
-from .core.gradients import Checkpointed, Gcr, Implicit, Reversible, Truncated
-from .core.run import Settled
-from .core.slots import Opening
-from .core.unroll import Unrolled
 from .rules import Axes, Between, Holds, Rule, rule_of
 
 Made = TypeVar("Made")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from .core import random
+from . import streams
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -21,12 +21,12 @@ def drawing_from(seed: int, *counters: int) -> Iterator[None]:
     the other, because the generator is that of all of them.
 
     Args:
-        seed: As for :func:`metaopt.streams.generator`.
-        counters: As for :func:`metaopt.streams.generator`.
+        seed: As for :func:`metaopt.foundation.streams.generator`.
+        counters: As for :func:`metaopt.foundation.streams.generator`.
     """
     with _ONE_AT_A_TIME:
         before = torch.get_rng_state()
-        torch.set_rng_state(random.generator(seed, *counters).get_state())
+        torch.set_rng_state(streams.generator(seed, *counters).get_state())
         try:
             yield
         finally:

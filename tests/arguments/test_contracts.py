@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from metaopt import MetaoptError
-from metaopt.contracts import Count, Matrix, Natural, Rate, checked
+from metaopt.arguments.contracts import Count, Matrix, Natural, Rate, checked
 
 
 class Runs(Protocol):

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 import metaopt as mo
 from metaopt import tree
 from metaopt.core import autodiff
-from metaopt.kernels import Composed
+from metaopt.foundation.kernels import Composed
 
-from .helpers import normal
+from ..helpers import normal
 
 D = torch.float64
 MEAN, VARIANCE = normal(5, 4), normal(6, 4).exp()

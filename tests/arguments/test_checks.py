@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from metaopt import MetaoptError, checks
+from metaopt import MetaoptError
+from metaopt.arguments import checks
 
 ODD = {
     "none": None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from .core.errors import MetaoptError
+from .errors import MetaoptError
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -1,0 +1,1 @@
+"""What lies beneath the core: it knows torch and Python, and nothing of algorithms."""
