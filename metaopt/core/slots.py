@@ -235,7 +235,8 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
         if opening.learned and not any(p.requires_grad for p in new.parameters()):
             inner = ", ".join(n for n in sorted(known) if n.startswith(f"{name}.")) or "it has none"
             raise MetaoptError(f"Slot '{name}' holds a module without parameters, which cannot learn; inside: {inner}.")
-        new.check = getattr(known[name], "check", None)
+        if isinstance(new, ValueSlot):
+            new.check = getattr(known[name], "check", None)
         _replace_slot(opened, name, new)
     return opened
 

@@ -47,6 +47,6 @@ def narrowed(
     if len(before) != len(after) or not any(wider):
         return after
     own = {id(number) for held in numbers for number in held}
-    if any(t.dtype in NARROWER and id(t) not in own for part in given for t in part):
+    if not own or any(t.dtype in NARROWER and id(t) not in own for part in given for t in part):
         return after
     return [new.to(old.dtype) if wide else new for new, old, wide in zip(after, before, wider, strict=True)]
