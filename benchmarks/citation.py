@@ -127,7 +127,7 @@ def epoch_of(net: Any, optimizer: torch.optim.Optimizer, given: Network, seed: i
 def trained(recipe: Recipe, given: Network, depth: int, seed: int, scale: float) -> tuple[float, float]:
     """Test accuracy at the epoch that validation chooses, and at the last one."""
     data, problem = given.data, given.problem.sparse()
-    with mo.drawing.drawing_from(seed):
+    with mo.foundation.drawing.drawing_from(seed):
         net: Any = recipe.build(data.x.shape[1], given.classes, depth)
     optimizer, best, since = optimizer_of(net, recipe), (float("inf"), 0.0), 0
     for epoch in range(max(2, round(scale * recipe.epochs))):

@@ -120,7 +120,7 @@ def digit_rows(updates: int) -> list[dict[str, Any]]:
 
     rows = []
     for name, build in {**ADAPTING, "prototypes": prototypes}.items():
-        with mo.drawing.drawing_from(0):
+        with mo.foundation.drawing.drawing_from(0):
             net = build(network(None)) if build is prototypes else build(network(5), steps=2)
         tasks = 2 if build is meta_lstm else 8
         trained(net, FewShot(classes[:5], 5, 1, 5, tasks), updates // 4, cross_entropy, 2e-3)
@@ -141,7 +141,7 @@ def sinusoid_rows(updates: int) -> list[dict[str, Any]]:
     """
     rows, test = [], Sinusoids(queries=100, tasks=600).sample(TEST_SEED)
     for name, build in {**ADAPTING, "pretrained": maml}.items():
-        with mo.drawing.drawing_from(0):
+        with mo.foundation.drawing.drawing_from(0):
             net = build(sinusoid_network(), steps=1, step_size=0.01, loss=F.mse_loss)
             if name == "pretrained":
                 net = mo.unroll(mo.Adaptation(sinusoid_network(), mo.updates.Sgd(0.02), F.mse_loss), 1)

@@ -71,7 +71,7 @@ def classical(name: str, dictionary: Tensor, y: Tensor, penalty: float) -> list[
 def trained_here(name: str, task: SparseCodes, setup: str, scale: float) -> tuple[Any, dict[str, float]]:
     """The network, and the updates and minutes that its training took."""
     builder, updates, peak, selects = TRAINED_HERE[name]
-    with mo.drawing.drawing_from(0):
+    with mo.foundation.drawing.drawing_from(0):
         net = builder(task.dictionary, STARTS[setup], STEPS, **({"support": SETUPS[setup].support} if selects else {}))
     rate = LearningRate(peak, peak / 100, warmup=20)
     settings = Settings(max(20, round(scale * updates)), (STEPS, STEPS), rate, clip=1.0, ema=0.98, weights="last")

@@ -171,7 +171,7 @@ def test_threads_that_load_networks_leave_the_global_generator_and_draw_the_same
         assert all(torch.equal(a, b) for some in drawn for a, b in zip(some, expected, strict=True))
 
 
-READ = "uai png planetoid mnist volume card registry picture-tif-16-3 picture-png-P3 evidence".split()
+READ = "uai png planetoid mnist volume card picture-tif-16-3 picture-png-P3 evidence".split()
 
 
 @pytest.mark.parametrize("way", ["valid", "damaged"])

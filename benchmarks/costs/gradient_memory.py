@@ -71,7 +71,7 @@ def take_gradient(net: mo.Unrolled, problem: mo.InverseProblem, target: Tensor, 
 
 def run_alone(strategy: str, steps: int, size: int) -> dict[str, float]:
     """What the fresh process does; returns what it measured. Its memory and time are in GiB and seconds."""
-    with mo.drawing.drawing_from(0):
+    with mo.foundation.drawing.drawing_from(0):
         net = STRATEGIES[strategy](steps)
         target = torch.rand(1, 1, size, size)
         problem = mo.InverseProblem(mo.operators.Identity(), target + 0.1 * torch.randn_like(target))

@@ -48,7 +48,7 @@ def make_task(widths: Sequence[int], batch: int, steps: int, dtype: torch.dtype 
     generator = mo.core.random.generator(seed)
     inputs = torch.randn(batch, widths[0], generator=generator) * (torch.rand(widths[0], generator=generator) > BLANK)
     labels = torch.randint(widths[2], (batch,), generator=generator)
-    with mo.drawing.drawing_from(seed, 1):
+    with mo.foundation.drawing.drawing_from(seed, 1):
         network = nn.Sequential(nn.Linear(*widths[:2]), nn.Sigmoid(), nn.Linear(*widths[1:])).to(dtype)
     return Task(network, inputs.to(dtype), labels, torch.tensor(STEP_SIZE, dtype=dtype, requires_grad=True), steps)
 

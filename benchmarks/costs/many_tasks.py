@@ -40,7 +40,7 @@ class Learner:
 
 
 def make_learner(width: int, steps: int, dtype: torch.dtype = torch.float32) -> Learner:
-    with mo.drawing.drawing_from(0):
+    with mo.foundation.drawing.drawing_from(0):
         network = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
     return Learner(network.to(dtype), mo.unroll(mo.Descent(mo.updates.Sgd(mo.shared(0.01))), steps, keep="last"))
 

@@ -24,7 +24,7 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 def make_step(batch: int, size: int, features: int) -> tuple[mo.Descent, mo.InverseProblem, Any]:
     """A network, a problem, and the network's state in the middle of a run."""
-    with mo.drawing.drawing_from(0):
+    with mo.foundation.drawing.drawing_from(0):
         network = mo.Descent(mo.updates.ConvGru(channels=1, hidden=features))
         y = torch.randn(batch, 1, size, size)
     problem = mo.InverseProblem(mo.operators.Identity(), y, noise=torch.full((batch,), NOISE))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments.checks import check_instance
-from ..arguments.contracts import Count, ModuleSlot, NotNegative, NumberSlot, Rate, checked, within
+from ..arguments.contracts import Count, ModuleSlot, NotNegative, NumberSlot, Rate, Share, checked, within
 from ..core import Algorithm, MetaoptError, slot
 from ..foundation.extras import require
 from ..operators import SparseMatrix
@@ -168,14 +168,14 @@ def personalized_pagerank(teleport: Any = 0.1) -> Propagation:
 
 
 @checked
-def label_propagation(spread: Rate = 0.9) -> Propagation:
+def label_propagation(spread: Share = 0.9) -> Propagation:
     """Return label propagation, ``H <- clip(spread A H + (1 - spread) x, 0, 1)`` (Zhou et al., NIPS 2003).
 
     It computes what ``LabelPropagation`` of torch_geometric does. The known labels x are those of
     :func:`~metaopt.problems.known_labels`.
 
     Args:
-        spread: Weight of the neighbours, in [0, 1).
+        spread: Weight of the neighbours, in [0, 1].
 
     Returns:
         The algorithm, without any network.

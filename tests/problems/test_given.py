@@ -48,7 +48,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "no table": (lambda: mo.FactorGraph.from_factors([2], [([0], None)]), "real numbers"),
     "a ragged table": (lambda: mo.FactorGraph.from_factors([2, 2], [([0, 1], [[0.0], [1.0, 2.0]])]), "real numbers"),
     "a complex table": (lambda: mo.FactorGraph.from_factors([2], [([0], torch.zeros(2) * 1j)]), "real numbers"),
-    "a sparse table": (lambda: mo.TableFactors(torch.tensor([[0]]), torch.zeros(1, 2, 1).to_sparse()), "dense"),
+    "a sparse table": (
+        lambda: mo.TableFactors(torch.tensor([[0]]), torch.zeros(1, 2, 1).to_sparse()),
+        "must be a tensor, but got a sparse",
+    ),
     "half precision": (
         lambda: mo.FactorGraph(torch.tensor([2]), torch.zeros(1, 2, dtype=torch.float16)),
         "float32, float64 or bfloat16",

@@ -220,7 +220,10 @@ BAD: list[tuple[Any, str]] = [
     (lambda: known_labels([0, 1], torch.tensor([1])), "labels of known_labels must be a tensor of whole numbers"),
     (lambda: known_labels(torch.tensor([0, 1]), torch.tensor([1.0])), "a mask or indices of nodes"),
     (lambda: SparseMatrix([0], [1], [1.0], (3, 3)), "rows of a sparse matrix must be a tensor"),
-    (lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2), (3, -3)), "shape of a sparse matrix must be a list of 2"),
+    (
+        lambda: SparseMatrix(LINE[0], LINE[1], torch.ones(2), (3, -3)),
+        "A side of a sparse matrix must be a whole number",
+    ),
     (lambda: SparseMatrix.from_dense(torch.eye(2).to_sparse()), "The matrix must be"),
 ]
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaopt.core import random
+from metaopt.foundation import streams
 from metaopt.foundation.drawing import drawing_from
 
 whole = st.one_of(st.integers(-3, 3), st.integers(-(2**70), 2**70))
@@ -46,9 +47,9 @@ def test_a_seed_counts_with_all_its_bits() -> None:
 def test_the_state_is_the_hash_of_the_numbers() -> None:
     """The twister's words, read back from torch and put side by side with those of the standard library."""
     digest = hashlib.shake_256(b"[5, -1]").digest(4 * 624)
-    words = random.generator(5, -1).get_state()[random.WORDS].view(torch.int64)
+    words = random.generator(5, -1).get_state()[streams.WORDS].view(torch.int64)
     assert words.tolist() == [int.from_bytes(digest[4 * i : 4 * i + 4], "little") for i in range(624)]
-    fresh = torch.Generator().manual_seed(7).get_state()[random.WORDS].view(torch.int64)
+    fresh = torch.Generator().manual_seed(7).get_state()[streams.WORDS].view(torch.int64)
     assert int(fresh[0]) == 7
     assert int(fresh[1]) == (1812433253 * (7 ^ (7 >> 30)) + 1) % 2**32, "so that is where torch keeps the words"
 
