@@ -28,7 +28,7 @@ KINDS = {
     "real or complex": "a floating-point or complex tensor",
     "whole": "a tensor of whole numbers",
     "boolean": "a tensor of bools",
-    "any": "a dense tensor",
+    "any": "a tensor",
 }
 
 
