@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.optim import lr_scheduler, optimizer
 
 from ..arguments.checks import check_flag, check_function, check_instance, said
 from ..core import MetaoptError, tree
-from ..updates.torch_rules import Rule, apply_rule
+from ..updates.torch_rules import RULES, Rule, apply_rule
 from .patch import FunctionalModule
 from .structures import check_override
 
@@ -36,7 +37,8 @@ class DifferentiableOptimizer:
         track_higher_grads: Whether to keep the graph of the steps.
 
     Raises:
-        MetaoptError: The optimizer has parameters that the model has not, or hooks, or an option is unknown.
+        MetaoptError: The optimizer has parameters that the model has not, or hooks, or another ``step``, or its
+            parameters have hooks, or an option is unknown.
     """
 
     _rule: ClassVar[Rule | None] = None
@@ -200,8 +202,38 @@ def _check(opt: torch.optim.Optimizer, place: Mapping[int, int]) -> None:
     strange = [p for group in opt.param_groups for p in group["params"] if id(p) not in place]
     if strange:
         raise MetaoptError(f"The optimizer has {len(strange)} parameters that the model has not.")
-    if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks:
+    everywhere = optimizer._global_optimizer_pre_hooks or optimizer._global_optimizer_post_hooks
+    if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks or everywhere:
         raise MetaoptError("The optimizer has hooks around its steps, which are not run here; use grad_callback.")
+    if not _torchs_step(opt):
+        raise MetaoptError(
+            f"step of this {type(opt).__name__} was replaced by another function, which is not run here; give the "
+            "optimizer without it, and use grad_callback for what it does to gradients."
+        )
+    for p in (p for group in opt.param_groups for p in group["params"]):
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
+            raise MetaoptError(
+                f"The parameter {tree.describe(p)} has hooks on its gradient, which are not run here; remove them and "
+                "use grad_callback."
+            )
+
+
+def _torchs_step(opt: torch.optim.Optimizer) -> bool:
+    """Whether ``step`` is that of the class, possibly counted by torch's schedulers, and in torch's classes torch's."""
+    step: Any = type(opt).step
+    own = vars(opt).get("step")
+    if own is not None and not (_home(own) == lr_scheduler.__name__ and getattr(own, "__wrapped__", None) is step):
+        return False
+    while type(opt) in RULES and step is not None:
+        if not _home(step).startswith("torch."):
+            return False
+        step = getattr(step, "__wrapped__", None)
+    return True
+
+
+def _home(function: Any) -> str:
+    """The module whose code a function runs, which ``functools.wraps`` does not change."""
+    return getattr(function, "__globals__", {}).get("__name__", "")
 
 
 def _option(value: Any) -> Any:

@@ -193,6 +193,11 @@ class GraphSignal:
 
 
 def _features_of(x: Tensor) -> Any:
+    if x.is_complex():
+        raise MetaoptError(
+            f"Features of a graph signal are real numbers, but x is {tree.describe(x)}; give real and imaginary parts "
+            "as features of their own, torch.cat([x.real, x.imag], 1)."
+        )
     x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
     if x.layout != torch.strided:
         entries = x.to_sparse_coo().coalesce()

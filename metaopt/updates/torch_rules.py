@@ -161,7 +161,8 @@ def _rmsprop(p: Tensor, g: Tensor, state: State, options: Options, k: int) -> tu
     kept = {"square_avg": square}
     if options["centered"]:
         kept["grad_avg"] = mean = _mean(_kept(state, "grad_avg", p), g, alpha)
-        square = square - mean * mean
+        # After a gradient whose square overflows both are infinite, and torch's difference is infinite as well.
+        square = square - (mean * mean).clamp(max=torch.finfo(mean.dtype).max)
     change = g / (root(square) + options["eps"])
     if _used(momentum):
         change = kept["momentum_buffer"] = momentum * _kept(state, "momentum_buffer", p) + change

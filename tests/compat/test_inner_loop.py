@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim import optimizer
 
 import metaopt as mo
 from metaopt import compat
@@ -146,9 +148,81 @@ def test_buffers_are_the_copys_own_and_a_frozen_parameter_stays() -> None:
     assert not torch.equal(trained, fmodel.train()(DATA[0][0]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gradient_whose_square_overflows_is_survived_as_by_torch(dtype: torch.dtype) -> None:
+    model = nn.Linear(1, 1, bias=False).to(dtype)
+    opt, x = torch.optim.RMSprop(model.parameters(), 0.01, centered=True), torch.ones(1, 1, dtype=dtype)
+    scales = [torch.finfo(dtype).max ** 0.75, 1.0, 1.0]
+    with compat.innerloop_ctx(model, opt) as (fmodel, diffopt):
+        for scale in scales:
+            diffopt.step(scale * fmodel(x).sum())
+        found = fmodel.parameters()[0]
+    for scale in scales:
+        opt.zero_grad()
+        (scale * model(x).sum()).backward()
+        opt.step()
+    assert bool(torch.isfinite(model.weight).all())
+    torch.testing.assert_close(found, model.weight)
+
+
+def hooked(register: str) -> Any:
+    def build(p: Any) -> torch.optim.Optimizer:
+        parameters = list(p)
+        getattr(parameters[0], register)(lambda g: None)
+        return torch.optim.SGD(parameters, 0.1)
+
+    return build
+
+
+def clipping(wraps: bool) -> Any:
+    """An optimizer whose step clips first, and which also may have a scheduler."""
+
+    def build(p: Any) -> torch.optim.Optimizer:
+        opt = torch.optim.SGD(p, 0.1)
+        if wraps:
+            torch.optim.lr_scheduler.StepLR(opt, 1)
+        old = opt.step
+
+        def step(closure: Any = None) -> Any:
+            nn.utils.clip_grad_norm_(opt.param_groups[0]["params"], 0.01)
+            return old(closure)
+
+        opt.step = functools.wraps(old)(step) if wraps else step  # type: ignore[method-assign]
+        return opt
+
+    return build
+
+
+@pytest.mark.parametrize("register", [f"register_optimizer_step_{when}_hook" for when in ("pre", "post")])
+def test_hooks_around_the_steps_of_all_optimizers_are_refused(register: str) -> None:
+    model = network()
+    handle = getattr(optimizer, register)(lambda *inputs: None)
+    try:
+        with pytest.raises(mo.MetaoptError, match="hooks around its steps"):
+            compat.get_diff_optim(torch.optim.SGD(model.parameters(), 0.1), model.parameters())
+    finally:
+        handle.remove()
+    compat.get_diff_optim(torch.optim.SGD(model.parameters(), 0.1), model.parameters())
+
+
+def test_a_scheduler_of_torch_may_count_the_steps() -> None:
+    model = network()
+    opt = torch.optim.SGD(model.parameters(), 0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(opt, 1, 0.5)
+    opt.step()
+    scheduler.step()
+    with compat.innerloop_ctx(model, opt) as (fmodel, diffopt):
+        assert diffopt.param_groups[0]["lr"] == 0.05
+        diffopt.step(fmodel(DATA[0][0]).sum())
+
+
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        (hooked("register_hook"), "hooks on its gradient"),
+        (hooked("register_post_accumulate_grad_hook"), "hooks on its gradient"),
+        (clipping(False), "step of this SGD was replaced"),
+        (clipping(True), "step of this SGD was replaced"),
         (lambda p: torch.optim.LBFGS(p), "LBFGS has no differentiable form here; those that have are SGD, Adam"),
         (lambda p: torch.optim.SGD([nn.Parameter(torch.ones(1))], 0.1), "1 parameters that the model has not"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -216,6 +217,8 @@ BAD: list[tuple[Any, str]] = [
     (lambda: mo.GraphSignal(X, torch.eye(3)), "The adjacency must be a SparseMatrix"),
     (lambda: mo.GraphSignal(X, symmetric_adjacency(LINE, 3), 0.5), "seed of a graph signal must be a whole number"),
     (lambda: mo.GraphSignal(X.to_sparse(), symmetric_adjacency(LINE, 3)), "features are a sparse tensor"),
+    (lambda: mo.GraphSignal.from_data(SimpleNamespace(x=X * 1j, edge_index=LINE)), "real numbers, but x is"),
+    (lambda: mo.GraphSignal.from_data(SimpleNamespace(x=(X * 1j).to_sparse(), edge_index=LINE)), "are real numbers"),
     (lambda: mo.GraphSignal.from_data(None), "NoneType has nodes without features"),
     (lambda: known_labels([0, 1], torch.tensor([1])), "labels of known_labels must be a tensor of whole numbers"),
     (lambda: known_labels(torch.tensor([0, 1]), torch.tensor([1.0])), "a mask or indices of nodes"),
