@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..arguments.checks import explained, said
 from ..core import autodiff, random, tree
 from ..core.errors import MetaoptError, warn
 from .linear_map import LinearMap
@@ -15,55 +17,90 @@ from .operator import Operator
 
 
 def check_linear(operator: Operator, y: Tensor) -> None:
-    """Raise unless a foreign map is linear, as far as one pair of random inputs shows; operators of this library are.
+    """Raise unless a foreign map is linear, as far as a few random inputs show; operators of this library are.
 
-    For w like y, ``u = A^H w`` and a random v, it compares ``A (u - 2 v)`` with ``A u - 2 A v``, and ``Re<A u, w>``
-    with ``|u|^2``. A map is foreign where it, or a part of it, is a :class:`LinearMap` or of a class from elsewhere.
-    One that has passed is not tried again.
+    For w like y, ``u = A^H w`` and a random v, it compares ``A (u - 2 v)`` with ``A u - 2 A v``, and ``A (c v)`` with
+    ``c A v`` where c gives it the norm of y. Then it compares ``Re<A u, w>`` with ``|u|^2``, for a wrong factor,
+    and ``Re<A v, w>`` with ``Re<v, A^H w>`` for two w, which shows what the adjoint leaves out. A map is foreign where
+    it, or a part of it, is a :class:`LinearMap` or of a class from elsewhere. One that has passed is not tried again
+    for a y of the same order of magnitude.
 
     Args:
         operator: A.
-        y: A measurement, of which only shape, dtype and device are used.
+        y: A measurement, of which only shape, dtype, device and norm are used.
 
     Raises:
         MetaoptError: A is not linear, draws random numbers, gives values that are not finite, or another shape than
-            that of y.
+            that of y; or A or its adjoint cannot be computed.
 
     Warns:
         MetaoptWarning: The adjoint is wrong by more than one percent.
     """
     foreign = [part for part in _parts(operator) if _is_foreign(part)]
     known = autodiff.values_known() and not autodiff.inside_transform() and y.device.type != "meta"
-    if not known or not y.numel() or all(vars(part).get("tried") for part in foreign):
+    if not foreign or not known or not y.numel():
         return
-    generator = random.generator(0, y.numel())
-    who = f"The map of this {type(operator).__name__}"
+    size = _norm(y) / y.numel() ** 0.5
+    decade = round(math.log10(size)) if 0 < size < math.inf else None
+    if all(decade in vars(part).get("tried", ()) for part in foreign):
+        return
     with torch.no_grad():
-        w = _random(y, generator)
-        u = operator.adjoint(w)
-        v = _random(u, generator)
-        image, other, both = operator.apply(u), operator.apply(v), operator.apply(u - 2 * v)
+        wrong = _try(operator, y, size)
+    if wrong:
+        warn(wrong)
+    for part in foreign:
+        object.__setattr__(part, "tried", {decade, *vars(part).get("tried", ())})
+
+
+def _try(operator: Operator, y: Tensor, size: float) -> str:
+    """Raise unless A is linear, and return what is wrong with its adjoint, or nothing."""
+    name, generator = type(operator).__name__, random.generator(0, y.numel())
+    who = f"The map of this {name}"
+    w, other_w = _random(y, generator), _random(y, generator)
+    u, other_u = (_computed(f"The adjoint of this {name}", operator.adjoint, t) for t in (w, other_w))
+    v = _random(u, generator)
+    image, other, both = (_computed(who, operator.apply, x) for x in (u, v, u - 2 * v))
     if image.shape != y.shape:
         raise MetaoptError(
             f"{who} gives {tree.describe(image)} for x {tree.describe(u)}, but the measurement is {tree.describe(y)}."
         )
-    scale = float(image.norm() + 2 * other.norm())
+    scale = _norm(image) + 2 * _norm(other)
     if not scale < float("inf") or not bool(u.isfinite().all()):
         raise MetaoptError(f"{who}, or its adjoint, gives values that are NaN or infinite for numbers of size 1.")
-    exact = torch.finfo(image.dtype).eps ** 0.5
-    if not float((both - (image - 2 * other)).norm()) <= max(1e-3, exact) * scale:
+    numbers = torch.finfo(image.dtype)
+    exact = numbers.eps**0.5
+    if not _norm(both - (image - 2 * other)) <= max(1e-3, exact) * scale:
         raise MetaoptError(
             f"{who} is not linear, or draws random numbers: A(u - 2 v) differs from A u - 2 A v. InverseProblem needs "
             "a linear A; for another forward model write its energy as an Objective."
         )
-    left, right = _inner(image, w), _inner(u, u)
-    if not abs(left - right) <= max(1e-2, exact) * float(image.norm() * w.norm()):
-        warn(
-            f"The adjoint of this {type(operator).__name__} is wrong: Re<A u, w> is {left:.3g} and Re<u, A^H w> is "
-            f"{right:.3g}, so gradients are not those of the energy; see check_adjoint."
-        )
-    for part in foreign:
-        object.__setattr__(part, "tried", True)
+    factor = size * y.numel() ** 0.5 / (_norm(other) or math.inf)
+    if factor and numbers.tiny < size * numbers.eps and size < numbers.max * numbers.eps:
+        large = _computed(who, operator.apply, factor * v)
+        if not _norm(large - factor * other) <= max(1e-3, exact) * factor * _norm(other):
+            raise MetaoptError(
+                f"{who} is not linear for numbers of the size of y, {size:.3g}, though it is for those of size 1: "
+                f"A(c v) differs from c A v for c = {factor:.3g}. InverseProblem needs a linear A; mask out what "
+                "saturates or is cut off, or write the energy of this forward model as an Objective."
+            )
+    pairs = [(_inner(image, w), _inner(u, u), _norm(image) * _norm(w))]
+    for seen, back in ((w, u), (other_w, other_u)):  # of random numbers, the sides have the size of A v or of A^H w
+        pairs.append((_inner(other, seen), _inner(v, back), max(_norm(other), _norm(back))))
+    left, right, _ = max(pairs, key=lambda pair: abs(pair[0] - pair[1]) / (pair[2] or 1.0))
+    if all(abs(one - two) <= max(1e-2, exact) * most for one, two, most in pairs):
+        return ""
+    return (
+        f"The adjoint of this {name} is wrong: Re<A u, w> is {left:.3g} and Re<u, A^H w> is {right:.3g}, so gradients "
+        "are not those of the energy; see check_adjoint."
+    )
+
+
+def _computed(who: str, function: Any, x: Tensor) -> Tensor:
+    with explained(f"{who} cannot be computed for {tree.describe(x)}, which a measurement like y leads to"):
+        value = function(x)
+    if not isinstance(value, Tensor):
+        raise MetaoptError(f"{who} must give one tensor, but gave {said(value)} for {tree.describe(x)}.")
+    return value
 
 
 def _parts(operator: Any) -> list[Any]:
@@ -80,7 +117,15 @@ def _random(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, dtype=dtype, generator=generator).to(like.device, like.dtype)
 
 
+def _norm(tensor: Tensor) -> float:
+    return float(torch.linalg.vector_norm(_double(tensor)))
+
+
 def _inner(a: Tensor, b: Tensor) -> float:
     if a.is_complex() != b.is_complex():  # for real y the imaginary part of A u does not count
         a, b = (t.real if t.is_complex() else t for t in (a, b))
-    return float((a.conj() * b).real.sum())
+    return float((_double(a).conj() * _double(b)).real.sum())
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)

@@ -315,7 +315,7 @@ def test_a_linear_map_is_tried_once_and_in_every_precision_and_kind() -> None:
     operator = ops.LinearMap(count, lambda y: 2 * y)
     for _ in range(3):
         InverseProblem(operator, Y, noise=0.1)
-    assert len(calls) == 3, "u, v and their combination"
+    assert len(calls) == 4, "u, v, their combination, and v at the size of y"
     for dtype in (torch.float16, torch.bfloat16, DOUBLE, torch.complex64):
         InverseProblem(ops.LinearMap(lambda x: 2 * x, lambda y: 2 * y), Y.to(dtype))
     InverseProblem(ops.Fourier() @ ops.RealToComplex(), random_complex(1, 4, 4, dtype=SINGLE, seed=0))
