@@ -6,6 +6,42 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch._C._autograd import _top_saved_tensors_default_hooks  # which hooks pack what is saved now
+from torch.overrides import TorchFunctionMode
+
+from ..core import tree
+
+SHAPES_ONLY = frozenset(f"{kind}_like" for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"))
+NUMBERS = frozenset({"item", "tolist", "numpy", "__float__", "__int__", "__bool__", "equal", "allclose"})
+
+
+class Watch(TorchFunctionMode):
+    """See which parameters are read in this context, also where no graph tells, such as under ``no_grad``.
+
+    ``found`` is the name of the first of ``foreign`` that was read, and ``recomputes`` tells whether
+    ``torch.utils.checkpoint`` leaves something to be computed again in the backward pass.
+
+    Args:
+        known: Tensors that may be read.
+        foreign: Names and tensors that must not be.
+    """
+
+    def __init__(self, known: Iterable[Tensor], foreign: Iterable[tuple[str, Tensor]]):
+        super().__init__()
+        allowed = {id(t) for t in known}
+        self._names = {id(t): name for name, t in foreign if id(t) not in allowed}
+        self.found: str | None = None
+        self.recomputes = False
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        read = [self._names[id(t)] for t in tree.leaves((args, kwargs or {})) if id(t) in self._names]
+        result = func(*args, **(kwargs or {}))
+        called = getattr(func, "__name__", "")
+        if read and self.found is None and called not in SHAPES_ONLY and not called.startswith("new_"):
+            self.found = read[0] if called in NUMBERS or tree.leaves(result) else None
+        hooks = _top_saved_tensors_default_hooks(True)
+        self.recomputes |= hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
+        return result
 
 
 def foreign_leaf(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import types
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..arguments.checks import check_flag, check_function, check_instance, check_whole, said
 from ..core import MetaoptError, autodiff, tree
-from .foreign import foreign_leaf
+from ..foundation import shadows
+from .foreign import Watch, foreign_leaf
 
 
 class FunctionalModule(nn.Module):
@@ -35,7 +36,7 @@ class FunctionalModule(nn.Module):
             raise MetaoptError("This functional module has no fast weights yet; call it with params=[...].")
         # Only the plain form of attention can be differentiated twice.
         plain = sdpa_kernel(SDPBackend.MATH) if self._fast.track and torch.is_grad_enabled() else nullcontext()
-        with plain:
+        with plain, self._fast.watch(now, (inputs, keywords), self.training):
             outputs = super().__call__(*inputs, **keywords)
         if not self._fast.checked and torch.is_grad_enabled() and not autodiff.inside_transform():
             self._fast.check(now, (inputs, keywords), outputs)
@@ -156,12 +157,18 @@ class FastWeights:
                 if p is not None:
                     self.places[number[id(p)]].append((part, name))
         self.shapes, self.history, self.track = [p.shape for p in own], [], track
-        self.foreign, self.checked = [*module.named_parameters(), *zip(self.names, own, strict=True)], False
+        named = [*module.named_parameters(), *zip(self.names, own, strict=True)]
+        self.foreign = [(f"parameter {name}", p) for name, p in named]
+        self.foreign += [(f"buffer {name}", b) for name, b in module.named_buffers()]
+        self.checked, self.watched = False, set()
+        if any(hasattr(part, "_orig_mod") for part in template.modules()):  # a compiler cannot be watched
+            self.watched = {False, True}
         self.recurrent = [part for part in template.modules() if isinstance(part, nn.RNNBase)]
         for part in self.recurrent:  # which would give the fast weights another storage
             part.__dict__["flatten_parameters"] = _nothing
 
     history: list[list[Tensor]]
+    watched: set[bool]
 
     def current(self) -> list[Tensor] | None:
         """The parameters as they are now, also those that were assigned to a submodule."""
@@ -205,16 +212,37 @@ class FastWeights:
         for part in self.recurrent:
             part._flat_weights = [getattr(part, name, None) for name in part._flat_weights_names]
 
+    @contextmanager
+    def watch(self, now: list[Tensor], inputs: Any, mode: bool) -> Iterator[None]:
+        """Watch the first run in training and in evaluation mode, and refuse what would be wrong in silence."""
+        if mode in self.watched or autodiff.inside_transform() or not autodiff.values_known():
+            yield
+            return
+        with Watch([*now, *tree.leaves(inputs)], self.foreign) as seen:
+            yield
+        self._refuse(seen.found)
+        if seen.recomputes and self.track:
+            raise MetaoptError(
+                "The module computes parts of itself again in the backward pass, as torch.utils.checkpoint does, and "
+                "would find the weights of a later step then; turn checkpointing off, or call with "
+                "track_higher_grads=False where no meta-gradient is needed."
+            )
+        self.watched.add(mode)
+
     def check(self, now: list[Tensor], inputs: Any, outputs: Any) -> None:
         """Refuse a module that ran with weights other than the fast ones, such as a closure over the original's."""
         found = [t for t in tree.leaves(outputs) if t.requires_grad]
-        name = foreign_leaf(found, [*now, *tree.leaves(inputs)], self.foreign)
+        self._refuse(foreign_leaf(found, [*now, *tree.leaves(inputs)], self.foreign))
+        self.checked = bool(found)
+
+    @staticmethod
+    def _refuse(name: str | None) -> None:
         if name is not None:
             raise MetaoptError(
-                f"The module runs with its own parameter {name} instead of the fast weights, since it reaches it in "
-                "another way than as an attribute, such as through a closure or a hook; reach it by self instead."
+                f"The module runs with its own {name} instead of the fast weights, since it reaches it in another way "
+                "than as an attribute, such as by a global name, a weak reference or a default value; reach it by self "
+                "instead."
             )
-        self.checked = bool(found)
 
 
 def _nothing() -> None:
@@ -251,9 +279,10 @@ def make_functional(
         if isinstance(p, nn.parameter.UninitializedParameter):
             raise MetaoptError(f"The parameter {name} has no shape yet; run the module once before.")
     try:
-        template = copy.deepcopy(module, _shared(module))
+        template = copy.deepcopy(module, memo := _shared(module))
     except (RuntimeError, TypeError) as error:
         raise MetaoptError(f"{type(module).__name__} cannot be copied for the inner loop: {error}.") from error
+    shadows.connect(memo)
     template.__dict__["_fast"] = FastWeights(module, template)
     template.__class__ = types.new_class(f"Functional{type(module).__name__}", (FunctionalModule, type(template)))
     if not isinstance(template, FunctionalModule):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 
 import metaopt as mo
 from metaopt import compat
@@ -77,45 +78,6 @@ def compiled(part: int | None = None) -> nn.Module:
     return net
 
 
-AGREES: dict[str, Callable[[], nn.Module]] = {
-    "plain": plain,
-    "list": lambda: TwoPlaces(lambda child: [child]),
-    "tuple": lambda: TwoPlaces(lambda child: (child,)),
-    "dict": lambda: TwoPlaces(lambda child: {0: child}),
-    "partial": lambda: TwoPlaces(functools.partial),
-    "bound method": lambda: TwoPlaces(lambda child: child.forward),
-    "tied": Tied,
-    "hook": with_hook,
-    "parametrized": parametrized,
-    "lstm": lambda: Sequence(nn.LSTM(3, 4, batch_first=True)),
-    "gru": lambda: Sequence(nn.GRU(3, 4, num_layers=2)),
-    "attention": lambda: Sequence(nn.MultiheadAttention(3, 1, batch_first=True)),
-    "transformer": lambda: Sequence(nn.TransformerEncoderLayer(3, 1, 8, dropout=0.0, batch_first=True)),
-    "compiled": compiled,
-    "compiled child": lambda: compiled(0),
-}
-
-
-@pytest.mark.parametrize("name", AGREES)
-def test_meta_gradients_are_those_of_functional_call(name: str) -> None:
-    model, x = seeded(AGREES[name]), normal(9, 4, 3)
-    with compat.innerloop_ctx(model, torch.optim.SGD(model.parameters(), 0.1)) as (fmodel, diffopt):
-        for _ in range(2):
-            diffopt.step(fmodel(x).square().sum())
-        found = torch.autograd.grad(fmodel(x).square().sum(), fmodel.parameters(time=0))
-    twin = copy.deepcopy(model)
-    start = {n: p.detach().clone().requires_grad_() for n, p in twin.named_parameters()}
-    now = start
-    with sdpa_kernel(SDPBackend.MATH):
-        for _ in range(2):
-            loss = torch.func.functional_call(twin, now, (x,)).square().sum()
-            slopes = torch.autograd.grad(loss, list(now.values()), create_graph=True)
-            now = {n: p - 0.1 * g for (n, p), g in zip(now.items(), slopes, strict=True)}
-        meta = torch.func.functional_call(twin, now, (x,)).square().sum()
-    for a, b in zip(found, torch.autograd.grad(meta, list(start.values())), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-
-
 def closure() -> nn.Module:
     return TwoPlaces(lambda child: lambda x: child(x))
 
@@ -134,15 +96,127 @@ def patched_forward() -> nn.Module:
     return net
 
 
+class Bank:
+    """An object that is no module and holds one."""
+
+    def __init__(self, layer: nn.Module):
+        self.layer = layer
+
+    def first(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+class Detached(TwoPlaces):
+    """What runs in the other way counts as a constant."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            there = self.held(x)
+        return self.last(torch.tanh(self.child(x) - 2 * there))
+
+
+AGREES: dict[str, Callable[[], nn.Module]] = {
+    "plain": plain,
+    "list": lambda: TwoPlaces(lambda child: [child]),
+    "tuple": lambda: TwoPlaces(lambda child: (child,)),
+    "dict": lambda: TwoPlaces(lambda child: {0: child}),
+    "partial": lambda: TwoPlaces(functools.partial),
+    "bound method": lambda: TwoPlaces(lambda child: child.forward),
+    "tied": Tied,
+    "hook": with_hook,
+    "parametrized": parametrized,
+    "lstm": lambda: Sequence(nn.LSTM(3, 4, batch_first=True)),
+    "gru": lambda: Sequence(nn.GRU(3, 4, num_layers=2)),
+    "attention": lambda: Sequence(nn.MultiheadAttention(3, 1, batch_first=True)),
+    "transformer": lambda: Sequence(nn.TransformerEncoderLayer(3, 1, 8, dropout=0.0, batch_first=True)),
+    "closure": closure,
+    "hook of another": hook_of_another,
+    "patched forward": patched_forward,
+    "object": lambda: TwoPlaces(lambda child: (Bank(child).first,)),
+    "closure under no_grad": lambda: Detached(lambda child: lambda x: child(x)),
+    "compiled": compiled,
+    "compiled child": lambda: compiled(0),
+}
+
+
+@pytest.mark.parametrize("name", AGREES)
+def test_meta_gradients_are_those_of_functional_call(name: str) -> None:
+    model, x = seeded(AGREES[name]), normal(9, 4, 3)
+    with compat.innerloop_ctx(model, torch.optim.SGD(model.parameters(), 0.1)) as (fmodel, diffopt):
+        for _ in range(2):
+            diffopt.step(fmodel(x).square().sum())
+        found = torch.autograd.grad(fmodel(x).square().sum(), fmodel.parameters(time=0))
+    twin = model
+    start = {n: p.detach().clone().requires_grad_() for n, p in twin.named_parameters()}
+    now = start
+    with sdpa_kernel(SDPBackend.MATH):
+        for _ in range(2):
+            loss = torch.func.functional_call(twin, now, (x,)).square().sum()
+            slopes = torch.autograd.grad(loss, list(now.values()), create_graph=True)
+            now = {n: p - 0.1 * g for (n, p), g in zip(now.items(), slopes, strict=True)}
+        meta = torch.func.functional_call(twin, now, (x,)).square().sum()
+    for a, b in zip(found, torch.autograd.grad(meta, list(start.values())), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
 def held_weight() -> nn.Module:
     return TwoPlaces(lambda child: [lambda x, w=child.weight: x @ w])
 
 
-@pytest.mark.parametrize("build", [closure, hook_of_another, patched_forward, held_weight])
-def test_a_weight_that_cannot_be_replaced_is_refused_at_the_first_call(build: Callable[[], nn.Module]) -> None:
-    fmodel = compat.monkeypatch(seeded(build))
-    with pytest.raises(mo.MetaoptError, match=r"own parameter \S+weight instead of the fast weights"):
+def weak() -> nn.Module:
+    return Detached(lambda child: functools.partial(lambda layer, x: layer()(x), weakref.ref(child)))
+
+
+def weak_value() -> nn.Module:
+    return Detached(lambda child: functools.partial(lambda r, x: x * r().weight.mean().item(), weakref.ref(child)))
+
+
+def inner_call() -> nn.Module:
+    return Detached(
+        lambda child: functools.partial(lambda r, x: torch.func.functional_call(r(), {}, (x,)), weakref.ref(child))
+    )
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("build", [held_weight, weak, weak_value, inner_call])
+def test_a_weight_that_cannot_be_replaced_is_refused_at_the_first_call(
+    build: Callable[[], nn.Module], grad: bool
+) -> None:
+    model = seeded(build)
+    fmodel = compat.monkeypatch(model)
+    words = r"own parameter \S+weight instead of the fast weights"
+    with pytest.raises(mo.MetaoptError, match=words), torch.set_grad_enabled(grad):
         fmodel(normal(9, 4, 3))
+
+
+class Checkpointed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = plain()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(self.body, x, use_reentrant=False)
+
+
+def test_what_is_computed_again_in_the_backward_pass_is_refused_where_it_would_see_later_weights() -> None:
+    model, x = seeded(Checkpointed), normal(9, 4, 3)
+    with pytest.raises(mo.MetaoptError, match="again in the backward pass"):
+        compat.monkeypatch(model)(x)
+    opt = torch.optim.SGD(model.parameters(), 0.1)
+    with compat.innerloop_ctx(model, opt, track_higher_grads=False) as (fmodel, diffopt):
+        for _ in range(2):
+            diffopt.step(fmodel(x).square().sum())
+    for _ in range(2):
+        opt.zero_grad()
+        model.body(x).square().sum().backward()
+        opt.step()
+    for a, b in zip(fmodel.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_shapes_of_the_originals_weights_may_be_read() -> None:
+    zeros = Detached(lambda child: functools.partial(lambda r, x: torch.zeros_like(r().weight)[0], weakref.ref(child)))
+    compat.monkeypatch(zeros)(torch.ones(4, 3))
 
 
 @pytest.mark.parametrize(
