@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim import lr_scheduler, optimizer
+from torch.optim import lr_scheduler
 
 from ..arguments.checks import check_flag, check_function, check_instance, said
 from ..core import MetaoptError, tree
@@ -202,7 +203,8 @@ def _check(opt: torch.optim.Optimizer, place: Mapping[int, int]) -> None:
     strange = [p for group in opt.param_groups for p in group["params"] if id(p) not in place]
     if strange:
         raise MetaoptError(f"The optimizer has {len(strange)} parameters that the model has not.")
-    everywhere = optimizer._global_optimizer_pre_hooks or optimizer._global_optimizer_post_hooks
+    whole = importlib.import_module("torch.optim.optimizer")  # whose name torch.optim has for a module and a type
+    everywhere = whole._global_optimizer_pre_hooks or whole._global_optimizer_post_hooks
     if opt._optimizer_step_pre_hooks or opt._optimizer_step_post_hooks or everywhere:
         raise MetaoptError("The optimizer has hooks around its steps, which are not run here; use grad_callback.")
     if not _torchs_step(opt):

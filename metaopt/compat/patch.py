@@ -262,7 +262,8 @@ def make_functional(
         The copy, without fast weights.
 
     Raises:
-        MetaoptError: ``module`` is no module, a scripted, lazy or functional one, or cannot be copied.
+        MetaoptError: ``module`` is no module, scripted, lazy, functional, compiled by its forward alone, or cannot
+            be copied.
     """
     check_instance("module", module, nn.Module)
     if encapsulator is not None:
@@ -275,6 +276,8 @@ def make_functional(
                     f"The module {name or type(part).__name__} is {what}, and its parameters cannot be replaced; give "
                     "the module that it was made from."
                 )
+        if hasattr(vars(part).get("forward"), "_torchdynamo_orig_callable"):
+            raise MetaoptError(f"The forward of {type(part).__name__} alone is compiled; compile the module instead.")
     for name, p in module.named_parameters():
         if isinstance(p, nn.parameter.UninitializedParameter):
             raise MetaoptError(f"The parameter {name} has no shape yet; run the module once before.")
