@@ -276,7 +276,8 @@ def make_functional(
                     f"The module {name or type(part).__name__} is {what}, and its parameters cannot be replaced; give "
                     "the module that it was made from."
                 )
-        if hasattr(vars(part).get("forward"), "_torchdynamo_orig_callable"):
+        alone = not hasattr(part, "_orig_mod") and vars(part).get("forward")
+        if hasattr(alone, "_torchdynamo_orig_callable"):
             raise MetaoptError(f"The forward of {type(part).__name__} alone is compiled; compile the module instead.")
     for name, p in module.named_parameters():
         if isinstance(p, nn.parameter.UninitializedParameter):
