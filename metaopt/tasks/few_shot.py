@@ -14,7 +14,7 @@ from ..arguments.contracts import Axes, Count, NotNegative, checked
 from ..core import MetaoptError, random
 from ..problems import Episode
 
-Images = Annotated[Tensor, Axes("real", "(classes, examples, C, H, W)")]
+Images = Annotated[Tensor, Axes("real", "(classes, examples, channels, height, width)")]
 
 
 @checked
