@@ -44,7 +44,10 @@ def test_a_task_has_classes_examples_and_labels_of_its_own(rotations: bool) -> N
     [
         ({"ways": 25}, "25 ways needs as many classes, but there are 24"),
         ({"shots": 3, "queries": 3}, "has 5 examples, fewer than 3 shots and 3 queries"),
-        ({"images": IMAGES[0]}, r"images to be a real .* \(classes, examples, channels, height, width\) .*\(5, 1, 2, 2\)"),
+        (
+            {"images": IMAGES[0]},
+            r"images to be a real .* \(classes, examples, channels, height, width\) .*\(5, 1, 2, 2\)",
+        ),
     ],
 )
 def test_a_task_that_cannot_be_is_a_sentence(options: dict[str, Any], words: str) -> None:
