@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..core import autodiff, tree
 from ..core.errors import MetaoptError
+from .arrays import from_array
 
 Kind = Literal["real", "real or complex", "whole", "boolean", "any"]
 Value = TypeVar("Value")
@@ -57,7 +59,7 @@ def check_tensor(name: str, value: Any, kind: Kind = "real", shape: str = "") ->
 
 
 def as_numbers(name: str, value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Convert a number, a list of numbers or an ordinary tensor to a tensor of the given dtype and device.
+    """Convert a number, a list or array of numbers or an ordinary tensor to a tensor of the given dtype and device.
 
     Args:
         name: The subject of the error.
@@ -68,6 +70,8 @@ def as_numbers(name: str, value: Any, dtype: torch.dtype, device: torch.device) 
     Raises:
         MetaoptError: It does not hold numbers.
     """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fciu":
+        value = from_array(name, value.astype(np.float64) if value.dtype.kind == "u" else value)
     if isinstance(value, Tensor):
         check_tensor(name, value, "any")
         fits = value.dtype != torch.bool and (dtype.is_complex or not value.is_complex())
@@ -277,7 +281,7 @@ def explained(what: str) -> Iterator[None]:
         yield
     except (MetaoptError, torch.OutOfMemoryError):
         raise
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MetaoptError(f"{what}: {first}") from error
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments.checks import said
+from ..arguments.arrays import from_array
+from ..arguments.checks import explained, said
 from ..core.errors import MetaoptError
 from .dense import Dense
 from .linear_map import LinearMap
@@ -43,7 +44,8 @@ def as_operator(thing: Any) -> Operator:
     if isinstance(thing, Operator):
         return thing
     if isinstance(thing, np.ndarray):
-        thing = torch.from_numpy(np.array(thing if thing.dtype.kind in "fc" else thing.astype(np.float64)))
+        matrix = from_array("The matrix of as_operator", thing)
+        thing = matrix if matrix.is_floating_point() or matrix.is_complex() else matrix.double()
     if isinstance(thing, Tensor):
         if thing.layout != torch.strided and thing.ndim == 2:
             matrix = thing.detach().to_sparse_coo()
@@ -54,11 +56,12 @@ def as_operator(thing: Any) -> Operator:
         return LinearMap(thing.A, thing.A_adjoint)
     elif callable(getattr(thing, "tocsr", None)) and len(getattr(thing, "shape", ())) == 2:
         matrix, (rows, columns) = thing.tocsr(), thing.shape
-        return LinearMap.from_numpy(_on_rows(matrix.dot, columns), _on_rows(matrix.conj().T.tocsr().dot, rows))
+        back = matrix.conj().T.tocsr()
+        return LinearMap.from_numpy(_on_rows(matrix.dot, columns, rows), _on_rows(back.dot, rows, columns))
     elif all(hasattr(thing, name) for name in ("matmat", "rmatmat", "shape", "dtype")):
         rows, columns = thing.shape
-        _check_has_adjoint(thing, rows)
-        return LinearMap.from_numpy(_on_rows(thing.matmat, columns), _on_rows(thing.rmatmat, rows))
+        _check_products(thing, rows, columns)
+        return LinearMap.from_numpy(_on_rows(thing.matmat, columns, rows), _on_rows(thing.rmatmat, rows, columns))
     raise MetaoptError(
         f"as_operator cannot make an operator of {said(thing)}; it takes an Operator, a tensor or array (m, n) or (B, "
         "m, n), a sparse matrix (m, n), an object with A and A_adjoint (deepinv), or one with matmat, rmatmat, shape "
@@ -66,14 +69,21 @@ def as_operator(thing: Any) -> Operator:
     )
 
 
-def _check_has_adjoint(thing: Any, rows: int) -> None:
+def _check_products(thing: Any, rows: int, columns: int) -> None:
     """Scipy defines ``rmatmat`` in every case, and says only when it is called that there is no adjoint."""
+    name, dtype = type(thing).__name__, np.float64 if thing.dtype is None else thing.dtype
+    with explained(f"The product A x of this {name} {(rows, columns)} cannot be computed"):
+        thing.matmat(np.zeros((columns, 1), dtype=dtype))
     try:
-        thing.rmatmat(np.zeros((rows, 1), dtype=thing.dtype))
+        thing.rmatmat(np.zeros((rows, 1), dtype=dtype))
     except (NotImplementedError, AttributeError, TypeError) as error:
         raise MetaoptError(
-            f"This {type(thing).__name__} has no adjoint that works ({error!r}): give it rmatvec or rmatmat, as in "
+            f"This {name} has no adjoint that works ({error!r}): give it rmatvec or rmatmat, as in "
             "scipy.sparse.linalg.LinearOperator(shape, matvec=..., rmatvec=...)."
+        ) from error
+    except (ValueError, LookupError, RuntimeError, ArithmeticError) as error:
+        raise MetaoptError(
+            f"The product A^H y of this {name} {(rows, columns)} cannot be computed, look at its rmatvec: {error}"
         ) from error
 
 
@@ -92,12 +102,18 @@ class _SparseRows:
         return y if x.dtype.itemsize >= 4 else y.to(x.dtype)
 
 
-def _on_rows(function: Callable[[Any], Any], size: int) -> Callable[[Any], Any]:
+def _on_rows(function: Callable[[Any], Any], size: int, result: int) -> Callable[[Any], Any]:
     """Scipy keeps one sample per column, this library one per row."""
 
     def on_rows(x: Any) -> Any:
         _check_rows(x, size)
-        return function(x.T).T
+        y = function(x.T)
+        if np.shape(y) != (result, len(x)):
+            raise MetaoptError(
+                f"This linear operator must give an array {(result, len(x))} for one {(size, len(x))}, but gave "
+                f"{np.shape(y)}; look at its matvec and rmatvec."
+            )
+        return y.T
 
     return on_rows
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments.arrays import from_array
 from ..arguments.checks import check_function
 from ..core import autodiff, tree
 from ..core.errors import MetaoptError
@@ -63,7 +64,7 @@ class _OnNumpy:
         if x.dtype in (torch.bfloat16, torch.complex32):  # which NumPy lacks
             return self(x.to(torch.complex64 if x.is_complex() else torch.float32)).to(x.dtype)
         array = np.array(x.detach().cpu().resolve_conj().resolve_neg().numpy())
-        y = torch.from_numpy(np.array(self.function(array)))
+        y = from_array("What a function of LinearMap returns", self.function(array))
         precision = x.dtype.to_real()
         return y.to(x.device, precision.to_complex() if y.is_complex() else precision)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.sparse
+import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
@@ -99,3 +102,36 @@ def test_functions_that_cannot_be_computed_are_refused_in_a_sentence(name: str) 
     first, second, message = BROKEN[name]
     with pytest.raises(MetaoptError, match=message):
         InverseProblem(ops.LinearMap(first, second), Y)
+
+
+def rows_of(matvec: Any, rmatvec: Any) -> Any:
+    return scipy.sparse.linalg.LinearOperator((6, 4), matvec=matvec, rmatvec=rmatvec, dtype=float)
+
+
+ARRAY = MATRIX.double().numpy()
+WRONG_PRODUCTS = {
+    "A x too short": (lambda v: (ARRAY @ v)[:5], lambda v: ARRAY.T @ v),
+    "A x out of bounds": (lambda v: ARRAY @ v[9], lambda v: ARRAY.T @ v),
+    "A^H y too short": (lambda v: ARRAY @ v, lambda v: (ARRAY.T @ v)[:3]),
+    "A^H y out of bounds": (lambda v: ARRAY @ v, lambda v: ARRAY.T @ v[9]),
+    "A^H y divides by zero": (lambda v: ARRAY @ v, lambda v: v * (1 // 0)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_PRODUCTS)
+def test_a_scipy_operator_whose_products_fail_is_refused_in_a_sentence_that_names_the_product(name: str) -> None:
+    with pytest.raises(
+        MetaoptError, match=f"product {name[: name.index(' ') + 2]}.* cannot be computed".replace("^", r"\^")
+    ):
+        ops.as_operator(rows_of(*WRONG_PRODUCTS[name]))
+
+
+@pytest.mark.parametrize("kind", [">f8", ">f4", "longdouble", "clongdouble", ">c16"])
+@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_matrix, scipy.sparse.linalg.aslinearoperator])
+def test_matrices_of_numbers_that_torch_lacks_are_their_dense_selves(form: Any, kind: str) -> None:
+    if form is scipy.sparse.csr_matrix and kind.startswith(">"):
+        kind = "longdouble"  # scipy has no sparse matrices in another byte order
+    operator = ops.as_operator(form(ARRAY.astype(kind)))
+    y = Y.to(torch.complex128)
+    torch.testing.assert_close(operator.adjoint(y).real, y.real @ MATRIX.double())
+    torch.testing.assert_close(operator(operator.adjoint(y)).real, y.real @ MATRIX.double() @ MATRIX.double().mT)
