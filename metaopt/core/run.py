@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..foundation.changes import measured, to_come
 from . import tree
 from .algorithm import AnyAlgorithm, Keep, advance
 from .errors import MetaoptError
@@ -101,11 +102,13 @@ Callback = Callable[[int, Any, float | None], None] | None
 class Settled:
     """This stopping rule holds when every tensor of the state changes by at most ``absolute + relative * size``.
 
-    It is judged in every sample separately. Changes and sizes are root mean squares over the entries of a sample. Where
-    the algorithm has a method ``residual(problem, state, k)``, this decides instead, because a step may be small
-    without being near the solution: the residual of each sample must be at most ``residual``. Where a slot holds one
-    value per step, the rule waits until all of them have been used, since a state that has settled at one value need
-    not be settled at the next.
+    It is judged in every sample separately. Changes and sizes are root mean squares over the entries of a sample. The
+    changes that are still to come count as well: with q the part of the last change that the next one repeats, which is
+    the rate of a linear convergence, they sum up to q / (1 - q) of it. So a step of ``x - 1e-7 * x`` never settles, and
+    only a change of 0, or at the rounding errors of float64, does at the first step. Where the algorithm has a method
+    ``residual(problem, state, k)``, this decides instead, because a step may be small without being near the solution:
+    the residual of each sample must be at most ``residual``. Where a slot holds one value per step, the rule waits
+    until all of them have been used, since a state that has settled at one value need not be settled at the next.
 
     Args:
         relative: The tolerance relative to the size of a tensor.
@@ -166,15 +169,16 @@ def run_until(
     """
     count, state, report = algorithm.samples(problem, state), tree.detach(state), Report(0, counted=1)
     broken = grown = converged = first = torch.zeros(count, dtype=torch.bool)
+    before, earlier = state, torch.zeros(())
     settled = isinstance(until, Settled)
     if not (settled or callable(until)) or not (callback is None or callable(callback)):
         raise MetaoptError(f"until is Settled(...) or a function, callback a function, not {until!r}, {callback!r}.")
     varying = max((slot.steps or 0 for slot in slots(algorithm).values()), default=0) if settled else 0
     with torch.no_grad():
         for k in ks:
-            before, state = state, advance(algorithm, problem, state, k)
+            previous, before, state = before, state, advance(algorithm, problem, state, k)
             report.steps += 1
-            changes, sizes = _measured(state, before, count)
+            changes, sizes, repeated = measured(*map(tree.leaves, (state, before, previous)), count)
             broken = ~torch.isfinite(changes + sizes).all(0)
             if bool(broken.any()):
                 report.not_finite_at = k
@@ -186,7 +190,8 @@ def run_until(
                 report.residuals = _worst(changes, sizes)
             elif k == ks[-1] or (k + 1) % until.every == 0:
                 own = getattr(algorithm, "residual", lambda *_: None)(problem, state, k)
-                converged, report.residuals = until.judge(own, changes, sizes)
+                converged, report.residuals = until.judge(own, to_come(changes, earlier, repeated, sizes), sizes)
+            earlier = changes
             if callback is not None:
                 callback(k, state, report.residual)
             if k + 1 >= varying and bool(converged.all()):
@@ -194,19 +199,3 @@ def run_until(
     failed = torch.where(grown, 2, torch.where(broken, 3, 1))  # positions in Status
     report.statuses = tuple(list(Status)[i] for i in torch.where(converged & ~broken, 0, failed).tolist())
     return tree.detach(state), report
-
-
-def _measured(after: Any, before: Any, count: int) -> Tensor:
-    """(2, tensors, B): root mean square, in each sample, of what each tensor changed by and of what it changed to.
-
-    A tensor without the batch's axis counts as one whole, for every sample.
-    """
-    found = []
-    for pair in zip(tree.leaves(after), tree.leaves(before), strict=True):
-        a, b = (torch.view_as_real(t.resolve_conj()) if t.is_complex() else t for t in pair)
-        rows = count if pair[0].ndim and len(a) == count else 1
-        a, b = (t.double().reshape(rows, t.numel() // max(1, rows)) for t in (a, b))
-        stays = torch.isinf(a) & (a == b)  # as a logarithm of 0 does
-        norms = torch.stack([torch.linalg.vector_norm(t.masked_fill(stays, 0), dim=1) for t in (a - b, a)])
-        found.append((norms / max(1, a.shape[1]) ** 0.5).expand(2, count))
-    return torch.stack(found or [torch.zeros(2, count)], 1)

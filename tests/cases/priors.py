@@ -113,6 +113,6 @@ PRIORS = [
         blurred_mask_problem,
         {"prior.filters": mo.per_step(4), "prior.weight": positive(4), "step_size": mo.per_step(4)},
         steps=4,
-        fixed_point=1200,
+        fixed_point=1500,
     ),
 ]

@@ -55,6 +55,38 @@ def test_every_sample_converges_as_far_as_it_would_alone() -> None:
     assert goals[early.converged].shape == (1, 3), "and it is a mask"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rate", [1e-7, 3e-7, 1e-9])
+def test_a_small_step_is_no_convergence_without_a_residual_either(rate: float, dtype: torch.dtype) -> None:
+    start = torch.linspace(0.6, 0.9, 6, dtype=dtype).reshape(2, 3)
+    found = mo.solve(iteration(lambda x: x - rate * x), start, 30)
+    moved = not torch.equal(found.state, start)  # float32 cannot tell 1 - 1e-9 from 1, and stays where it is
+    assert bool(found.report.converged) != moved
+    assert found.report.steps == (30 if moved else 1)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.999, -0.999, 1.2j / 1.3])
+def test_what_has_converged_is_as_near_as_was_asked_for(rate: complex) -> None:
+    goal = torch.tensor([[1.0, -2.0], [30.0, 5.0]], dtype=torch.complex128)
+    found = mo.solve(iteration(lambda x: goal + rate * (x - goal)), 0 * goal, 30000, mo.Settled(1e-6))
+    assert found.report.converged
+    assert ((found.final - goal).norm(dim=1) <= 1.1e-6 * goal.norm(dim=1)).all()
+
+
+def test_rounding_errors_do_not_keep_a_run_from_settling() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(40, 40, generator=generator)
+    a = 0.7 * a / torch.linalg.matrix_norm(a, 2)
+    found = mo.solve(iteration(lambda x: x @ a + 1), torch.zeros(5, 40), 200, mo.Settled(1e-7))
+    assert found.report.converged
+    assert found.stop < 100
+
+
+def test_a_method_that_slows_down_without_end_does_not_settle() -> None:
+    algorithm = mo.Algorithm.from_step(lambda _, x, k: x + 1 / (k + 1) ** 2, torch.clone)
+    assert not mo.solve(algorithm, torch.zeros(1, dtype=D), 3000).report.converged
+
+
 class Pair(NamedTuple):
     large: Tensor
     small: Tensor
