@@ -6,8 +6,10 @@ by the library, and the same by ``torch.func.functional_call`` and autograd. Eve
 
 from __future__ import annotations
 
+import collections
 import functools
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -147,6 +149,52 @@ class Holder:
         return self.module(x)
 
 
+class Slotted:
+    """An object without a dict of attributes."""
+
+    __slots__ = ("module",)
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.module(x)
+
+
+class Queued:
+    """An object that has the layer in a container."""
+
+    def __init__(self, module: nn.Module):
+        self.waiting = collections.deque([module])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.waiting[0](x)
+
+
+class Weak:
+    """An object that does not keep the layer."""
+
+    def __init__(self, module: nn.Module):
+        self.reference = weakref.ref(module)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.reference()(x)
+
+
+class Teacher(nn.Module):
+    """It reads its layer a second time where no graph tells, and that by another way."""
+
+    def __init__(self, way: Callable[[nn.Module], Callable[[Tensor], Tensor]]):
+        super().__init__()
+        self.layer = linear()
+        self.held = Holder(way(self.layer))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            taught = self.held(x)
+        return self.layer(x) * torch.tanh(taught)
+
+
 class Kept(nn.Module):
     """It keeps what it once computed from its weight."""
 
@@ -240,6 +288,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "hook": lambda: hooked(before=False),
     "patched forward": patched,
     "object": lambda: Elsewhere(lambda module: Holder(module.layer)),
+    "teacher": lambda: Teacher(lambda layer: layer),
+    "teacher in an object": lambda: Teacher(Holder),
+    "teacher in slots": lambda: Teacher(Slotted),
+    "teacher in a queue": lambda: Teacher(Queued),
+    "weak teacher": lambda: Teacher(Weak),
     "kept": Kept,
     "dropout": lambda: small(nn.Dropout(0.5)),
     "batch norm": lambda: small(nn.BatchNorm1d(2, dtype=D)),

@@ -14,8 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..arguments.checks import check_flag, check_function, check_instance, check_whole, said
 from ..core import MetaoptError, autodiff, tree
-from ..foundation import shadows
-from .foreign import Watch, foreign_leaf
+from ..foundation import purity, shadows
 
 
 class FunctionalModule(nn.Module):
@@ -218,7 +217,7 @@ class FastWeights:
         if mode in self.watched or autodiff.inside_transform() or not autodiff.values_known():
             yield
             return
-        with Watch([*now, *tree.leaves(inputs)], self.foreign) as seen:
+        with purity.Reads([*now, *tree.leaves(inputs)], self.foreign) as seen:
             yield
         self._refuse(seen.found)
         if seen.recomputes and self.track:
@@ -232,7 +231,9 @@ class FastWeights:
     def check(self, now: list[Tensor], inputs: Any, outputs: Any) -> None:
         """Refuse a module that ran with weights other than the fast ones, such as a closure over the original's."""
         found = [t for t in tree.leaves(outputs) if t.requires_grad]
-        self._refuse(foreign_leaf(found, [*now, *tree.leaves(inputs)], self.foreign))
+        names = {id(p): name for name, p in self.foreign}
+        reached = purity.leaves(found, [*now, *tree.leaves(inputs)])
+        self._refuse(next((names[id(leaf)] for leaf in reached if id(leaf) in names), None))
         self.checked = bool(found)
 
     @staticmethod

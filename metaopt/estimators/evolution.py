@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..arguments.checks import said
 from ..arguments.contracts import Between, Natural, Positive, checked
 from ..core import MetaoptError, Unrolled, autodiff, random, tree
-from ..foundation.purity import leaves
+from ..foundation.purity import Reads, leaves
 from ..losses import TrainingLoss
 from ..losses.training_loss import check_training_loss, evaluate
 from ..problems.substitution import check_network
@@ -206,18 +206,18 @@ def _put(net: nn.Module, values: Tensors) -> nn.Module:
 
 def _check_seen(net: Any, learned: Tensors, problem: Any, state: Any, k: int) -> None:
     """Raise if the start and a step read a parameter past the module that has it, where no change would be seen."""
-    with torch.enable_grad():
+    inputs, own = tree.leaves((problem, state)), list(net.named_parameters())
+    with torch.enable_grad(), Reads(inputs, [(name, p) for name, p in own if name in learned]) as seen:
         algorithm: Any = getattr(_put(net, {n: autodiff.leaf(p, True) for n, p in learned.items()}), "algorithm")  # noqa: B009
         begin = algorithm.init(problem) if state is None else state
         reached = algorithm.readout(problem, after := algorithm.step(problem, begin, k), k)
-    own = {id(p): name for name, p in net.named_parameters()}
-    inputs = {id(t) for t in tree.leaves((problem, state))}
-    for leaf in leaves(tree.leaves((after, reached))):
-        if id(leaf) in own and id(leaf) not in inputs:
-            raise MetaoptError(
-                f"A step reads the parameter '{own[id(leaf)]}' past the module that has it, as by a global name, so "
-                "its changes would not be seen; reach it by submodules."
-            )
+    names, known = {id(p): name for name, p in own}, set(map(id, inputs))
+    found = [names[id(t)] for t in leaves(tree.leaves((after, reached))) if id(t) in names and id(t) not in known]
+    if name := seen.found or next(iter(found), None):
+        raise MetaoptError(
+            f"A step reads the parameter '{name}' past the module that has it, as by a global name, so its changes "
+            "would not be seen; reach it by submodules."
+        )
 
 
 def _check_state(begin: Any, state: Any) -> None:

@@ -1,4 +1,4 @@
-"""Tell whether code is pure: what it changes, whether it repeats, and which tensors its graph reaches."""
+"""Tell whether code is pure: what it changes, whether it repeats, which tensors it reads and its graph reaches."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._autograd import _top_saved_tensors_default_hooks  # which hooks pack what is saved now
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import get_device_states
 
 from .shadows import LAZY, OWN
 
 NUMBERS = frozenset({bool, int, float, str})
+SHAPES_ONLY = frozenset(f"{kind}_like" for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"))
+AS_NUMBERS = frozenset({"item", "tolist", "numpy", "__float__", "__int__", "__bool__", "equal", "allclose"})
 Named = Callable[[], Iterable[tuple[str, Tensor]]]
 
 
@@ -65,6 +69,46 @@ def contents(module: nn.Module) -> dict[str, Any]:
     return found
 
 
+class Reads(TorchFunctionMode):
+    """See which tensors are read in this context, also where no graph tells, such as under ``no_grad``.
+
+    ``found`` is the name of the first of ``foreign`` that was read, and ``recomputes`` tells whether
+    ``torch.utils.checkpoint`` leaves something to be computed again in the backward pass.
+
+    Args:
+        known: Tensors that may be read.
+        foreign: Names and tensors that must not be.
+    """
+
+    def __init__(self, known: Iterable[Tensor], foreign: Iterable[tuple[str, Tensor]]):
+        super().__init__()
+        allowed = {id(t) for t in known}
+        self._names = {id(t): name for name, t in foreign if id(t) not in allowed}
+        self.found: str | None = None
+        self.recomputes = False
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        read = [self._names[id(t)] for t in _tensors((args, kwargs or {})) if id(t) in self._names]
+        result = func(*args, **(kwargs or {}))
+        called = getattr(func, "__name__", "")
+        if read and self.found is None and called not in SHAPES_ONLY and not called.startswith("new_"):
+            self.found = read[0] if called in AS_NUMBERS or next(_tensors(result), None) is not None else None
+        hooks = _top_saved_tensors_default_hooks(True)
+        self.recomputes |= hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
+        return result
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors among the arguments or results of one of torch's functions."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+
+
 def version(tensor: Tensor) -> int:
     """Return how many times ``tensor`` was written into; 0 in inference mode, which does not count."""
     return 0 if tensor.is_inference() else tensor._version
@@ -80,10 +124,12 @@ def differ(again: Sequence[Tensor], first: Sequence[Tensor]) -> bool:
     return False
 
 
-def nodes(outputs: Iterable[Tensor]) -> Iterator[Any]:
-    """Yield every node of the graph of ``outputs`` once."""
-    pending = [torch.autograd.graph.get_gradient_edge(t).node for t in outputs if t.requires_grad]
-    seen = set(pending)
+def nodes(outputs: Iterable[Tensor], until: Iterable[Tensor] = ()) -> Iterator[Any]:
+    """Yield every node of the graph of ``outputs`` once, but none that only ``until`` depends on, nor its own."""
+    seen = {torch.autograd.graph.get_gradient_edge(t).node for t in until if t.requires_grad}
+    ends = dict.fromkeys(torch.autograd.graph.get_gradient_edge(t).node for t in outputs if t.requires_grad)
+    pending = [node for node in ends if node not in seen]
+    seen.update(ends)
     while pending:
         node = pending.pop()
         yield node
@@ -92,9 +138,9 @@ def nodes(outputs: Iterable[Tensor]) -> Iterator[Any]:
         pending.extend(following)
 
 
-def leaves(outputs: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield every leaf of the graph of ``outputs`` that requires grad."""
-    variables = (getattr(node, "variable", None) for node in nodes(outputs))
+def leaves(outputs: Iterable[Tensor], until: Iterable[Tensor] = ()) -> Iterator[Tensor]:
+    """Yield every leaf of the graph of ``outputs`` that requires grad; what is behind ``until`` is left out."""
+    variables = (getattr(node, "variable", None) for node in nodes(outputs, until))
     return (v for v in variables if v is not None and v.requires_grad)
 
 

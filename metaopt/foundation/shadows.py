@@ -7,9 +7,11 @@ module or a tensor of the original is copied as well, and refers to the shadow.
 
 from __future__ import annotations
 
+import collections
 import copy
 import functools
 import types
+import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -26,6 +28,7 @@ HELD = frozenset(
     {types.FunctionType, types.MethodType, functools.partial, list, tuple, dict, set, OrderedDict, defaultdict}
 )
 Module = TypeVar("Module", bound=nn.Module)
+DEPTH = 3  # of objects in objects that are searched
 LAZY = frozenset({UninitializedParameter, UninitializedBuffer})
 PLAIN = frozenset({bool, int, float, str, type(None)})
 
@@ -89,9 +92,7 @@ def connect(memo: dict[int, Any]) -> None:
         for made in pending:
             new = made.__dict__
             for name in new.keys() - OWN:
-                value = new[name]
-                if type(value) not in PLAIN:
-                    new[name] = _connected(value, memo)
+                new[name] = _connected(new[name], memo)
             for name in HOOKS:
                 if new.get(name):
                     new[name] = _connected(new[name], memo)
@@ -118,59 +119,85 @@ def deepcopy(module: Module) -> Module:
     return new
 
 
-def _connected(value: Any, memo: dict[int, Any]) -> Any:
+def _connected(value: Any, memo: dict[int, Any], depth: int = 0) -> Any:
     """What ``value`` is where originals are replaced by their copies; the same object if it refers to none."""
+    if type(value) in PLAIN or type(value) in weakref.ProxyTypes:  # a proxy does not tell what it stands for
+        return value
     if id(value) in memo:
         return memo[id(value)]
     if isinstance(value, nn.Module) and not isinstance(value, torch.jit.ScriptModule):
         return shadow(lambda _, tensor: tensor, value, "", memo)  # it is not registered, but may hold one that is
     if type(value) not in HELD and not (isinstance(value, tuple) and hasattr(value, "_make")):
-        return _replaced(value, memo)
+        return _replaced(value, memo, depth)
     memo[id(value)] = value  # it may hold itself
-    new = memo[id(value)] = _rebuilt(value, memo)
+    new = memo[id(value)] = _rebuilt(value, memo, depth)
     return new
 
 
-def _replaced(value: Any, memo: dict[int, Any]) -> Any:
-    """An object of another kind, whose own attributes alone count: it may lead to all that a program has."""
-    held = getattr(value, "__dict__", None)
-    if not isinstance(held, dict) or not any(id(item) in memo for item in held.values()):
+def _replaced(value: Any, memo: dict[int, Any], depth: int) -> Any:
+    """An object of another kind; not all of what it holds is searched, for it may lead to all that a program has."""
+    if isinstance(value, weakref.ref):
+        target = value()
+        return weakref.ref(memo[id(target)]) if target is not None and id(target) in memo else value
+    if depth == DEPTH or isinstance(value, type | types.ModuleType | Tensor | torch.jit.ScriptModule):
         return value
-    new = copy.copy(value)
-    new.__dict__.update({name: memo.get(id(item), item) for name, item in held.items()})
-    return new
+    memo[id(value)] = value
+    held = {**getattr(value, "__dict__", {}), **_slotted(value)}
+    changed = {name: new for name, item in held.items() if (new := _connected(item, memo, depth + 1)) is not item}
+    items = list(value) if isinstance(value, list | collections.deque) else []
+    inside = [_connected(item, memo, depth + 1) for item in items]
+    if not changed and all(new is old for new, old in zip(inside, items, strict=True)):
+        return value
+    made = memo[id(value)] = copy.copy(value)
+    for name, new in changed.items():
+        object.__setattr__(made, name, new)  # past the guard of a frozen dataclass
+    if inside:
+        made.clear()
+        made.extend(inside)
+    return made
 
 
-def _rebuilt(value: Any, memo: dict[int, Any]) -> Any:
+def _slotted(value: Any) -> dict[str, Any]:
+    """The attributes of an object that has ``__slots__``."""
+    found = {}
+    for kind in type(value).__mro__:
+        names = vars(kind).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else tuple(names):
+            if isinstance(vars(kind).get(name), types.MemberDescriptorType) and hasattr(value, name):
+                found[name] = getattr(value, name)
+    return found
+
+
+def _rebuilt(value: Any, memo: dict[int, Any], depth: int) -> Any:
     if isinstance(value, dict):
-        items = {key: _connected(item, memo) for key, item in value.items()}
+        items = {key: _connected(item, memo, depth) for key, item in value.items()}
         if all(items[key] is item for key, item in value.items()):
             return value
         new = value.copy()
         new.update(items)
         return new
     if isinstance(value, list | tuple | set):
-        items = [_connected(item, memo) for item in value]
+        items = [_connected(item, memo, depth) for item in value]
         same = all(new is old for new, old in zip(items, value, strict=True))
         return value if same else getattr(value, "_make", type(value))(items)
     if (inner := getattr(value, "_torchdynamo_orig_callable", None)) is not None:
-        return value if (new := _connected(inner, memo)) is inner else new
+        return value if (new := _connected(inner, memo, depth)) is inner else new
     if isinstance(value, types.MethodType):
-        owner = _connected(value.__self__, memo)
+        owner = _connected(value.__self__, memo, depth)
         return value if owner is value.__self__ else types.MethodType(value.__func__, owner)
     if isinstance(value, functools.partial):
         parts = (value.func, value.args, value.keywords)
-        function, inputs, keywords = (_connected(part, memo) for part in parts)
+        function, inputs, keywords = (_connected(part, memo, depth) for part in parts)
         same = function is value.func and inputs is value.args and keywords is value.keywords
         return value if same else type(value)(function, *inputs, **keywords)
-    return _function(value, memo)
+    return _function(value, memo, depth)
 
 
-def _function(value: types.FunctionType, memo: dict[int, Any]) -> types.FunctionType:
+def _function(value: types.FunctionType, memo: dict[int, Any], depth: int) -> types.FunctionType:
     """A function that closes over copies, and has them as defaults."""
     cells = value.__closure__ or ()
     old = [*(c.cell_contents for c in cells if _filled(c)), value.__defaults__, value.__kwdefaults__]
-    *closed, defaults, keywords = new = [_connected(part, memo) for part in old]
+    *closed, defaults, keywords = new = [_connected(part, memo, depth) for part in old]
     if all(a is b for a, b in zip(new, old, strict=True)):
         return value
     filled = iter(closed)

@@ -59,7 +59,7 @@ class Objective:
         who, start = type(self.module).__name__, self.start()
         first, *others = substitution.distinct(self.batches).values()
         measure = self.at(first)._energy_and_buffers
-        fused = substitution.check_substitution(self.module, start, lambda x, put: measure(x, None, put)[0])
+        fused = substitution.check_substitution(self.module, start, lambda x: measure(x, None)[0])
         object.__setattr__(self, "fused", fused)
         for k in () if autodiff.inside_transform() else others:
             with torch.no_grad():
@@ -86,7 +86,8 @@ class Objective:
 
     def network(self, x: Parameters, buffers: Buffers | None = None) -> nn.Module:
         """Return the module with parameters ``x`` and copies of ``buffers`` (default: its own), for predictions."""
-        return self._network(x, buffers, tree.substitute)
+        copies = self.buffers() if buffers is None else {name: b.detach().clone() for name, b in buffers.items()}
+        return tree.substitute(self.module, {**x, **copies})
 
     def energy(self, x: Parameters, buffers: Buffers | None = None) -> Tensor:
         """Return the loss at ``x``, averaged over the batches."""
@@ -100,14 +101,8 @@ class Objective:
         """Return the gradient, and the buffers after the forward pass that computed it."""
         return autodiff.gradient(lambda x: self._energy_and_buffers(x, buffers), x, has_aux=True)
 
-    def _network(self, x: Parameters, buffers: Buffers | None, put: substitution.Substitute) -> Any:
-        copies = self.buffers() if buffers is None else {name: b.detach().clone() for name, b in buffers.items()}
-        return put(self.module, {**x, **copies})
-
-    def _energy_and_buffers(
-        self, x: Parameters, buffers: Buffers | None, put: substitution.Substitute = tree.substitute
-    ) -> tuple[Tensor, Buffers]:
-        network = self._network(x, buffers, put)
+    def _energy_and_buffers(self, x: Parameters, buffers: Buffers | None) -> tuple[Tensor, Buffers]:
+        network = self.network(x, buffers)
         losses = []
         with differentiable_twice(self.fused):
             for inputs, targets in self.batches:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,27 +12,9 @@ from torch.nn.parameter import is_lazy
 
 from ..arguments.checks import explained
 from ..core import MetaoptError, autodiff, tree
-from ..foundation.purity import contents, leaves, nodes
+from ..foundation.purity import Reads, contents, leaves, nodes
 
-Substitute = Callable[[nn.Module, Mapping[str, Tensor]], Any]
-Energy = Callable[[dict[str, Tensor], Substitute], Tensor]
-ALONE = (
-    threading.RLock()
-)  # held where something is changed that all threads share: a module, torch's choice of a kernel
-
-
-class _Functional:
-    """``torch.func.functional_call`` of a module with the given tensors, for comparison: it changes the module."""
-
-    def __init__(self, module: nn.Module, tensors: Mapping[str, Tensor]):
-        self._module, self._tensors = module, dict(tensors)
-
-    def __call__(self, *inputs: Any) -> Any:
-        with ALONE:
-            return torch.func.functional_call(self._module, self._tensors, inputs)
-
-    def named_buffers(self) -> list[tuple[str, Tensor]]:
-        return []
+Energy = Callable[[dict[str, Tensor]], Tensor]
 
 
 def check_network(module: nn.Module) -> None:
@@ -50,7 +31,7 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
     Args:
         module: The network.
         given: Tensors by the names of the parameters whose place they take.
-        energy: A function of such tensors, and of what substitutes them, that returns the loss.
+        energy: A function of such tensors that returns the loss.
 
     Returns:
         Whether the loss needs :class:`metaopt.foundation.kernels.Composed`; False under a transform.
@@ -63,8 +44,9 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
         return False
     who = type(module).__name__
     inputs = {name: autodiff.leaf(tensor.clone(), True) for name, tensor in given.items()}
-    with _restored(module, who), torch.enable_grad():
-        value = check_energy(who, lambda: energy(inputs, tree.substitute))
+    own = [(name, tensor) for name, tensor in module.named_parameters(remove_duplicate=False) if name in given]
+    with _restored(module, who), torch.enable_grad(), Reads(inputs.values(), own) as seen:
+        value = check_energy(who, lambda: energy(inputs))
     if torch.is_inference_mode_enabled():
         return False
     if written := [name for name, tensor in inputs.items() if tensor._version]:
@@ -72,17 +54,13 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
         raise MetaoptError(f"The forward pass of {who} writes into its parameter '{written[0]}', {remedy}.")
     reached = set(map(id, leaves([value])))
     unseen = [name for name, parameter in module.named_parameters() if id(parameter) in reached]
-    missing = [name for name, tensor in inputs.items() if id(tensor) not in reached]
-    if missing and not unseen:  # unused, or read where no graph tells
-        with _restored(module, who), torch.enable_grad():
-            there = set(map(id, leaves([check_energy(who, lambda: energy(inputs, _Functional))])))
-        unseen = [name for name in missing if id(inputs[name]) in there]
-    if unseen:
+    if unseen or seen.found:
+        name = seen.found or unseen[0]
         raise MetaoptError(
-            f"The loss of {who} reads '{unseen[0]}' where no other tensor can take its place: by a global name, by an "
+            f"The loss of {who} reads '{name}' where no other tensor can take its place: by a global name, by an "
             "object that is no module, from a value kept from before, or in the loss; reach it by submodules."
         )
-    if len(missing) == len(inputs):
+    if not reached.intersection(map(id, inputs.values())):
         raise MetaoptError(f"The loss of {who} does not depend on its parameters, or is detached from them.")
     return fused_attention(value, who)
 

@@ -59,7 +59,7 @@ class Trainings:
             )
         object.__setattr__(self, "fused", False)
         substitution.check_network(self.module)
-        fused = substitution.check_substitution(self.module, self.initial, lambda x, put: self._energies(x, put).sum())
+        fused = substitution.check_substitution(self.module, self.initial, self.energy)
         object.__setattr__(self, "fused", fused)
 
     def _check_samples(self) -> None:
@@ -84,14 +84,11 @@ class Trainings:
 
     def energies(self, x: Parameters) -> Tensor:
         """Return the loss of each training, (trainings,)."""
-        return self._energies(x, tree.substitute)
-
-    def _energies(self, x: Parameters, put: substitution.Substitute) -> Tensor:
         inputs, targets = (values[self.held] for values in self.data)
 
         def one(x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
             buffers = {name: b.detach().clone() for name, b in self.module.named_buffers()}
-            return self.loss(put(self.module, {**buffers, **x})(inputs), targets)
+            return self.loss(tree.substitute(self.module, {**buffers, **x})(inputs), targets)
 
         with differentiable_twice(self.fused):
             found = tree.vmap(one)(x, inputs, targets)

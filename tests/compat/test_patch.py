@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -163,22 +162,23 @@ def held_weight() -> nn.Module:
     return TwoPlaces(lambda child: [lambda x, w=child.weight: x @ w])
 
 
-def weak() -> nn.Module:
-    return Detached(lambda child: functools.partial(lambda layer, x: layer()(x), weakref.ref(child)))
+def hidden(call: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> Callable[[], nn.Module]:
+    """A model that finds its layer as an attribute of a class, where no copy can take its place."""
+
+    def place(child: nn.Module) -> Callable[..., Any]:
+        registry = type("Registry", (), {"layer": child})
+        return lambda x: call(registry.layer, x)
+
+    return lambda: Detached(place)
 
 
-def weak_value() -> nn.Module:
-    return Detached(lambda child: functools.partial(lambda r, x: x * r().weight.mean().item(), weakref.ref(child)))
-
-
-def inner_call() -> nn.Module:
-    return Detached(
-        lambda child: functools.partial(lambda r, x: torch.func.functional_call(r(), {}, (x,)), weakref.ref(child))
-    )
+in_class = hidden(lambda layer, x: layer(x))
+class_value = hidden(lambda layer, x: x * layer.weight.mean().item())
+inner_call = hidden(lambda layer, x: torch.func.functional_call(layer, {}, (x,)))
 
 
 @pytest.mark.parametrize("grad", [True, False])
-@pytest.mark.parametrize("build", [held_weight, weak, weak_value, inner_call])
+@pytest.mark.parametrize("build", [held_weight, in_class, class_value, inner_call])
 def test_a_weight_that_cannot_be_replaced_is_refused_at_the_first_call(
     build: Callable[[], nn.Module], grad: bool
 ) -> None:
@@ -215,8 +215,8 @@ def test_what_is_computed_again_in_the_backward_pass_is_refused_where_it_would_s
 
 
 def test_shapes_of_the_originals_weights_may_be_read() -> None:
-    zeros = Detached(lambda child: functools.partial(lambda r, x: torch.zeros_like(r().weight)[0], weakref.ref(child)))
-    compat.monkeypatch(zeros)(torch.ones(4, 3))
+    zeros = hidden(lambda layer, x: torch.zeros_like(layer.weight)[0])
+    compat.monkeypatch(zeros())(torch.ones(4, 3))
 
 
 @pytest.mark.parametrize(

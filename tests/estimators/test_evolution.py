@@ -241,16 +241,9 @@ def test_runs_that_vmap_refuses_are_computed_one_after_another_and_change_nothin
     torch.testing.assert_close(estimate.gradients[name], torch.stack(terms).mean(0).detach(), rtol=1e-3, atol=1e-3)
 
 
-class Holder:
-    """An object that is no module, through which a step reads a parameter."""
-
-    def __init__(self, held: Any):
-        self.held = held
-
-
 def test_a_parameter_that_is_read_past_its_module_is_a_sentence() -> None:
     linear = nn.Linear(2, 2)
-    holder = Holder(Holder(linear))  # a reference of one object is followed, that of one in another is not
-    algorithm = mo.Algorithm.from_step(lambda p, x, k, net: holder.held.held(x), lambda p: p, slots={"net": linear})
+    registry = type("Registry", (), {"layer": linear})  # references of a class are not followed
+    algorithm = mo.Algorithm.from_step(lambda p, x, k, net: registry.layer(x), lambda p: p, slots={"net": linear})
     with pytest.raises(mo.MetaoptError, match=r"reads the parameter 'algorithm\.net\.module\.weight' past the module"):
         es(mo.unroll(algorithm, 2), torch.ones(1, 2), squares, pairs=2, sigma=0.1, seed=0)
