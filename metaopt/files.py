@@ -57,6 +57,38 @@ def replacing(path: Path, keep: bool = True, previous: Path | None = None) -> It
             part.unlink()
 
 
+@contextlib.contextmanager
+def named_errors(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a reader of foreign files raises, which may be of any type, into a sentence about ``path``.
+
+    Args:
+        path: The file.
+        what: What it should hold, such as "k-space".
+
+    Returns:
+        A context manager.
+
+    Raises:
+        MetaoptError: Something was raised. A sentence of this library gets the path before it, if it has it not yet.
+    """
+    try:
+        yield
+    except MetaoptError as error:
+        own = str(error).startswith((str(path), "This needs "))
+        raise (error if own else MetaoptError(f"{path} {error}")) from error.__cause__
+    except FileNotFoundError:
+        raise MetaoptError(f"{path} does not exist; check its name.") from None
+    except PermissionError as error:
+        raise MetaoptError(f"{path} cannot be opened ({error.strerror}); check its permissions.") from error
+    except MemoryError:
+        raise MetaoptError(f"{path} does not fit into memory; cut its {what} into pieces.") from None
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise MetaoptError(
+            f"{path} is damaged, cut short, or holds no {what} ({said}); copy or save it again."
+        ) from error
+
+
 def clear_parts(folder: Path) -> None:
     """Remove the temporary files of :func:`replacing` whose process is gone; those of a living one are left to it.
 

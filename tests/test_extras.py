@@ -47,6 +47,14 @@ def _volumes(folder: Path) -> object:
     return mo.data.read_slices(folder)
 
 
+def _kspace(name: str, content: bytes) -> Callable[[Path], object]:
+    def run(folder: Path) -> object:
+        (folder / name).write_bytes(content)
+        return mo.data.open_kspace(folder / name)
+
+    return run
+
+
 def _onnx(folder: Path) -> None:
     program = torch.export.export(torch.nn.Identity(), (torch.ones(1),))
     mo.export.export_onnx(program, folder / "a.onnx")
@@ -83,7 +91,12 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
     ("onnxscript", "export"): [_onnx],
     ("sklearn", "data"): [lambda _: mo.data.read_digits()],
     ("pooch", "data"): [lambda folder: mo.data.fetch_source("natural/set5", folder)],
-    ("nibabel", "mri"): [_volumes],
+    ("nibabel", "mri"): [_volumes, lambda folder: mo.data.write_nifti(folder / "a.nii", torch.ones(1, 2, 2))],
+    ("h5py", "mri"): [
+        lambda folder: mo.data.write_fastmri(folder / "a.h5", [], (1, 1, 1)),
+        _kspace("a.h5", b"\x89HDF\r\n\x1a\n"),
+    ],
+    ("scipy", "mri"): [_kspace("a.mat", b"MATLAB 5.0")],
 }
 
 

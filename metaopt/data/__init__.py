@@ -6,7 +6,11 @@ from .datasets.omniglot import read_omniglot
 from .datasets.planetoid import read_planetoid
 from .fetch import fetch_source
 from .formats.alist import read_alist, read_generator, read_sparse_alist
+from .formats.fastmri import write_fastmri
 from .formats.images import Picture, check_writable, read_image, write_image
+from .formats.kspace import KSpace
+from .formats.nifti import write_nifti
+from .formats.open_kspace import open_kspace
 from .formats.uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
 from .formats.uai_answers import (
     read_assignment,
@@ -21,6 +25,7 @@ from .location import data_path
 from .sources import Source, SourceFile, read_source, source_names
 
 __all__ = [
+    "KSpace",
     "Picture",
     "Source",
     "SourceFile",
@@ -29,6 +34,7 @@ __all__ = [
     "data_path",
     "factor_graph",
     "fetch_source",
+    "open_kspace",
     "read_alist",
     "read_assignment",
     "read_digits",
@@ -49,8 +55,10 @@ __all__ = [
     "uai_model",
     "write_assignment",
     "write_evidence",
+    "write_fastmri",
     "write_image",
     "write_log10_z",
     "write_marginals",
+    "write_nifti",
     "write_uai",
 ]
