@@ -5,6 +5,7 @@ from .benchmark_functions import (
 )
 from .benchmark_functions import BenchmarkFunction, BenchmarkFunctions
 from .channels import ReceivedCodewords, awgn, bursty, generator_matrix, random_codewords
+from .coils import coil_maps
 from .decoding import Decoding, code_graph
 from .few_shot import FewShot, Sinusoids
 from .images import (
@@ -65,6 +66,7 @@ __all__ = [
     "block_projection",
     "bursty",
     "code_graph",
+    "coil_maps",
     "conv_net",
     "generator_matrix",
     "grey_levels",

@@ -168,6 +168,7 @@ TASKS = {
         },
     ),
     "code_graph": Call(tasks.code_graph, lambda: {"checks": checks(), "ratios": torch.ones(2, 4)}),
+    "coil_maps": Call(tasks.coil_maps, lambda: {"shape": (6, 8), "coils": 3, "generator": generator()}),
     "conv_net": Call(
         tasks.conv_net,
         lambda: {"size": 8, "classes": 2, "hidden": 2},
