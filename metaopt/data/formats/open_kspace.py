@@ -19,6 +19,7 @@ from .kspace_arrays import open_cfl, open_hdf5_array, open_matlab, open_numpy, o
 from .kspace_hdf5 import contents
 from .kspace_sampling import Centring, calibration_region, find_centring
 from .kspace_stored import Request, Stored
+from .mrd import open_mrd
 
 
 @checked
@@ -86,6 +87,8 @@ def _opener(path: Path) -> Callable[[Request], Stored]:
 
 def _hdf5_opener(path: Path) -> Callable[[Request], Stored]:
     found = contents(path)
+    if found.acquisitions:
+        return open_mrd
     if "kspace" in found.arrays:
         return open_fastmri
     return open_hdf5_array
