@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..core import autodiff, tree
+from ..core import autodiff
 from ..core.errors import MetaoptError
+from ..foundation.words import LARGEST
+from ..foundation.words import said as said
 from .arrays import from_array
 
 Kind = Literal["real", "real or complex", "whole", "boolean", "any"]
@@ -162,8 +164,9 @@ def check_count(name: str, value: Any, low: int = 1, high: float = math.inf) -> 
     Raises:
         MetaoptError: It is no whole number, or outside of the interval.
     """
+    high = min(high, LARGEST)
     if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
-        limit = f" and at most {high}" if math.isfinite(high) else ""
+        limit = f" and at most {high}" if high < LARGEST or (isinstance(value, Integral) and value > high) else ""
         raise MetaoptError(f"{name} must be a whole number of at least {low}{limit}, but got {said(value)}.")
     return int(value)
 
@@ -284,24 +287,6 @@ def explained(what: str) -> Iterator[None]:
     except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise MetaoptError(f"{what}: {first}") from error
-
-
-def said(value: Any) -> str:
-    """Return a short description of a value for errors: what a tensor is, a number or string itself, or the type."""
-    if isinstance(value, Tensor):
-        layout = "" if value.layout is torch.strided else f"sparse ({str(value.layout).removeprefix('torch.')}) "
-        empty = " on the meta device, which holds no values" if value.device.type == "meta" else ""
-        return f"a {layout}tensor {tree.describe(value)}{empty}"
-    if isinstance(value, type):
-        return f"the class {value.__name__} itself"
-    if value is None or isinstance(value, bool | str | Real):
-        text = repr(value)
-        return text if len(text) <= 60 else f"{text[:57]}..."
-    if isinstance(value, list | tuple) and len(text := repr(value)) <= 60:
-        return text
-    if inspect.isfunction(value):
-        return f"the function {value.__name__}{inspect.signature(value)}"
-    return f"a {type(value).__name__}"
 
 
 def _is_kind(value: Tensor, kind: Kind) -> bool:

@@ -131,7 +131,12 @@ def _plain(kind: Any, limits: Any) -> Rule | None:
     if kind in (int, float):
         between, what = limits or Between(), "a whole number" if kind is int else "a finite number"
         check = checks.check_whole if kind is int else checks.check_number
-        return Rule(lambda v: _passes(check, v) and v in between, f"{what} {between}".strip(), _number)
+        counts = kind is int and limits is not None  # a seed may have any size
+
+        def fits(value: Any) -> bool:
+            return _passes(check, value) and value in between and not (counts and value > checks.LARGEST)
+
+        return Rule(fits, f"{what} {between}".strip(), _number)
     if kind is bool:
         return Rule(lambda v: isinstance(v, bool | np.bool_), "True or False")
     if kind is type(None):

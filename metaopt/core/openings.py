@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+from ..foundation.constraints import is_interval
+from ..foundation.words import LARGEST, said
 from .errors import MetaoptError
 
 Interval = tuple[float, float] | None
@@ -27,11 +29,10 @@ class Opening:
 
     def __post_init__(self) -> None:
         bounds, steps = self.interval, self.steps
-        pair = isinstance(bounds, tuple | list) and [isinstance(b, int | float) for b in bounds] == [True, True]
-        low, high = (0, 1) if bounds is None else bounds if pair else (0, 0)
-        if not -BOUNDLESS < low < high or (low and high == BOUNDLESS) or self.positive not in (False, bounds is None):
+        if not (bounds is None or is_interval(bounds)) or self.positive not in (False, bounds is None):
             wanted = "positive=True or interval=(low, high) with finite low < high, not both"
-            raise MetaoptError(f"Give a slot {wanted}, but not positive={self.positive!r} and interval={bounds!r}.")
+            given = f"positive={said(self.positive)} and interval={said(bounds)}"
+            raise MetaoptError(f"Give a slot {wanted}, but not {given}.")
         given = len(self.value) if isinstance(self.value, list | tuple) else None
         if given == 0 or given not in (None, steps):
             wants = f"per_step({steps}) needs {steps} values" if steps else "a slot for all steps holds one value"
@@ -80,6 +81,6 @@ def per_step(steps: int, value: Any = None, *, positive: bool = False, interval:
 
 def count(number: Any, least: int = 0, what: str = "The number of steps") -> int:
     """Return ``number`` as an int, or raise unless it is a whole number of at least ``least``."""
-    if isinstance(number, bool) or not isinstance(number, Integral) or number < least:
-        raise MetaoptError(f"{what} must be a whole number of at least {least}, but got {number!r}.")
+    if isinstance(number, bool) or not isinstance(number, Integral) or not least <= number <= LARGEST:
+        raise MetaoptError(f"{what} must be a whole number of at least {least}, but got {said(number)}.")
     return int(number)

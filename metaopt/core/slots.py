@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from ..foundation import precision
-from ..foundation.shadows import deepcopy
+from ..foundation.constraints import as_number, check_value, constrained
+from ..foundation.shadows import LAZY, deepcopy
+from ..foundation.words import said
 from . import tree
 from .errors import MetaoptError
-from .openings import BOUNDLESS, Interval, Opening, fixed
+from .openings import BOUNDLESS, Opening, fixed
 
 Module = TypeVar("Module", bound=nn.Module)
 LOCK = threading.RLock()  # functional_call changes the template during the call, and threads may share it
@@ -42,8 +44,9 @@ class ValueSlot(nn.Module):
     def __init__(self, opening: Opening):
         super().__init__()
         value = _as_tensor(opening)
-        self.steps, self._interval = opening.steps, (0.0, BOUNDLESS) if opening.positive else opening.interval
-        _check_opening(opening, value, None if value.is_meta else self._interval)
+        bounds = (0.0, BOUNDLESS) if opening.positive else opening.interval
+        check_value(value, opening.learned, bounds)
+        self.steps, self._interval = opening.steps, bounds and (float(bounds[0]), float(bounds[1]))
         if not opening.learned:
             self.register_buffer("value", value)
         elif self._interval:
@@ -63,14 +66,12 @@ class ValueSlot(nn.Module):
     def _read(self, at: Callable[[Tensor], Tensor]) -> Tensor:
         if not self._interval:
             return at(self.value)
-        base, raw, (low, high) = at(self.base), at(self.raw), self._interval
-        if high == BOUNDLESS:
-            return base * torch.exp(raw)
-        room = torch.where(raw >= 0, high - base, base - low)
-        return base + room * torch.tanh(raw / room)
+        return constrained(at(self.base), at(self.raw), *self._interval)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ValueSlot:
-        return super()._apply(lambda t: precision.moved(fn, t, t.ndim == (self.steps is not None)), recurse)
+        factor = self._buffers.get("base") if self._interval and self._interval[1] == BOUNDLESS else None
+        number = self.steps is not None
+        return super()._apply(lambda t: precision.moved(fn, t, t.ndim == number, t is factor), recurse)
 
 
 class ModuleSlot(nn.Module):
@@ -194,6 +195,8 @@ def _make(content: Any) -> Slot:
         return ValueSlot(opening)
     if opening.positive or opening.interval or not all(modules):
         raise MetaoptError("A constraint holds for a number or a tensor, but this slot holds a module.")
+    if any(type(t) in LAZY for m in _listed(opening) for t in tree.leaves(m)):
+        raise MetaoptError("A slot copies its module, whose parameters are lazy and have no shape yet; call it once.")
     if opening.steps is not None:
         return StackedSlot(opening)
     return ModuleSlot(replace(opening, value=deepcopy(opening.value).requires_grad_(opening.learned)))
@@ -201,6 +204,8 @@ def _make(content: Any) -> Slot:
 
 def slots(module: nn.Module, prefix: str = "") -> dict[str, Slot]:
     """Return every slot of an algorithm by its dotted name, which leads through slots to the slots inside them."""
+    if not isinstance(module, nn.Module):
+        raise MetaoptError(f"slots lists the slots of an Algorithm, not of {said(module)}.")
     found: dict[str, Slot] = {}
     for name, child in module.named_children():
         inner = child.module if isinstance(child, ModuleSlot) else child
@@ -223,14 +228,14 @@ def parameterize(algorithm: Module, openings: Mapping[str, Opening]) -> Module:
         >>> parameterize(ista, {"encode": shared(), "threshold": per_step(16, positive=True)})
     """
     if not isinstance(algorithm, nn.Module) or not isinstance(openings, Mapping):
-        raise MetaoptError(f"parameterize takes an Algorithm and a dict, not {algorithm!r:.80} and {openings!r:.80}.")
+        raise MetaoptError(f"parameterize takes an Algorithm and a dict, not {said(algorithm)} and {said(openings)}.")
     opened = deepcopy(algorithm)
     for name, opening in openings.items():
         if name not in (known := slots(opened)):
             who, names = type(algorithm).__name__, ", ".join(sorted(known)) or "none"
             raise MetaoptError(f"{who} has no slot '{name}'; its slots are {names}.")
         if not isinstance(opening, Opening):
-            raise MetaoptError(f"Slot '{name}' is opened by fixed, shared or per_step(...), not by {opening!r}.")
+            raise MetaoptError(f"Slot '{name}' is opened by fixed, shared or per_step(...), not by {said(opening)}.")
         new = _inherit(name, opening, known[name])
         if opening.learned and not any(p.requires_grad for p in new.parameters()):
             inner = ", ".join(n for n in sorted(known) if n.startswith(f"{name}.")) or "it has none"
@@ -276,18 +281,10 @@ def _listed(opening: Opening) -> list[Any]:
 
 
 def _as_tensor(opening: Opening) -> Tensor:
-    tensors = [_number(value) for value in _listed(opening)]
+    tensors = [as_number(value) for value in _listed(opening)]
     if len({t.shape for t in tensors}) > 1:
         raise MetaoptError(f"A list for a slot holds values of one shape, but got {[*map(tree.describe, tensors)]}.")
     return tensors[0] if opening.steps is None else torch.stack(tensors)
-
-
-def _number(value: Any) -> Tensor:
-    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
-        return value.detach().clone()
-    if isinstance(value, bool) or not isinstance(value, int | float | complex):
-        raise MetaoptError(f"A slot holds a number, dense tensor or module, not {type(value).__name__} {value!r:.80}.")
-    return torch.tensor(value, dtype=torch.complex128 if isinstance(value, complex) else torch.float64)
 
 
 def _as_modules(opening: Opening) -> list[nn.Module]:
@@ -298,13 +295,3 @@ def _as_modules(opening: Opening) -> list[nn.Module]:
     if len(kinds) != 1:
         raise MetaoptError(f"The modules of a per_step slot must be of one kind and shape, but are {sorted(kinds)}.")
     return modules
-
-
-def _check_opening(opening: Opening, value: Tensor, interval: Interval) -> None:
-    if value.dtype.itemsize == 1 if value.is_floating_point() else opening.learned and not value.is_complex():
-        raise MetaoptError(f"A slot learns floating or complex numbers, but its value is {tree.describe(value)}.")
-    if not (value.is_meta or bool(value.isfinite().all())):
-        raise MetaoptError(f"A slot holds finite values, but got {value[~value.isfinite()].flatten()[0].item()}.")
-    if interval and (value.is_complex() or not bool(((value > interval[0]) & (value < interval[1])).all())):
-        inside = f"between {interval[0]} and {interval[1]}"
-        raise MetaoptError(f"The starting value {value.tolist()} must lie strictly {inside}, or it could never move.")

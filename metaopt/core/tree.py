@@ -7,7 +7,6 @@ checks on values run once, when the user makes the object, and never under a tra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
@@ -16,7 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..foundation import shadows
+from ..foundation.changes import relative_change as relative_change
+from ..foundation.changes import same as same
+from ..foundation.kernels import differentiable_twice
+from ..foundation.purity import repeating_refused
 from ..foundation.purity import version as version
+from ..foundation.words import describe as describe
 from .errors import MetaoptError
 
 Tree = TypeVar("Tree")
@@ -157,7 +161,8 @@ def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
     """Map ``function`` over the leading axis of every tensor in its arguments, which may be trees.
 
     Tensors inside modules are not mapped: all tasks share them. The result may be any tree. What ``torch.func.vmap``
-    refuses, such as an LSTM, running statistics or random numbers, is computed one after another.
+    refuses, such as an LSTM, running statistics, random numbers, hooks on gradients or ``torch.utils.checkpoint``, is
+    computed one after another.
 
     Raises:
         MetaoptError: The tensors have no common leading axis.
@@ -177,7 +182,8 @@ def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
             return tuple(result)
 
         try:
-            results = torch.func.vmap(inner)(*tensors)
+            with differentiable_twice(torch.is_grad_enabled()), repeating_refused():
+                results = torch.func.vmap(inner)(*tensors)
         except RuntimeError:  # vmap has no rule for something; an error of the function itself comes again
             return stack([function(*rebuild(row)) for row in zip(*tensors, strict=True)])
         return rebuild_result[0](results)
@@ -212,13 +218,6 @@ def fill(tree: Tree, tensors: Iterable[Tensor]) -> Tree:
     return map(lambda _: next(source), tree)
 
 
-def relative_change(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:
-    """Return ``||after - before|| / ||before||`` over all tensors; where ``before`` is zero, ``||after - before||``."""
-    difference = sum(float((a - b).abs().square().sum()) for a, b in zip(after, before, strict=True))
-    size = sum(float(b.abs().square().sum()) for b in before)
-    return math.sqrt(difference / size if size > 0 else difference)
-
-
 def detach(tree: Tree) -> Tree:
     """Return ``tree`` detached from the graph."""
     return map(lambda t: t.detach(), tree)
@@ -227,21 +226,6 @@ def detach(tree: Tree) -> Tree:
 def batch_of(tree: Any) -> int:
     """Return the length of the first axis of the first tensor that has one; 1 if none has."""
     return next((len(t) for t in leaves(tree) if t.ndim), 1)
-
-
-def describe(tensor: Tensor) -> str:
-    """Return shape and dtype of a tensor as text, such as ``(2, 5, 3) float32``."""
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def same(a: Any, b: Any) -> bool:
-    """Tell whether structure, shapes and dtypes agree; it is quick, and says no where it does not know."""
-    if isinstance(a, Tensor):
-        return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
-    if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    alike = isinstance(a, tuple) and type(a) is type(b) and len(a) == len(b)
-    return alike and all(same(*pair) for pair in zip(a, b, strict=True))
 
 
 def check_unchanged(before: Any, after: Any, who: str, k: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from . import tree
-from .algorithm import Algorithm, Keep, Output, Problem, State, check_algorithm, intact
+from .algorithm import Algorithm, AnyAlgorithm, Keep, Output, Problem, State, check_algorithm, intact
+from .errors import MetaoptError
 from .gradients.backprop import Backprop
 from .openings import count
 from .run import Callback, GradientStrategy, Report, Settled, Until, run_until
@@ -73,11 +75,25 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
         trained = self.algorithm.trained_range
         problem, state, result = (problem, state, Trajectory) if trained is None else trained.enter(problem, state)
         begin = self.algorithm.init(problem) if state is None else state
-        outputs, end, report = self.gradient.run(self.algorithm, problem, begin, range(start, stop), self.keep)
+        with _fitting(self.algorithm, problem, state):
+            outputs, end, report = self.gradient.run(self.algorithm, problem, begin, range(start, stop), self.keep)
         return result(outputs, end, report, start + report.steps)
 
     def extra_repr(self) -> str:
         return f"steps={self.steps}, gradient={self.gradient}, keep={self.keep!r}"
+
+
+@contextmanager
+def _fitting(algorithm: AnyAlgorithm, problem: Any, state: Any) -> Iterator[None]:
+    """Say, where a run fails, that the state it was given is not one of this algorithm and problem."""
+    try:
+        yield
+    except (RuntimeError, TypeError, LookupError, AttributeError, ValueError) as error:
+        if state is None or tree.same(own := algorithm.init(problem), state):
+            raise
+        held, given = ([type(s).__name__, *map(tree.describe, tree.leaves(s))] for s in (own, state))
+        what = f"the state of {type(algorithm).__name__} to start from holds {', '.join(held)}"
+        raise MetaoptError(f"For this problem {what}, but got {', '.join(given)}.") from error
 
 
 def unroll(
@@ -135,7 +151,8 @@ def solve(
     check_steps(algorithm, ks.stop)
     begin = algorithm.init(problem) if state is None else state
     check = intact("the problem", problem)
-    end, report = run_until(algorithm, problem, begin, ks, until, callback)
+    with _fitting(algorithm, problem, state):
+        end, report = run_until(algorithm, problem, begin, ks, until, callback)
     check()
     stop = start + report.steps
     with torch.no_grad():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,3 +37,20 @@ def measured(after: Tensors, before: Tensors, previous: Tensors, count: int) -> 
         norms = [torch.linalg.vector_norm(t, dim=1) / width**0.5 for t in (change, size)]
         found.append(torch.stack([*norms, (change * last).sum(1) / width]).expand(3, count))
     return torch.stack(found or [torch.zeros(3, count)], 1)
+
+
+def relative_change(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:
+    """Return ``||after - before|| / ||before||`` over all tensors; where ``before`` is zero, ``||after - before||``."""
+    difference = sum(float((a - b).abs().square().sum()) for a, b in zip(after, before, strict=True))
+    size = sum(float(b.abs().square().sum()) for b in before)
+    return math.sqrt(difference / size if size > 0 else difference)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Tell whether structure, shapes and dtypes agree; it is quick, and says no where it does not know."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    alike = isinstance(a, tuple) and type(a) is type(b) and len(a) == len(b)
+    return alike and all(same(*pair) for pair in zip(a, b, strict=True))

@@ -1,7 +1,9 @@
 """Compute what torch's fused kernels compute by operations that can be differentiated twice.
 
-Fused attention has no second derivative. Those of batch, layer and instance normalisation are wrong under ``vmap``
-where the scale is learned: the rules for their backward passes take the statistics for constants (torch 2.13).
+Fused attention has no second derivative. Modules of attention take a faster way that has no derivative at all where
+``vmap`` hides from them that a graph is recorded. The second derivatives of batch, layer and instance normalisation are
+wrong under ``vmap`` where the scale is learned: the rules for their backward passes take the statistics for constants
+(torch 2.13).
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+_own = torch.Tensor.requires_grad.__get__  # what a tensor says, which vmap wrapped it or not
 
 
 class Composed(TorchFunctionMode):
@@ -62,38 +66,42 @@ def _layer_norm(
     return _affine(F.layer_norm(input, normalized_shape, None, None, eps), weight, bias, 0)
 
 
-def _batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    plain = F.batch_norm(input, running_mean, running_var, None, None, training, momentum, eps)
-    return _affine(plain, weight, bias, 1)
+def _normalised(normalise: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Batch or instance normalisation, with the scale apart."""
+
+    def rule(
+        input: Tensor,
+        running_mean: Tensor | None = None,
+        running_var: Tensor | None = None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        *rest: Any,
+        **keywords: Any,
+    ) -> Tensor:
+        return _affine(normalise(input, running_mean, running_var, None, None, *rest, **keywords), weight, bias, 1)
+
+    return rule
 
 
-def _instance_norm(
-    input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    plain = F.instance_norm(input, running_mean, running_var, None, None, use_input_stats, momentum, eps)
-    return _affine(plain, weight, bias, 1)
+def _requires_grad(tensor: Tensor) -> bool:
+    """Whether a graph is recorded, also by what a transform wraps."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor) and not _own(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return _own(tensor)
+
+
+def _hooked(tensor: Tensor, hook: Any) -> Any:
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise RuntimeError("A hook on a tensor inside a transform sees only what this transform differentiates.")
+    return tensor.register_hook(hook)
 
 
 RULES: dict[Any, Callable[..., Any]] = {
     F.scaled_dot_product_attention: _attention,
     F.multi_head_attention_forward: _heads,
     F.layer_norm: _layer_norm,
-    F.batch_norm: _batch_norm,
-    F.instance_norm: _instance_norm,
+    F.batch_norm: _normalised(F.batch_norm),
+    F.instance_norm: _normalised(F.instance_norm),
+    _own: _requires_grad,
+    torch.Tensor.register_hook: _hooked,
 }

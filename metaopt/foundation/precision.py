@@ -7,26 +7,48 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from .errors import MetaoptError
+
 NARROWER = {
     torch.float64: (torch.float16, torch.bfloat16, torch.float32),
     torch.complex128: (torch.complex32, torch.complex64),
 }
 
 
-def moved(convert: Callable[[Tensor], Tensor], tensor: Tensor, is_number: bool) -> Tensor:
+def moved(convert: Callable[[Tensor], Tensor], tensor: Tensor, is_number: bool, is_factor: bool = False) -> Tensor:
     """Return ``convert(tensor)``, but numbers never below float32, and float32 where a device has no float64.
 
     Args:
         convert: A conversion to another device or dtype.
         tensor: The tensor.
         is_number: Whether it holds numbers, in which 16 bits would lose too much: 1e-8 is 0 in float16.
+        is_factor: Whether a parameter multiplies it, so that it would be 0 for ever.
+
+    Raises:
+        MetaoptError: A finite value would become infinite, or a factor 0.
     """
     try:
         new = convert(tensor)
     except TypeError:  # what such devices raise
-        return convert(tensor.float())
+        new = convert(tensor.float())
     narrow = new.is_floating_point() and new.dtype.itemsize < 4 <= tensor.dtype.itemsize
-    return tensor.to(new.device, torch.float32) if is_number and narrow else new
+    new = tensor.to(new.device, torch.float32) if is_number and narrow else new
+    if new.dtype.itemsize < tensor.dtype.itemsize:
+        _check_kept(tensor, new, is_factor)
+    return new
+
+
+def _check_kept(tensor: Tensor, new: Tensor, is_factor: bool) -> None:
+    """Raise if a value was lost that the narrower dtype does not hold."""
+    if new.is_meta or tensor.is_meta or not new.is_floating_point():
+        return
+    lost = tensor.isfinite() & ~new.isfinite().to(tensor.device)
+    if is_factor:
+        lost = lost | ((tensor != 0) & (new == 0).to(tensor.device))
+    if bool(lost.any()):
+        value, after = (t.detach()[lost.to(t.device)].flatten()[0].item() for t in (tensor, new))
+        narrow, wide = (str(t.dtype).removeprefix("torch.") for t in (new, tensor))
+        raise MetaoptError(f"The value {value:g} of a slot is {after:g} in {narrow}; keep it in {wide}, or change it.")
 
 
 def narrowed(

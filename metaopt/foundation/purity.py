@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .shadows import LAZY, OWN
 NUMBERS = frozenset({bool, int, float, str})
 SHAPES_ONLY = frozenset(f"{kind}_like" for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"))
 AS_NUMBERS = frozenset({"item", "tolist", "numpy", "__float__", "__int__", "__bool__", "equal", "allclose"})
+REENTRANT = "torch.utils.checkpoint with use_reentrant=True, which autograd.grad refuses; pass use_reentrant=False"
 Named = Callable[[], Iterable[tuple[str, Tensor]]]
 
 
@@ -96,6 +98,16 @@ class Reads(TorchFunctionMode):
         hooks = _top_saved_tensors_default_hooks(True)
         self.recomputes |= hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
         return result
+
+
+def repeating_refused() -> contextlib.AbstractContextManager[Any]:
+    """Return a context in which ``torch.utils.checkpoint`` fails, which would repeat code after a transform ended.
+
+    Where a caller packs saved tensors by hooks of his own, it does nothing.
+    """
+    if torch.compiler.is_compiling() or _top_saved_tensors_default_hooks(True) is not None:
+        return contextlib.nullcontext()
+    return torch.autograd.graph.disable_saved_tensors_hooks("What vmap maps is not computed again after it.")
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

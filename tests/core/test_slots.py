@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -336,12 +338,12 @@ REFUSED = {
     "finite values, but got -inf": lambda: mo.parameterize(
         Chain(nn.Identity()), {"scale": mo.per_step(2, [1.0, -float("inf")])}
     ),
-    "dense tensor or module, not Tensor": lambda: mo.slot(torch.eye(2).to_sparse()),
+    r"dense tensor or module, not a sparse \(sparse_coo\) tensor": lambda: mo.slot(torch.eye(2).to_sparse()),
     r"but its value is \(2,\) float8_e4m3fn": lambda: mo.slot(torch.ones(2).to(torch.float8_e4m3fn)),
     "for a number or a tensor, but this slot holds a module": lambda: mo.slot([nn.Linear(1, 1), 0.1]),
     "needs 3 values, but its list holds 2": lambda: mo.per_step(3, [1.0, 2.0]),
-    "not str 'a'": lambda: mo.slot("a"),
-    "not bool True": lambda: mo.slot(True),
+    "module, not 'a'": lambda: mo.slot("a"),
+    "module, not True": lambda: mo.slot(True),
     "not both": lambda: mo.slot(mo.shared(0.5, positive=True, interval=(0, 1))),
     "0.0 must lie strictly between 0.0 and inf": lambda: mo.slot(mo.shared(0.0, positive=True)),
     "1.0 must lie strictly between 0 and 1": lambda: mo.slot(mo.shared(1.0, interval=(0, 1))),
@@ -503,3 +505,64 @@ def test_the_parameters_of_an_opened_algorithm_are_all_found():
     parts = {id(t) for t in tree.partition(opened)[0]}
     assert all(id(p) in parts for p in opened.parameters())
     assert len(parts) == len(list(opened.parameters())) + len(list(opened.buffers()))
+
+
+@pytest.mark.parametrize("convert", [nn.Module.float, nn.Module.half, nn.Module.bfloat16], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize(
+    ("start", "interval", "expected"),
+    [(0.5, (-1e300, 1e300), 0.1), (0.5, (-(10**30), 10**30), 0.1), (1e-9, (0, 1), 0.1), (1 - 1e-9, (0, 1), 0.1)],
+)
+def test_a_constrained_number_moves_within_its_bounds_in_every_precision(
+    convert: Any, sign: int, start: float, interval: Any, expected: float
+) -> None:
+    narrow = convert(mo.slot(mo.shared(start, interval=interval)))
+    (sign * narrow(0)).backward()
+    torch.testing.assert_close(float(narrow.raw.grad), float(sign), rtol=1e-6, atol=0)
+    with torch.no_grad():
+        narrow.raw -= expected * sign
+    low, high = interval
+    room = min(1.0, high - start if sign < 0 else start - low)
+    moved = float(narrow(0).detach())
+    wanted = start - sign * (room * math.tanh(expected / room) if high == 1 else expected)
+    assert moved == pytest.approx(wanted, abs=1e-6)
+    assert low <= moved <= high
+
+
+def test_a_value_that_a_narrower_dtype_does_not_hold_is_named() -> None:
+    with pytest.raises(mo.MetaoptError, match="value 1e-60 of a slot is 0 in float32; keep it in float64"):
+        mo.slot(mo.shared(1e-60, positive=True)).float()
+    with pytest.raises(mo.MetaoptError, match=r"value 1e\+60 of a slot is inf in float32"):
+        mo.slot(1e60).half()
+    with pytest.raises(mo.MetaoptError, match=r"value 1e\+06 of a slot is inf in float16"):
+        mo.slot(mo.shared(torch.tensor([1.0, 1e6]))).half()
+    assert float(mo.slot(1e-60).float()(0)) == 0.0, "it is 0 to all digits, and nothing multiplies it"
+
+
+@pytest.mark.parametrize("bounds", [(False, True), (0, 10**400), (-(10**400), 0), (math.nan, 1), 3, "ab", {0: 1, 1: 2}])
+def test_bounds_that_are_no_two_numbers_are_refused(bounds: Any) -> None:
+    with pytest.raises(mo.MetaoptError, match="interval=") as refusal:
+        mo.shared(0.5, interval=bounds)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_no_slot_holds_is_named_in_one_line() -> None:
+    rows = np.zeros((40, 40))
+    opened = mo.Descent(mo.updates.Sgd(0.1))
+    calls: dict[str, Callable[[], Any]] = {
+        "a whole number of 1329 bits": lambda: mo.slot(10**400),
+        "a whole number of 16610 bits": lambda: mo.slot(-(10**5000)),
+        "a ndarray": lambda: mo.slot(rows),
+        "are lazy": lambda: mo.slot(mo.shared(nn.LazyLinear(3))),
+        "lazy and have no shape": lambda: mo.slot(mo.per_step(2, nn.LazyLinear(3))),
+        "not of None": lambda: mo.slots(None),  # type: ignore[arg-type]
+        "not a ndarray and a dict": lambda: mo.parameterize(rows, {}),  # type: ignore[type-var]
+        "not by a ndarray": lambda: mo.parameterize(opened, {"update.step_size": rows}),  # type: ignore[dict-item]
+        "of 100 bits": lambda: mo.per_step(10**30, 0.1),
+        "a whole number of 71 bits": lambda: mo.updates.ConvGru(channels=1, hidden=2**70),
+        "but got a whole number of 64 bits": lambda: mo.unroll(opened, 2**63),
+    }
+    for words, call in calls.items():
+        with pytest.raises(mo.MetaoptError, match=words) as refusal:
+            call()
+        assert "\n" not in str(refusal.value)

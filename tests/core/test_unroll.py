@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -220,3 +221,33 @@ def test_writing_into_what_a_run_was_given_or_has_kept_is_a_sentence():
         options = {} if readout is None else {"readout": readout}
         with pytest.raises(mo.MetaoptError, match=words):
             mo.unroll(mo.Algorithm.from_step(step, init, **options), 3)(problem)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        tuple,
+        lambda s: s.x,
+        lambda s: s._replace(x=s.x[:, :2]),
+        lambda s: s._replace(x=s.x > 0),
+        lambda s: s._replace(x=None),
+        lambda s: s._replace(memory=()),
+        lambda s: s._asdict(),
+        lambda s: "state",
+        lambda s: s.x.numpy(),
+    ],
+    ids=["tuple", "tensor", "shape", "bools", "nothing", "no memory", "dict", "text", "array"],
+)
+def test_a_state_of_another_problem_or_algorithm_is_named(spoil: Callable[[Any], Any]) -> None:
+    problem = mo.InverseProblem(mo.operators.Dense(torch.eye(3)), torch.ones(1, 3), 0.1)
+    descent = mo.Descent(mo.updates.Adam(0.01))
+    state = mo.unroll(descent, 1)(problem).state
+    mo.unroll(descent, 1)(problem, state=state)
+    runs = {
+        "unrolled": lambda: mo.unroll(descent, 2)(problem, state=spoil(state)),
+        "checkpointed": lambda: mo.unroll(descent, 2, mo.Checkpointed())(problem, state=spoil(state)),
+        "solved": lambda: mo.solve(descent, problem, 2, state=spoil(state)),
+    }
+    for run in runs.values():
+        with pytest.raises(mo.MetaoptError, match=r"state of Descent to start from holds DescentState, \(1, 3\)"):
+            run()
