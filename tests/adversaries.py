@@ -12,11 +12,13 @@ import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils import checkpoint
 
 import metaopt as mo
 from metaopt import tree
@@ -245,6 +247,65 @@ def compiled(place: str) -> nn.Module:
     return module
 
 
+class Encoder(nn.Module):
+    """Layers of attention that take a faster way, without derivatives, where no graph seems to be recorded."""
+
+    def __init__(self, mix: nn.Module):
+        super().__init__()
+        self.read, self.mix, self.write = nn.Linear(3, 4, dtype=D), mix, nn.Linear(4, 2, dtype=D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.read(x)[None]
+        if isinstance(self.mix, nn.MultiheadAttention):
+            return self.write(self.mix(q, q, q)[0][0])
+        return self.write(self.mix(q)[0])
+
+
+class Repeated(nn.Module):
+    """A part is computed again in the backward pass."""
+
+    def __init__(self, part: nn.Module, reentrant: bool = False):
+        super().__init__()
+        self.first, self.part, self.reentrant = linear(), part, reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        return checkpoint.checkpoint(lambda x: torch.tanh(self.part(x)), x, use_reentrant=self.reentrant)
+
+
+class Folded(nn.Module):
+    """Fused attention between its outputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x[None, None], x[None, None], x[None, None])[0, 0]
+
+
+class Watched(nn.Module):
+    """Its gradient is doubled at a tensor that it computes, where a graph is recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.last = linear(), square()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.layer(x))
+        if y.requires_grad:
+            y.register_hook(lambda g: 2 * g)
+        return self.last(y)
+
+
+def doubled(kind: str) -> nn.Module:
+    """A network with a hook on a gradient."""
+    module = small(square())
+    if kind == "parameter":
+        module[2].weight.register_hook(lambda g: 2 * g)
+    elif kind == "accumulated":
+        module[2].weight.register_post_accumulate_grad_hook(lambda p: None)
+    else:
+        module[2].register_full_backward_hook(lambda m, before, after: tuple(2 * g for g in before))
+    return module
+
+
 def quiet(make: Callable[[], nn.Module]) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates these
@@ -263,6 +324,10 @@ def small(layer: nn.Module) -> nn.Module:
 
 def square() -> nn.Linear:
     return nn.Linear(2, 2, dtype=D)
+
+
+def encoder_layer() -> nn.TransformerEncoderLayer:
+    return nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True, dtype=D)
 
 
 INPUT = normal(9, 5, 3)
@@ -307,6 +372,17 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "GRU": lambda: Recurrent(nn.GRU),
     "attention": lambda: Attention(fused=False),
     "fused attention": lambda: Attention(fused=True),
+    "encoder layer in evaluation": lambda: Encoder(encoder_layer()).eval(),
+    "encoder in evaluation": lambda: quiet(lambda: Encoder(nn.TransformerEncoder(encoder_layer(), 2)).eval()),
+    "attention in evaluation": lambda: Encoder(nn.MultiheadAttention(4, 2, batch_first=True, dtype=D)).eval(),
+    "repeated": lambda: Repeated(square()),
+    "repeated reentrantly": lambda: Repeated(square(), reentrant=True),
+    "repeated attention": lambda: Repeated(Folded()),
+    "repeated batch norm": lambda: Repeated(nn.BatchNorm1d(2, dtype=D)),
+    "hook on a parameter": lambda: doubled("parameter"),
+    "hook after a gradient": lambda: doubled("accumulated"),
+    "hook on a module's gradient": lambda: doubled("module"),
+    "hook on a tensor": Watched,
     "embedding": Embedded,
     "sparse embedding": lambda: Embedded(sparse=True),
     "max_norm": lambda: Embedded(max_norm=0.1),
@@ -339,8 +415,13 @@ def called(net: nn.Module, tensors: Tensors, x: Tensor = INPUT, buffers: Tensors
     if isinstance(net, nn.DataParallel):  # which functional_call refuses, but which is its module on the CPU
         return called(net.module, {name.removeprefix("module."): t for name, t in tensors.items()}, x, buffers)
     copies = buffers if buffers is not None else {name: b.detach().clone() for name, b in net.named_buffers()}
-    with sdpa_kernel(SDPBackend.MATH):
+    # functional_call puts its tensors back before the backward pass, where checkpoint would read them.
+    with sdpa_kernel(SDPBackend.MATH), mock.patch.object(checkpoint, "checkpoint", _plainly):
         return torch.func.functional_call(net, {**copies, **tensors}, (x,))
+
+
+def _plainly(function: Callable[[Tensor], Tensor], x: Tensor, use_reentrant: bool) -> Tensor:
+    return function(x)
 
 
 def derived(value: Tensor, wanted: list[Tensor], again: bool = False) -> Numbers:
@@ -519,6 +600,12 @@ REFUSED: dict[str, str] = {
     "dropout": f"{OBJECTIVES} Reversible Implicit",
     "batch norm": REPEATING,
     "old weight norm": "parameterize",
+    "repeated": "innerloop_ctx",
+    "repeated reentrantly": f"{OBJECTIVES} Checkpointed Reversible innerloop_ctx",
+    "repeated attention": f"{OBJECTIVES} innerloop_ctx",
+    "repeated batch norm": f"{REPEATING} innerloop_ctx",
+    "hook on a parameter": f"{OBJECTIVES} innerloop_ctx es",
+    "hook after a gradient": f"{OBJECTIVES} innerloop_ctx es",
     "sparse embedding": f"{OBJECTIVES} innerloop_ctx",
     "max_norm": f"{OBJECTIVES} {REPEATING}",
 }
@@ -530,6 +617,7 @@ INCOMPARABLE: dict[str, str] = {
     "scripted": "parameterize",
     "traced": "parameterize",
     "kept": "innerloop_ctx",
+    "repeated reentrantly": "Backprop Implicit",  # torch's autograd.grad refuses both sides
 }
 CELLS = [
     (consumer, network)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import lr_scheduler
 
 from ..arguments.checks import check_flag, check_function, check_instance, said
-from ..core import MetaoptError, tree
+from ..core import MetaoptError, autodiff, tree
 from ..updates.torch_rules import RULES, Rule, apply_rule
 from .patch import FunctionalModule
 from .structures import check_override
@@ -146,7 +146,7 @@ class DifferentiableOptimizer:
         found: Sequence[Any] = [None]
         if loss.requires_grad and learned:
             wanted = [now[i] for i in learned]
-            found = torch.autograd.grad(loss, wanted, create_graph=self._track_higher_grads, allow_unused=True)
+            found = autodiff.pull_back([loss], wanted, [torch.ones_like(loss)], create_graph=self._track_higher_grads)
         if all(g is None for g in found):
             raise MetaoptError(
                 "The loss does not depend on the current parameters; compute it after the last step, by fmodel(...) "

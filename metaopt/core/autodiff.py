@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.checkpoint import get_device_states, set_device_states
 
 from ..foundation.kernels import differentiable_twice
-from ..foundation.purity import Watch, differ, foreign_leaf
+from ..foundation.purity import REENTRANT, Watch, differ, foreign_leaf
 from . import tree
 from .errors import MetaoptError
 
@@ -96,7 +96,12 @@ def pull_back(
     if not pairs or not wanted:
         return [None] * len(inputs)
     (reached, arriving), keep = zip(*pairs, strict=True), create_graph or retain_graph
-    grads = iter(torch.autograd.grad(reached, wanted, arriving, keep, create_graph, allow_unused=True))
+    try:
+        grads = iter(torch.autograd.grad(reached, wanted, arriving, keep, create_graph, allow_unused=True))
+    except RuntimeError as error:
+        if "use_reentrant=True" not in str(error):
+            raise
+        raise MetaoptError(f"A step uses {REENTRANT}.") from error
     return [next(grads) if i.requires_grad else None for i in inputs]
 
 
@@ -138,7 +143,7 @@ def repeatable(who: str, trees: tuple[Any, ...], *, draws: bool) -> Iterator[Non
 def check_repeated(again: Tensors, first: Tensors, who: str) -> None:
     """Raise if ``again`` is not what the same steps gave ``first``."""
     if differ(again, first):
-        cause = "it draws from a generator of its own, from NumPy or from Python's random, or it counts"
+        cause = "it draws from a generator of its own, NumPy or Python's random, counts, or asks for requires_grad"
         raise MetaoptError(f"{who} repeated a step and got another result: {cause}; use Backprop(), or streams by k.")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..arguments.checks import check_function
 from ..core import MetaoptError, autodiff, tree
 from ..foundation.kernels import differentiable_twice
+from ..foundation.purity import Reads
 from . import substitution
 
 Parameters = dict[str, Tensor]
@@ -37,7 +38,8 @@ class Objective:
     Raises:
         MetaoptError: There is nothing to optimise, batches are no pairs or hold NaN, the loss is not one finite real
             number, the network draws random numbers, so that its step could not be repeated, or it has a parameter
-            whose place no other tensor can take, because it reads it past its submodules or torch.jit compiled it.
+            whose place no other tensor can take, because it reads it past its submodules or torch.jit compiled it, or a
+            parameter with hooks on its gradient.
     """
 
     module: nn.Module
@@ -68,6 +70,7 @@ class Objective:
     def start(self) -> Parameters:
         """Return the module's parameters themselves, so that a meta-gradient reaches the initialisation."""
         named = dict(self.module.named_parameters())
+        substitution.check_hooks(type(self.module).__name__, ((name, named[name]) for name in self.names))
         return {name: named[name] for name in self.names}
 
     def samples(self, x: Parameters) -> int:
@@ -109,7 +112,8 @@ class Objective:
                 output = network(*inputs) if isinstance(inputs, tuple | list) else network(inputs)
                 losses.append(self.loss(output, targets))
         energy = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-        return energy, {name: b.detach() for name, b in network.named_buffers()}
+        # Copies, since what torch.utils.checkpoint computes again writes into them again.
+        return energy, {name: b.detach().clone() for name, b in network.named_buffers()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +151,11 @@ class FunctionObjective:
         object.__setattr__(self, "fused", False)
         if not autodiff.inside_transform():
             who = getattr(self.function, "__name__", type(self.function).__name__)
-            with torch.enable_grad():
+            substitution.check_hooks(f"the initial x of {who}", tree.named_leaves(self.initial, "x"))
+            with torch.enable_grad(), Reads((), ()) as seen:
                 x = tree.map(lambda t: autodiff.leaf(t.clone(), True), self.initial)
                 value = substitution.check_energy(who, lambda: self.energy(x))
-            object.__setattr__(self, "fused", substitution.fused_attention(value, who))
+            object.__setattr__(self, "fused", substitution.fused_attention(value, who, seen.recomputes))
 
     def start(self) -> Any:
         return self.initial

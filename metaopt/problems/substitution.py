@@ -12,17 +12,28 @@ from torch.nn.parameter import is_lazy
 
 from ..arguments.checks import explained
 from ..core import MetaoptError, autodiff, tree
-from ..foundation.purity import Reads, contents, leaves, nodes
+from ..foundation.purity import REENTRANT, Reads, contents, leaves, nodes
 
 Energy = Callable[[dict[str, Tensor]], Tensor]
 
 
 def check_network(module: nn.Module) -> None:
-    """Raise if a parameter has no shape yet."""
+    """Raise if a parameter has no shape yet, or hooks on its gradient, which are called for ``backward`` alone."""
     if lazy := [name for name, tensor in tree.named_leaves(module) if is_lazy(tensor)]:
         raise MetaoptError(
             f"{type(module).__name__} has a lazy parameter '{lazy[0].lstrip('.')}' without a shape; call it once."
         )
+    check_hooks(type(module).__name__, module.named_parameters())
+
+
+def check_hooks(who: str, named: Iterable[tuple[str, Tensor]]) -> None:
+    """Raise if a tensor has hooks on its gradient: other tensors take its place, whose gradients they do not see."""
+    for name, tensor in named:
+        if tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None):
+            raise MetaoptError(
+                f"'{name}' of {who} has hooks on its gradient, which would not be called; remove them, and do what "
+                "they do to the gradient in the update."
+            )
 
 
 def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: Energy) -> bool:
@@ -62,20 +73,35 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
         )
     if not reached.intersection(map(id, inputs.values())):
         raise MetaoptError(f"The loss of {who} does not depend on its parameters, or is detached from them.")
-    return fused_attention(value, who)
+    return fused_attention(value, who, seen.recomputes)
 
 
-def fused_attention(value: Tensor, who: str) -> bool:
+def fused_attention(value: Tensor, who: str, recomputes: bool) -> bool:
     """Tell whether a loss used fused attention, which :class:`metaopt.foundation.kernels.Composed` avoids.
 
+    Args:
+        value: The loss.
+        who: What it is the loss of, for errors.
+        recomputes: Whether the backward pass computes parts of it again, where that context has ended.
+
     Raises:
-        MetaoptError: It holds a lookup with sparse gradients.
+        MetaoptError: It holds a lookup with sparse gradients, or fused attention or a reentrant checkpoint that is
+            computed again.
     """
     found = list(nodes([value]))
+    names = {node.name() for node in found}
+    if "CheckpointFunctionBackward" in names:
+        raise MetaoptError(f"{who} uses {REENTRANT}.")
     if any(getattr(node, "_saved_sparse", False) for node in found):
         remedy = "make the embedding with sparse=False"
         raise MetaoptError(f"The gradient of {who} is sparse, and torch cannot differentiate it again; {remedy}.")
-    return any("ScaledDotProduct" in node.name() for node in found)
+    fused = any("ScaledDotProduct" in name for name in names)
+    if fused and recomputes:
+        raise MetaoptError(
+            f"{who} has fused attention inside torch.utils.checkpoint, which cannot be differentiated twice; turn "
+            "checkpointing off."
+        )
+    return fused
 
 
 @contextlib.contextmanager

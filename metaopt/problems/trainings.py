@@ -59,6 +59,7 @@ class Trainings:
             )
         object.__setattr__(self, "fused", False)
         substitution.check_network(self.module)
+        substitution.check_hooks("the initial x", self.initial.items())
         fused = substitution.check_substitution(self.module, self.initial, self.energy)
         object.__setattr__(self, "fused", fused)
 

@@ -396,6 +396,33 @@ def test_untied_invertible_steps_are_undone_exactly():
     assert run.report.backward_residual < 1e-8
 
 
+def test_a_step_that_is_another_where_a_graph_is_recorded_is_found_out_on_the_way_back() -> None:
+    class Moody(mo.Algorithm[Tensor, Tensor, Tensor]):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rate = mo.slot(mo.shared(0.5))
+
+        def init(self, problem: Tensor) -> Tensor:
+            return torch.ones_like(problem)
+
+        def change(self, problem: Tensor, k: int) -> Tensor:
+            change = self.rate(k) * problem
+            return 3 * change if change.requires_grad else change
+
+        def step(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+            return state + self.change(problem, k)
+
+        def inverse_step(self, problem: Tensor, next_state: Tensor, k: int) -> Tensor:
+            return next_state - self.change(problem, k)
+
+        def readout(self, problem: Tensor, state: Tensor, k: int) -> Tensor:
+            return state
+
+    final = mo.unroll(Moody(), 3, mo.Reversible())(normal(1, 4)).final
+    with pytest.warns(mo.MetaoptWarning, match="another where a graph is recorded"):
+        final.sum().backward()
+
+
 def test_an_inverse_that_takes_the_steps_in_the_wrong_order_is_found_out():
     """The published i-RIM undid untied steps with the networks of other steps: error 1.95."""
     right = untied_irim(5)

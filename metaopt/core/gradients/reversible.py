@@ -14,6 +14,8 @@ from ..autodiff import Gradients, Tensors, check_captured, custom, leaf, pull_ba
 from ..errors import MetaoptError, warn
 from ..run import Ran, Report
 
+NEAR = 0.1  # of a state's size, which rounding does not reach in one step
+
 
 @dataclass(frozen=True)
 class Reversible:
@@ -63,11 +65,14 @@ class Reversible:
             inputs = [leaf(t) for t in tensors[:width]]
             end = tree.fill(empty, results)
             there, reads = (*rebuild(inputs), end), ks if keep == "all" else ks[-1:]
-            reached, grads = _walk_back((algorithm, problem), *there, inputs, cotangents, ks, reads)
+            reached, grads, gap = _walk_back((algorithm, problem), *there, inputs, cotangents, ks, reads)
             report.backward_residual = drift = tree.relative_change(reached, tensors[width:])
             if not drift <= self.drift:
                 missed = f"missed the initial state by {drift:.1e} of its size, so the gradient is inexact"
                 warn(f"Reversible: walking back {len(ks)} steps {missed}; use float64, fewer steps, or Checkpointed().")
+            elif gap > NEAR:
+                cause = f"missed its state by {gap:.1e} of its size: is it another where a graph is recorded?"
+                warn(f"Reversible: the last step, undone and taken again, {cause} Use Backprop().")
             return grads
 
         results = iter(custom(forward, backward, [*given, *begin], once="Reversible"))
@@ -77,23 +82,25 @@ class Reversible:
 
 def _walk_back(
     own: Any, algorithm: Any, problem: Any, state: Any, given: Tensors, cotangents: Gradients, ks: range, reads: range
-) -> tuple[list[Tensor], list[Tensor | None]]:
+) -> tuple[list[Tensor], list[Tensor | None], float]:
     """Walk back from the last ``state``.
 
-    Returns the initial state that is reached, and the gradients of ``given`` and of the initial state.
+    Returns the initial state that is reached, the gradients of ``given`` and of the initial state, and by how much the
+    last step, undone and taken again with a graph, misses its state.
     """
     width, total = len(tree.leaves(state)), [None] * len(given)
-    adjoint, injected = list(cotangents[:width]), list(cotangents[width:])
+    adjoint, injected, gap = list(cotangents[:width]), list(cotangents[width:]), 0.0
     for k in reversed(ks):
         with torch.no_grad():
             previous = tree.map(lambda t: leaf(t, True), algorithm.inverse_step(problem, state, k))
         with torch.enable_grad():
             following = algorithm.step(problem, previous, k)
             readout = tree.leaves(algorithm.readout(problem, following, k)) if k in reads else []
+        gap = tree.relative_change(tree.leaves(following), tree.leaves(state)) if k == ks[-1] else gap
         outputs, inputs = [*tree.leaves(following), *readout], [*given, *tree.leaves(previous)]
         check_captured(outputs, inputs, "Reversible", own)
         arriving = [injected.pop() for _ in readout][::-1]
         grads = pull_back(outputs, inputs, [*adjoint, *arriving])
         total = [b if a is None else a if b is None else a + b for a, b in zip(total, grads, strict=False)]
         state, adjoint = tree.detach(previous), grads[len(given) :]
-    return tree.leaves(state), [*total, *adjoint]
+    return tree.leaves(state), [*total, *adjoint], gap
