@@ -2,6 +2,7 @@
 
 from .adaptation import Adaptation, first_order_objective
 from .compiled import Compiled
+from .conjugate_gradient import ConjugateGradient, ConjugateGradientState
 from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
 from .coupled_ista import CoupledIsta, analytic_weights
 from .descent import Descent, DescentState
@@ -24,6 +25,7 @@ from .inference import (
     tree_weights,
 )
 from .map_estimation import MapEstimation
+from .primal_dual import PrimalDual, PrimalDualState
 from .propagation import ChebyshevFilter, Propagation, heat_kernel, label_propagation, personalized_pagerank
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
 
@@ -34,6 +36,8 @@ __all__ = [
     "ChebyshevFilter",
     "ClusterFactors",
     "Compiled",
+    "ConjugateGradient",
+    "ConjugateGradientState",
     "CoupledDescent",
     "CoupledIsta",
     "CoupledState",
@@ -45,6 +49,8 @@ __all__ = [
     "JunctionTree",
     "MapEstimation",
     "MeanField",
+    "PrimalDual",
+    "PrimalDualState",
     "Propagation",
     "ProximalGradient",
     "RandomRestarts",

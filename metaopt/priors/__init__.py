@@ -1,8 +1,9 @@
 """Priors say what is known of x apart from the measurement."""
 
+from .cycle_spinning import CycleSpinning
 from .field_of_experts import FieldOfExperts, dct_filters
 from .prior import Prior, Sparsity
 from .total_variation import TotalVariation
 from .wavelet import Wavelet
 
-__all__ = ["FieldOfExperts", "Prior", "Sparsity", "TotalVariation", "Wavelet", "dct_filters"]
+__all__ = ["CycleSpinning", "FieldOfExperts", "Prior", "Sparsity", "TotalVariation", "Wavelet", "dct_filters"]

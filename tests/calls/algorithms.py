@@ -68,10 +68,13 @@ PRIORS = {
     "FieldOfExperts": Call(
         priors.FieldOfExperts, lambda: {"filters": priors.dct_filters(3), "weight": 1.0, "scale": 0.1}, looked_at
     ),
+    "CycleSpinning": Call(priors.CycleSpinning, lambda: {"prior": prior(), "span": 4, "dims": 2}, looked_at),
     "Prior": NOT_A_CALL,
     "Sparsity": Call(priors.Sparsity, lambda: {"weight": 0.1, "smoothing": 1e-3}, looked_at),
-    "TotalVariation": Call(priors.TotalVariation, lambda: {"weight": 0.1, "inner": 2, "dims": 2}, looked_at),
-    "Wavelet": Call(priors.Wavelet, lambda: {"weight": 0.1, "levels": 2, "shifts": 1}, looked_at),
+    "TotalVariation": Call(
+        priors.TotalVariation, lambda: {"weight": 0.1, "inner": 2, "dims": 2, "isotropic": False}, looked_at
+    ),
+    "Wavelet": Call(priors.Wavelet, lambda: {"weight": 0.1, "levels": 2, "shifts": 1, "dims": 2}, looked_at),
     "dct_filters": Call(priors.dct_filters, lambda: {"size": 3}),
 }
 
@@ -83,6 +86,8 @@ ALGORITHMS = {
     ),
     "ChebyshevFilter": Call(algorithms.ChebyshevFilter, lambda: {"coefficients": [1.0, 0.5, 0.2]}, stepped(signal)),
     "Compiled": Call(algorithms.Compiled, lambda: {"algorithm": halving(), "backend": "eager"}, lambda algorithm: None),
+    "ConjugateGradient": Call(algorithms.ConjugateGradient, lambda: {"weight": 0.1}, stepped(picture_problem)),
+    "ConjugateGradientState": NOT_A_CALL,
     "CoupledDescent": Call(
         algorithms.CoupledDescent,
         lambda: {"read": ScaleGradient(-1e-3), "mix": Scale(0.5), "write": Scale(1.0)},
@@ -101,6 +106,12 @@ ALGORITHMS = {
         lambda: {"prior": prior(), "step_size": 0.1, "unit": mo.problems.noise_variance},
         stepped(picture_problem),
     ),
+    "PrimalDual": Call(
+        algorithms.PrimalDual,
+        lambda: {"prior": priors.TotalVariation(0.1), "step_size": 0.1, "ratio": 10.0},
+        stepped(picture_problem),
+    ),
+    "PrimalDualState": NOT_A_CALL,
     "Propagation": Call(
         algorithms.Propagation,
         lambda: {"encode": nn.Linear(3, 2), "decode": nn.Identity(), "teleport": 0.1, "mix": nn.Linear(2, 2)},

@@ -8,7 +8,14 @@ from torch import nn
 import metaopt as mo
 
 from ..helpers import Case, normal, positive, seeded
-from .problems import blurred_mask_problem, kspace_problem, picture_problem
+from .problems import (
+    blurred_mask_problem,
+    coils_problem,
+    dense_problem,
+    kspace_problem,
+    picture_problem,
+    uneven_noise,
+)
 
 
 def lstm_schedule() -> nn.Module:
@@ -77,6 +84,41 @@ PRIORS = [
         lambda: mo.Fista(mo.priors.Wavelet(0.5, levels=2, shifts=2), 0.2),
         kspace_problem,
         {"prior.weight": mo.shared(), "step_size": mo.per_step(4)},
+        steps=4,
+    ),
+    Case(
+        "fista, wavelets, spinning, two coils",
+        lambda: mo.Fista(mo.priors.CycleSpinning(mo.priors.Wavelet(0.5, levels=1), span=2), 0.02),
+        coils_problem,
+        {"prior.prior.weight": mo.per_step(4), "step_size": positive(4)},
+        steps=4,
+    ),
+    Case(
+        "conjugate gradient",
+        lambda: mo.ConjugateGradient(0.4),
+        dense_problem,
+        {"weight": positive(3)},
+        steps=3,
+    ),
+    Case(
+        "conjugate gradient, two coils and two sets, noise of every frequency",
+        lambda: mo.ConjugateGradient(0.4),
+        lambda seed: uneven_noise(coils_problem(seed), 3, 2, 6, 8),
+        {"weight": mo.per_step(4)},
+        steps=4,
+    ),
+    Case(
+        "primal-dual, total variation",
+        lambda: mo.PrimalDual(mo.priors.TotalVariation(0.02), 0.1, ratio=2.0),
+        blurred_mask_problem,
+        {"prior.weight": positive(4), "step_size": positive(4), "ratio": mo.shared(positive=True)},
+        steps=4,
+    ),
+    Case(
+        "primal-dual, two coils",
+        lambda: mo.PrimalDual(mo.priors.TotalVariation(0.02, isotropic=False, periodic=True), 0.1),
+        coils_problem,
+        {"prior.weight": mo.per_step(4), "step_size": mo.shared(), "ratio": positive(4)},
         steps=4,
     ),
     Case(

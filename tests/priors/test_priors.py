@@ -18,6 +18,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 from metaopt.core import MetaoptError, parameterize, per_step, shared, tree
+from metaopt.priors.cycle_spinning import CycleSpinning
 from metaopt.priors.field_of_experts import FieldOfExperts, dct_filters
 from metaopt.priors.prior import Sparsity, from_planes, soft_threshold, to_planes
 from metaopt.priors.total_variation import TotalVariation
@@ -38,13 +39,20 @@ CASES = [
     Case("total variation", lambda s: TotalVariation(0.7, smoothing=s, inner=6)),
     Case("total variation of rows", lambda s: TotalVariation(0.7, smoothing=s, inner=6, dims=1)),
     Case("total variation of volumes", lambda s: TotalVariation(0.7, smoothing=s, inner=6, dims=3), size=(3, 5)),
+    Case("anisotropic total variation", lambda s: TotalVariation(0.7, smoothing=s, inner=6, isotropic=False)),
+    Case("periodic total variation", lambda s: TotalVariation(0.7, smoothing=s, inner=6, periodic=True)),
     Case("wavelet", lambda s: Wavelet(0.7, levels=2, smoothing=s)),
     Case("deep wavelet", lambda s: Wavelet(0.7, levels=3, smoothing=s), size=(8, 16)),
     Case("spun wavelet", lambda s: Wavelet(0.7, levels=2, shifts=2, smoothing=s), exact=False),
     Case("mirrored wavelet", lambda s: Wavelet(0.7, levels=3, smoothing=s), exact=False, size=(5, 11)),
+    Case("wavelet of rows", lambda s: Wavelet(0.7, levels=2, smoothing=s, dims=1)),
+    Case("wavelet of volumes", lambda s: Wavelet(0.7, levels=1, smoothing=s, dims=3), size=(4, 6)),
+    Case("mirrored wavelet of volumes", lambda s: Wavelet(0.7, 2, smoothing=s, dims=3), exact=False, size=(3, 5)),
+    Case("spinning wavelet", lambda s: CycleSpinning(Wavelet(0.7, levels=2, smoothing=s), span=4)),
     Case("field of experts", lambda s: FieldOfExperts(dct_filters(3), weight=0.7, scale=0.4), exact=False),
     Case("field of experts, weighed", lambda s: FieldOfExperts(dct_filters(3), torch.rand(8) + 0.1), exact=False),
 ]
+WAVELET = next(case for case in CASES if case.name == "wavelet")
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_kind = pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=["real", "complex"])
 with_prox = pytest.mark.parametrize("case", [c for c in CASES if "experts" not in c.name], ids=lambda case: case.name)
@@ -124,7 +132,8 @@ def test_prox_of_no_step_changes_nothing(case: Case) -> None:
 
 @with_prox
 def test_prox_is_differentiable_in_image_and_weight(case: Case) -> None:
-    prior, x = parameterize(case.build(1e-3), {"weight": shared()}), drawn(case)[:1].requires_grad_()
+    name = "prior.weight" if "spinning" in case.name else "weight"
+    prior, x = parameterize(case.build(1e-3), {name: shared()}), drawn(case)[:1].requires_grad_()
     weight = next(prior.parameters())
     torch.autograd.gradcheck(lambda x, _: prior.prox(x, 0.3), (x, weight), fast_mode=True)
 
@@ -169,7 +178,7 @@ def test_prior_survives_pickle_deepcopy_state_dict_and_float32(case: Case) -> No
 
 def test_weight_of_a_step_is_used_at_that_step() -> None:
     x = drawn(CASES[0])
-    for case in CASES[:5]:
+    for case in CASES[:7]:
         prior = parameterize(case.build(1e-3), {"weight": per_step(2, [0.1, 0.2])})
         close(prior.gradient(x, 1), 2 * prior.gradient(x, 0))
         close(prior.energy(x, 1), 2 * prior.energy(x, 0))
@@ -253,8 +262,57 @@ def test_wavelet_basis_is_orthonormal_at_every_size(rows: int, columns: int, lev
     close(Wavelet(0.0, levels).prox(basis, 1.0), basis, 1e-11)
 
 
+def test_wavelet_energy_of_a_volume_is_that_of_filtering_axis_after_axis() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 10, 12))
+    filters = [np.array(SYM4), np.array(SYM4)[::-1] * (-1.0) ** np.arange(8)]
+
+    def halved(a: np.ndarray, h: np.ndarray, axis: int) -> np.ndarray:
+        return sum(h[t] * np.roll(a, -t, axis) for t in range(8)).take(np.arange(0, a.shape[axis], 2), axis)
+
+    bands = {"": x}
+    for axis in range(3):
+        bands = {name + str(i): halved(b, h, axis) for name, b in bands.items() for i, h in enumerate(filters)}
+    expected = sum(np.abs(band).sum() for name, band in bands.items() if name != "000")
+    close(Wavelet(1.0, 1, dims=3).energy(torch.tensor(x)[None]), torch.tensor([expected]), 1e-11)
+
+
+def test_spinning_moves_over_all_translates_evenly_and_by_the_step_alone() -> None:
+    prior = CycleSpinning(Wavelet(0.4, 2), span=4)
+    moves = [prior.move(k) for k in range(160)]
+    assert set(moves) == {(i, j) for i in range(4) for j in range(4)}
+    assert max(map(moves.count, moves)) <= 2 * min(map(moves.count, moves))
+    x = drawn(WAVELET)
+    i, j = prior.move(7)
+    expected = Wavelet(0.4, 2).prox(x.roll((i, j), (-2, -1)), 0.5).roll((-i, -j), (-2, -1))
+    close(prior.prox(x, 0.5, 7), expected)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_total_variations_analysis_and_synthesis_are_adjoint_and_bounded(dims: int) -> None:
+    for periodic in (True, False):
+        prior = TotalVariation(0.3, dims=dims, periodic=periodic)
+        x = torch.randn(2, 4, 6, 8, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+        own = prior.analyze(x)
+        dual = prior.project(prior.analyze(x.flip(0)))
+        left = sum(inner(q, p) for q, p in zip(dual, own, strict=True))
+        close(left, inner(prior.synthesize(dual), x))
+        assert (sum(inner(p, p) for p in prior.analyze(x)) <= prior.analysis_bound * inner(x, x)).all()
+        stacked = torch.stack(prior.project(tuple(50 * p for p in prior.analyze(x))))
+        assert float(stacked.abs().square().sum(0).sqrt().max()) == pytest.approx(0.3)
+        close(inner(prior.synthesize(own), x), sum(inner(p, p) for p in own))
+
+
+def test_anisotropic_total_variation_sums_over_axes_and_counts_magnitudes() -> None:
+    x = drawn(CASES[1], torch.complex128)
+    down, right = np.diff(x.numpy(), axis=-2), np.diff(x.numpy(), axis=-1)
+    sums = [np.abs(d).sum(axis=(1, 2, 3)) for d in (down, right)]
+    close(TotalVariation(0.7, isotropic=False).energy(x), torch.from_numpy(0.7 * sum(sums)))
+    around = [np.abs(np.roll(x.numpy(), -1, axis) - x.numpy()).sum(axis=(1, 2, 3)) for axis in (-2, -1)]
+    close(TotalVariation(0.7, isotropic=False, periodic=True).energy(x), torch.from_numpy(0.7 * sum(around)))
+
+
 def test_spinning_over_a_whole_period_makes_the_wavelet_prox_translation_invariant() -> None:
-    x = drawn(CASES[4])
+    x = drawn(WAVELET)
     moved = [Wavelet(0.4, 1, shifts=s).prox(x.roll((1, 3), (-2, -1)), 1.0).roll((-1, -3), (-2, -1)) for s in (1, 2)]
     close(moved[1], Wavelet(0.4, 1, shifts=2).prox(x, 1.0))
     assert (moved[0] - Wavelet(0.4, 1).prox(x, 1.0)).abs().max() > 0.1
@@ -262,7 +320,7 @@ def test_spinning_over_a_whole_period_makes_the_wavelet_prox_translation_invaria
 
 @pytest.mark.parametrize("size", [(5, 11), (13, 8), (3, 2)])
 def test_wavelet_mirrors_an_image_up_to_whole_units(size: tuple[int, int]) -> None:
-    x = drawn(CASES[4]._replace(size=size))
+    x = drawn(WAVELET._replace(size=size))
     missing = [(0, 0), (0, 0), *((0, -n % 4) for n in size)]
     mirrored, prior = torch.tensor(np.pad(x.numpy(), missing, mode="reflect")), Wavelet(0.4, levels=2)
     close(prior.energy(x), prior.energy(mirrored))
@@ -306,6 +364,8 @@ def test_weights_of_a_field_of_experts_stay_positive() -> None:
 def test_impossible_priors_are_refused_in_a_sentence() -> None:
     with pytest.raises(MetaoptError, match=r"needs levels to be a whole number of at least 1, but got 0\."):
         Wavelet(0.1, levels=0)
+    with pytest.raises(MetaoptError, match=r"1, 2 or 3 trailing axes, but got dims=4"):
+        Wavelet(0.1, dims=4)
     with pytest.raises(MetaoptError, match=r"filters to be a real .* \(n, height, width\) .*\(3, 3\) float32\."):
         FieldOfExperts(torch.ones(3, 3))
     with pytest.raises(MetaoptError, match=r"filters \(5, 5\) needs images at least as large, but got \(4, 9\)\."):
