@@ -12,7 +12,7 @@ from torch import nn
 from ..foundation import precision
 from . import tree
 from .errors import MetaoptError
-from .slots import ValueSlot, slot, slots
+from .slots import ValueSlot, slot
 
 Problem = TypeVar("Problem")
 State = TypeVar("State")
@@ -146,23 +146,26 @@ class Invertible(Protocol):
 INPLACE = "make new tensors, as in x = x - change instead of x -= change"
 
 
-def advance(algorithm: AnyAlgorithm, problem: Any, state: Any, k: int) -> Any:
-    """Return the state after step ``k``; raise if the step wrote into its input or changed the state's structure."""
+def advance(algorithm: AnyAlgorithm, problem: Any, state: Any, k: int, method: str = "step") -> Any:
+    """Return the state after step ``k``, or before it by the ``method`` "inverse_step".
+
+    Raises:
+        MetaoptError: The step wrote into its input or changed the state's structure.
+    """
     who, tensors = type(algorithm).__name__, tree.leaves(state)
     writes = sum(map(tree.version, tensors))  # versions only grow, so the sum is the same if all are
     try:
-        following = algorithm.step(problem, state, k)
+        following = getattr(algorithm, method)(problem, state, k)
     except RuntimeError as error:
         if "in-place operation" not in str(error):  # into a leaf that requires grad, which torch refuses
             raise
-        raise MetaoptError(f"step of {who} wrote into what it was given at k={k}; {INPLACE}.") from error
+        raise MetaoptError(f"{method} of {who} wrote into what it was given at k={k}; {INPLACE}.") from error
     if sum(map(tree.version, tensors)) != writes:
-        raise MetaoptError(f"step of {who} wrote into the state it was given at k={k}; {INPLACE}.")
+        raise MetaoptError(f"{method} of {who} wrote into the state it was given at k={k}; {INPLACE}.")
     if not tree.same(state, following):
-        held = (s for owner in (algorithm,) for s in slots(owner).values() if isinstance(s, ValueSlot))  # not yet
-        numbers, given = (tree.leaves(s) for s in held), (tree.leaves(part) for part in (algorithm, problem))
-        following = tree.fill(following, precision.narrowed(tensors, tree.leaves(following), numbers, given))
-        tree.check_unchanged(state, following, who, k)
+        held, given = precision.numbers((algorithm, problem), ValueSlot), map(tree.leaves, (algorithm, problem))
+        following = tree.fill(following, precision.narrowed(tensors, tree.leaves(following), held, given))
+        tree.check_unchanged(state, following, who, k, method)
     return following
 
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ..foundation import shadows
 from ..foundation.changes import relative_change as relative_change
 from ..foundation.changes import same as same
+from ..foundation.holdings import version as version
 from ..foundation.kernels import differentiable_twice
 from ..foundation.purity import repeating_refused
-from ..foundation.purity import version as version
 from ..foundation.words import describe as describe
 from .errors import MetaoptError
 
@@ -228,14 +228,14 @@ def batch_of(tree: Any) -> int:
     return next((len(t) for t in leaves(tree) if t.ndim), 1)
 
 
-def check_unchanged(before: Any, after: Any, who: str, k: int) -> None:
+def check_unchanged(before: Any, after: Any, who: str, k: int, method: str = "step") -> None:
     """Raise if ``after`` differs from ``before`` in structure, shapes or dtypes: a state must keep all three."""
     if same(before, after):
         return
     old, new = ({n: describe(t) for n, t in named_leaves(s, "state")} for s in (before, after))
     for name in old:
         if old[name] != new.get(name, old[name]):
-            raise MetaoptError(f"step of {who} changed {name} from {old[name]} to {new[name]} at k={k}.")
+            raise MetaoptError(f"{method} of {who} changed {name} from {old[name]} to {new[name]} at k={k}.")
     if list(old) != list(new):
         was, now = (", ".join(names) or "no tensor" for names in (old, new))
-        raise MetaoptError(f"step of {who} changed the structure of its state at k={k}: it held {was}, now {now}.")
+        raise MetaoptError(f"{method} of {who} changed the structure of its state at k={k}: it held {was}, now {now}.")

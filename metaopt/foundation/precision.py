@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import MetaoptError
 
@@ -49,6 +51,28 @@ def _check_kept(tensor: Tensor, new: Tensor, is_factor: bool) -> None:
         value, after = (t.detach()[lost.to(t.device)].flatten()[0].item() for t in (tensor, new))
         narrow, wide = (str(t.dtype).removeprefix("torch.") for t in (new, tensor))
         raise MetaoptError(f"The value {value:g} of a slot is {after:g} in {narrow}; keep it in {wide}, or change it.")
+
+
+def numbers(given: Any, kind: type[nn.Module]) -> Iterator[list[Tensor]]:
+    """Yield the numbers of all modules in ``given``, slot by slot, also those that a slot holds step by step.
+
+    Args:
+        given: An algorithm, a problem, or containers of them.
+        kind: The kind of slot that holds numbers.
+    """
+    if not isinstance(given, nn.Module):
+        if is_dataclass(given):
+            given = [getattr(given, field.name, None) for field in fields(given)]
+        for item in given.values() if isinstance(given, dict) else given if isinstance(given, tuple | list) else ():
+            yield from numbers(item, kind)
+        return
+    for part in given.modules():
+        if isinstance(part, kind):
+            yield [*part.parameters(), *part.buffers()]
+        for template in getattr(part, "_templates", ()):  # what is stacked has the names of the template
+            inside, held = dict(template.named_modules()), {**part._parameters, **part._buffers}
+            owners = {name: inside.get(name.replace("/", ".").rpartition(".")[0]) for name in held}
+            yield [t for name, t in held.items() if t is not None and isinstance(owners[name], kind)]
 
 
 def narrowed(

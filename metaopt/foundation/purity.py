@@ -12,9 +12,8 @@ from torch._C._autograd import _top_saved_tensors_default_hooks  # which hooks p
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import get_device_states
 
-from .shadows import LAZY, OWN
+from .holdings import Holdings, version
 
-NUMBERS = frozenset({bool, int, float, str})
 SHAPES_ONLY = frozenset(f"{kind}_like" for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"))
 AS_NUMBERS = frozenset({"item", "tolist", "numpy", "__float__", "__int__", "__bool__", "equal", "allclose"})
 REENTRANT = "torch.utils.checkpoint with use_reentrant=True, which autograd.grad refuses; pass use_reentrant=False"
@@ -26,12 +25,12 @@ class Watch:
 
     Args:
         module: A module that the code may change.
+        problem: Other objects that may hold modules, which it may change as well.
         named: A function that returns the other tensors that it may write into, with their names.
     """
 
-    def __init__(self, module: nn.Module, named: Named):
-        self._module, self._named = module, named
-        self._alive = [*module.parameters(), *module.buffers()]  # so that no other tensor gets the identity of one
+    def __init__(self, module: nn.Module, problem: Any, named: Named):
+        self._module, self._problem, self._named = module, problem, named
         self._before, self._drawn = self._held(), self._generators()
 
     def change(self, draws: bool) -> str | None:
@@ -40,35 +39,24 @@ class Watch:
         Args:
             draws: Whether it may have drawn from the generators.
         """
-        held = self._held()
-        if (name := next((n for n in held if held[n] != self._before.get(n)), None)) is not None:
-            return f"writes into '{name}', as BatchNorm does; call eval() on it, keep what changes in the state"
+        (before, written), (now, versions) = self._before, self._held()
+        changed = [n for n in versions if versions[n] != written.get(n)]
+        changed += [n for n in {**before.named, **now.named} if now.named.get(n, self) != before.named.get(n, self)]
+        if changed:
+            kept = (
+                "as BatchNorm does; call eval() on it, keep what changes in the state, call it once before if it caches"
+            )
+            return f"writes into '{changed[0]}', {kept}"
         if not draws and not all(map(torch.equal, self._drawn, self._generators())):
             return "draws from a global generator, as Dropout does; call eval() on it, draw from a stream of its own"
         return None
 
-    def _held(self) -> dict[str, Any]:
-        return {**contents(self._module), **{name: version(tensor) for name, tensor in self._named()}}
+    def _held(self) -> tuple[Holdings, dict[str, int]]:
+        return Holdings(self._module, self._problem), {name: version(tensor) for name, tensor in self._named()}
 
     def _generators(self) -> list[Tensor]:
         tensors = [*self._module.parameters(), *(tensor for _, tensor in self._named())]
         return [torch.get_rng_state(), *get_device_states(*tensors)[1]]
-
-
-def contents(module: nn.Module) -> dict[str, Any]:
-    """Return what tells whether ``module`` was changed: its numbers, and which tensors it holds, written how often.
-
-    torch writes running statistics without counting it, so one-dimensional buffers are summed as well.
-    """
-    found: dict[str, Any] = {}
-    for path, part in module.named_modules():
-        dot = f"{path}." if path else ""
-        found |= {dot + n: value for n, value in vars(part).items() if type(value) in NUMBERS and n not in OWN}
-        for name, tensor in (*part._parameters.items(), *part._buffers.items()):
-            if tensor is not None and type(tensor) not in LAZY:
-                running = tensor.ndim == 1 and not tensor.requires_grad and tensor.is_floating_point()
-                found[dot + name] = id(tensor), version(tensor), str(float(tensor.sum())) if running else ""
-    return found
 
 
 class Reads(TorchFunctionMode):
@@ -121,19 +109,25 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def version(tensor: Tensor) -> int:
-    """Return how many times ``tensor`` was written into; 0 in inference mode, which does not count."""
-    return 0 if tensor.is_inference() else tensor._version
-
-
 def differ(again: Sequence[Tensor], first: Sequence[Tensor]) -> bool:
-    """Tell whether a tensor of ``again`` differs from that of ``first`` by more than the root of its precision."""
-    for a, b in zip(again, first, strict=True):
-        if a.is_floating_point() or a.is_complex():
-            gap, size = torch.linalg.vector_norm(a.detach() - b), torch.linalg.vector_norm(b)
-            if bool(gap > torch.finfo(a.dtype).eps ** 0.5 * size):
-                return True
-    return False
+    """Tell whether a tensor of ``again`` differs from that of ``first`` by more than rounding.
+
+    Every sample, an index of the first axis, is judged by its largest entry: it may differ by the root of its
+    precision, at most by 2 %. What cancels in a sample has the rounding errors of the others, which are added.
+    NaN equals NaN alone, and whole numbers equal themselves.
+    """
+    return any(bool(_differs(a.detach(), b.detach())) for a, b in zip(again, first, strict=True) if b.numel())
+
+
+def _differs(a: Tensor, b: Tensor) -> Tensor:
+    same = (a == b) | (a.isnan() & b.isnan())
+    if not (a.is_floating_point() or a.is_complex()):
+        return ~same.all()
+    eps = torch.finfo(a.dtype).eps
+    wide = torch.promote_types(a.dtype, torch.float32)
+    gap, size = torch.where(same, 0, a.to(wide) - b).abs(), torch.where(b.isfinite(), b.to(wide), 0).abs()
+    gap, size = (t.reshape(len(t) if t.ndim else 1, -1).amax(1) for t in (gap, size))
+    return ~(gap <= min(eps**0.5, 0.02) * size + min(64 * eps, 0.005) * size.amax()).all()
 
 
 def nodes(outputs: Iterable[Tensor], until: Iterable[Tensor] = ()) -> Iterator[Any]:

@@ -142,7 +142,7 @@ def _replaced(value: Any, memo: dict[int, Any], depth: int) -> Any:
     if depth == DEPTH or isinstance(value, type | types.ModuleType | Tensor | torch.jit.ScriptModule):
         return value
     memo[id(value)] = value
-    held = {**getattr(value, "__dict__", {}), **_slotted(value)}
+    held = {**getattr(value, "__dict__", {}), **slotted(value)}
     changed = {name: new for name, item in held.items() if (new := _connected(item, memo, depth + 1)) is not item}
     items = list(value) if isinstance(value, list | collections.deque) else []
     inside = [_connected(item, memo, depth + 1) for item in items]
@@ -157,8 +157,8 @@ def _replaced(value: Any, memo: dict[int, Any], depth: int) -> Any:
     return made
 
 
-def _slotted(value: Any) -> dict[str, Any]:
-    """The attributes of an object that has ``__slots__``."""
+def slotted(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object that has ``__slots__``."""
     found = {}
     for kind in type(value).__mro__:
         names = vars(kind).get("__slots__", ())
@@ -196,21 +196,22 @@ def _rebuilt(value: Any, memo: dict[int, Any], depth: int) -> Any:
 def _function(value: types.FunctionType, memo: dict[int, Any], depth: int) -> types.FunctionType:
     """A function that closes over copies, and has them as defaults."""
     cells = value.__closure__ or ()
-    old = [*(c.cell_contents for c in cells if _filled(c)), value.__defaults__, value.__kwdefaults__]
+    old = [*(c.cell_contents for c in cells if has_value(c)), value.__defaults__, value.__kwdefaults__]
     *closed, defaults, keywords = new = [_connected(part, memo, depth) for part in old]
     if all(a is b for a, b in zip(new, old, strict=True)):
         return value
     filled = iter(closed)
-    places = tuple(types.CellType(next(filled)) if _filled(cell) else cell for cell in cells)
+    places = tuple(types.CellType(next(filled)) if has_value(cell) else cell for cell in cells)
     made = types.FunctionType(value.__code__, value.__globals__, value.__name__, defaults, places or None)
     made.__kwdefaults__ = keywords
     made.__dict__.update(value.__dict__)
     return made
 
 
-def _filled(cell: types.CellType) -> bool:
+def has_value(cell: types.CellType) -> bool:
+    """Tell whether the variable of a closure has a value yet."""
     try:
         cell.cell_contents  # noqa: B018
-    except ValueError:  # the variable has no value yet
+    except ValueError:
         return False
     return True

@@ -12,7 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from ..arguments.checks import explained
 from ..core import MetaoptError, autodiff, tree
-from ..foundation.purity import REENTRANT, Reads, contents, leaves, nodes
+from ..foundation.holdings import contents
+from ..foundation.purity import REENTRANT, Reads, leaves, nodes
 
 Energy = Callable[[dict[str, Tensor]], Tensor]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import tree
-from ..algorithm import AnyAlgorithm, Keep
+from ..algorithm import AnyAlgorithm, Keep, advance
 from ..autodiff import Gradients, Tensors, check_repeated, custom, leaf, pull_back, refuse_transform, repeatable
 from ..errors import MetaoptError, warn
 from ..run import Ran, Report, Settled, run_until
@@ -113,8 +113,8 @@ class Implicit:
         inside = tree.map(lambda t: leaf(t, True), state)
         frozen = tree.detach((algorithm, problem))
         with torch.enable_grad():
-            outside = algorithm.step(problem, state, k)
-            probe, inputs = tree.leaves(frozen[0].step(frozen[1], inside, k)), tree.leaves(inside)
+            outside = advance(algorithm, problem, state, k)
+            probe, inputs = tree.leaves(advance(*frozen, inside, k)), tree.leaves(inside)
         check_repeated(probe, tree.leaves(outside), "Implicit")
 
         def solve(_: Any, outputs: Tensors, arriving: Gradients) -> list[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import tree
-from ..algorithm import AnyAlgorithm, Invertible, Keep, iterate
+from ..algorithm import AnyAlgorithm, Invertible, Keep, advance, iterate
 from ..autodiff import Gradients, Tensors, check_captured, custom, leaf, pull_back, refuse_transform, repeatable
 from ..errors import MetaoptError, warn
 from ..run import Ran, Report
@@ -92,9 +92,9 @@ def _walk_back(
     adjoint, injected, gap = list(cotangents[:width]), list(cotangents[width:]), 0.0
     for k in reversed(ks):
         with torch.no_grad():
-            previous = tree.map(lambda t: leaf(t, True), algorithm.inverse_step(problem, state, k))
+            previous = tree.map(lambda t: leaf(t, True), advance(algorithm, problem, state, k, "inverse_step"))
         with torch.enable_grad():
-            following = algorithm.step(problem, previous, k)
+            following = advance(algorithm, problem, previous, k)
             readout = tree.leaves(algorithm.readout(problem, following, k)) if k in reads else []
         gap = tree.relative_change(tree.leaves(following), tree.leaves(state)) if k == ks[-1] else gap
         outputs, inputs = [*tree.leaves(following), *readout], [*given, *tree.leaves(previous)]
