@@ -103,8 +103,8 @@ class Holdings:
         if (state := _drawn(value)) is not None:
             return id(value), state
         if type(value).__module__ == "numpy" and hasattr(value, "tobytes"):
-            bytes_ = hash(value.tobytes()) if value.nbytes <= LARGE else id(value)
-            return str(value.dtype), value.shape, bytes_
+            content = hash(value.tobytes()) if value.nbytes <= LARGE else id(value)
+            return str(value.dtype), value.shape, content
         held = self._parts(value) if depth < DEPTH else ()
         return id(value), {name: self._of(item, depth + 1) for name, item in held}
 
