@@ -43,10 +43,8 @@ class Watch:
         changed = [n for n in versions if versions[n] != written.get(n)]
         changed += [n for n in {**before.named, **now.named} if now.named.get(n, self) != before.named.get(n, self)]
         if changed:
-            kept = (
-                "as BatchNorm does; call eval() on it, keep what changes in the state, call it once before if it caches"
-            )
-            return f"writes into '{changed[0]}', {kept}"
+            remedy = "call eval() on it, keep what changes in the state, fill a cache by a call before"
+            return f"writes into '{changed[0]}', as BatchNorm does; {remedy}"
         if not draws and not all(map(torch.equal, self._drawn, self._generators())):
             return "draws from a global generator, as Dropout does; call eval() on it, draw from a stream of its own"
         return None
