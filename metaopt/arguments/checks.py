@@ -166,7 +166,7 @@ def check_count(name: str, value: Any, low: int = 1, high: float = math.inf) -> 
     """
     high = min(high, LARGEST)
     if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
-        limit = f" and at most {high}" if high < LARGEST or (isinstance(value, Integral) and value > high) else ""
+        limit = f" and at most {high}" if high < LARGEST or (isinstance(value, Integral) and int(value) > high) else ""
         raise MetaoptError(f"{name} must be a whole number of at least {low}{limit}, but got {said(value)}.")
     return int(value)
 

@@ -81,6 +81,6 @@ def per_step(steps: int, value: Any = None, *, positive: bool = False, interval:
 
 def count(number: Any, least: int = 0, what: str = "The number of steps") -> int:
     """Return ``number`` as an int, or raise unless it is a whole number of at least ``least``."""
-    if isinstance(number, bool) or not isinstance(number, Integral) or not least <= number <= LARGEST:
+    if isinstance(number, bool) or not isinstance(number, Integral) or not least <= int(number) <= LARGEST:
         raise MetaoptError(f"{what} must be a whole number of at least {least}, but got {said(number)}.")
     return int(number)

@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_own = torch.Tensor.requires_grad.__get__  # what a tensor says, which vmap wrapped it or not
+_torch: Any = torch  # of which type checkers do not know all
+_functorch = _torch._C._functorch
+_own = _torch.Tensor.requires_grad.__get__  # what a tensor says, which vmap wrapped it or not
 
 
 class Composed(TorchFunctionMode):
@@ -85,13 +87,13 @@ def _normalised(normalise: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def _requires_grad(tensor: Tensor) -> bool:
     """Whether a graph is recorded, also by what a transform wraps."""
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor) and not _own(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
+    while _functorch.is_functorch_wrapped_tensor(tensor) and not _own(tensor):
+        tensor = _functorch.get_unwrapped(tensor)
     return _own(tensor)
 
 
 def _hooked(tensor: Tensor, hook: Any) -> Any:
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if _functorch.is_functorch_wrapped_tensor(tensor):
         raise RuntimeError("A hook on a tensor inside a transform sees only what this transform differentiates.")
     return tensor.register_hook(hook)
 
