@@ -21,6 +21,7 @@ from .calls import (
     has_finite,
     losses,
     models,
+    mri,
     names_of,
     problems,
     tasks,
@@ -39,6 +40,7 @@ TABLES = {
     "metaopt.export": problems.EXPORT,
     "metaopt.estimators": problems.ESTIMATORS,
     "metaopt.tasks": tasks.TASKS,
+    "metaopt.applications.mri": mri.MRI,
     "metaopt.viewer": files.VIEWER,
     "metaopt.data": files.DATA,
 }

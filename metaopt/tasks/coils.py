@@ -50,7 +50,7 @@ def coil_maps(shape: Sequence[Count], coils: Count, generator: torch.Generator) 
     gains = _uniform(0.6, 1.4, coils, generator)
     loops = _loops(coils, generator)[..., order]
     u, v = (order.index(axis) for axis in (0, 1))
-    fields = torch.stack([_field(pixels, loop) for loop in loops])
+    fields = _field(pixels, loops)
     maps = torch.complex(fields[..., u], -fields[..., v]) * (gains * phases).reshape(-1, *[1] * len(shape))
     return maps / torch.linalg.vector_norm(maps, dim=0)
 
@@ -87,10 +87,11 @@ def _loops(coils: int, generator: torch.Generator) -> Tensor:
     return centers[:, None] + radius[:, None, None] * rim
 
 
-def _field(places: Tensor, loop: Tensor) -> Tensor:
-    """Return the magnetic field (..., 3) of a unit current along the polygon ``loop`` at ``places`` (..., 3)."""
-    total = torch.zeros_like(places)
-    for start, end in itertools.pairwise(loop):
+def _field(places: Tensor, loops: Tensor) -> Tensor:
+    """Return the magnetic fields (C, ..., 3) at ``places`` (..., 3) of a unit current along each closed polygon."""
+    corners = loops.movedim(1, 0).reshape(loops.shape[1], -1, *[1] * (places.ndim - 1), 3)
+    total = places.new_zeros(len(loops), *places.shape)
+    for start, end in itertools.pairwise(corners):
         offset = places - (start + end) / 2
         distance = torch.linalg.vector_norm(offset, dim=-1, keepdim=True).clamp_min(0.1)  # no pole inside the wire
         total += torch.linalg.cross((end - start).expand_as(offset), offset) / distance**3

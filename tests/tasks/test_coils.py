@@ -43,7 +43,7 @@ def test_the_field_of_a_loop_is_that_of_biot_and_savart_on_its_axis() -> None:
     circle = torch.linspace(0, 2 * math.pi, 13)
     loop = 0.5 * torch.stack([circle.cos(), circle.sin(), 0 * circle], -1)
     heights = torch.linspace(-2, 2, 9)
-    field = _field(torch.stack([0 * heights, 0 * heights, heights], -1), loop)
+    field = _field(torch.stack([0 * heights, 0 * heights, heights], -1), loop[None])[0]
     expected = 2 * math.pi * 0.25 / (0.25 + heights**2) ** 1.5
     torch.testing.assert_close(field[:, 2], expected, rtol=0.06, atol=0)
     torch.testing.assert_close(field[:, :2], torch.zeros(9, 2), rtol=0, atol=1e-5)

@@ -44,8 +44,8 @@ def compress_coils(kspace: Tensor, coils: Count | None = None, energy: Share | N
         Buehrer et al., Array compression for MRI with large coil arrays, 2007, doi:10.1002/mrm.21237.
     """
     check_tensor("The k-space of compress_coils", kspace, "any", "(B, C, N, ...)")
-    if not kspace.is_complex() or not kspace.numel():
-        raise MetaoptError(f"compress_coils needs complex k-space (B, C, ...), but got {said(kspace)}.")
+    if kspace.dtype not in (torch.complex64, torch.complex128) or not kspace.numel():
+        raise MetaoptError(f"compress_coils needs complex k-space (B, C, ...), of 32 or 64 bits, not {said(kspace)}.")
     check_finite("The k-space of compress_coils", kspace)
     if (coils is None) == (energy is None):
         raise MetaoptError(
@@ -60,7 +60,7 @@ def compress_coils(kspace: Tensor, coils: Count | None = None, energy: Share | N
     samples = samples / largest
     squares, vectors = torch.linalg.eigh(samples @ samples.mH)
     kept = squares.flip(0).clamp_min(0).cumsum(0) / squares.clamp_min(0).sum()
-    number = coils if coils is not None else 1 + int((kept < energy - 1e-12).sum())
+    number = coils or 1 + int((kept < (energy or 0.0) - 1e-12).sum())
     matrix = vectors.flip(1)[:, : min(number, len(kept))].mH.to(kspace.dtype)
     share = float(kept[len(matrix) - 1])
     return Compressed(torch.einsum("nc,bc...->bn...", matrix, kspace), matrix, share)

@@ -94,8 +94,8 @@ def _check_kspace(who: str, kspace: Tensor, dims: int) -> None:
         raise MetaoptError(f"{who} takes slices (dims=2) and volumes (dims=3), but got dims={dims}.")
     axes = "(B, C, H, W)" if dims == 2 else "(B, C, D, H, W)"
     check_tensor(f"The k-space of {who}", kspace, "any", axes)
-    if not kspace.is_complex():
-        raise MetaoptError(f"The k-space of {who} must be complex, but its dtype is {kspace.dtype}.")
+    if kspace.dtype not in (torch.complex64, torch.complex128):
+        raise MetaoptError(f"The k-space of {who} must be complex, of 32 or 64 bits, but its dtype is {kspace.dtype}.")
     if not kspace.numel():
         raise MetaoptError(f"The k-space of {who} is empty: its axes {axes} are {tuple(kspace.shape)}.")
     check_finite(f"The k-space of {who}", kspace)
@@ -144,7 +144,7 @@ def _maps(
     for corner in _blocks(space, coils):
         matrices = lags  # (C, C, *lags), one axis of lags after the other becomes one of space
         for wave, block in zip(waves, corner, strict=True):
-            matrices = torch.tensordot(matrices, wave[:, block], dims=([2], [0]))
+            matrices = torch.einsum("cdl...,ln->cd...n", matrices, wave[:, block])
         eigenvalues, vectors = _leading(matrices.movedim((0, 1), (-2, -1)).contiguous(), sets)
         seen = torch.einsum("c,...cs->...s", reference.conj(), vectors)[..., None, :]
         vectors = vectors * torch.where(seen == 0, torch.ones_like(seen), torch.sgn(seen).conj())

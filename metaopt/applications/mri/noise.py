@@ -34,8 +34,8 @@ def noise_covariance(noise: Tensor) -> Tensor:
         MetaoptError: The scan is not (C, ...), complex and finite, is too short, or has a coil without noise.
     """
     check_tensor("The noise scan", noise, "any", "(C, N, ...)")
-    if not noise.is_complex():
-        raise MetaoptError(f"The noise scan must be complex, but its dtype is {noise.dtype}.")
+    if noise.dtype not in (torch.complex64, torch.complex128):
+        raise MetaoptError(f"The noise scan must be complex, of 32 or 64 bits, but its dtype is {noise.dtype}.")
     check_finite("The noise scan", noise)
     return _covariance("The noise scan", noise.flatten(1).to(torch.complex128)).to(noise.dtype)
 
@@ -61,8 +61,8 @@ def border_noise(kspace: Tensor, share: Share = 0.05, readout: int | None = None
         MetaoptError: The border cannot tell: it is too small, holds much signal, or has a coil without noise.
     """
     check_tensor("The k-space of border_noise", kspace, "any", "(B, C, N, ...)")
-    if not kspace.is_complex() or not kspace.numel():
-        raise MetaoptError(f"border_noise needs complex k-space (B, C, ...), but got {said(kspace)}.")
+    if kspace.dtype not in (torch.complex64, torch.complex128) or not kspace.numel():
+        raise MetaoptError(f"border_noise needs complex k-space (B, C, ...) of 32 or 64 bits, not {said(kspace)}.")
     check_finite("The k-space of border_noise", kspace)
     axis = None if readout is None else readout % kspace.ndim
     if readout is not None and (axis is None or axis < 2 or not -kspace.ndim <= readout < kspace.ndim):
