@@ -13,6 +13,7 @@ from .mask import Mask, Select
 from .operator import Adjoint, Compose, Operator, Scaled
 from .projection import Blocks, bernoulli_projection, fourier_projection, gaussian_projection
 from .sampling import cartesian_mask, gaussian_mask
+from .sense import Sense
 from .sparse import SparseMatrix
 from .spectral import spectral_norm
 
@@ -31,6 +32,7 @@ __all__ = [
     "RealToComplex",
     "Scaled",
     "Select",
+    "Sense",
     "Separable",
     "SparseMatrix",
     "as_operator",

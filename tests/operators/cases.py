@@ -93,6 +93,22 @@ CASES = [
         "volume fourier per sample",
         _image(lambda d, s: ops.Fourier(random(2, 1, 3, 2, 4, dtype=d, seed=s), 3), 1, 3, 2, 4, complex_input=True),
     ),
+    Case(
+        "centred fourier",
+        _image(lambda d, s: ops.Fourier(random(5, 4, dtype=d, seed=s), 2, True), 2, 5, 4, complex_input=True),
+    ),
+    Case("sense", _image(lambda d, s: ops.Sense(random_complex(2, 3, 6, 4, dtype=d, seed=s)), complex_input=True)),
+    Case(
+        "fourier and sense of volumes per sample",
+        _image(
+            lambda d, s: (
+                ops.Fourier(random(2, 1, 3, 2, 4, dtype=d, seed=s), 3, True)
+                @ ops.Sense(random_complex(2, 1, 3, 3, 2, 4, dtype=d, seed=s), 3)
+            ),
+            *(1, 3, 2, 4),
+            complex_input=True,
+        ),
+    ),
     Case("real fourier", _image(lambda d, s: ops.Fourier(random(6, 4, dtype=d, seed=s)) @ ops.RealToComplex())),
     Case("adjoint", _image(lambda d, s: ops.Dense(random(5, 3, dtype=d, seed=s)).H, 5)),
     Case("scaled", _image(lambda d, s: ops.Scaled(ops.Identity(), random(1, dtype=d, seed=s)[0]))),

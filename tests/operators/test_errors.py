@@ -51,6 +51,13 @@ MISTAKES: list[tuple[str, Callable[[], object]]] = [
     ("The mask of Mask must be a tensor.*sparse", lambda: ops.Mask(torch.eye(2).to_sparse())),
     ("The mask of Fourier must be a tensor, but got", lambda: ops.Fourier([1.0])),  # type: ignore[arg-type]
     ("axes of Fourier must be a whole number of at least 1", lambda: ops.Fourier(None, 0)),
+    ("centred of Fourier must be True or False", lambda: ops.Fourier(centred=1)),  # type: ignore[arg-type]
+    (r"maps of Sense are complex, .* single set by maps\[None\]", lambda: ops.Sense(COMPLEX[0, 0])),
+    (r"maps of Sense are complex", lambda: ops.Sense(REAL)),
+    (r"maps of Sense hold values that are NaN", lambda: ops.Sense(COMPLEX / 0)),
+    (r"Sense has 1, 2 or 3 spatial axes, not 4", lambda: ops.Sense(COMPLEX, 4)),
+    (r"takes complex pictures, one a set, \(B, 2, 6, 4\)", lambda: ops.Sense(COMPLEX[:, :2])(COMPLEX)),
+    (r"takes complex coils, \(B, 2, 6, 4\), but got", lambda: ops.Sense(COMPLEX[:, :2]).adjoint(COMPLEX)),
     ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense([[1.0]])),  # type: ignore[arg-type]
     ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense(torch.ones(2, 2).long())),
     ("matrix of Dense must be.*", lambda: ops.Dense(torch.ones(2, 2, device="meta"))),

@@ -93,6 +93,20 @@ def test_fourier_of_volumes_is_numpys() -> None:
     close(ops.Fourier(dims=3)(x), np.fft.fftn(x.numpy(), axes=(-3, -2, -1), norm="ortho"))
 
 
+def test_a_centred_fourier_transform_has_its_origins_in_the_middle() -> None:
+    x = random_complex(2, 1, 5, 4, dtype=torch.float64, seed=0)
+    rows, columns = (np.arange(n) - n // 2 for n in (5, 4))
+    left, right = (np.exp(-2j * np.pi * np.outer(a, a) / len(a)) / len(a) ** 0.5 for a in (rows, columns))
+    close(ops.Fourier(centred=True)(x), left @ x.numpy() @ right.T, 1e-10)
+
+
+def test_sense_sums_the_sets_of_every_coil() -> None:
+    maps, x = (random_complex(*shape, dtype=torch.float64, seed=1) for shape in ((2, 3, 5, 4), (2, 2, 5, 4)))
+    close(ops.Sense(maps)(x), np.einsum("schw,bshw->bchw", maps.numpy(), x.numpy()), 1e-12)
+    each = torch.stack([maps, 2 * maps])
+    close(ops.Sense(each)(x)[1], 2 * ops.Sense(maps)(x)[1].numpy(), 1e-12)
+
+
 def test_fourier_projection_lists_scaled_coefficients_of_the_dft() -> None:
     x = random(2, 3, 4, 5, dtype=DOUBLE, seed=0)
     everything, some = (ops.fourier_projection(rows, (3, 4, 5), 1)(x).numpy() for rows in (60, 15))
