@@ -14,6 +14,7 @@ from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, at_least_single, check_real, check_shared, same_kind, same_precision
 from .reach import Window
+from .shapes import check_floating
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class Blur(Operator):
             centre is the origin.
 
     Raises:
-        MetaoptError: The kernel is complex or of even size, or its batch differs from that of x.
+        MetaoptError: The kernel is complex, not finite or of even size, or its batch differs from that of x.
     """
 
     kernel: Tensor
@@ -118,13 +119,15 @@ def gaussian_kernel(size: int, sigma: float, *, dtype: torch.dtype = torch.float
         The kernel, (size, size).
 
     Raises:
-        MetaoptError: The size is even or sigma is not positive.
+        MetaoptError: The size is even, sigma is not positive, or the dtype holds no fractions.
     """
     check_count("The size of gaussian_kernel", size)
     check_number("The sigma of gaussian_kernel", sigma)
+    check_floating("gaussian_kernel", dtype)
     if size % 2 == 0 or sigma <= 0:
         raise MetaoptError(f"gaussian_kernel needs an odd size and a positive sigma, but got {size} and {sigma}.")
-    line = torch.exp(-0.5 * (torch.arange(size, dtype=torch.float64) - size // 2).square() / sigma**2)
+    distance = (torch.arange(size, dtype=torch.float64) - size // 2) / sigma  # whose square may be 0 where sigma^2 is
+    line = torch.exp(-0.5 * distance.square())
     return torch.outer(line / line.sum(), line / line.sum()).to(dtype)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..arguments.checks import check_tensor
+from ..arguments.checks import check_finite, check_tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_shared, check_trailing, same_kind
@@ -25,15 +25,15 @@ class Dense(Operator):
         shape: The trailing axes of x, with n entries in all; by default (n,).
 
     Raises:
-        MetaoptError: The matrix and the shape disagree, x ends in other axes, the batches differ, or the matrix is
-            complex and x is real.
+        MetaoptError: The matrix is not finite, it and the shape disagree, x ends in other axes, the batches differ,
+            or the matrix is complex and x is real.
     """
 
     matrix: Tensor
     shape: tuple[int, ...]
 
     def __init__(self, matrix: Tensor, shape: Sequence[int] | None = None) -> None:
-        check_tensor("The matrix of Dense", matrix, "real or complex")
+        check_finite("The matrix of Dense", check_tensor("The matrix of Dense", matrix, "real or complex"))
         if matrix.ndim not in (2, 3):
             raise MetaoptError(f"Dense needs a matrix (m, n) or (B, m, n), but got {tree.describe(matrix)}.")
         shape = tuple(matrix.shape[-1:]) if shape is None else check_counts("The shape of Dense", shape)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..arguments.checks import check_count, check_tensor
+from ..arguments.checks import check_count, check_finite, check_tensor
 from ..core import tree
 from ..core.errors import MetaoptError
 from .operator import Operator, check_shared, check_trailing, same_kind
 from .reach import Window, coarse
-from .shapes import check_counts
+from .shapes import check_counts, check_floating
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Separable(Operator):
         columns: C, real (w, W), or with leading axes in the same way.
 
     Raises:
-        MetaoptError: A matrix has fewer than two axes or is complex, or x does not fit the matrices.
+        MetaoptError: A matrix has fewer than two axes, is complex or not finite, or x does not fit the matrices.
     """
 
     rows: Tensor
@@ -38,6 +38,7 @@ class Separable(Operator):
                 raise MetaoptError(
                     f"Separable needs {name} to be a real (..., out, in) matrix, but got {tree.describe(matrix)}."
                 )
+            check_finite(f"The {name} of Separable", matrix)
 
     def apply(self, x: Tensor) -> Tensor:
         check_trailing("Separable", x, (self.rows.shape[-1], self.columns.shape[-1]))
@@ -119,6 +120,7 @@ Kernel = Callable[[Tensor], Tensor]
 
 def _downsample(who: str, kernel: Kernel, shape: tuple[int, ...], factor: int, dtype: torch.dtype) -> Separable:
     shape, factor = check_counts(f"The shape of {who}", shape), check_count(f"The factor of {who}", factor)
+    check_floating(who, dtype)
     if len(shape) < 2 or any(size % factor for size in shape[-2:]):
         raise MetaoptError(
             f"{who} by {factor} needs a shape (..., H, W) whose H and W are multiples of {factor}, but got "

@@ -26,7 +26,7 @@ class Fourier(Operator):
             True, as scanners store k-space: both are at index ``n // 2`` of each axis, and the mask is given so too.
 
     Raises:
-        MetaoptError: The mask is complex or would enlarge x, or x is real.
+        MetaoptError: The mask is complex, not finite or would enlarge x, or x is real.
     """
 
     mask: Tensor | None = None

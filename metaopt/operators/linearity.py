@@ -1,4 +1,4 @@
-"""Check once, on random numbers, that a foreign map is linear and that its adjoint belongs to it."""
+"""Check once that an operator gives measurements like y, and that a foreign map is linear and has its adjoint."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def check_linear(operator: Operator, y: Tensor) -> None:
         MetaoptWarning: The adjoint is wrong by more than one percent.
     """
     foreign = [part for part in _parts(operator) if _is_foreign(part)]
-    known = autodiff.values_known() and not autodiff.inside_transform() and y.device.type != "meta"
-    if not foreign or not known or not y.numel():
+    if not foreign or not _is_known(y):
         return
     size = _norm(y) / y.numel() ** 0.5
     decade = round(math.log10(size)) if 0 < size < math.inf else None
@@ -50,6 +49,39 @@ def check_linear(operator: Operator, y: Tensor) -> None:
         warn(wrong)
     for part in foreign:
         object.__setattr__(part, "tried", {decade, *vars(part).get("tried", ())})
+
+
+def check_image(operator: Operator, y: Tensor) -> None:
+    """Raise unless ``A A^H y`` has the shape of y, and is complex where y is.
+
+    It is computed once for each shape of y. Maps with foreign parts are left to :func:`check_linear`.
+
+    Args:
+        operator: A.
+        y: A measurement.
+
+    Raises:
+        MetaoptError: The shapes or kinds differ, or A or its adjoint cannot be computed.
+    """
+    kind, tried = (tuple(y.shape), y.dtype), vars(operator).get("fits", ())
+    if not _is_known(y) or kind in tried or any(map(_is_foreign, _parts(operator))):
+        return
+    name = type(operator).__name__
+    with torch.no_grad():
+        x = _computed(f"The adjoint of {name}", operator.adjoint, y)
+        image = _computed(name, operator.apply, x)
+    if image.shape != y.shape or image.is_complex() != y.is_complex():
+        raise MetaoptError(
+            f"{name} gives {tree.describe(image)} for x {tree.describe(x)}, but the measurement y is "
+            f"{tree.describe(y)}; y has the shape of A x, batch first, and is complex where A x is."
+        )
+    object.__setattr__(operator, "fits", {kind, *tried})
+
+
+def _is_known(y: Tensor) -> bool:
+    """Return whether y has values that may be looked at."""
+    known = autodiff.values_known() and not autodiff.inside_transform()
+    return known and y.device.type != "meta" and y.numel() > 0
 
 
 def _try(operator: Operator, y: Tensor, size: float) -> str:

@@ -24,7 +24,7 @@ class Mask(Operator):
             inpainting it is 1 where x is known and 0 elsewhere.
 
     Raises:
-        MetaoptError: The mask is complex, or it would enlarge x.
+        MetaoptError: The mask is complex or not finite, or it would enlarge x.
     """
 
     mask: Tensor

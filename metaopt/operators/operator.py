@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..arguments.checks import check_instance, check_tensor, said
+from ..arguments.checks import check_finite, check_instance, check_tensor, said
 from ..core import tree
 from ..core.errors import MetaoptError
 from .reach import PerAxis, Window, coarse, per_axis, times, total
@@ -166,7 +166,7 @@ class Scaled(Operator):
         factor: A real number or a real tensor without axes.
 
     Raises:
-        MetaoptError: The factor is complex or has axes.
+        MetaoptError: The factor is complex, has axes, or is NaN or infinite.
     """
 
     operator: Operator
@@ -181,6 +181,7 @@ class Scaled(Operator):
                 f"Scaled needs one real factor, but got {said(self.factor)}; for one factor per sample or entry "
                 "compose with Mask(factors)."
             )
+        check_finite("The factor of Scaled", factor)
 
     def apply(self, x: Tensor) -> Tensor:
         return self.factor * self.operator.apply(x)
@@ -232,12 +233,13 @@ def check_operator(who: str, operator: object) -> None:
 
 
 def check_real(who: str, name: str, tensor: Tensor) -> None:
-    """Raise if ``tensor``, which an operator on both real and complex images holds, is itself complex or no tensor."""
+    """Raise if ``tensor``, which an operator on both real and complex images holds, is no finite real tensor."""
     check_tensor(f"The {name} of {who}", tensor, "any")
     if tensor.is_complex():
         raise MetaoptError(
             f"{who} needs a real {name}, but got {tree.describe(tensor)}; pass {name}.real or use Dense."
         )
+    check_finite(f"The {name} of {who}", tensor)
 
 
 def check_trailing(who: str, x: Tensor, shape: Sequence[int]) -> None:

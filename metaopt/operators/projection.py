@@ -20,7 +20,7 @@ from .fourier import Fourier
 from .identity import RealToComplex
 from .mask import Select
 from .operator import Operator, Scaled, check_trailing
-from .shapes import check_counts
+from .shapes import check_counts, check_floating
 
 Shape = tuple[int, ...]
 
@@ -35,6 +35,7 @@ def gaussian_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dtyp
         dtype: The dtype of the matrix.
     """
     rows, shape = check_count("The rows of gaussian_projection", rows), check_counts("The shape", shape)
+    check_floating("gaussian_projection", dtype)
     generator = random.generator(check_whole("The seed of gaussian_projection", seed))
     matrix = torch.randn(rows, torch.Size(shape).numel(), generator=generator, dtype=torch.float64)
     return Dense((matrix / rows**0.5).to(dtype), tuple(shape))
@@ -50,6 +51,7 @@ def bernoulli_projection(rows: int, shape: Shape, seed: int, *, dtype: torch.dty
         dtype: The dtype of the matrix.
     """
     rows, shape = check_count("The rows of bernoulli_projection", rows), check_counts("The shape", shape)
+    check_floating("bernoulli_projection", dtype)
     generator = random.generator(check_whole("The seed of bernoulli_projection", seed))
     bits = torch.randint(0, 2, (rows, torch.Size(shape).numel()), generator=generator)
     return Dense(((2 * bits - 1) / rows**0.5).to(dtype), tuple(shape))

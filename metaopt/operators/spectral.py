@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .operator import Operator
+from ..arguments.checks import check_count, check_tensor, check_whole
+from .operator import Operator, check_operator
 
 
 @torch.no_grad()
@@ -25,9 +26,16 @@ def spectral_norm(operator: Operator, x: Tensor, *, iterations: int = 50, seed: 
     Returns:
         The norm, in units of y per unit of x.
 
+    Raises:
+        MetaoptError: An argument is none of these.
+
     Source:
         Kuczynski and Wozniakowski, 1992, doi:10.1137/0613066 (the accuracy).
     """
+    check_operator("spectral_norm", operator)
+    check_tensor("The example input of spectral_norm", x, "real or complex")
+    check_count("The iterations of spectral_norm", iterations, low=0)
+    check_whole("The seed of spectral_norm", seed)
     # Torch's own stream of this seed: shipped weights were trained in units that were found with it.
     generator = torch.Generator().manual_seed(seed)
     v = torch.randn(x.shape, dtype=x.dtype, generator=generator).to(x.device)

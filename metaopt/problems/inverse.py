@@ -13,7 +13,7 @@ from torch import Tensor
 from ..arguments.checks import as_numbers, check_tensor, said
 from ..core import MetaoptError, autodiff, tree
 from ..operators import Operator, Scaled, as_operator
-from ..operators.linearity import check_linear
+from ..operators.linearity import check_image, check_linear
 from ..operators.spectral import spectral_norm
 from .likelihood import Gaussian, Likelihood
 from .noise import check_noise, effective_level, per_sample
@@ -39,8 +39,8 @@ class InverseProblem:
     in the units that a network was trained in (:class:`~metaopt.problems.TrainedRange`).
 
     Raises:
-        MetaoptError: The measurement is not finite, the noise is not positive or has a shape that does not fit y, or a
-            foreign operator is not linear.
+        MetaoptError: The measurement is not finite, the noise is not positive or has a shape that does not fit y, A x
+            has another shape than y, or a foreign operator is not linear.
     """
 
     operator: Operator
@@ -67,6 +67,7 @@ class InverseProblem:
             )
         with self._full_precision():
             check_linear(self.operator, self.y)
+            check_image(self.operator, self.y)
         if self.noise is not None:
             object.__setattr__(self, "noise", check_noise(self.noise, self.y))
             if self.noise.ndim > 1:

@@ -324,6 +324,8 @@ def test_a_linear_map_is_tried_once_and_in_every_precision_and_kind() -> None:
 
 
 def test_the_norm_of_an_operator_that_gives_nan_is_not_called_zero() -> None:
-    problem = InverseProblem(ops.Mask(torch.tensor([1.0, float("nan")])), torch.ones(1, 2), noise=0.1)
+    mask = ops.Mask(torch.ones(2))
+    problem = InverseProblem(mask, torch.ones(1, 2), noise=0.1)
+    mask.mask[1] = float("nan")  # after the checks
     with pytest.raises(MetaoptError, match=r"norm of the operator Mask is nan, .*NaN or infinite for finite x"):
         problem.normalized()
