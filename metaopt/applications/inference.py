@@ -324,6 +324,8 @@ def infer_file(
     """
     if output is not None and not output.resolve().parent.is_dir():
         raise MetaoptError(f"{output} cannot be written: there is no folder {output.parent}.")
+    if sample is not None and evidence is None:
+        raise MetaoptError(f"Sample {sample} is one of a file of evidence, but none was given; add --evidence FILE.")
     uai = read_uai(model)
     seen = read_evidence(evidence, uai.cardinalities, sample) if evidence else {}
     answer, goal = infer(uai, seen, task, method, max_steps, memory), task.upper()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+
+from ..foundation.errors import MetaoptError
+from ..foundation.literals import literal
 
 FILES = {
     "input": "the picture file: grey or colour, 8 or 16 bit, any size",
@@ -22,10 +26,12 @@ def number(text: str) -> float:
         The number.
 
     Raises:
-        argparse.ArgumentTypeError: The text is not a number.
+        argparse.ArgumentTypeError: The text is not a number, or one that is beyond float64.
     """
     try:
-        return float(text)
+        return literal(text)
+    except MetaoptError as error:
+        raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from None
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not a number") from None
 
@@ -48,6 +54,24 @@ def whole_number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number") from None
     if abs(value) >= 2**63:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is too large a number")
+    return value
+
+
+def tolerance(text: str) -> float:
+    """Convert the text of an option to a tolerance.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The number.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is not a finite number above 0.
+    """
+    value = number(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"a tolerance is a finite number above 0, but got {text!r:.80}")
     return value
 
 

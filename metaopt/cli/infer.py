@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .arguments import memory, number, say_written, whole_number
+from .arguments import memory, say_written, tolerance, whole_number
 
 TOLERANCE = 0.01
 
@@ -80,7 +80,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance",
         metavar="NUMBER",
-        type=number,
+        type=tolerance,
         default=TOLERANCE,
         help="how far approximations may differ: in a probability (MAR), in log10 Z (PR) or in the log10 probability "
         "of the assignment (MAP) (default: %(default)s)",

@@ -10,7 +10,6 @@ origin, as ``by_hand`` explains.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from urllib.parse import quote, urljoin
 from ..arguments.contracts import checked
 from ..core import MetaoptError
 from ..files import read_bytes
+from ..foundation.literals import parse_json
 
 LARGEST = 2**24  # bytes of an entry
 REGISTRY = Path(__file__).parent / "registry"
@@ -102,7 +102,7 @@ def read_source(name: str) -> Source:
         raise MetaoptError(f"No data set is called {name!r}; {say}")
     path = REGISTRY / f"{name}.json"
     try:
-        return _source(name, json.loads(read_bytes(path, LARGEST)))
+        return _source(name, parse_json(read_bytes(path, LARGEST)))
     except MetaoptError:
         raise
     except Exception as error:  # a broken entry can raise almost anything

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from ..core import MetaoptError
 from ..files import read_bytes
+from ..foundation.literals import is_lost, refusal
 
 LARGEST = 2**20  # bytes
 MOST_ENTRIES = 100_000  # with every alias counted as often as it is used
 DEEPEST = 50
+FLOAT = "tag:yaml.org,2002:float"
+DIGITS = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")  # none of base 60, nor .inf and .nan
 
 
 def read_yaml(path: Path) -> Any:
@@ -34,6 +38,7 @@ def read_yaml(path: Path) -> Any:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         _extent(node, {}, str(path))
+        _check_numbers(node, set(), str(path))
         found = None if node is None else loader.construct_document(node)
     except OSError as error:
         raise MetaoptError(f"Cannot read the recipe {path}: {error.strerror or error}.") from error
@@ -65,6 +70,20 @@ def _extent(node: Any, known: dict[int, tuple[int, int]], path: str) -> tuple[in
             f"more than {DEEPEST} deep; no recipe needs that."
         )
     return count, depth
+
+
+def _check_numbers(node: Any, seen: set[int], path: str) -> None:
+    """Check that no number became 0 or infinite because float64 does not hold it."""
+    if id(node) in seen or node is None:
+        return
+    seen.add(id(node))
+    if isinstance(node.value, str):
+        if node.tag == FLOAT and DIGITS.fullmatch(word := node.value.replace("_", "")) and is_lost(word, float(word)):
+            raise MetaoptError(f"{path}, line {node.start_mark.line + 1}: {refusal(word)}.")
+        return
+    for entry in node.value:
+        for part in entry if isinstance(entry, tuple) else (entry,):
+            _check_numbers(part, seen, path)
 
 
 def _check_plain(node: Any, place: str, path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..arguments.contracts import checked
 from ..core import MetaoptError, Unrolled
 from ..files import read_bytes, replacing
 from ..foundation.drawing import drawing_from
+from ..foundation.literals import parse_json
 from ..records import record_of
 from .building import Bounded, in_float32
 from .calls import build
@@ -49,7 +51,7 @@ def read_card(name: str | Path) -> dict[str, Any]:
     """
     path = weight_file(name).with_suffix(".json")
     try:
-        card = json.loads(read_bytes(path, LARGEST_CARD))
+        card = parse_json(read_bytes(path, LARGEST_CARD))
     except OSError as error:
         raise MetaoptError(f"The weights need their card beside them, but {path} cannot be read: {error}.") from error
     except (ValueError, RecursionError) as error:
@@ -257,13 +259,13 @@ def weight_file(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix == ".safetensors":
         return path
-    if str(name).strip() and path.is_dir():
+    if str(name).strip() and os.path.isdir(path):
         raise MetaoptError(f"{name} is a folder; give the path of the .safetensors file in it.")
     path = SHIPPED / f"{name}.safetensors"
     if str(name) not in shipped():
         raise MetaoptError(
-            f"There are no shipped weights {str(name)!r}; there are {', '.join(shipped()) or 'none'}. For weights of "
-            "your own give the path of their .safetensors file."
+            f"There are no shipped weights {str(name)!r:.80}; there are {', '.join(shipped()) or 'none'}. For weights "
+            "of your own give the path of their .safetensors file."
         )
     return path
 

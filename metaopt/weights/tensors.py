@@ -16,6 +16,7 @@ from torch import Tensor
 from ..arguments.contracts import checked
 from ..core import MetaoptError
 from ..files import make_folder, replacing
+from ..foundation.literals import parse_json
 
 
 @checked
@@ -63,7 +64,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             noted = file.metadata() or {}
             text = noted.get("card", "{}")
-            card = json.loads(text)
+            card = parse_json(text)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise MetaoptError(f"There is no weight file {path}.") from error

@@ -146,7 +146,7 @@ def _lines(path: str | Path) -> list[_Line]:
             if bad is not None:
                 shown = bad[:40].decode("ascii", "replace")
                 raise _error(path, number, f"{shown!r} is not a whole number from 0 on")
-            lines.append((number, [int(word[:30]) for word in words]))
+            lines.append((number, [int(word.lstrip(b"0")[:30] or b"0") for word in words]))
     return lines
 
 

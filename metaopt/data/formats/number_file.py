@@ -19,6 +19,7 @@ import numpy as np
 
 from ...core import MetaoptError
 from ...files import read_at_most, read_bytes
+from ...foundation.literals import NORMAL, first_lost, refusal
 
 PIECE = 1 << 22  # bytes that are parsed at once
 LARGEST = 1 << 30  # bytes of a file
@@ -197,14 +198,34 @@ def _pieces(body: bytes) -> Iterator[bytes]:
         start = end
 
 
+def _check_kept(body: bytes, values: np.ndarray, place: NumberFile) -> None:
+    """Raise if a number became 0 or infinite, or far from what is written, because it is beyond float64."""
+    start, size = 0, np.abs(values)
+    doubtful = (size < NORMAL) | np.isinf(size)
+    for piece in _pieces(body) if doubtful.any() else ():
+        words = piece.split()
+        places = np.flatnonzero(doubtful[start : start + len(words)]).tolist()
+        chosen = [words[i] for i in places]
+        if len(places) and (lost := first_lost(chosen, values[start + np.array(places)].tolist())) is not None:
+            what = refusal(chosen[lost].decode())
+            raise place.error(
+                start + places[lost], f"{what}, as a whole table by one factor, which changes no marginal."
+            )
+        start += len(words)
+
+
 def _parse(body: bytes, place: NumberFile) -> np.ndarray:
     space = np.concatenate([[True], _SPACE[np.frombuffer(body, np.uint8)]])
     count = int(np.count_nonzero(space[:-1] & ~space[1:]))
     if not count:
         return np.empty(0)
     if b"_" not in body:  # Python reads "1_0" as 10
+        values = None
         with contextlib.suppress(ValueError):
-            return np.concatenate([np.fromiter(map(float, piece.split()), float) for piece in _pieces(body)])
+            values = np.concatenate([np.fromiter(map(float, piece.split()), float) for piece in _pieces(body)])
+        if values is not None:
+            _check_kept(body, values, place)
+            return values
     for index, word in enumerate(re.finditer(rb"\S+", body)):
         if not _NUMBER.fullmatch(word[0]):
             shown = word[0][:40].decode("ascii", "replace")
