@@ -35,8 +35,8 @@ class Wavelet(nn.Module):
 
     c holds the details of all levels in an orthonormal periodic wavelet basis (sym4); the coarsest approximation is
     free. For complex x, ``|c|`` is the magnitude. x is (B, ..., H, W), or (B, ..., D, H, W) with ``dims`` = 3, and
-    every channel counts separately. The gradient is that of ``weight * sum sqrt(|c|^2 + smoothing^2)``. The prox is exact: it transforms x, applies the soft threshold to the details and
-    transforms back.
+    every channel counts separately. The gradient is that of ``weight * sum sqrt(|c|^2 + smoothing^2)``. The prox is
+    exact: it transforms x, applies the soft threshold to the details and transforms back.
 
     Sides that are no multiples of 2^levels are extended by reflection to the next multiple, and the result is cropped.
     Energy and gradient are those of the extended image, and the prox is then approximate near those borders.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,25 +32,12 @@ def kspace_problem(seed: int) -> mo.InverseProblem:
     return mo.InverseProblem(mo.operators.Fourier(mask), y, noise=0.2)
 
 
-@dataclass(frozen=True, eq=False)
-class Coils(mo.operators.Operator):
-    """The coils' pictures (B, C, H, W) of one picture a set of maps, (B, S, H, W)."""
-
-    maps: Tensor  # (S, C, H, W)
-
-    def apply(self, x: Tensor) -> Tensor:
-        return torch.einsum("schw,bshw->bchw", self.maps.to(x.dtype), x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        return torch.einsum("schw,bchw->bshw", self.maps.conj().to(y.dtype), y)
-
-
 def coils_problem(seed: int) -> mo.InverseProblem:
     """Two coils and two sets of maps."""
     maps = 0.6 * normal(7, 2, 2, 6, 8, dtype=torch.complex128)
     mask = mo.operators.gaussian_mask((6, 8), 2.0, 0.1, seed).double()
     y = mask * normal(seed, 3, 2, 6, 8, dtype=torch.complex128)
-    return mo.InverseProblem(mo.operators.Fourier(mask) @ Coils(maps), y, noise=0.5)
+    return mo.InverseProblem(mo.operators.Fourier(mask, centred=True) @ mo.operators.Sense(maps), y, noise=0.5)
 
 
 def uneven_noise(problem: mo.InverseProblem, *shape: int) -> mo.InverseProblem:
