@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
-from ..arguments.contracts import Count, NotNegative, Positives, checked
+from ..arguments.contracts import Count, Counts, NotNegative, Positives, checked
 from ..core import random
-from ..operators import Fourier, gaussian_mask
+from ..operators import Fourier, Sense, gaussian_mask
 from ..problems import InverseProblem
+from .coils import coil_maps
 from .images import _add_noise
-from .patches import Patches, uniform
+from .patches import Patches, integer, uniform
 
 
 @checked
 @dataclass(frozen=True, eq=False)
 class UndersampledMri:
-    """Reconstruct a complex picture from undersampled k-space: ``y = M F (x + noise n)``.
+    """Reconstruct a complex picture from undersampled k-space: ``y = M F (S x + noise n)``.
 
     The magnitudes come from ``patches``, and each is given a smooth random phase. Every picture of a batch has its own
-    variable-density mask M. The transform F is unitary, so the noise is white in k-space as well.
+    variable-density mask M, and with several coils its own maps S (:func:`coil_maps`). The transform F is unitary, so
+    the noise is white in k-space as well.
 
     Args:
         patches: The magnitudes, in [0, 1].
@@ -30,12 +34,14 @@ class UndersampledMri:
         center: Half axis of the fully sampled centre, relative to the extent of k-space.
         noise_levels: (low, high) of the standard deviation of the real and of the imaginary part of the noise, in units
             in which the brightest pixel is at most 1; each picture draws its own, uniformly.
+        coils: The number of coils, or (low, high), between which each batch draws its own. One coil has no maps.
     """
 
     patches: Patches
     accelerations: Positives = (2.0, 6.0)
     center: NotNegative = 0.02
     noise_levels: Positives = (0.002, 0.04)
+    coils: Count | Counts = 1
 
     def sample(self, seed: int) -> tuple[InverseProblem, Tensor]:
         generator = random.generator(seed)
@@ -45,30 +51,43 @@ class UndersampledMri:
         accelerations = uniform(*self.accelerations, count, generator).tolist()
         shape, seeds = (height, width), [random.derive(seed, i) for i in range(count)]
         masks = [gaussian_mask(shape, a, self.center, s) for a, s in zip(accelerations, seeds, strict=True)]
-        operator = Fourier(torch.stack(masks)[:, None])
+        fourier = Fourier(torch.stack(masks)[:, None])
         noise = uniform(*self.noise_levels, count, generator)
-        y = operator(_add_noise(target, noise, generator))  # the unitary transform of white noise is white noise
+        coils = self._coils(generator)
+        if coils == 1:
+            operator, seen = fourier, target
+        else:
+            sense = Sense(torch.stack([coil_maps(shape, coils, generator) for _ in range(count)])[:, None])
+            operator, seen = fourier @ sense, sense(target)
+        y = fourier(_add_noise(seen, noise, generator))  # the unitary transform of white noise is white noise
         return InverseProblem(operator, y, noise), target
+
+    def _coils(self, generator: torch.Generator) -> int:
+        if isinstance(self.coils, int | Integral):
+            return int(self.coils)
+        low, high = self.coils
+        return low + integer(high - low + 1, generator)
 
 
 @checked
 def smooth_phase(
-    shape: tuple[int, int], generator: torch.Generator, modes: Count = 3, size: NotNegative = 1.2
+    shape: Sequence[Count], generator: torch.Generator, modes: Count = 3, size: NotNegative = 1.2
 ) -> Tensor:
     """Draw a smooth phase factor exp(i phi), where phi is a random sum of cosines of low frequency.
 
     Args:
-        shape: (H, W).
+        shape: (H, W), or (D, H, W).
         generator: Draws the amplitudes.
         modes: Number of frequencies along each axis.
         size: Standard deviation of the amplitude at frequency 0, in radians; it decreases with the frequency.
 
     Returns:
-        exp(i phi), (H, W) complex.
+        exp(i phi), complex and of that shape.
     """
-    axes = [torch.linspace(0, math.pi, n) for n in shape]
-    rows, columns = (torch.cos(torch.arange(modes)[:, None] * axis) for axis in axes)
-    frequency = torch.arange(modes)[:, None] ** 2 + torch.arange(modes) ** 2
-    amplitudes = size * torch.randn(modes, modes, generator=generator) / (1 + frequency).sqrt()
-    phase = rows.T @ amplitudes @ columns
-    return torch.polar(torch.ones(shape), phase)
+    squares = torch.meshgrid(*[torch.arange(modes) ** 2] * len(shape), indexing="ij")
+    frequency = torch.stack(squares).sum(0)
+    phase = size * torch.randn(frequency.shape, generator=generator) / (1 + frequency).sqrt()
+    for n in shape:  # one axis of modes after the other becomes one of places, at the end
+        waves = torch.cos(torch.arange(modes)[:, None] * torch.linspace(0, math.pi, n))
+        phase = torch.einsum("m...,mn->...n", phase, waves)
+    return torch.polar(torch.ones_like(phase), phase)

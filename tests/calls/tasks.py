@@ -146,7 +146,13 @@ TASKS = {
     "Task": NOT_A_CALL,
     "UndersampledMri": Call(
         tasks.UndersampledMri,
-        lambda: {"patches": patches(), "accelerations": (2.0, 3.0), "center": 0.1, "noise_levels": BOUNDS},
+        lambda: {
+            "patches": patches(),
+            "accelerations": (2.0, 3.0),
+            "center": 0.1,
+            "noise_levels": BOUNDS,
+            "coils": (2, 3),
+        },
         drawn,
     ),
     "UniformQuadratics": Call(tasks.UniformQuadratics, lambda: {"dimension": 2, "batch": 2}, drawn),

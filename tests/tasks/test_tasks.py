@@ -240,12 +240,39 @@ def test_every_mri_picture_has_a_mask_and_an_acceleration_of_its_own() -> None:
     assert target.angle().std() > 0.1
 
 
+def test_a_batch_of_several_coils_sees_the_picture_through_maps_of_its_own() -> None:
+    """Its maps have unit sum of squares, so all of k-space gives the picture back, and noise as of one coil."""
+    for seed in range(4):
+        task = UndersampledMri(Patches(pictures(), 32, 3), (1.0, 1.0), noise_levels=(0.01, 0.01), coils=(2, 5))
+        problem, target = task.sample(seed)
+        assert target.shape == (3, 1, 32, 32)
+        assert 2 <= problem.y.shape[1] <= 5
+        noise = torch.view_as_real(problem.y - problem.operator(target))
+        assert abs(float(noise.std()) / 0.01 - 1) < 0.05
+        torch.testing.assert_close(problem.operator.adjoint(problem.operator(target)), target, rtol=0, atol=1e-4)
+    assert {task.sample(seed)[0].y.shape[1] for seed in range(20)} == {2, 3, 4, 5}
+    eight, _ = UndersampledMri(Patches(pictures(), 32, 2), coils=8).sample(0)
+    assert eight.y.shape == (2, 8, 32, 32)
+    assert float((eight.y[0] - eight.y[1]).abs().max()) > 0.1
+
+
+def test_one_coil_draws_what_it_drew_before_there_were_several() -> None:
+    problem, target = UndersampledMri(Patches(pictures(), 16, 2), coils=(1, 1)).sample(5)
+    default, same = UndersampledMri(Patches(pictures(), 16, 2)).sample(5)
+    torch.testing.assert_close(target, same, rtol=0, atol=0)
+    assert problem.y.shape == default.y.shape == (2, 1, 16, 16)
+
+
 def test_a_smooth_phase_is_of_modulus_1_and_smooth() -> None:
     phase = smooth_phase((64, 48), torch.Generator().manual_seed(0))
     torch.testing.assert_close(phase.abs(), torch.ones(64, 48))
     steps = [(phase[1:] * phase[:-1].conj()).angle(), (phase[:, 1:] * phase[:, :-1].conj()).angle()]
     assert max(float(s.abs().max()) for s in steps) < 0.5
     assert phase.angle().std() > 0.2
+    volume = smooth_phase((24, 28, 32), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(volume.abs(), torch.ones(24, 28, 32))
+    for axis in range(3):
+        assert float((volume.diff(dim=axis)).abs().max()) < 1
 
 
 def test_patches_are_crops_of_the_pictures_turned_and_mirrored() -> None:
