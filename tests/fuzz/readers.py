@@ -25,6 +25,7 @@ from metaopt import data
 from metaopt.core import MetaoptError, MetaoptWarning
 from metaopt.data import sources
 from metaopt.data.datasets.folders import read_slices
+from metaopt.data.formats.kspace_header import write_header
 from metaopt.training import Settings, Watch, read_recipe, train
 from metaopt.training.log import Log, read_log
 from metaopt.training.recipe import loss_of, settings_of, task_of, watch_of
@@ -181,6 +182,62 @@ def numbers(name: str, content: str, read: Callable[..., Any]) -> Reader:
     return Reader(name, text("f", content), read_with(read, "f"), ("f",))
 
 
+def read_kspace(path: Path) -> Any:
+    """All that can be asked of k-space."""
+    found = data.open_kspace(path)
+    kspace, mask = found.read(0), found.sampled(0)
+    assert kspace.shape == (found.coils, *found.shape) and mask.shape == found.mask.shape == found.shape
+    assert found.acceleration >= 1 and len(found.partial_fourier) == found.dims
+    found.crop(kspace), found.affine, found.voxel, found.noise, found.axes
+    if found.calibration:
+        found.read_calibration(0)
+    if found.has_reference:
+        found.reference(0)
+
+
+KSPACE = np.random.default_rng(0).normal(size=(3, 36, 40)) * (1 + 1j)
+
+
+def make_scan(folder: Path) -> None:
+    import ismrmrd
+
+    with ismrmrd.Dataset(str(folder / "k.h5"), "dataset") as file:
+        file.write_xml_header(write_header((8, 8, 1), (8.0, 8.0, 5.0), 3).encode())
+        for row in range(8):
+            line = ismrmrd.Acquisition.from_array(np.ascontiguousarray(KSPACE[:, row, :8]).astype(np.complex64))
+            line.center_sample, line.idx.kspace_encode_step_1 = 4, row
+            if row == 7:
+                line.setFlag(ismrmrd.constants.ACQ_IS_NOISE_MEASUREMENT)
+            file.append_acquisition(line)
+
+
+def make_matlab(folder: Path) -> None:
+    import scipy.io
+
+    scipy.io.savemat(folder / "k.mat", {"data": KSPACE})
+
+
+def make_compressed(folder: Path) -> None:
+    import scipy.io
+
+    scipy.io.savemat(folder / "k.mat", {"data": KSPACE}, do_compression=True)
+
+
+def make_cfl(folder: Path) -> None:
+    (folder / "k.hdr").write_text("# Dimensions\n40 36 1 3 1 1 1 1 1 1 1 1 1 1 1 1 \n")
+    (folder / "k.cfl").write_bytes(KSPACE.astype("<c8").tobytes())
+
+
+def make_fastmri(folder: Path) -> None:
+    slices = [torch.from_numpy(KSPACE), torch.from_numpy(KSPACE)]
+    pictures = [s.abs().sum(0) for s in slices]
+    data.write_fastmri(folder / "k.h5", slices, (1, 1, 3), torch.ones(40), pictures, torch.eye(4), {"noise": 1.0})
+
+
+def kspace(name: str, file: str, make: Callable[[Path], Any], *more: str) -> Reader:
+    return Reader(f"kspace-{name}", make, read_with(read_kspace, file), (file, *more))
+
+
 PARTS = tuple(f"ind.tiny.{part}" for part in "x tx allx y ty ally graph test.index".split())
 READERS = [
     numbers("uai", MODEL, as_graph),
@@ -224,6 +281,14 @@ READERS = [
         "checkpoint", make_checkpoint, resume, ("checkpoint.safetensors", "log.csv", "checkpoint.previous.safetensors")
     ),
     Reader("log", make_checkpoint, lambda folder: (read_log(folder / "log.csv"), Log(folder, 1)), ("log.csv",)),
+    kspace("npy", "k.npy", lambda folder: np.save(folder / "k.npy", KSPACE)),
+    kspace("npz", "k.npz", lambda folder: np.savez(folder / "k.npz", KSPACE)),
+    kspace("npz-compressed", "k.npz", lambda folder: np.savez_compressed(folder / "k.npz", KSPACE)),
+    kspace("matlab", "k.mat", make_matlab),
+    kspace("matlab-compressed", "k.mat", make_compressed),
+    kspace("bart", "k.cfl", make_cfl, "k.hdr"),
+    kspace("fastmri", "k.h5", make_fastmri),
+    kspace("ismrmrd", "k.h5", make_scan),
     Reader("registry", make_registry, read_registry, ("set/one.json",)),
 ]
 BY_NAME = {reader.name: reader for reader in READERS}

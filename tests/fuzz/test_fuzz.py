@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from . import commands, readers
 from .mutations import mutated
 
-SLOW = {"omniglot", "checkpoint", "recipe", "volume", "volume-gz", "log"}
+SLOW = {"omniglot", "checkpoint", "recipe", "volume", "volume-gz", "log", "kspace-ismrmrd"}
 bounded = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 

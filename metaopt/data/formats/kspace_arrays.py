@@ -193,6 +193,11 @@ def stored_array(
     Raises:
         MetaoptError: The words do not fit, or there are none and the sizes leave doubt.
     """
+    if dtype.kind == "O":
+        raise MetaoptError(
+            "holds Python objects, as slices of unlike size are saved; fill them with zeros to one size, or save each "
+            "by itself."
+        )
     if dtype.kind not in "cfiu" and not is_complex(dtype):
         raise MetaoptError(f"holds values of type {dtype}, but k-space is of complex numbers.")
     words = axis_words(shape, is_complex(dtype), request.axes, request.select, default)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CERTAIN = 0.3  # length of the mean of unit vectors, from which energy counts as gathered at their mean
+COARSE = 64  # points of k-space along an axis
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Centring:
         return np.fft.fftshift(mask, [axis for axis in range(mask.ndim) if self.moved[axis]])
 
 
-def find_centring(kspace: np.ndarray, words: Sequence[str]) -> Centring:
+def find_centring(kspace: np.ndarray, words: Sequence[str], counted: bool = False) -> Centring:
     """Find where the middle of k-space and of its picture is stored, from where their energy is.
 
     The energy of k-space gathers at frequency 0, and that of a picture at its middle. Per axis, the mean of
@@ -55,6 +56,7 @@ def find_centring(kspace: np.ndarray, words: Sequence[str]) -> Centring:
     Args:
         kspace: (coils, *space).
         words: The name of each axis of space.
+        counted: Whether a scanner's counters place each sample, so that the picture lies where it was measured.
 
     Returns:
         The centring.
@@ -62,10 +64,16 @@ def find_centring(kspace: np.ndarray, words: Sequence[str]) -> Centring:
     dims = kspace.ndim - 1
     means = _means(kspace)
     moved = tuple(mean.real < -CERTAIN for mean in means)
-    pictures = _means(centred_inverse(Centring(moved, (False,) * dims).apply(kspace), range(-dims, 0)))
+    middle = Centring(moved, (False,) * dims).apply(kspace)
+    for axis in range(1, dims + 1):  # low frequencies are enough to see where a picture is
+        size = kspace.shape[axis]
+        start = max(0, size // 2 - COARSE // 2)
+        middle = middle[(slice(None),) * axis + (slice(start, start + min(size, COARSE)),)]
+    pictures = _means(centred_inverse(middle, range(-dims, 0)))
     # Whoever forgets to move k-space has a picture that starts at its edge, unless the picture itself shows otherwise.
     turned = tuple(
-        picture.real < CERTAIN if was else picture.real < -CERTAIN for was, picture in zip(moved, pictures, strict=True)
+        picture.real < CERTAIN if was else picture.real < -CERTAIN and not counted
+        for was, picture in zip(moved, pictures, strict=True)
     )
     notes = []
     if any(moved):
@@ -94,6 +102,7 @@ def _means(values: np.ndarray) -> list[complex]:
     means = []
     for axis, size in enumerate(energy.shape):
         profile = energy.sum(tuple(other for other in range(energy.ndim) if other != axis))
+        profile = profile if profile.any() else np.ones(size)
         circle = np.exp(2j * np.pi * (np.arange(size) - size // 2) / size)
         means.append(complex((profile / profile.sum()) @ circle))
     return means

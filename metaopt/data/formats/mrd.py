@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from .mrd_placement import place
 
 RUN = 256  # acquisitions that are read at once
 MOST_NOISE = 2**22  # samples of noise a coil
+SPARSEST = 1000  # points of k-space a sample, from which the header is not believed
 APART = ("separate", "external", "other")  # ways of calibration whose lines do not belong to the picture
 CARTESIAN = ("cartesian", "epi")
 
@@ -98,6 +100,11 @@ def open_mrd(request: Request) -> Stored:
     said = f"acquisitions {len(heads)}, coil {coils}, " + " x ".join(map(str, shape))
     check_layout(layout := Layout("ISMRMRD", said, len(slices), coils, shape, {"trajectory": encoding.trajectory}))
     scan = Scan(request.path, f"{name}/data", coils, shape, lines, slices)
+    if math.prod(shape) > SPARSEST * int(lines.used.sum()):
+        raise MetaoptError(
+            f"was measured at {int(lines.used.sum()):,} points, but its header says {' x '.join(map(str, shape))} a "
+            "slice; its header belongs to another scan."
+        )
     _note_repeats(lines, notes)
     geometry = Geometry(
         tuple(encoding.field_of_view[:dims][::-1]),

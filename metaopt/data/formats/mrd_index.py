@@ -5,7 +5,7 @@ The fields, flags and directions are those of https://ismrmrd.readthedocs.io.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ from ...core.errors import MetaoptError
 from .kspace_header import Encoding
 
 PIECE = 2**16  # headers that are read at once
+FEW = 64  # acquisitions that are read at once with their samples
 MOST = 2**24  # acquisitions of a file
+SMALLEST = 64  # bytes of an acquisition, whose header alone has more unless it is compressed
 CHOICES = ("contrast", "repetition", "set", "phase")
 
 # Numbers of flags, counted from 1. https://github.com/ismrmrd/ismrmrd/blob/master/include/ismrmrd/ismrmrd.h
@@ -78,17 +80,37 @@ def read_heads(dataset: Any) -> np.ndarray:
         (N,) of the fields that are needed.
 
     Raises:
-        MetaoptError: There is no acquisition, or more than any scan has.
+        MetaoptError: There is no acquisition, or more than the file has room for.
     """
-    count = len(dataset)
-    if not 0 < count <= MOST:
-        raise MetaoptError(f"holds {count:,} acquisitions, but a scan has at least 1 and at most {MOST:,}.")
+    count, most = len(dataset), min(MOST, dataset.file.id.get_filesize() // SMALLEST)
+    if not 0 < count <= most:
+        raise MetaoptError(f"says it holds {count:,} acquisitions, but has room for 1 to {most:,}; it is damaged.")
     wanted = (
         "flags number_of_samples active_channels discard_pre discard_post center_sample encoding_space_ref "
         "sample_time_us position read_dir phase_dir slice_dir idx"
     ).split()
-    view = dataset.fields("head")
-    return np.concatenate([view[at : at + PIECE][wanted] for at in range(0, count, PIECE)])
+    return np.concatenate([piece[wanted] for piece in _heads(dataset, count)])
+
+
+def _heads(dataset: Any, count: int) -> Iterator[np.ndarray]:
+    """Read the headers of acquisitions piece by piece.
+
+    To read the field ``head`` by its name, h5py reads the samples of all acquisitions too, and never frees them. The
+    chunks of the file themselves hold headers and no samples; where they are compressed, samples are read and freed.
+    """
+    whole = dataset.id.get_type()
+    member = whole.get_member_index(b"head")
+    kind, offset = whole.get_member_type(member), whole.get_member_offset(member)
+    plain = dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() == 0
+    if not plain or kind.dtype.itemsize != kind.get_size():
+        yield from (dataset[at : at + FEW]["head"] for at in range(0, count, FEW))
+        return
+    row = np.dtype({"names": ["head"], "formats": [kind.dtype], "offsets": [offset], "itemsize": whole.get_size()})
+    piece = max(1, PIECE // dataset.chunks[0]) * dataset.chunks[0]
+    for at in range(0, count, piece):
+        starts = range(at, min(at + piece, count), dataset.chunks[0])
+        data = b"".join(dataset.id.read_direct_chunk((start,))[1] for start in starts)
+        yield np.frombuffer(data, row)["head"][: min(piece, count - at)]
 
 
 def flagged(heads: np.ndarray, flag: int) -> np.ndarray:

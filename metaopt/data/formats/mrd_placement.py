@@ -43,6 +43,9 @@ def place(
         notes.append("slices are sorted by their position, which is not the order of their counters")
     positions, counters = positions[order], counters[order]
     step = axes[2]
+    if dims == 3 and len(counters) > 1:
+        notes.append("there are several volumes, each with a place of its own, so only sizes of voxels are known")
+        return tuple(map(int, counters)), None, None
     if len(counters) > 1:
         mean = (positions[-1] - positions[0]) / (len(counters) - 1)
         distance = float(np.linalg.norm(mean))
@@ -50,8 +53,8 @@ def place(
             notes.append("all slices are at one position, so their distance is taken from the field of view")
         elif not np.allclose(np.diff(positions, axis=0), mean, atol=1e-2 * distance):
             notes.append("slices are unevenly apart, which an affine matrix cannot say; sizes of voxels are known")
-            return tuple(map(int, counters)), distance if dims == 2 else None, None
+            return tuple(map(int, counters)), distance, None
         else:
-            step, spacing = mean / distance, distance if dims == 2 else None
-    turned = [LPS_TO_RAS @ vector for vector in (positions[0], axes[0], axes[1], step if dims == 2 else axes[2])]
+            step, spacing = mean / distance, distance
+    turned = [LPS_TO_RAS @ vector for vector in (positions[0], axes[0], axes[1], step)]
     return tuple(map(int, counters)), spacing, Placement(*turned)

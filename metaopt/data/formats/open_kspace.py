@@ -105,7 +105,7 @@ def _probed(path: Path, stored: Stored, centred: bool | None) -> KSpace:
     check_values(values, index)
     if centred is None:
         words = ("depth", "row", "column")[-len(layout.shape) :]
-        centring = find_centring(values, words)
+        centring = find_centring(values, words, counted=stored.counted is not None)
     else:
         centring = Centring((not centred,) * len(layout.shape), (not centred,) * len(layout.shape))
     mask = sampled(stored, index, centring)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,30 @@ def test_what_contradicts_itself_is_refused(
     with pytest.raises(MetaoptError, match=message) as caught:
         open_kspace(path)
     assert str(caught.value).startswith(str(path))
+
+
+MEASURED = """
+import h5py, resource, sys
+from metaopt.data import open_kspace
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+before = peak()
+found = open_kspace(sys.argv[1], keep_oversampling=True)
+found.read(50)
+print(found.slices, peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in Linux' units")
+def test_a_slice_is_read_without_the_samples_of_the_others(tmp_path: Path) -> None:
+    line = np.ones((16, 4096))
+    scan = [acquisition(line, 24 + row, slice=number) for number in range(100) for row in range(2)]  # 105 MB
+    path = write(tmp_path / "k.h5", scan)
+    with h5py.File(path, "a") as file:
+        file["dataset/xml"][0] = file["dataset/xml"][0].replace(b"<x>64</x>", b"<x>4096</x>")
+    run = [sys.executable, "-c", MEASURED, str(path)]
+    slices, grown = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+    assert slices == "100"
+    assert float(grown) < 110  # of which two copies of a slice of 48 lines, and its counters, are 70
 
 
 TOOL, RECON = "ismrmrd_generate_cartesian_shepp_logan", "ismrmrd_recon_cartesian_2d"
