@@ -84,3 +84,22 @@ def central_box(kspace: Tensor, sides: Sequence[int], centred: bool) -> Tensor:
         index = index + n // 2 if centred else index % n
         kspace = kspace.index_select(axis, index)
     return kspace
+
+
+def check_origin(who: str, kspace: Tensor, sides: Sequence[int], centred: bool) -> None:
+    """Refuse k-space whose energy lies where frequency 0 would be in the other convention.
+
+    Args:
+        who: The function that was called, for the error.
+        kspace: (..., *space).
+        sides: The box around frequency 0 that should hold the energy; of each axis at most half is looked at.
+        centred: Whether frequency 0 is said to be at ``n // 2`` of each axis, and not at index 0.
+    """
+    sides = [max(1, min(side, n // 2)) for side, n in zip(sides, kspace.shape[-len(sides) :], strict=True)]
+    here, there = (float(central_box(kspace, sides, c).abs().double().square().sum()) for c in (centred, not centred))
+    if there > 4 * here:
+        said_to_be = "in the middle" if centred else "at index 0"
+        raise MetaoptError(
+            f"{who} takes frequency 0 to be {said_to_be} of each axis of k-space, as centred={centred} says, but the "
+            f"energy is around where it is with centred={not centred}; give that, or shift k-space."
+        )

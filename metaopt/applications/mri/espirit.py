@@ -13,7 +13,7 @@ from torch import Tensor
 from ...arguments.checks import check_finite, check_tensor
 from ...arguments.contracts import Count, Rate, Share, checked
 from ...core import MetaoptError
-from .calibration import calibration_region, central_box
+from .calibration import calibration_region, central_box, check_origin
 
 _CHUNK = 1 << 22  # entries of the C x C matrices of pixels that are decomposed at once: 32 MiB in complex64
 
@@ -68,7 +68,8 @@ def espirit(
 
     Raises:
         MetaoptError: The k-space is not (B, C, *space) or not finite, the calibration region holds points that are not
-            measured or is too small for the kernel, or there are fewer coils than sets.
+            measured or is too small for the kernel, the energy is where frequency 0 is not, or there are fewer coils
+            than sets.
 
     Source:
         Uecker et al., ESPIRiT, an eigenvalue approach to autocalibrating parallel MRI, 2014, doi:10.1002/mrm.24751.
@@ -85,6 +86,7 @@ def espirit(
             f"The calibration region of espirit is {_by(sides)} points, too small for a kernel of {_by(window)}: it "
             "must hold several of them; choose a smaller kernel, or measure a larger centre."
         )
+    check_origin("espirit", kspace, sides, centred)
     found = [_maps(central_box(y, sides, centred), space, window, sets, threshold, crop, centred) for y in kspace]
     return CoilMaps(torch.stack([maps for maps, _ in found]), torch.stack([values for _, values in found]))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ...arguments.checks import check_finite, check_tensor, said
 from ...arguments.contracts import Share, checked
 from ...core import MetaoptError
+from .calibration import check_origin
 
 _QUANTILE = 0.975  # of the noise within the threshold beyond which samples count as signal
 _OUTSIDE = 0.15  # the share of the samples beyond the threshold with which too many are signal
@@ -58,7 +59,8 @@ def border_noise(kspace: Tensor, share: Share = 0.05, readout: int | None = None
         The covariance, (C, C) complex and Hermitian, as from :func:`noise_covariance`.
 
     Raises:
-        MetaoptError: The border cannot tell: it is too small, holds much signal, or has a coil without noise.
+        MetaoptError: The border cannot tell: it is too small, holds much signal, or has a coil without noise. The
+            energy is where frequency 0 is not.
     """
     check_tensor("The k-space of border_noise", kspace, "any", "(B, C, N, ...)")
     if kspace.dtype not in (torch.complex64, torch.complex128) or not kspace.numel():
@@ -67,6 +69,7 @@ def border_noise(kspace: Tensor, share: Share = 0.05, readout: int | None = None
     axis = None if readout is None else readout % kspace.ndim
     if readout is not None and (axis is None or axis < 2 or not -kspace.ndim <= readout < kspace.ndim):
         raise MetaoptError(f"The readout axis of k-space {tuple(kspace.shape)} must be of space, but got {readout}.")
+    check_origin("border_noise", kspace, [max(1, n // 8) for n in kspace.shape[2:]], centred)
     distance = _distance(kspace, axis, centred)
     samples = kspace.movedim(1, 0).flatten(1).to(torch.complex128)
     order = _outermost(samples, distance.expand(len(kspace), *distance.shape).flatten(), share)

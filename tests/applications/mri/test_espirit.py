@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.applications.mri import espirit
+from metaopt.applications.mri import border_noise, espirit
 from metaopt.tasks import coil_maps
 
 from ...real_data import real_data
@@ -91,10 +91,10 @@ def test_the_first_principal_component_of_the_coils_sees_a_real_signal() -> None
 
 def test_blocks_of_pixels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     kspace = centred_fft(coil_maps((20, 18, 16), 3, torch.Generator().manual_seed(0)) * head(20, 18, 16), 3)[None]
-    whole = espirit(kspace, 12, kernel=4, dims=3)
+    whole = espirit(kspace, 12, kernel=4, dims=3, centred=True)
     module = importlib.import_module("metaopt.applications.mri.espirit")
     monkeypatch.setattr(module, "_CHUNK", 9 * 37)
-    for one, other in zip(espirit(kspace, 12, kernel=4, dims=3), whole, strict=True):
+    for one, other in zip(espirit(kspace, 12, kernel=4, dims=3, centred=True), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
 
@@ -107,6 +107,14 @@ def test_a_dead_coil_and_a_single_coil_have_maps() -> None:
     assert difference(espirit(kspace, 24, centred=True).maps[0, 0], maps, here) < 0.02
     alone = espirit(kspace[:, 1:2], 24, centred=True).maps[0, 0, 0]
     torch.testing.assert_close(alone[here], torch.ones_like(alone[here]), rtol=0, atol=1e-4)
+
+
+def test_a_forgotten_shift_is_seen_by_where_the_energy_is() -> None:
+    kspace = centred_fft(coil_maps((32, 40), 3, torch.Generator().manual_seed(0)) * head(32, 40), 2)[None]
+    for shifted, centred in ((kspace, False), (torch.fft.ifftshift(kspace, (-2, -1)), True)):
+        for function in (espirit, border_noise):
+            with pytest.raises(mo.MetaoptError, match=f"the energy is around where it is with centred={not centred}"):
+                function(shifted, centred=centred)
 
 
 def measured(*shape: int) -> Tensor:
