@@ -5,6 +5,7 @@ from .compiled import Compiled
 from .conjugate_gradient import ConjugateGradient, ConjugateGradientState
 from .coupled_descent import CoupledDescent, CoupledState, reversible_momentum
 from .coupled_ista import CoupledIsta, analytic_weights
+from .data_consistency import DataConsistency
 from .descent import Descent, DescentState
 from .inference import (
     BeliefPropagation,
@@ -41,6 +42,7 @@ __all__ = [
     "CoupledDescent",
     "CoupledIsta",
     "CoupledState",
+    "DataConsistency",
     "Descent",
     "DescentState",
     "Fista",

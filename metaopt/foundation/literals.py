@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any
 
 from .errors import MetaoptError
 
 NORMAL = 2.0**-1022  # smaller numbers are held with fewer digits
-ROUGH = Decimal("0.02")  # of a number; 5e-324, the least float64 as Python writes it, stands for 4.94e-324
+ROUGH = 0.02  # of a number; 5e-324, the least float64 as Python writes it, stands for 4.94e-324
 
 
 def is_lost(word: str, value: float) -> bool:
@@ -27,8 +26,10 @@ def is_lost(word: str, value: float) -> bool:
         return "n" not in word.lower()  # inf and infinity are meant
     if value == 0:
         return any(digit in "123456789" for digit in word.lower().partition("e")[0])
+    from decimal import Decimal  # whose import takes longer than that of most of this package
+
     exact = Decimal(word)
-    return abs(Decimal(value) - exact) > ROUGH * abs(exact)
+    return abs(Decimal(value) - exact) > Decimal(ROUGH) * abs(exact)
 
 
 def first_lost(words: Iterable[str | bytes], values: Iterable[float]) -> int | None:

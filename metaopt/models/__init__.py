@@ -3,6 +3,7 @@
 from ..weights import load, save
 from .ablation import without_estimate, without_memory
 from .appnp import appnp
+from .data_consistent import data_consistent
 from .few_shot import Prototypes, first_order_maml, maml, meta_lstm, meta_sgd, prototypes
 from .gcn import gcn, sgc
 from .graph_network import GraphNetwork
@@ -28,6 +29,7 @@ __all__ = [
     "Prototypes",
     "alista",
     "appnp",
+    "data_consistent",
     "first_order_maml",
     "gcn",
     "graph_network",

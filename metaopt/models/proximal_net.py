@@ -20,6 +20,7 @@ def proximal_net(
     hidden: Count = 64,
     layers: Count = 7,
     steps: Natural = 4,
+    is_complex: bool = False,
     gradient: GradientStrategy = Backprop(),  # noqa: B008
 ) -> Unrolled[Any, Any, Any]:
     """Build unrolled proximal gradient descent with a learned prox, ``x <- prox_k(x - step_k gradient(x))``.
@@ -32,15 +33,16 @@ def proximal_net(
         hidden: Width of the networks.
         layers: Number of convolutions of each network.
         steps: Number of steps.
+        is_complex: Whether x is complex. For MRI this is a variational network whose regularizers are convolutional.
         gradient: The gradient strategy.
 
     Returns:
         The network. It maps an :class:`~metaopt.InverseProblem` to estimates (B, channels, H, W).
 
     Source:
-        Meinhardt et al., arXiv:1704.03488.
+        Meinhardt et al., 2017, arXiv:1704.03488; Hammernik et al., 2018, doi:10.1002/mrm.26977 (MRI).
     """
-    descent = ProximalGradient(ResidualProx(channels, hidden, layers), step_size=0.5, unit=noise_variance)
+    descent = ProximalGradient(ResidualProx(channels, hidden, layers, is_complex), step_size=0.5, unit=noise_variance)
     return unroll(
         parameterize(descent, {"prior": per_step(steps), "step_size": per_step(steps, positive=True)}), steps, gradient
     )

@@ -16,7 +16,8 @@ EMBED, IMAGES = "embed", ("head", "step_size")  # the convolutions of ConvGru th
 def start_from(net: Unrolled, name: str) -> None:
     """Copy trained weights into ``net``; parts that they do not have keep their initial values.
 
-    The weights of a bare update also fit one that is wrapped, as by ``ComplexAsBatch``. The weights of a ``ConvGru``
+    The weights of a bare update also fit one that is wrapped, as by ``ComplexAsBatch``, and those of
+    an algorithm fit one inside ``DataConsistency``. The weights of a ``ConvGru``
     for a single channel also fit one for several channels, which then sees the mean of the channels (whose noise is
     smaller by the square root of their number) and changes them all alike.
 
@@ -29,6 +30,10 @@ def start_from(net: Unrolled, name: str) -> None:
     """
     tensors, own = read_weights(name), net.state_dict()
     inside = {n.replace(".module.update.", ".module."): n for n in own}
+    inside |= {
+        n.replace("algorithm.algorithm.", "algorithm."): name
+        for n, name in [*inside.items(), *zip(own, own, strict=True)]
+    }
     tensors = {n if n in own else inside.get(n, n): t for n, t in tensors.items()}
     tensors = _for_channels(tensors, own)
     foreign = [n for n, t in tensors.items() if n not in own or own[n].shape != t.shape]

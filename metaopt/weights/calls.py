@@ -36,9 +36,9 @@ MODEL_CALLS = (
     )
     | _names(
         "models",
-        "alista appnp first_order_maml gcn graph_network implicit_gnn irim learned_bp learned_map learned_optimizer "
-        "lista lista_cp maml mean_field_net meta_lstm meta_sgd na_alista neural_enhanced_bp neural_enhanced_decoder "
-        "prototypes proximal_net rim sgc untie weighted_bp without_estimate without_memory",
+        "alista appnp data_consistent first_order_maml gcn graph_network implicit_gnn irim learned_bp learned_map "
+        "learned_optimizer lista lista_cp maml mean_field_net meta_lstm meta_sgd na_alista neural_enhanced_bp "
+        "neural_enhanced_decoder prototypes proximal_net rim sgc untie weighted_bp without_estimate without_memory",
     )
 )
 

@@ -20,7 +20,7 @@ TRAINED_BY = {
     "metaopt.tasks.UndersampledMri": "reconstruct MRI",
 }
 # Networks that map inverse problems to pictures. Without a recipe nothing says for which operators they were trained.
-RESTORERS = "irim learned_map proximal_net rim untie without_estimate without_memory"
+RESTORERS = "data_consistent irim learned_map proximal_net rim untie without_estimate without_memory"
 RESTORING = {f"metaopt.models.{name}" for name in RESTORERS.split()}
 
 

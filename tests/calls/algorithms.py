@@ -97,6 +97,11 @@ ALGORITHMS = {
         algorithms.CoupledIsta, lambda: {"dictionary": dictionary(), "penalty": 0.1, "support": [0.5]}, stepped(codes)
     ),
     "CoupledState": NOT_A_CALL,
+    "DataConsistency": Call(
+        algorithms.DataConsistency,
+        lambda: {"algorithm": mo.Descent(mo.updates.Sgd(1e-3)), "trust": 0.1},
+        stepped(picture_problem),
+    ),
     "Descent": Call(algorithms.Descent, lambda: {"update": mo.updates.Sgd(1e-3)}, stepped(picture_problem)),
     "DescentState": NOT_A_CALL,
     "Fista": Call(algorithms.Fista, lambda: {"prior": prior(), "step_size": 1e-3}, stepped(picture_problem)),

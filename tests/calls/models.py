@@ -92,6 +92,9 @@ MODELS = {
         lambda: {"features": 3, "classes": 2, "hidden": 4, "steps": 2, "teleport": 0.1, "dropout": 0.5},
         on(signal),
     ),
+    "data_consistent": Call(
+        models.data_consistent, lambda: {"net": models.rim(hidden=4, steps=1), "trust": 0.1}, on(picture_problem)
+    ),
     "first_order_maml": Call(
         models.first_order_maml,
         lambda: {"network": network(), "steps": 1, "step_size": 0.1, "loss": nn.functional.cross_entropy},
@@ -168,7 +171,9 @@ MODELS = {
     "neural_enhanced_decoder": Call(models.neural_enhanced_decoder, lambda: {"steps": 1, "hidden": 4}, on(grid)),
     "prototypes": Call(models.prototypes, lambda: {"network": network()}, on(episode)),
     "proximal_net": Call(
-        models.proximal_net, lambda: {"channels": 1, "hidden": 4, "layers": 2, "steps": 1}, on(picture_problem)
+        models.proximal_net,
+        lambda: {"channels": 1, "hidden": 4, "layers": 2, "steps": 1, "is_complex": False},
+        on(picture_problem),
     ),
     "rim": Call(
         models.rim,

@@ -60,6 +60,14 @@ RIMS = [
         memory=lambda state: state.memory,
     ),
     Case(
+        "rim held to its data",
+        lambda: seeded(lambda: mo.models.data_consistent(mo.models.rim(hidden=4, is_complex=True), 0.3).algorithm),
+        kspace_problem,
+        {"trust": mo.per_step(3), "algorithm.update": mo.shared()},
+        steps=3,
+        memory=lambda state: state.memory,
+    ),
+    Case(
         "rim that does not see its estimate",
         lambda: seeded(lambda: mo.Descent(mo.updates.WithoutEstimate(rim_cell()))),
         lambda seed: picture_problem(seed, 6, 5),

@@ -1,0 +1,64 @@
+"""Steps towards the measurement, weighted by the noise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import metaopt as mo
+from metaopt.models import data_consistent, load, rim
+from metaopt.training.start import start_from
+
+from ..cases.problems import kspace_problem
+from ..helpers import normal, seeded
+
+
+def still(trust: float) -> mo.algorithms.DataConsistency:
+    """Data consistency after steps that leave x where it is."""
+    return mo.algorithms.DataConsistency(mo.Descent(mo.updates.Sgd(0.0)), trust)
+
+
+@pytest.mark.parametrize("trust", [0.0, 0.05, 0.3, 40.0])
+def test_it_is_the_posterior_mean_for_a_masked_unitary_transform(trust: float) -> None:
+    problem = kspace_problem(0)
+    algorithm = still(trust).double()
+    state = algorithm.init(problem)
+    x = normal(5, *state.x.shape, dtype=torch.complex128)
+    got = algorithm.step(problem, state._replace(x=x), 0).x.flatten(1)
+    basis = torch.eye(48, dtype=torch.complex128).reshape(48, 1, 6, 8)
+    matrix = problem.operator(basis).flatten(1).T  # A, column by column
+    precision = trust**2 * matrix.conj().T @ matrix + 0.2**2 * torch.eye(48)
+    residual = problem.y.flatten(1) - x.flatten(1) @ matrix.T
+    want = x.flatten(1) + trust**2 * torch.linalg.solve(precision, (residual @ matrix.conj()).T).T
+    torch.testing.assert_close(got, want)
+
+
+def test_as_the_noise_vanishes_what_was_measured_stands() -> None:
+    problem = kspace_problem(1)
+    exact = mo.InverseProblem(problem.operator, problem.y, 1e-6)
+    net = seeded(lambda: data_consistent(rim(hidden=4, is_complex=True, steps=3), 0.1)).double()
+    torch.testing.assert_close(problem.operator(net(exact).final), problem.y, rtol=0, atol=1e-8)
+
+
+def test_the_noise_that_is_told_matters() -> None:
+    problem = kspace_problem(2)
+    net = data_consistent(load("mri")).double()
+    outputs = [net(mo.InverseProblem(problem.operator, problem.y, noise)).final for noise in (0.002, 0.04)]
+    assert float((outputs[0] - outputs[1]).detach().abs().mean()) > 1e-3
+
+
+def test_weights_of_the_inner_network_start_it() -> None:
+    plain = load("mri")
+    net = data_consistent(rim(hidden=64, kernels=(3, 1), stride=2, scales=(2, 4), is_complex=True, each_part=True))
+    start_from(net, "mri")
+    inner = {name.replace("algorithm.", "algorithm.algorithm.", 1): t for name, t in plain.state_dict().items()}
+    assert all(torch.equal(net.state_dict()[name], t) for name, t in inner.items())
+
+
+def test_an_algorithm_without_an_estimate_is_a_sentence() -> None:
+    algorithm = mo.algorithms.DataConsistency(mo.Ista(torch.eye(2, 3), 0.1))
+    with pytest.raises(mo.MetaoptError, match="has the estimate as a field x, but that of Ista has not"):
+        algorithm.init(torch.ones(1, 2))
+    unknown = mo.InverseProblem(mo.operators.Identity(), torch.ones(1, 1, 2, 2))
+    with pytest.raises(mo.MetaoptError, match="noise"):
+        still(0.1).init(unknown)
