@@ -96,8 +96,8 @@ def _geometry(
     header: Encoding | None, layout: Layout, attributes: Mapping[str, Any], usual: bool, notes: list[str]
 ) -> Geometry:
     """Return the geometry of the header; a row is a point of the readout, and a column a step of phase encoding."""
-    affine = attributes.get("affine")
-    affine = np.asarray(affine, float) if np.shape(affine) == (4, 4) else None
+    said = np.asarray(attributes.get("affine"))
+    affine = said.astype(float) if said.shape == (4, 4) and said.dtype.kind in "fiu" else None
     if header is None:
         notes.append("there is no header, so sizes in millimetres and the picture's field of view are unknown")
         return Geometry(affine=affine)

@@ -67,20 +67,21 @@ def read_header(text: bytes | str) -> list[Encoding]:
 def _encoding(element: xml.Element, root: xml.Element) -> Encoding:
     channels = _text(root, "acquisitionSystemInformation/receiverChannels")
     centres = [_text(element, f"encodingLimits/{limit}/center") for limit in LIMITS]
-    encoded, picture = [
-        (tuple(round(n) for n in _triple(element, f"{space}/matrixSize")), _triple(element, f"{space}/fieldOfView_mm"))
-        for space in ("encodedSpace", "reconSpace")
-    ]
     return Encoding(
-        encoded[0],
-        encoded[1],
-        picture[0],
-        picture[1],
+        _matrix(element, "encodedSpace/matrixSize"),
+        _triple(element, "encodedSpace/fieldOfView_mm"),
+        _matrix(element, "reconSpace/matrixSize"),
+        _triple(element, "reconSpace/fieldOfView_mm"),
         (_whole(centres[0]), _whole(centres[1])),
         _text(element, "trajectory").lower() or "cartesian",
         _text(element, "parallelImaging/calibrationMode").lower(),
         _whole(channels),
     )
+
+
+def _matrix(element: xml.Element, path: str) -> tuple[int, int, int]:
+    x, y, z = (max(1, round(size)) for size in _triple(element, path))
+    return x, y, z
 
 
 def _triple(element: xml.Element, path: str) -> tuple[float, float, float]:

@@ -85,7 +85,7 @@ def read_heads(dataset: Any) -> np.ndarray:
     count, most = len(dataset), min(MOST, dataset.file.id.get_filesize() // SMALLEST)
     if not 0 < count <= most:
         raise MetaoptError(f"says it holds {count:,} acquisitions, but has room for 1 to {most:,}; it is damaged.")
-    wanted = (
+    wanted: list[str] = (
         "flags number_of_samples active_channels discard_pre discard_post center_sample encoding_space_ref "
         "sample_time_us position read_dir phase_dir slice_dir idx"
     ).split()
@@ -101,8 +101,8 @@ def _heads(dataset: Any, count: int) -> Iterator[np.ndarray]:
     whole = dataset.id.get_type()
     member = whole.get_member_index(b"head")
     kind, offset = whole.get_member_type(member), whole.get_member_offset(member)
-    plain = dataset.chunks is not None and dataset.id.get_create_plist().get_nfilters() == 0
-    if not plain or kind.dtype.itemsize != kind.get_size():
+    packed = dataset.id.get_create_plist().get_nfilters() > 0
+    if not dataset.chunks or packed or kind.dtype.itemsize != kind.get_size():
         yield from (dataset[at : at + FEW]["head"] for at in range(0, count, FEW))
         return
     row = np.dtype({"names": ["head"], "formats": [kind.dtype], "offsets": [offset], "itemsize": whole.get_size()})

@@ -16,6 +16,7 @@ import torch
 
 from metaopt import MetaoptError
 from metaopt.data import open_kspace, write_fastmri, write_nifti
+from metaopt.data.formats.kspace_header import write_header
 
 from ...real_data import real_data
 from .test_kspace import kspace_of, picture
@@ -227,6 +228,23 @@ def test_a_picture_that_begins_at_its_edge_is_moved_and_said(tmp_path: Path) -> 
 def test_a_picture_in_the_place_of_kspace_is_said(tmp_path: Path) -> None:
     np.save(tmp_path / "k.npy", (1 + 1j) * np.random.default_rng(0).normal(size=(4, 48, 40)))
     assert any("gathers nowhere" in note for note in open_kspace(tmp_path / "k.npy").notes)
+
+
+def test_volumes_are_written_and_read_as_volumes(tmp_path: Path) -> None:
+    volume = torch.from_numpy(kspace_of(np.stack([s * picture() for s in (0, 1, 2, 1, 1)])))
+    write_fastmri(tmp_path / "k.h5", [volume, 2 * volume], (1.0, 2.0, 3.0), affine=torch.eye(4))
+    found = open_kspace(tmp_path / "k.h5")
+    assert (found.dims, found.slices, found.coils, found.shape) == (3, 2, 4, (5, 48, 40))
+    assert found.voxel == (1.0, 2.0, 3.0)
+    assert torch.equal(found.read(1), 2 * volume)
+
+
+def test_the_header_that_is_written_is_one_for_ismrmrd_itself() -> None:
+    xsd = pytest.importorskip("ismrmrd.xsd")
+    encoding = xsd.CreateFromDocument(write_header((48, 40, 5), (96.0, 40.0, 25.0), 4).encode()).encoding[0]
+    sizes, extents = encoding.encodedSpace.matrixSize, encoding.reconSpace.fieldOfView_mm
+    assert (sizes.x, sizes.y, sizes.z, extents.x, extents.y, extents.z) == (48, 40, 5, 96.0, 40.0, 25.0)
+    assert encoding.encodingLimits.kspace_encoding_step_1.center == 20
 
 
 @pytest.mark.parametrize("index", [2, -1, 1.5, True])
