@@ -101,6 +101,12 @@ def test_the_border_of_k_space_tells_the_noise_within_a_tenth(level: float, spac
         assert abs(float(ratios.mean()) - 1) < 0.1
 
 
+def test_pure_noise_is_never_refused_and_its_power_is_found_in_the_mean() -> None:
+    for coils, size, error in ((1, 64, 0.15), (4, 48, 0.06), (16, 64, 0.03)):
+        powers = [float(border_noise(white(1, coils, size, size, seed=s)).diagonal().real.mean()) for s in range(30)]
+        assert sum(powers) / 30 == pytest.approx(2, rel=error)
+
+
 def test_a_border_that_holds_signal_is_refused() -> None:
     axes = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
     disc = ((axes[0] ** 2 + axes[1] ** 2) < 0.5).float()
