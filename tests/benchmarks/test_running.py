@@ -11,12 +11,24 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks import citation, denoising, few_shot, graphical_models, ldpc, report, sparse_training, super_resolution
+from benchmarks import (
+    citation,
+    denoising,
+    few_shot,
+    graphical_models,
+    ldpc,
+    real_brain,
+    report,
+    sparse_training,
+    super_resolution,
+)
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("benchmark", [citation, denoising, few_shot, graphical_models, ldpc, super_resolution])
+@pytest.mark.parametrize(
+    "benchmark", [citation, denoising, few_shot, graphical_models, ldpc, real_brain, super_resolution]
+)
 @pytest.mark.parametrize("named", [True, False])
 def test_a_benchmark_without_its_data_says_in_a_sentence_how_to_get_it(
     benchmark: ModuleType,
