@@ -33,6 +33,12 @@ def shown(parts):
     return [viewer.write_page(place("page"), [part], "title", "intro") for part in parts] and None
 
 
+def kspace():
+    path = place("k.npy")
+    np.save(path, np.ones((4, 40, 36)) + 0j)
+    return path
+
+
 def model():
     return data.uai_model(grid())
 
@@ -76,6 +82,7 @@ VIEWER = {
 }
 
 DATA = {
+    "KSpace": NOT_A_CALL,  # open_kspace makes it
     "Picture": Call(data.Picture, lambda: {"pixels": picture(), "bits": 8}),
     "Source": NOT_A_CALL,
     "SourceFile": NOT_A_CALL,
@@ -87,6 +94,7 @@ DATA = {
     "data_path": NOT_A_CALL,
     "factor_graph": Call(data.factor_graph, lambda: {"model": model(), "evidence": {0: 1}}),
     "fetch_source": NOT_A_CALL,
+    "open_kspace": Call(data.open_kspace, lambda: {"path": kspace()}, lambda found: found.read(0), PLACE),
     "read_alist": NOT_A_CALL,
     "read_assignment": NOT_A_CALL,
     "read_digits": Call(data.read_digits, lambda: {"first": 0, "last": 4}),
@@ -111,6 +119,20 @@ DATA = {
     "write_evidence": Call(
         data.write_evidence, lambda: {"path": place("e"), "evidence": {0: 1}}, lambda _: None, PLACE
     ),
+    "write_fastmri": Call(
+        data.write_fastmri,
+        lambda: {
+            "path": place("k.h5"),
+            "slices": [torch.ones(1, 4, 4) + 0j],
+            "voxel": (1.0, 1.0, 1.0),
+            "mask": torch.ones(4),
+            "references": [torch.ones(4, 4)],
+            "affine": torch.eye(4),
+            "attributes": {"noise": 1.0},
+        },
+        lambda _: None,
+        PLACE,
+    ),
     "write_image": Call(
         data.write_image,
         lambda: {"path": place("p.png"), "picture": data.Picture(picture())},
@@ -120,6 +142,12 @@ DATA = {
     "write_log10_z": Call(data.write_log10_z, lambda: {"path": place("z"), "log10_z": 1.5}, lambda _: None, PLACE),
     "write_marginals": Call(
         data.write_marginals, lambda: {"path": place("m"), "marginals": [np.array([0.5, 0.5])]}, lambda _: None, PLACE
+    ),
+    "write_nifti": Call(
+        data.write_nifti,
+        lambda: {"path": place("v.nii"), "pictures": torch.ones(2, 4, 4), "voxel": (1.0, 1.0, 1.0)},
+        lambda _: None,
+        PLACE,
     ),
     "write_uai": Call(data.write_uai, lambda: {"path": place("u"), "model": model()}, lambda _: None, PLACE),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...arguments.checks import check_instance, check_tensor
+from ...arguments.contracts import checked
 from ...core.errors import MetaoptError
 from ...files import replacing
 from ...foundation.extras import require
@@ -148,12 +149,13 @@ def _fitted_mask(mask: np.ndarray, layout: Layout) -> np.ndarray:
     return (mask.reshape(size) != 0).astype(np.float32)
 
 
+@checked
 def write_fastmri(
     path: str | os.PathLike[str],
-    slices: Iterable[Tensor],
+    slices: Sequence[Tensor] | Iterator[Tensor],
     voxel: Sequence[float],
     mask: Tensor | None = None,
-    references: Iterable[Tensor] | None = None,
+    references: Sequence[Tensor] | Iterator[Tensor] | None = None,
     affine: Tensor | None = None,
     attributes: Mapping[str, str | float] | None = None,
 ) -> None:
@@ -184,17 +186,26 @@ def write_fastmri(
             if pictures[0] != shape[0]:
                 raise MetaoptError(f"There are {pictures[0]} pictures of {shape[0]} slices; each slice has one.")
         if mask is not None:
-            _fitted_mask(mask.numpy(force=True), Layout("", "", shape[0], shape[1], shape[2:], {}))
-            target["mask"] = mask.numpy(force=True).astype(np.float32)
+            check_tensor("The mask", mask, "any")
+            _fitted_mask(mask.cpu().float().numpy(force=True), Layout("", "", shape[0], shape[1], shape[2:], {}))
+            target["mask"] = mask.cpu().float().numpy(force=True)
         matrix = (shape[-2], shape[-1], shape[2] if len(shape) == 5 else 1)
         extent = [n * size for n, size in zip(matrix, (voxel[1], voxel[0], voxel[2]), strict=True)]
         target[HEADER] = write_header(matrix, extent, shape[1])
         for key, value in (attributes or {}).items():
+            if not isinstance(key, str) or not key or "\0" in f"{key}{value}":
+                raise MetaoptError(f"The attribute {key!r} has a name or text that HDF5 cannot hold.")
             target.attrs[key] = value
         if affine is not None:
             if tuple(check_tensor("The affine", affine).shape) != (4, 4):
                 raise MetaoptError(f"An affine matrix is (4, 4), not {tuple(affine.shape)}.")
             target.attrs["affine"] = affine.double().numpy(force=True)
+
+
+def _writable(row: Tensor) -> np.ndarray:
+    """Return an array of 32 or 64 bits a number, which HDF5 has types for."""
+    small = torch.complex64 if row.is_complex() else torch.float32
+    return (row if row.dtype in (torch.complex128, torch.float64) else row.to(small)).numpy(force=True)
 
 
 def _write_rows(target: Any, name: str, rows: Iterable[Tensor], complex_: bool) -> tuple[int, ...]:
@@ -208,7 +219,7 @@ def _write_rows(target: Any, name: str, rows: Iterable[Tensor], complex_: bool) 
             raise MetaoptError(f"Entry {index} of {name} has to be {kinds[0]}, but is {kinds[1]} ({row.dtype}).")
         if not torch.isfinite(row).all():
             raise MetaoptError(f"Entry {index} of {name} has NaN or infinite values, so nothing was written.")
-        values = row.numpy(force=True)
+        values = _writable(row)
         if dataset is None:
             size = (0, *values.shape)
             chunk = (1, *[1] * max(0, values.ndim - 2), *values.shape[-2:])

@@ -55,12 +55,19 @@ class Geometry:
             return 1.0
         return self.field_of_view[self.readout] / self.picture_field_of_view[self.readout]
 
-    def trimmed(self) -> Geometry:
-        """Return the geometry of k-space whose readout was cut to the picture's field of view."""
-        if self.field_of_view is None or self.picture_field_of_view is None or self.readout is None:
+    def trimmed(self, share: float) -> Geometry:
+        """Return the geometry of k-space whose readout was cut.
+
+        Args:
+            share: Points that stayed over points before, so that the size of a pixel stays.
+
+        Returns:
+            The geometry.
+        """
+        if self.field_of_view is None or self.readout is None:
             return self
         encoded = list(self.field_of_view)
-        encoded[self.readout] = self.picture_field_of_view[self.readout]
+        encoded[self.readout] *= share
         return replace(self, field_of_view=tuple(encoded))
 
     def picture_shape(self, shape: Sequence[int]) -> tuple[int, ...]:

@@ -204,13 +204,13 @@ def _encoding(encodings: list[Encoding], request: Request, notes: list[str]) -> 
 
 def _coils(heads: np.ndarray, keep: np.ndarray, encoding: Encoding, notes: list[str]) -> int:
     counts = sorted(set(heads["active_channels"][keep].tolist()))
-    if len(counts) > 1 or counts[0] < 1:
+    if len(counts) > 1 or min(counts) < 1:
         raise MetaoptError(
             f"has acquisitions of {' and '.join(map(str, counts))} coils in one scan; it is damaged, or joined of two."
         )
-    if encoding.channels not in (None, counts[0]):
-        notes.append(f"the header says {encoding.channels} coils, but each line has {counts[0]}")
-    return counts[0]
+    if encoding.channels not in (None, min(counts)):
+        notes.append(f"the header says {encoding.channels} coils, but each line has {min(counts)}")
+    return min(counts)
 
 
 def _note_repeats(lines: Lines, notes: list[str]) -> None:

@@ -20,6 +20,11 @@ MOST = 2**24  # acquisitions of a file
 SMALLEST = 64  # bytes of an acquisition, whose header alone has more unless it is compressed
 CHOICES = ("contrast", "repetition", "set", "phase")
 
+FIELDS = (
+    *("flags", "number_of_samples", "active_channels", "discard_pre", "discard_post", "center_sample", "idx"),
+    *("encoding_space_ref", "sample_time_us", "position", "read_dir", "phase_dir", "slice_dir"),
+)
+
 # Numbers of flags, counted from 1. https://github.com/ismrmrd/ismrmrd/blob/master/include/ismrmrd/ismrmrd.h
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE = 19, 20, 21, 22
 IGNORED = {
@@ -85,11 +90,7 @@ def read_heads(dataset: Any) -> np.ndarray:
     count, most = len(dataset), min(MOST, dataset.file.id.get_filesize() // SMALLEST)
     if not 0 < count <= most:
         raise MetaoptError(f"says it holds {count:,} acquisitions, but has room for 1 to {most:,}; it is damaged.")
-    wanted: list[str] = (
-        "flags number_of_samples active_channels discard_pre discard_post center_sample encoding_space_ref "
-        "sample_time_us position read_dir phase_dir slice_dir idx"
-    ).split()
-    return np.concatenate([piece[wanted] for piece in _heads(dataset, count)])
+    return np.concatenate([piece[list(FIELDS)] for piece in _heads(dataset, count)])
 
 
 def _heads(dataset: Any, count: int) -> Iterator[np.ndarray]:

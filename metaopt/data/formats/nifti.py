@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...arguments.checks import check_tensor
@@ -76,7 +77,9 @@ def _values(pictures: Tensor, phase: bool) -> np.ndarray:
     check_tensor("Pictures to write", pictures, "any")
     if pictures.ndim != 3 or not pictures.numel():
         raise MetaoptError(f"Pictures to write are (slice, row, column), but these are {tuple(pictures.shape)}.")
-    values: Any = pictures.numpy(force=True)
+    kept = (torch.float32, torch.float64, torch.complex64, torch.complex128)
+    wider = torch.complex64 if pictures.is_complex() else torch.float32
+    values: Any = (pictures if pictures.dtype in kept else pictures.to(wider)).numpy(force=True)
     if not all(np.isfinite(values[index]).all() for index in range(len(values))):
         raise MetaoptError("The pictures have NaN or infinite values, so nothing was written; look at what made them.")
     if phase:

@@ -130,5 +130,5 @@ def _without_oversampling(kspace: KSpace) -> KSpace:
     shape[axis] = round(shape[axis] / factor)
     mask = torch.from_numpy(trim_mask(kspace.mask.numpy(), axis, tuple(shape)))
     note = f"the readout's {factor:g}-fold oversampling ({kspace.shape[axis]} points) is removed ({shape[axis]} points)"
-    geometry = kspace.geometry.trimmed()
+    geometry = kspace.geometry.trimmed(shape[axis] / kspace.shape[axis])
     return replace(kspace, shape=tuple(shape), mask=mask, geometry=geometry, notes=(*kspace.notes, note))

@@ -205,6 +205,21 @@ def test_what_contradicts_itself_is_refused(
     assert str(caught.value).startswith(str(path))
 
 
+def test_a_compressed_scan_is_the_same_scan(tmp_path: Path) -> None:
+    path = write(tmp_path / "k.h5", lines(full()))
+    with h5py.File(path) as file, h5py.File(tmp_path / "small.h5", "w") as copy:
+        copy["dataset/xml"] = file["dataset/xml"][()]
+        data = file["dataset/data"]
+        copy.create_dataset("dataset/data", data=data[()], dtype=data.dtype, chunks=(5,), compression="gzip")
+        copy.create_dataset("other/data", data=data[()], dtype=data.dtype, chunks=(5,))
+        copy["other/xml"] = file["dataset/xml"][()]
+    with pytest.raises(MetaoptError, match=r"several scans \(dataset, other\); say which by variable="):
+        open_kspace(tmp_path / "small.h5")
+    for name in ("dataset", "other"):
+        found = open_kspace(tmp_path / "small.h5", variable=name)
+        assert torch.equal(found.read(0), open_kspace(path).read(0))
+
+
 MEASURED = """
 import h5py, resource, sys
 from metaopt.data import open_kspace
