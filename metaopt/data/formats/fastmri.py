@@ -49,7 +49,7 @@ def open_fastmri(request: Request) -> Stored:
     if name not in found.arrays:
         raise MetaoptError(f"has no array {name!r}; there are: {', '.join(found.arrays)}.")
     shape, dtype = found.arrays[name]
-    words = axis_words(shape, is_complex(dtype), request.axes, request.select, AXES.get(len(shape), "slice coil"))
+    words = axis_words(shape, is_complex(dtype), request.axes, request.select, AXES.get(len(shape)))
     attributes, header, mask = _read_rest(request.path, found)
     layout = words.layout("fastMRI", shape, attributes)
     references = [(key, found.arrays[key][0]) for key in REFERENCES if key in found.arrays]

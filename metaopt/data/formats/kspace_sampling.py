@@ -63,7 +63,7 @@ def find_centring(kspace: np.ndarray, words: Sequence[str], counted: bool = Fals
     """
     dims = kspace.ndim - 1
     means = _means(kspace)
-    moved = tuple(mean.real < -CERTAIN for mean in means)
+    moved = tuple(mean.real < -max(CERTAIN, abs(mean.imag)) for mean in means)
     middle = Centring(moved, (False,) * dims).apply(kspace)
     for axis in range(1, dims + 1):  # low frequencies are enough to see where a picture is
         size = kspace.shape[axis]
@@ -86,8 +86,9 @@ def find_centring(kspace: np.ndarray, words: Sequence[str], counted: bool = Fals
         axes = " and ".join(w for w, turns, moves in zip(words, turned, moved, strict=True) if turns and not moves)
         notes.append(f"the middle of the picture is at its edge along {axes} (half a field of view off); it is moved")
     for word, mean, size in zip(words, means, kspace.shape[1:], strict=True):
-        at = (round(np.angle(mean) / (2 * np.pi) * size) + size // 2) % size
-        if abs(mean) > CERTAIN and abs(mean.real) < CERTAIN:
+        off = round(np.angle(mean) / (2 * np.pi) * size)
+        at = (off + size // 2) % size
+        if abs(mean) > CERTAIN and max(2, size / 16) < abs(off) and mean.real > -max(CERTAIN, abs(mean.imag)):
             notes.append(
                 f"the energy of k-space is near index {at} of {size} along {word}, neither in the middle nor at index "
                 "0; lines are missing (then put zeros in their place), or it is interference or no k-space"

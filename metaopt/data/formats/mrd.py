@@ -178,7 +178,7 @@ def _group(request: Request) -> str:
         raise MetaoptError(f"holds several scans ({', '.join(scans)}); say which by variable=.")
     if request.variable is not None and request.variable not in scans:
         raise MetaoptError(f"holds no scan {request.variable!r}; there are: {', '.join(scans)}.")
-    return scans[0] if request.variable is None else request.variable
+    return next(iter(scans)) if request.variable is None else request.variable
 
 
 def _encoding(encodings: list[Encoding], request: Request, notes: list[str]) -> tuple[int, Encoding]:

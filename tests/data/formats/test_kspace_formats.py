@@ -225,6 +225,17 @@ def test_a_picture_that_begins_at_its_edge_is_moved_and_said(tmp_path: Path) -> 
     np.testing.assert_allclose(found.read(0).numpy(), COILS, atol=1e-5)
 
 
+@pytest.mark.parametrize(("first", "last", "at"), [(20, 48, 4), (10, 48, 14), (0, 36, 24)])
+def test_lines_that_were_left_out_instead_of_filled_by_zeros_are_said(
+    tmp_path: Path, first: int, last: int, at: int
+) -> None:
+    np.save(tmp_path / "k.npy", COILS[:, first:last])
+    found = open_kspace(tmp_path / "k.npy", axes="coil row column")
+    assert any(f"is near index {at} of {last - first} along row, neither" in note for note in found.notes)
+    assert not any(found.centring.moved)
+    np.testing.assert_array_equal(found.read(0).numpy(), COILS[:, first:last])
+
+
 def test_a_picture_in_the_place_of_kspace_is_said(tmp_path: Path) -> None:
     np.save(tmp_path / "k.npy", (1 + 1j) * np.random.default_rng(0).normal(size=(4, 48, 40)))
     assert any("gathers nowhere" in note for note in open_kspace(tmp_path / "k.npy").notes)
