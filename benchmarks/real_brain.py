@@ -28,7 +28,7 @@ from metaopt.applications.tuning import best_weight
 from metaopt.core import Unrolled
 from metaopt.data import data_path
 from metaopt.operators import Fourier, Sense
-from metaopt.priors import CycleSpinning, TotalVariation, Wavelet
+from metaopt.priors import HAAR, CycleSpinning, TotalVariation, Wavelet
 
 from .report import need, parse_options, table
 from .rows import Row, Rows
@@ -146,7 +146,7 @@ def unrolled(build: Callable[[mo.InverseProblem, float], mo.Algorithm[Any, Any, 
 
 
 def _wavelet(problem: mo.InverseProblem, weight: float) -> mo.Algorithm[Any, Any, Tensor]:
-    return mo.Fista(CycleSpinning(Wavelet(weight)), step_size_for(problem, iterations=20))
+    return mo.Fista(CycleSpinning(Wavelet(weight, taps=HAAR)), step_size_for(problem, iterations=20))
 
 
 def _total_variation(problem: mo.InverseProblem, weight: float) -> mo.Algorithm[Any, Any, Tensor]:

@@ -4,6 +4,16 @@ from .cycle_spinning import CycleSpinning
 from .field_of_experts import FieldOfExperts, dct_filters
 from .prior import Prior, Sparsity
 from .total_variation import TotalVariation
-from .wavelet import Wavelet
+from .wavelet import HAAR, SYM4, Wavelet
 
-__all__ = ["CycleSpinning", "FieldOfExperts", "Prior", "Sparsity", "TotalVariation", "Wavelet", "dct_filters"]
+__all__ = [
+    "HAAR",
+    "SYM4",
+    "CycleSpinning",
+    "FieldOfExperts",
+    "Prior",
+    "Sparsity",
+    "TotalVariation",
+    "Wavelet",
+    "dct_filters",
+]

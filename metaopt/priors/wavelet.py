@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -27,16 +27,18 @@ SYM4 = (
     -0.012603967262031493,
     0.032223100604051556,
 )
+HAAR = (0.5**0.5, 0.5**0.5)  # Haar: 1 vanishing moment; its blocks need cycle spinning
+TAPS = 8  # shorter filters are padded to
 
 
 @checked
 class Wavelet(nn.Module):
     """This prior says that few wavelet coefficients of x differ from zero: ``energy(x) = weight * sum |c|``.
 
-    c holds the details of all levels in an orthonormal periodic wavelet basis (sym4); the coarsest approximation is
-    free. For complex x, ``|c|`` is the magnitude. x is (B, ..., H, W), or (B, ..., D, H, W) with ``dims`` = 3, and
-    every channel counts separately. The gradient is that of ``weight * sum sqrt(|c|^2 + smoothing^2)``. The prox is
-    exact: it transforms x, applies the soft threshold to the details and transforms back.
+    c holds the details of all levels in an orthonormal periodic wavelet basis, by default sym4; the coarsest
+    approximation is free. For complex x, ``|c|`` is the magnitude. x is (B, ..., H, W), or (B, ..., D, H, W) with
+    ``dims`` = 3, and every channel counts separately. The gradient is that of ``weight * sum sqrt(|c|^2 +
+    smoothing^2)``. The prox is exact: it transforms x, applies the soft threshold to the details and transforms back.
 
     Sides that are no multiples of 2^levels are extended by reflection to the next multiple, and the result is cropped.
     Energy and gradient are those of the extended image, and the prox is then approximate near those borders.
@@ -52,36 +54,43 @@ class Wavelet(nn.Module):
         shifts: The number of translates along each axis; the cost grows with its power ``dims``.
         smoothing: The size of a coefficient, in the units of x, below which the gradient is linear.
         dims: How many trailing axes are the image's, 1 to 3.
+        taps: The low-pass filter of the basis, orthonormal, of an even number of at most 8 taps, such as ``HAAR``.
 
     Slots:
         weight: The weight, in units of 1 / x.
 
     Raises:
-        MetaoptError: ``levels`` or ``shifts`` is below 1, or ``dims`` is not 1, 2 or 3.
+        MetaoptError: ``levels`` or ``shifts`` is below 1, ``dims`` is not 1, 2 or 3, or the filter is not orthonormal.
 
     Source:
         Coifman and Donoho, Translation-invariant de-noising, 1995, doi:10.1007/978-1-4612-2544-7_9.
     """
 
     def __init__(
-        self, weight: NumberSlot, levels: Count = 4, shifts: Count = 1, smoothing: Positive = 1e-3, dims: Count = 2
+        self,
+        weight: NumberSlot,
+        levels: Count = 4,
+        shifts: Count = 1,
+        smoothing: Positive = 1e-3,
+        dims: Count = 2,
+        taps: Sequence[float] = SYM4,
     ):
         super().__init__()
         if dims > 3:
             raise MetaoptError(f"Wavelet transforms 1, 2 or 3 trailing axes, but got dims={dims}.")
         self.weight, self.levels, self.shifts = slot(weight, within("weight", 0)), levels, shifts
-        self.smoothing, self.dims = smoothing, dims
+        self.smoothing, self.dims, self._low = smoothing, dims, _padded(taps)
 
     def energy(self, x: Tensor, k: int = 0) -> Tensor:
         planes = self._pad(to_planes(x))
-        totals = [_total(planes.roll(move, self._axes), self.levels, self.dims) for move in self._moves()]
+        totals = [_total(planes.roll(move, self._axes), self.levels, self.dims, self._low) for move in self._moves()]
         return self.weight(k) * sum(totals) / len(totals)
 
     def gradient(self, x: Tensor, k: int = 0) -> Tensor:
         def pull_back(planes: Tensor) -> Tensor:
-            *details, coarse = _analyze(planes, self.levels, self.dims)
+            *details, coarse = _analyze(planes, self.levels, self.dims, self._low)
             signs = [smoothed_sign(d, self.smoothing) for d in details]
-            return _synthesize([*signs, torch.zeros_like(coarse)], self.dims)
+            return _synthesize([*signs, torch.zeros_like(coarse)], self.dims, self._low)
 
         planes = to_planes(x)
         return from_planes(self.weight(k) * self._unpad(self._spin(pull_back, self._pad(planes)), planes))
@@ -90,8 +99,9 @@ class Wavelet(nn.Module):
         threshold = step * self.weight(k)
 
         def shrink(planes: Tensor) -> Tensor:
-            *details, coarse = _analyze(planes, self.levels, self.dims)
-            return _synthesize([*(_shrink(d, threshold, self.dims) for d in details), coarse], self.dims)
+            *details, coarse = _analyze(planes, self.levels, self.dims, self._low)
+            shrunk = [_shrink(d, threshold, self.dims) for d in details]
+            return _synthesize([*shrunk, coarse], self.dims, self._low)
 
         inside = (..., *(slice(n) for n in x.shape[-self.dims :]))
         return from_planes(self._spin(shrink, self._pad(to_planes(x)))[inside])
@@ -131,7 +141,25 @@ class Wavelet(nn.Module):
         return padded
 
 
-def _analyze(planes: Tensor, levels: int, dims: int) -> list[Tensor]:
+def _padded(taps: Sequence[float]) -> tuple[float, ...]:
+    """The filter with zeros on both sides, even numbers of them; raise unless its moves by 2 are orthonormal."""
+    n = len(taps)
+    moves = [sum(taps[i] * taps[i + j] for i in range(n - j)) for j in range(0, n, 2)]
+    if (
+        n % 2
+        or not 2 <= n <= TAPS
+        or abs(abs(sum(taps)) - 2**0.5) > 1e-4
+        or any(abs(move - (j == 0)) > 1e-4 for j, move in enumerate(moves))
+    ):
+        raise MetaoptError(
+            f"The filter of Wavelet needs 2, 4, 6 or 8 taps of sum sqrt(2) that are orthonormal to their moves by 2, "
+            f"but got {tuple(taps)}."
+        )
+    left = 2 * ((TAPS - n) // 4)
+    return (*(0.0,) * left, *taps, *(0.0,) * (TAPS - n - left))
+
+
+def _analyze(planes: Tensor, levels: int, dims: int, low: Sequence[float]) -> list[Tensor]:
     """The details of every level, (..., 3, H/2, W/2), finest first, and the last approximation, (..., 1, H, W).
 
     One level is a convolution of the four polyphase components x[2m+p, 2n+q], periodic, with a 4x4 kernel for each
@@ -140,17 +168,17 @@ def _analyze(planes: Tensor, levels: int, dims: int) -> list[Tensor]:
     batch, approximation = planes.shape[:-dims], planes.reshape(-1, 1, *planes.shape[-dims:])
     bands = []
     for _ in range(levels):
-        split = _convolve(_wrap(_phases(approximation), dims, after=True), _bank(planes, dims))
+        split = _convolve(_wrap(_phases(approximation), dims, after=True), _bank(planes, dims, low))
         approximation, details = split[:, :1], split[:, 1:]
         bands.append(details)
     return [band.unflatten(0, batch) for band in (*bands, approximation)]
 
 
-def _synthesize(bands: list[Tensor], dims: int) -> Tensor:
+def _synthesize(bands: list[Tensor], dims: int, low: Sequence[float]) -> Tensor:
     """The adjoint of ``_analyze``, which is its inverse, as the filters are orthonormal."""
     batch = bands[0].shape[: -dims - 1]
     *details, approximation = (band.flatten(0, -dims - 2) for band in bands)
-    bank = _bank(approximation, dims).transpose(0, 1).flip(tuple(range(-dims, 0)))
+    bank = _bank(approximation, dims, low).transpose(0, 1).flip(tuple(range(-dims, 0)))
     for detail in reversed(details):
         joined = _convolve(_wrap(torch.cat((approximation, detail), 1), dims, after=False), bank)
         approximation = _join(joined)
@@ -176,9 +204,9 @@ def _join(x: Tensor) -> Tensor:
     return pairs.reshape(len(x), 1, *(2 * n for n in x.shape[2:]))
 
 
-def _bank(like: Tensor, dims: int) -> Tensor:
+def _bank(like: Tensor, dims: int, filter: Sequence[float]) -> Tensor:
     """(2^dims bands, 2^dims phases, 4, ...): products of the low-pass h_t and its mirror (-1)^t h_{7-t}, low first."""
-    low = like.new_tensor(SYM4)
+    low = like.new_tensor(filter)
     filters = torch.stack((low, low.flip(0) * like.new_tensor([1.0, -1.0] * 4))).unflatten(1, (4, 2))
     products = ("aip->api", "aip,bjq->abpqij", "aip,bjq,ckr->abcpqrijk")[dims - 1]
     return torch.einsum(products, *[filters] * dims).reshape(2**dims, 2**dims, *[4] * dims)
@@ -194,9 +222,9 @@ def _wrap(x: Tensor, dims: int, after: bool) -> Tensor:
     return x
 
 
-def _total(planes: Tensor, levels: int, dims: int) -> Tensor:
+def _total(planes: Tensor, levels: int, dims: int, low: Sequence[float]) -> Tensor:
     """sum |c| over all details, (B,)."""
-    *details, _ = _analyze(planes, levels, dims)
+    *details, _ = _analyze(planes, levels, dims, low)
     return reduce(torch.add, (from_planes(d).abs().flatten(1).sum(1) for d in details))
 
 

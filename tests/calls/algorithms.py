@@ -74,7 +74,9 @@ PRIORS = {
     "TotalVariation": Call(
         priors.TotalVariation, lambda: {"weight": 0.1, "inner": 2, "dims": 2, "isotropic": False}, looked_at
     ),
-    "Wavelet": Call(priors.Wavelet, lambda: {"weight": 0.1, "levels": 2, "shifts": 1, "dims": 2}, looked_at),
+    "Wavelet": Call(
+        priors.Wavelet, lambda: {"weight": 0.1, "levels": 2, "shifts": 1, "dims": 2, "taps": priors.HAAR}, looked_at
+    ),
     "dct_filters": Call(priors.dct_filters, lambda: {"size": 3}),
 }
 

@@ -22,7 +22,7 @@ from metaopt.priors.cycle_spinning import CycleSpinning
 from metaopt.priors.field_of_experts import FieldOfExperts, dct_filters
 from metaopt.priors.prior import Sparsity, from_planes, soft_threshold, to_planes
 from metaopt.priors.total_variation import TotalVariation
-from metaopt.priors.wavelet import SYM4, Wavelet
+from metaopt.priors.wavelet import HAAR, SYM4, Wavelet
 
 
 class Case(NamedTuple):
@@ -45,6 +45,7 @@ CASES = [
     Case("deep wavelet", lambda s: Wavelet(0.7, levels=3, smoothing=s), size=(8, 16)),
     Case("spun wavelet", lambda s: Wavelet(0.7, levels=2, shifts=2, smoothing=s), exact=False),
     Case("mirrored wavelet", lambda s: Wavelet(0.7, levels=3, smoothing=s), exact=False, size=(5, 11)),
+    Case("haar wavelet", lambda s: Wavelet(0.7, levels=2, smoothing=s, taps=HAAR)),
     Case("wavelet of rows", lambda s: Wavelet(0.7, levels=2, smoothing=s, dims=1)),
     Case("wavelet of volumes", lambda s: Wavelet(0.7, levels=1, smoothing=s, dims=3), size=(4, 6)),
     Case("mirrored wavelet of volumes", lambda s: Wavelet(0.7, 2, smoothing=s, dims=3), exact=False, size=(3, 5)),
@@ -276,6 +277,14 @@ def test_wavelet_energy_of_a_volume_is_that_of_filtering_axis_after_axis() -> No
     close(Wavelet(1.0, 1, dims=3).energy(torch.tensor(x)[None]), torch.tensor([expected]), 1e-11)
 
 
+def test_details_of_haars_wavelets_are_differences_of_blocks() -> None:
+    x = drawn(WAVELET)
+    a, b, c, d = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
+    details = ((a + b - c - d) / 2, (a - b + c - d) / 2, (a - b - c + d) / 2)
+    expected = sum(e.abs().flatten(1).sum(1) for e in details)
+    close(Wavelet(1.0, 1, taps=HAAR).energy(x), expected)
+
+
 def test_spinning_moves_over_all_translates_evenly_and_by_the_step_alone() -> None:
     prior = CycleSpinning(Wavelet(0.4, 2), span=4)
     moves = [prior.move(k) for k in range(160)]
@@ -366,6 +375,8 @@ def test_impossible_priors_are_refused_in_a_sentence() -> None:
         Wavelet(0.1, levels=0)
     with pytest.raises(MetaoptError, match=r"1, 2 or 3 trailing axes, but got dims=4"):
         Wavelet(0.1, dims=4)
+    with pytest.raises(MetaoptError, match="needs 2, 4, 6 or 8 taps"):
+        Wavelet(0.1, taps=(0.5, 0.5))
     with pytest.raises(MetaoptError, match=r"filters to be a real .* \(n, height, width\) .*\(3, 3\) float32\."):
         FieldOfExperts(torch.ones(3, 3))
     with pytest.raises(MetaoptError, match=r"filters \(5, 5\) needs images at least as large, but got \(4, 9\)\."):

@@ -15,7 +15,7 @@ from ...algorithms import ConjugateGradient, Fista, PrimalDual, step_size_for
 from ...arguments.checks import check_tensor
 from ...arguments.contracts import Count, NotNegative, checked
 from ...core import Settled, solve
-from ...priors import CycleSpinning, TotalVariation, Wavelet
+from ...priors import HAAR, CycleSpinning, TotalVariation, Wavelet
 from ...problems import InverseProblem
 
 POWER_ITERATIONS = 20  # of the norm of A, each as long as a step; maps that are normalised reach it at once
@@ -89,7 +89,7 @@ def l1_wavelet(
     max_steps: Count = 60,
     until: Settled = Settled(relative=1e-2),  # noqa: B008
 ) -> Tensor:
-    """Return the picture with few wavelet details, by FISTA with another translate of the wavelets at every step.
+    """Return the picture with few wavelet details, by FISTA with another translate of Haar's wavelets at every step.
 
     Details of every set of maps count separately. The step is 1 over the largest eigenvalue of ``A^H A / noise^2``.
     Since the translate changes, the picture goes on changing slightly, and a tight rule does not end the run.
@@ -112,7 +112,7 @@ def l1_wavelet(
         Lustig, Donoho and Pauly, 2007, doi:10.1002/mrm.21391.
     """
     dims = _dims(problem)
-    prior = CycleSpinning(Wavelet(weight, levels, dims=dims), span=2**levels, dims=dims)
+    prior = CycleSpinning(Wavelet(weight, levels, dims=dims, taps=HAAR), span=2**levels, dims=dims)
     algorithm = Fista(prior, step_size_for(problem, iterations=POWER_ITERATIONS))
     return solve(algorithm, problem, max_steps, until).final
 
