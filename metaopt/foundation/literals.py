@@ -68,16 +68,17 @@ def literal(word: str) -> float:
     return value
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Return what a JSON text holds, of which every number is finite and not lost.
+def parse_json(text: str | bytes, finite: bool = True) -> Any:
+    """Return what a JSON text holds, of which no number is lost.
 
     Args:
         text: The text.
+        finite: Whether NaN and Infinity, which JSON lacks but Python writes, are refused.
 
     Raises:
-        ValueError: It is no JSON, or holds such a number, or NaN or Infinity, which JSON lacks.
+        ValueError: It is no JSON, or holds a number that is lost or refused.
     """
-    return json.loads(text, parse_float=literal, parse_constant=_refuse_constant)
+    return json.loads(text, parse_float=literal, parse_constant=_refuse_constant if finite else float)
 
 
 def _refuse_constant(name: str) -> Any:

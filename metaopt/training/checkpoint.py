@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def check_same_training(path: Path, found: Any, own: Mapping[str, Any]) -> None:
     """
     if found is None:
         return
-    then, now = dict(_flat(found)), dict(_flat(own))
+    then, now = (dict(_flat(_described(training))) for training in (found, own))
     other = [k for k in sorted(then.keys() | now.keys()) if then.get(k) != now.get(k) and k not in MAY_CHANGE]
     if other:
         said = [f"{values[other[0]]!r:.80}" if other[0] in values else "nothing" for values in (then, now)]
@@ -175,6 +176,8 @@ def _spoilt(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _described(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Tensor):

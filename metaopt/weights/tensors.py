@@ -28,7 +28,7 @@ def save_tensors(
     Args:
         path: The file. Its folder is made if needed.
         tensors: A mapping from names to tensors.
-        card: Metadata, which JSON can hold.
+        card: Metadata, which JSON can hold: finite numbers, texts, lists and mappings.
         keep: Where the file that was at ``path`` is moved. None: it is replaced.
 
     Raises:
@@ -38,7 +38,7 @@ def save_tensors(
     make_folder(path.parent)
     try:
         stored = {n: _stored(t) for n, t in tensors.items()}
-        text = json.dumps(card)
+        text = json.dumps(card, allow_nan=False)
         data = save(stored, {"card": text, "sha256": _digest(stored, text)})
     except (TypeError, ValueError, KeyError, RuntimeError, NotImplementedError, SafetensorError) as error:
         raise MetaoptError(f"The tensors or the card of {path} cannot be stored: {error}.") from error
@@ -64,7 +64,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             noted = file.metadata() or {}
             text = noted.get("card", "{}")
-            card = parse_json(text)
+            card = parse_json(text, finite=False)  # earlier versions wrote NaN and Infinity
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise MetaoptError(f"There is no weight file {path}.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,34 @@ def test_a_checkpoint_of_an_earlier_version_goes_on(cut: Path, unbroken: Path) -
         save_file(tensors, cut / name, {"card": json.dumps(card)})  # without a digest
     tiny.run(cut)
     assert_same_run(cut, unbroken)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounded:
+    """A loss with numbers that JSON lacks."""
+
+    high: float = math.inf
+    other: float = math.nan
+
+    def __call__(self, net: Any, trajectory: Any, problem: Any, target: Any) -> Any:
+        return mse(trajectory.final.clamp(max=self.high), target)
+
+
+def test_a_loss_with_an_infinite_bound_goes_on_from_its_checkpoint_and_from_those_of_earlier_versions(
+    tmp_path: Path,
+) -> None:
+    def run(updates: int, high: float = math.inf) -> dict[str, Any]:
+        settings = dataclasses.replace(tiny.SETTINGS, updates=updates)
+        return train(tiny.network(), tiny.Noisy(), tmp_path, settings, loss=Bounded(high), watch=tiny.WATCH)
+
+    run(3)
+    assert run(4)["updates"] == 4
+    tensors, card = load_tensors(tmp_path / NEWEST)
+    card["training"]["loss"].update(high=math.inf, other=math.nan)
+    save_file(tensors, tmp_path / NEWEST, {"card": json.dumps(card)})  # as it was written before
+    assert run(5)["updates"] == 5
+    with pytest.raises(mo.MetaoptError, match=r"its loss\.high is 'inf', but that of this one is 1\.0"):
+        run(6, high=1.0)
 
 
 def test_two_trainings_in_one_folder_are_refused(cut: Path, unbroken: Path) -> None:
