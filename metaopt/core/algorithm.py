@@ -41,8 +41,9 @@ class Algorithm(nn.Module, abc.ABC, Generic[Problem, State, Output]):
     Whatever may be learned is a slot (see :func:`metaopt.slot`), made in ``__init__`` and read in ``step`` as
     ``self.name(k)``.
 
-    ``trained_range``, which :func:`metaopt.models.load` sets, says what problems the weights were trained for. An
-    unrolled run asks ``enter(problem, state)`` of it for these two in trained units, and for what makes the trajectory.
+    ``trained_range``, which :func:`metaopt.models.load` sets, says what problems the weights were trained for. A run
+    asks ``enter(problem, state)`` of it for these two in trained units, and for what brings results back to the units
+    of the caller.
     """
 
     trained_range: Any = None

@@ -72,15 +72,20 @@ class Unrolled(nn.Module, Generic[Problem, State, Output]):
     ) -> Trajectory[State, Output]:
         stop = count(start, what="The step to start at") + (self.steps if steps is None else count(steps))
         check_steps(self.algorithm, stop)
-        trained = self.algorithm.trained_range
-        problem, state, result = (problem, state, Trajectory) if trained is None else trained.enter(problem, state)
-        begin = self.algorithm.init(problem) if state is None else state
+        problem, begin, own = _entered(self.algorithm, problem, state)
         with _fitting(self.algorithm, problem, state):
             outputs, end, report = self.gradient.run(self.algorithm, problem, begin, range(start, stop), self.keep)
-        return result(outputs, end, report, start + report.steps)
+        return Trajectory([own(output) for output in outputs], own(end), report, start + report.steps)
 
     def extra_repr(self) -> str:
         return f"steps={self.steps}, gradient={self.gradient}, keep={self.keep!r}"
+
+
+def _entered(algorithm: AnyAlgorithm, problem: Any, state: Any) -> tuple[Any, Any, Callable[[Any], Any]]:
+    """Return the problem and the state to start from in trained units, and what brings results back to the caller's."""
+    trained = algorithm.trained_range
+    problem, state, own = (problem, state, lambda value: value) if trained is None else trained.enter(problem, state)
+    return problem, algorithm.init(problem) if state is None else state, own
 
 
 @contextmanager
@@ -127,7 +132,9 @@ def solve(
 ) -> Trajectory[State, Output]:
     """Run ``algorithm`` without a graph until every sample has converged, or for ``max_steps`` steps.
 
-    ``report`` says how each sample ended: converged, out of steps, diverged or not finite.
+    ``report`` says how each sample ended: converged, out of steps, diverged or not finite. Where the algorithm has a
+    ``trained_range``, as those of loaded networks, the run is in trained units, and everything that is handed out is in
+    those of the problem.
 
     Args:
         algorithm: The algorithm.
@@ -149,11 +156,12 @@ def solve(
     check_algorithm(algorithm, "solve")
     ks = range(count(start, what="The step to start at"), start + count(max_steps))
     check_steps(algorithm, ks.stop)
-    begin = algorithm.init(problem) if state is None else state
-    check = intact("the problem", problem)
-    with _fitting(algorithm, problem, state):
-        end, report = run_until(algorithm, problem, begin, ks, until, callback)
+    (given, begin, own), check = _entered(algorithm, problem, state), intact("the problem", problem)
+    rule = (lambda _, *states: until(problem, *map(own, states))) if callable(until) else until
+    show = (lambda k, state, residual: callback(k, own(state), residual)) if callable(callback) else callback
+    with _fitting(algorithm, given, state):
+        end, report = run_until(algorithm, given, begin, ks, rule, show)
     check()
     stop = start + report.steps
     with torch.no_grad():
-        return Trajectory([algorithm.readout(problem, end, max(0, stop - 1))], end, report, stop)
+        return Trajectory([own(algorithm.readout(given, end, max(0, stop - 1)))], own(end), report, stop)

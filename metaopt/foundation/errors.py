@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+
+OURS = (__name__.partition(".")[0], "torch")  # packages whose lines a user has not written
 
 
 class MetaoptError(ValueError):
@@ -16,3 +19,11 @@ class MetaoptWarning(UserWarning):
 def warn(message: str) -> None:
     """Warn the caller of the function that calls this one."""
     warnings.warn(message, MetaoptWarning, stacklevel=4)
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line outside of this library and torch that led here, however many calls lie between."""
+    frame, level = sys._getframe(1), 2
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in OURS:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, MetaoptWarning, stacklevel=level)

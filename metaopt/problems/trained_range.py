@@ -7,7 +7,6 @@ on x of a certain size and on certain noise levels.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..arguments.checks import said
-from ..core import MetaoptError, MetaoptWarning, Trajectory, autodiff, tree
+from ..core import MetaoptError, autodiff, tree
+from ..foundation.errors import warn_user
 from .inverse import InverseProblem
 from .likelihood import Gaussian
 from .noise import per_sample
@@ -68,8 +68,8 @@ class TrainedRange:
                 )
             object.__setattr__(self, what, tuple(map(float, bounds)))
 
-    def enter(self, problem: Any, state: Any = None) -> tuple[Any, Any, Callable[..., Trajectory[Any, Any]]]:
-        """Return the problem and the state in trained units, and what makes the trajectory in those of the caller.
+    def enter(self, problem: Any, state: Any = None) -> tuple[Any, Any, Callable[[Any], Any]]:
+        """Return the problem and the state in trained units, and what brings x and states back to the caller's units.
 
         Args:
             problem: What the network was given. One that has a ``scale`` is in trained units already.
@@ -82,13 +82,9 @@ class TrainedRange:
         given = self.scaled(problem) if isinstance(problem, InverseProblem) and problem.scale is None else problem
         if given is problem:
             self._check_problem(problem)
-            return problem, state, Trajectory
+            return problem, state, lambda value: value
         factor: Any = given.scale
-
-        def result(outputs: list[Any], end: Any, report: Any, stop: int) -> Trajectory[Any, Any]:
-            return Trajectory([_times(x, 1 / factor) for x in outputs], _times(end, 1 / factor), report, stop)
-
-        return given, _times(state, factor), result
+        return given, _times(state, factor), lambda value: _times(value, 1 / factor)
 
     def scaled(self, problem: InverseProblem, factor: Tensor | None = None) -> InverseProblem:
         """Return the problem in trained units, itself if it is in range, and warn where no units bring it there.
@@ -145,8 +141,7 @@ class TrainedRange:
             if least < -(4 * level + 0.05 * peak):
                 found.add(f"for {self.units}, not for negative ones such as {least:.4g}; add a constant to y")
         for what in sorted(found):
-            text = f"The weights {self.name} were trained {what}; look at the result twice."
-            warnings.warn(text, MetaoptWarning, stacklevel=7)  # the line that called the network
+            warn_user(f"The weights {self.name} were trained {what}; look at the result twice.")
         return factors
 
     def _factor(self, peak: float, level: float, fits: bool, found: set[str]) -> float:

@@ -198,6 +198,51 @@ def test_the_range_survives_copies_files_and_what_wraps_the_algorithm(net: Any, 
         assert other.algorithm.trained_range == trained
 
 
+@pytest.mark.parametrize("unit", [1.0, 255.0, 1e-3, 40.0])
+def test_a_run_by_solve_is_in_the_units_of_the_problem_as_that_of_the_network_is(net: Any, unit: float) -> None:
+    y, seen, rule = noisy(smooth(2, 1, 16, 12), 0.05), [], []
+    problem = mo.InverseProblem(Identity(), unit * y, unit * 0.05)
+
+    def until(given: Any, before: Any, after: Any) -> bool:
+        rule.append((given, after.x))
+        return False
+
+    with torch.no_grad():
+        found = mo.solve(net.algorithm, problem, 4, until, callback=lambda k, state, _: seen.append(state.x))
+        wanted = net(problem, steps=4)
+        torch.testing.assert_close(found.final, wanted.final)
+        torch.testing.assert_close(found.state, wanted.state)
+        torch.testing.assert_close(torch.stack(seen), torch.stack(wanted.outputs))
+        assert all(given is problem and torch.equal(x, s) for (given, x), s in zip(rule, seen, strict=True))
+        more = mo.solve(net.algorithm, problem, 1, mo.Settled(), found.state, found.stop).final
+        torch.testing.assert_close(more, net(problem, steps=5).final)
+
+
+def test_solve_says_what_the_network_was_not_trained_for_and_refuses_what_the_network_does(net: Any) -> None:
+    dark = mo.InverseProblem(Identity(), smooth(1, 1, 9, 9), 0.5 / 255)
+    with pytest.warns(MetaoptWarning, match=r"trained for noise of 1 to 55 grey levels, not 0\.5;"):
+        mo.solve(net.algorithm, dark, 1)
+    with pytest.raises(MetaoptError, match="need the noise level of y"):
+        mo.solve(net.algorithm, mo.InverseProblem(Identity(), smooth(1, 1, 9, 9)), 1)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda net, problem: net(problem, steps=1),
+        lambda net, problem: torch.nn.Sequential(net)(problem),
+        lambda net, problem: mo.solve(net.algorithm, problem, 1),
+        lambda net, problem: tiled(net, problem, 8, steps=1),
+    ],
+    ids=["net", "nested", "solve", "tiled"],
+)
+def test_the_warning_points_to_the_line_that_ran_the_network(net: Any, run: Any) -> None:
+    dark = mo.InverseProblem(Identity(), smooth(1, 1, 9, 9), 0.5 / 255)
+    with pytest.warns(MetaoptWarning) as warned:
+        run(net, dark)
+    assert [(w.filename, w.lineno) for w in warned] == [(__file__, run.__code__.co_firstlineno)]
+
+
 @pytest.mark.parametrize(
     "ranges", [((1, 0), (0.1, 0.2)), ((0, 1), (0.0, 0.2)), ((0, 1), 0.1), ((0, 0), (1, 1)), (("0", 1), (0.1, 0.2))]
 )

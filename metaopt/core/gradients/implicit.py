@@ -90,10 +90,8 @@ class Implicit:
         refuse_transform("Implicit")
         for name, found in slots(algorithm).items():
             if found.steps is not None:
-                raise MetaoptError(
-                    "Implicit gradients need every step to be the same function, but slot "
-                    f"'{name}' holds one value per step; use shared(...) for it, or Backprop()."
-                )
+                held = f"slot '{name}' holds one value per step; use shared(...) for it, or Backprop()"
+                raise MetaoptError(f"Implicit gradients need every step to be the same function, but {held}.")
         if not ks:
             raise MetaoptError("Implicit needs at least one step to reach a fixed point, but got 0.")
         with repeatable("Implicit", (algorithm, problem, state), draws=False):
