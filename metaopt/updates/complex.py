@@ -63,6 +63,9 @@ class ComplexAsBatch(nn.Module):
     It makes use of what was learned on real pictures. The update is told the level ``sqrt(noise^2 + extra^2)``, since
     an estimate of complex x is disturbed not only by the noise of the measurement but also, for example, by aliasing.
 
+    An update for one channel takes x of several channels, such as the pictures of two sets of coil maps, as several
+    pictures. They are coupled by the gradient.
+
     Args:
         update: An update for real x.
         offset: What is added to both parts before the update sees them, so that parts around 0 look like pictures in
@@ -94,23 +97,32 @@ class ComplexAsBatch(nn.Module):
                 f"ComplexAsBatch needs the noise level of the problem, but it gives {len(context)} context tensors; "
                 "give the problem noise=..."
             )
-        memory = self.update.init(_parts(x) + self.offset, (self._level(*context),))
-        return tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
+        width = self._width(x)
+        memory = self.update.init(_parts(x, width) + self.offset, (self._level(*context, 2 * (x.shape[1] // width)),))
+        return tree.map(lambda t: t.unflatten(0, (len(x), -1)), memory)
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
     ) -> tuple[Tensor, Any]:
-        level, memory = self._level(*context), tree.map(lambda t: t.flatten(0, 1), memory)
-        scaled = _parts(gradient * variance(context[0], x)) / variance(level, x)
-        change, memory = self.update(scaled, _parts(x) + self.offset, memory, k, (level,))
-        parts = change.to(x.real.dtype).unflatten(0, (-1, 2))
-        return join_complex(parts, 1), tree.map(lambda t: t.unflatten(0, (-1, 2)), memory)
+        width = self._width(x)
+        level = self._level(*context, 2 * (x.shape[1] // width))
+        memory = tree.map(lambda t: t.flatten(0, 1), memory)
+        seen = _parts(x, width)
+        scaled = _parts(gradient * variance(context[0], x), width) / variance(level, seen)
+        change, memory = self.update(scaled, seen + self.offset, memory, k, (level,))
+        parts = change.to(x.real.dtype).reshape(len(x), -1, 2, *change.shape[1:])
+        changed = join_complex(parts, 2).flatten(1, 2)
+        return changed, tree.map(lambda t: t.unflatten(0, (len(x), -1)), memory)
 
-    def _level(self, log_noise: Tensor) -> Tensor:
+    def _width(self, x: Tensor) -> int:
+        """The number of channels that are one picture."""
+        return 1 if getattr(self.update, "channels", None) == 1 else x.shape[1]
+
+    def _level(self, log_noise: Tensor, parts: int) -> Tensor:
         level = torch.logaddexp(2 * log_noise, 2 * self.log_extra.to(log_noise)) / 2
-        return level if len(level) == 1 else level.repeat_interleave(2, dim=0)
+        return level if len(level) == 1 else level.repeat_interleave(parts, dim=0)
 
 
-def _parts(x: Tensor) -> Tensor:
-    """(B, C, ...) complex as (2B, C, ...) real: real and imaginary part of the first sample, of the second, ..."""
-    return split_complex(x, 1).flatten(0, 1)
+def _parts(x: Tensor, width: int) -> Tensor:
+    """(B, C, ...) complex as (2BC / width, width, ...) real: both parts of the first picture, of the second, ..."""
+    return split_complex(x.unflatten(1, (-1, width)), 2).flatten(0, 2)

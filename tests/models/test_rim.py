@@ -131,3 +131,16 @@ def test_the_models_kernels_are_the_slides_cell_and_the_form_with_two_units(
     assert [m.state.weight.shape for m in cell.memories] == [(24, 8, k, k) for k in kernels]
     assert len(cell.memories) == memories
     assert cell.head.weight.shape == (4, 8, 3, 3)
+
+
+def test_two_sets_of_maps_are_two_pictures_that_the_gradient_couples() -> None:
+    net = rim(hidden=4, steps=3, stride=2, scales=(2,), is_complex=True, each_part=True).double()
+    y = normal(3, 2, 2, 6, 5, dtype=torch.complex128)
+    problem = mo.InverseProblem(mo.operators.Identity(), y, torch.tensor([0.1, 0.3]))
+    each = [net(mo.InverseProblem(mo.operators.Identity(), y[:, s : s + 1], problem.noise)).final for s in range(2)]
+    torch.testing.assert_close(net(problem).final, torch.cat(each, dim=1))
+    maps = normal(4, 2, 3, 6, 5, dtype=torch.complex128)
+    coupled = mo.InverseProblem(mo.operators.Sense(maps), normal(5, 2, 3, 6, 5, dtype=torch.complex128), 0.1)
+    alone = mo.InverseProblem(mo.operators.Sense(maps[:1]), coupled.y, 0.1)
+    assert net(coupled).final.shape == (2, 2, 6, 5)
+    assert not torch.allclose(net(coupled).final[:, :1], net(alone).final)
