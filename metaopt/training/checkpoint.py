@@ -1,14 +1,11 @@
-"""Store what a training needs to go on, in two generations, and say what training a checkpoint belongs to.
+"""Store what a training needs to go on, in two generations.
 
 Checkpoints are safetensors files with a digest, in which optimizer states are tensors and JSON; nothing is pickled.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +14,11 @@ from torch import Tensor
 
 from ..core import MetaoptError
 from ..core.errors import warn
-from ..core.tree import describe
-from ..losses import TrainingLoss
 from ..weights import load_tensors, save_tensors
 from ..weights.tensors import not_finite
-from .settings import Settings
 
 NEWEST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 KINDS = ("parameter", "average", "buffer", "optimizer")
-MAY_CHANGE = ("settings.updates",)  # what may differ in a run that goes on
-RECIPE = ("model", "task", "validation", "start")  # entries of a recipe beside settings, loss and seed
 
 Parts = dict[str, dict[str, Tensor]]
 
@@ -67,52 +59,6 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             f"The checkpoint holds the state of another optimizer than {type(optimizer).__name__} ({error}); train in "
             "a new folder."
         ) from error
-
-
-def describe_training(
-    settings: Settings, loss: TrainingLoss, task: Any, recipe: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Describe a training for its checkpoint, so that only the same training goes on from there.
-
-    Args:
-        settings: The settings.
-        loss: The training loss.
-        task: The task; the name of its class is kept.
-        recipe: The entries of its recipe, or None.
-
-    Returns:
-        Nested mappings, lists, texts and numbers.
-    """
-    return {
-        "settings": _described(settings),
-        "loss": _described(loss),
-        "task": type(task).__qualname__,
-        "recipe": None if recipe is None else _described({key: recipe[key] for key in RECIPE if key in recipe}),
-    }
-
-
-def check_same_training(path: Path, found: Any, own: Mapping[str, Any]) -> None:
-    """Check that a checkpoint belongs to this training; earlier versions did not record what it belongs to.
-
-    Args:
-        path: The checkpoint, for error messages.
-        found: What :func:`describe_training` returned when it was written, or None.
-        own: What it returns for this training.
-
-    Raises:
-        MetaoptError: They differ; the message says in what.
-    """
-    if found is None:
-        return
-    then, now = (dict(_flat(_described(training))) for training in (found, own))
-    other = [k for k in sorted(then.keys() | now.keys()) if then.get(k) != now.get(k) and k not in MAY_CHANGE]
-    if other:
-        said = [f"{values[other[0]]!r:.80}" if other[0] in values else "nothing" for values in (then, now)]
-        rest = f" ({len(other)} entries differ in all)" if len(other) > 1 else ""
-        raise MetaoptError(
-            f"{path} belongs to another training: its {other[0]} is {said[0]}, but that of this one is {said[1]}"
-            f"{rest}; train in a new folder, or remove it."
-        )
 
 
 def write_checkpoint(folder: Path, parts: Parts, card: Mapping[str, Any]) -> None:
@@ -173,32 +119,3 @@ def _parts(tensors: Mapping[str, Tensor]) -> Parts:
 def _spoilt(tensors: Mapping[str, Tensor]) -> str | None:
     """Return the name of a tensor that is not finite; buffers may hold infinities, such as those of a mask."""
     return not_finite({name: tensor for name, tensor in tensors.items() if not name.startswith("buffer/")})
-
-
-def _described(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Tensor):
-        return describe(value)
-    if isinstance(value, list | tuple):
-        return [_described(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _described(item) for key, item in value.items()}
-    if isinstance(value, functools.partial):
-        return [_described(value.func), _described(value.args), _described(value.keywords)]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            "class": type(value).__qualname__,
-            **{f.name: _described(getattr(value, f.name)) for f in dataclasses.fields(value)},
-        }
-    return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-def _flat(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
-    if not items:
-        yield path, node
-    for key, value in items:
-        yield from _flat(value, f"{path}.{key}".lstrip("."))

@@ -26,8 +26,6 @@ from .arguments import check_arguments, check_unrolled
 from .cards import arguments_of, card_of_training
 from .checkpoint import (
     NEWEST,
-    check_same_training,
-    describe_training,
     pack_optimizer,
     read_checkpoint,
     unpack_optimizer,
@@ -35,6 +33,7 @@ from .checkpoint import (
 )
 from .distributed import Workers, hold_gradients, workers
 from .feed import Seeds, batch_seed, feed
+from .identity import check_same_training, describe_training
 from .log import Log
 from .settings import OPTIMIZERS, Settings, Watch
 from .validation import validation_loss
@@ -55,7 +54,8 @@ def train(
     """Train ``net`` in place on ``task``, and write averaged weights, their card, a log and a checkpoint.
 
     The seed of every batch depends on (seed, update, number in the update) alone. A run that was cut off at any moment
-    and is started again continues to the same numbers; with another loss, settings (but for ``updates``) or recipe it
+    and is started again continues to the same numbers; with another task, loss, network,
+    settings (but for ``updates``), validation or recipe it
     is refused. Where the checkpoint is damaged, it continues from the one before. One process at a time trains in a
     folder. Training runs on the device of ``net``.
 
@@ -92,7 +92,7 @@ def train(
     check_arguments(task, folder, settings, validation, watch, seed, num_workers, recipe)
     with workers() as team, locked(make_folder(Path(folder))) if team.leads else contextlib.nullcontext():
         run = _Run(net, settings, Path(folder), team, loss, seed)
-        run.description = describe_training(settings, loss, task, recipe)
+        run.description = describe_training(net, settings, loss, task, validation, recipe)
         run.resume()
         run.check_card({"name": run.folder.name, "seed": seed})
         batches = feed(task, run.seeds(), num_workers, run.device)

@@ -136,7 +136,7 @@ def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("net", "seed", "words"),
     [
-        (lambda: tiny.network(hidden=4), 0, "belongs to another network; train in a new folder"),
+        (lambda: tiny.network(hidden=4), 0, r"its network\.hidden is 3, but that of this one is 4"),
         (lambda: tiny.network().float(), 0, "belongs to another network"),
         (tiny.network, 1, "belongs to a training of seed 0, not 1"),
     ],

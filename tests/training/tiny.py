@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from metaopt.weights import save_tensors
 class Noisy:
     """Denoising of smooth random pictures in float64. ``poison``: the seed whose batch holds an infinite target."""
 
-    poison: int = -1
-    pause: float = 0.0
+    poison: int = field(default=-1, compare=False)
+    pause: float = field(default=0.0, compare=False)
 
     def sample(self, seed: int) -> tuple[mo.InverseProblem, Tensor]:
         time.sleep(self.pause)
