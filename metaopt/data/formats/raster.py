@@ -93,11 +93,20 @@ def read_raster(file: BinaryIO, head: bytes) -> Decoded:
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         check_frame(image.width, image.height, frames, (2 if deep_png else 1) * _BITS.get(image.mode, 24), size)
         if not deep_png:
+            _scale_transparency(image, head)
             samples = _samples(image)
             profile = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
             return Decoded(samples, profile, int(np.iinfo(samples.dtype).max))
     file.seek(0)
     return (_read_deep_grey_alpha_png if head[25] == PNG_COLOUR_TYPE[2] else read_halves)(file)
+
+
+def _scale_transparency(image: Any, head: bytes) -> None:
+    """Scale the grey that a PNG of 2 or 4 bits declares transparent as Pillow scales its samples."""
+    grey = image.info.get("transparency") if image.format == "PNG" and head[25] == 0 else None
+    if isinstance(grey, int) and head[24] in (2, 4):
+        levels = 2 ** head[24]
+        image.info["transparency"] = grey % levels * (255 // (levels - 1))  # the bits above count for nothing
 
 
 def _samples(image: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Decode TIFF files: up to 8 bits by Pillow, 16 bits by tifffile, or by Pillow where tifffile lacks a codec."""
+"""Decode TIFF files: those of 16 bits, and of 8 with an alpha, by tifffile if it has the codec, and else by Pillow."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .raster import Decoded, check_frame, read_halves, read_raster, refuse_sampl
 
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # little and big endian, TIFF and BigTIFF
 _DEFLATE = (8, 32946)  # numbers of compression
+_PLAIN = ("MINISBLACK", "MINISWHITE", "RGB")
 _DECODED_BY_TIFFFILE = (1, *_DEFLATE)  # without codecs that are not installed with it
 
 # How the samples of each orientation of the TIFF standard are turned upright.
@@ -52,15 +53,13 @@ def read_tiff(file: BinaryIO) -> Decoded:
         inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         upright = _UPRIGHT.get(page.tags.valueof("Orientation", default=1), lambda a: a)
         white = _white(page, bits)
-        samples = upright(_deep_samples(page)) if bits == 16 and page.compression in _DECODED_BY_TIFFFILE else None
-        profile, photometric, associated = (
-            page.tags.valueof("InterColorProfile"),
-            page.photometric.name,
-            _is_associated(page),
-        )
-        channels = page.samplesperpixel
+        samples = upright(_whole_samples(page)) if _is_decoded_here(page, bits) else None
+        profile, photometric = page.tags.valueof("InterColorProfile"), page.photometric.name
+        channels, associated = page.samplesperpixel, tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples
     file.seek(0)
-    if bits <= 8:
+    if associated and inverted:
+        raise MetaoptError("is multiplied by its transparency, with white as 0; save it with black as 0.")
+    if samples is None and bits <= 8:
         return read_raster(file, b"")
     if samples is None:
         _check_deep(photometric, channels)
@@ -68,6 +67,7 @@ def read_tiff(file: BinaryIO) -> Decoded:
             raise refuse_samples(f"{bits}-bit, packed {photometric}")
         samples, profile, _ = read_halves(file)
     white = 2**bits - 1 if samples.max() > white else white  # then what the file states cannot be its depth
+    samples = _divided(samples, white) if associated else samples
     return Decoded(_inverted(samples, white, channels) if inverted else samples, profile, white)
 
 
@@ -86,9 +86,18 @@ def _inverted(samples: np.ndarray, white: int, channels: int) -> np.ndarray:
     return np.concatenate([white - samples[..., :1], samples[..., 1:]], axis=-1)
 
 
-def _is_associated(page: Any) -> bool:
-    tifffile = require("tifffile", "pictures")
-    return tifffile.EXTRASAMPLE.ASSOCALPHA in page.extrasamples
+def _divided(samples: np.ndarray, white: int) -> np.ndarray:
+    """Return samples whose colours are not multiplied by the alpha after them, to the nearest number."""
+    alpha = samples[..., -1:].astype(np.int64)
+    whole = np.maximum(alpha, 1)
+    colours = np.minimum((samples[..., :-1] * np.int64(2 * white) + whole) // (2 * whole), white)
+    return np.concatenate([colours, alpha], axis=-1).astype(samples.dtype)
+
+
+def _is_decoded_here(page: Any, bits: int) -> bool:
+    """Return whether tifffile decodes the page: Pillow rounds an alpha's colours down, and knows few layouts of it."""
+    wanted = bits == 16 or (bits == 8 and page.extrasamples and page.photometric.name in _PLAIN)
+    return bool(wanted) and page.compression in _DECODED_BY_TIFFFILE
 
 
 def _check_extra(page: Any) -> None:
@@ -104,12 +113,12 @@ def _check_extra(page: Any) -> None:
 
 
 def _check_deep(photometric: str, channels: int) -> None:
-    if photometric not in ("MINISBLACK", "MINISWHITE", "RGB") or channels > 4:
+    if photometric not in _PLAIN or channels > 4:
         raise refuse_samples(f"16-bit {photometric} of {channels} channels as")
 
 
-def _deep_samples(page: Any) -> np.ndarray:
-    """Return a page's 16-bit samples, with colours that are not multiplied by the alpha."""
+def _whole_samples(page: Any) -> np.ndarray:
+    """Return a page's samples of 8 or 16 bits as they are stored, the channels last."""
     tifffile = require("tifffile", "pictures")
 
     _check_deep(page.photometric.name, page.samplesperpixel)
@@ -117,12 +126,7 @@ def _deep_samples(page: Any) -> np.ndarray:
     samples = page.asarray()
     planar = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
     samples = np.moveaxis(samples, 0, -1) if planar else samples
-    if _is_associated(page):
-        colours, alpha = samples[..., :-1] * 65535.0, samples[..., -1:]
-        samples = np.append(
-            np.minimum(np.rint(colours / np.maximum(alpha, 1)), 65535).astype(np.uint16), alpha, axis=-1
-        )
-    return samples.astype(np.uint16)
+    return samples.astype(np.uint8 if page.bitspersample == 8 else np.uint16)
 
 
 def _check_strips(page: Any) -> None:
