@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..arguments.contracts import Count, checked
+from ..arguments.contracts import Count, Positive, checked
 from ..records import recorded
 
 
@@ -38,8 +38,18 @@ class PerStep(nn.BatchNorm2d):
 
 
 @recorded
+@checked
 class Frozen(nn.BatchNorm2d):
-    """Normalise by the constants in the buffers, for every input and in every mode."""
+    """Normalise by the constants in the buffers, for every input and in every mode.
+
+    Args:
+        num_features: The number of channels.
+        eps: What is added to the variances.
+        affine: Whether a scale and a shift of each channel are learned.
+    """
+
+    def __init__(self, num_features: Count, eps: Positive = 1e-5, affine: bool = True):
+        super().__init__(num_features, eps, affine=affine)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..arguments.arrays import from_array
-from ..arguments.checks import explained, said
+from ..arguments.checks import check_finite, check_tensor, explained, said
 from ..core.errors import MetaoptError
 from .dense import Dense
 from .linear_map import LinearMap
@@ -39,7 +39,7 @@ def as_operator(thing: Any) -> Operator:
         The operator.
 
     Raises:
-        MetaoptError: ``thing`` is none of these, or has no adjoint.
+        MetaoptError: ``thing`` is none of these, holds NaN or infinity, or has no adjoint.
     """
     if isinstance(thing, Operator):
         return thing
@@ -48,7 +48,8 @@ def as_operator(thing: Any) -> Operator:
         thing = matrix if matrix.is_floating_point() or matrix.is_complex() else matrix.double()
     if isinstance(thing, Tensor):
         if thing.layout != torch.strided and thing.ndim == 2:
-            matrix = thing.detach().to_sparse_coo()
+            matrix = thing.detach().to_sparse_coo().coalesce()
+            _check_values(matrix.values())
             return LinearMap(_SparseRows(matrix), _SparseRows(matrix.transpose(0, 1).conj_physical()))
         if thing.ndim in (2, 3):
             return Dense(thing)
@@ -56,6 +57,7 @@ def as_operator(thing: Any) -> Operator:
         return LinearMap(thing.A, thing.A_adjoint)
     elif callable(getattr(thing, "tocsr", None)) and len(getattr(thing, "shape", ())) == 2:
         matrix, (rows, columns) = thing.tocsr(), thing.shape
+        _check_values(from_array("The values of a sparse matrix", matrix.data))
         back = matrix.conj().T.tocsr()
         return LinearMap.from_numpy(_on_rows(matrix.dot, columns, rows), _on_rows(back.dot, rows, columns))
     elif all(hasattr(thing, name) for name in ("matmat", "rmatmat", "shape", "dtype")):
@@ -66,6 +68,12 @@ def as_operator(thing: Any) -> Operator:
         f"as_operator cannot make an operator of {said(thing)}; it takes an Operator, a tensor or array (m, n) or (B, "
         "m, n), a sparse matrix (m, n), an object with A and A_adjoint (deepinv), or one with matmat, rmatmat, shape "
         "and dtype (scipy.sparse.linalg, pylops). For two functions use LinearMap(forward, adjoint)."
+    )
+
+
+def _check_values(values: Tensor) -> None:
+    check_finite(
+        "The sparse matrix of as_operator", check_tensor("The values of a sparse matrix", values, "any", "(n)")
     )
 
 

@@ -41,9 +41,8 @@ NETWORKS = {
     "EntryMessages": Call(networks.EntryMessages, lambda: {"hidden": 4}, filled),
     "Frozen": Call(
         networks.Frozen,
-        lambda: {"num_features": 4},
+        lambda: {"num_features": 4, "eps": 1e-5, "affine": True},
         filled,
-        free=("eps", "momentum", "affine", "track_running_stats", "device", "dtype", "bias", "num_features"),
     ),
     "GradientReader": Call(
         networks.GradientReader, lambda: {"channels": 1, "hidden": 4, "stride": 1, "dims": 2, "context": 1}, filled

@@ -253,6 +253,16 @@ def test_matrices_of_every_form_are_their_dense_selves(name: str, kind: str) -> 
     )
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:the matrix subclass")
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_matrices_of_every_form_hold_finite_numbers(name: str, value: float) -> None:
+    matrix = MATRIX.clone()
+    matrix[1, 2] = value
+    with pytest.raises(MetaoptError, match="holds 1 values that are NaN or infinite"):
+        ops.as_operator(FORMS[name](matrix.numpy()))
+
+
 def test_a_scipy_operator_without_an_adjoint_is_refused_when_it_is_given() -> None:
     one_way = scipy.sparse.linalg.LinearOperator((3, 4), matvec=lambda v: v[:3], dtype=float)
     with pytest.raises(MetaoptError, match=r"no adjoint that works .* rmatvec"):
