@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core import MetaoptError, Unrolled
-from .settings import Settings, Watch, check_count
+from ..core.errors import warn
+from .settings import LearningRate, Settings, Watch, check_count
 
 
 def check_unrolled(net: Any) -> None:
@@ -90,6 +91,11 @@ def check_arguments(
     for name, value, kind in (("settings", settings, Settings), ("watch", watch, Watch)):
         if not isinstance(value, kind):
             raise MetaoptError(f"{name} must be a metaopt.training.{kind.__name__}, but got a {type(value).__name__}.")
+    if settings.updates < settings.rate.warmup != LearningRate.warmup:  # whose default serves short trials too
+        warn(
+            f"The rate rises for warmup={settings.rate.warmup} updates, but there are {settings.updates} in all, so it "
+            "never reaches its peak; give a shorter warmup or more updates."
+        )
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise MetaoptError(f"seed must be a whole number, but got {seed!r:.80}.")
     check_count("num_workers", num_workers, 0, 4096)

@@ -18,6 +18,8 @@ from ..weights import load_tensors, save_tensors
 from ..weights.tensors import not_finite
 
 NEWEST, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+WEIGHTS = "weights.safetensors"
+WRITTEN = (NEWEST, PREVIOUS, WEIGHTS, "weights.json", "log.csv")
 KINDS = ("parameter", "average", "buffer", "optimizer")
 
 Parts = dict[str, dict[str, Tensor]]
@@ -59,6 +61,22 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             f"The checkpoint holds the state of another optimizer than {type(optimizer).__name__} ({error}); train in "
             "a new folder."
         ) from error
+
+
+def check_places(folder: Path) -> None:
+    """Check before the work that files can be written where a training writes them.
+
+    Args:
+        folder: The folder of the training.
+
+    Raises:
+        MetaoptError: A folder is there.
+    """
+    for path in (folder / name for name in WRITTEN):
+        if path.is_dir():
+            raise MetaoptError(
+                f"{path} is a folder, where the training writes a file; rename it, or choose another folder."
+            )
 
 
 def write_checkpoint(folder: Path, parts: Parts, card: Mapping[str, Any]) -> None:

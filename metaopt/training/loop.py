@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
+from ..core.errors import warn
 from ..core.tree import describe
 from ..files import clear_parts, locked, make_folder
 from ..losses import Supervised, TrainingLoss
@@ -26,6 +27,8 @@ from .arguments import check_arguments, check_unrolled
 from .cards import arguments_of, card_of_training
 from .checkpoint import (
     NEWEST,
+    WEIGHTS,
+    check_places,
     pack_optimizer,
     read_checkpoint,
     unpack_optimizer,
@@ -91,6 +94,7 @@ def train(
     check_training_loss(loss)
     check_arguments(task, folder, settings, validation, watch, seed, num_workers, recipe)
     with workers() as team, locked(make_folder(Path(folder))) if team.leads else contextlib.nullcontext():
+        check_places(Path(folder))
         run = _Run(net, settings, Path(folder), team, loss, seed)
         run.description = describe_training(net, settings, loss, task, validation, recipe)
         run.resume()
@@ -108,6 +112,8 @@ def train(
             if run.update % watch.checkpoint_every == 0 or update + 1 == settings.updates:
                 run.save()
             result["loss"] = row["loss"]
+        if result["loss"] is None:  # the run was complete already, but its weights may be gone or damaged
+            run.save_weights()
         run.adopt_average()
         if validation is not None and result["validation"] is None:  # the run was complete already
             result["validation"] = run.validate(validation, watch.batches)
@@ -230,20 +236,26 @@ class _Run:
 
     def save(self) -> None:
         """Write the weights, then the checkpoint, so that a run that is cut off in between writes both again."""
+        self.save_weights()
         if self.team.leads:
-            with self.averaged():
-                weights = self.state()
-            if (name := not_finite(self.average)) is not None:
-                raise MetaoptError(
-                    f"After update {self.update}, the average of {name} holds values that are NaN or infinite. The "
-                    f"last checkpoint in {self.folder} is intact; lower the rate or the clip."
-                )
-            save_tensors(self.folder / "weights.safetensors", {**weights, **self.arguments}, {"update": self.update})
             state, rest = pack_optimizer(self.optimizer)
             kept = {"parameter": self.parameters, "average": self.average, "buffer": self.buffers(), "optimizer": state}
             card = {"update": self.update, "minutes": self.minutes(), "optimizer": rest, "seed": self.seed}
             write_checkpoint(self.folder, kept, {**card, "training": self.description})
         self.team.wait()
+
+    def save_weights(self) -> None:
+        """Write the averaged weights."""
+        if not self.team.leads:
+            return
+        with self.averaged():
+            weights = self.state()
+        if (name := not_finite(self.average)) is not None:
+            raise MetaoptError(
+                f"After update {self.update}, the average of {name} holds values that are NaN or infinite. The "
+                f"last checkpoint in {self.folder} is intact; lower the rate or the clip."
+            )
+        save_tensors(self.folder / WEIGHTS, {**weights, **self.arguments}, {"update": self.update})
 
     def check_card(self, card: Mapping[str, Any]) -> None:
         """Check before the work that the card, which is written after it, can be written."""
@@ -254,7 +266,7 @@ class _Run:
     def write_card(self, card: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Write the card beside the weights where it can say how the network is built."""
         if self.team.leads and (full := card_of_training(self.net, result, card)) is not None:
-            write_card(self.folder / "weights.safetensors", full)
+            write_card(self.folder / WEIGHTS, full)
 
     def resume(self) -> None:
         if self.team.leads:
@@ -284,3 +296,8 @@ class _Run:
         self.team.wait()  # until all have read it
         if self.team.leads and path != self.folder / NEWEST:
             (self.folder / NEWEST).unlink(missing_ok=True)  # it is damaged, and must not take the place of this one
+        if update > self.settings.updates:
+            warn(
+                f"The training in {self.folder} has made {update} updates already, more than the "
+                f"{self.settings.updates} that are asked for; its weights stay those after update {update}."
+            )

@@ -101,7 +101,7 @@ def _check_entries(recipe: dict[str, Any], path: Path | str) -> None:
         if not isinstance(recipe[name], dict) or "call" not in recipe[name]:
             raise MetaoptError(f"The entry {name} of {path} must be a mapping that says what to call.")
     for name in ("settings", "watch", "card"):
-        if not isinstance(recipe.get(name) or {}, dict):
+        if recipe.get(name) is not None and not isinstance(recipe[name], dict):
             raise MetaoptError(f"The entry {name} of {path} must be a mapping, not {recipe[name]!r:.80}.")
     if recipe.get("validation") is not None and not (
         isinstance(recipe["validation"], dict) and "call" in recipe["validation"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,14 +25,14 @@ class LearningRate:
     """Raise the learning rate linearly to ``peak`` in ``warmup`` updates, then lower it to ``final`` by half a cosine.
 
     Args:
-        peak: The highest rate.
-        final: The rate at the end.
-        warmup: Number of updates of the rise.
+        peak: The highest rate, positive.
+        final: The rate at the end, from 0 to ``peak``.
+        warmup: Number of updates of the rise. A run of fewer updates never reaches the peak.
         optimizer: ``"adam"``, or ``"muon"`` (:class:`Muon`), which brings convolutional cells of many features to the
             same loss in a third of the updates.
 
     Raises:
-        MetaoptError: A value is of the wrong type or negative, or the optimizer is unknown.
+        MetaoptError: A value is of the wrong type or outside of its range, or the optimizer is unknown.
     """
 
     peak: float = 1e-3
@@ -40,8 +41,10 @@ class LearningRate:
     optimizer: str = "adam"
 
     def __post_init__(self) -> None:
-        check_number("peak", self.peak)
+        check_number("peak", self.peak, above=True)
         check_number("final", self.final)
+        if self.final > self.peak:
+            raise MetaoptError(f"final, the rate at the end, is at most peak, {self.peak}, but got {self.final}.")
         check_count("warmup", self.warmup, 0, MOST_UPDATES)
         if not isinstance(self.optimizer, str) or self.optimizer not in OPTIMIZERS:
             raise MetaoptError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, but got {self.optimizer!r}.")
@@ -72,8 +75,9 @@ class Settings:
             ``Truncated(last=fewest)`` the earlier steps run without a graph, which teaches the network to stay at a
             good estimate when it is run for longer.
         rate: The learning rate and the optimizer.
-        clip: Upper bound on the norm of all gradients together.
-        ema: Decay of the averaged weights, which are validated and saved.
+        clip: Upper bound on the norm of all gradients together, positive; infinity stands for none.
+        ema: Decay of the averaged weights, which are validated and saved, from 0, the last weights, to 1, where those
+            after update k count about in proportion to k^9.
         batches: Number of batches whose gradients are averaged in one update.
         weights: Step weights, for losses over steps that have none of their own; see
             :func:`~metaopt.losses.step_weights`.
@@ -95,7 +99,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_count("updates", self.updates, most=MOST_UPDATES)
         check_count("batches", self.batches, most=MOST)
-        check_number("clip", self.clip)
+        if self.clip != math.inf:
+            check_number("clip", self.clip, above=True)
         check_number("ema", self.ema, most=1)
         pair = self.steps if isinstance(self.steps, list | tuple) and len(self.steps) == 2 else (0, 0)
         whole = all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
@@ -165,13 +170,14 @@ def check_count(name: str, value: Any, least: int = 1, most: int | None = None) 
         raise MetaoptError(f"{name} must be a whole number of at most {most:,}, but got {shown}.")
 
 
-def check_number(name: str, value: Any, most: float = math.inf) -> None:
-    """Check that a setting is a number from 0 to ``most``.
+def check_number(name: str, value: Any, most: float = sys.float_info.max, above: bool = False) -> None:
+    """Check that a setting is a finite number from 0 to ``most``.
 
     Args:
         name: The setting.
         value: What was given for it.
         most: The largest number.
+        above: Whether 0 is refused as well.
 
     Raises:
         MetaoptError: It is not.
@@ -180,5 +186,7 @@ def check_number(name: str, value: Any, most: float = math.inf) -> None:
         raise MetaoptError(
             f"{name} must be a number, but got the text {value!r:.80} (YAML reads 1.0e-3, but not 1e-3)."
         )
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise MetaoptError(f"{name} must be a number from 0 to {most}, but got {value!r:.80}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or (above and not value):
+        kind = "positive, finite number" if above else "number that is finite and not negative"
+        wanted = f"number from 0 to {most}" if most < sys.float_info.max else kind
+        raise MetaoptError(f"{name} must be a {wanted}, but got {value!r:.80}.")

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..arguments.checks import said
 from ..arguments.contracts import checked
 from ..core import MetaoptError, Unrolled
 from ..files import read_bytes, replacing
@@ -35,6 +34,7 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
+@checked
 def read_card(name: str | Path) -> dict[str, Any]:
     """Return the card of weights: how to build the network (``call``), its data, updates, minutes and validation.
 
@@ -126,11 +126,6 @@ def save(net: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None
         MetaoptError: No public constructor made the network, it was changed since, a value is not finite, the card
             cannot be written as JSON, or the path cannot be written.
     """
-    if not isinstance(net, nn.Module) or not (card is None or isinstance(card, Mapping)):
-        kinds = f"{type(net).__name__} and {type(card).__name__}"
-        raise MetaoptError(f"save takes a network and a card that is a mapping or None, not {kinds}.")
-    if not isinstance(path, str | Path):
-        raise MetaoptError(f"Weights are saved in a file NAME.safetensors, not in {said(path)}.")
     path = Path(path)
     if path.suffix != ".safetensors":
         raise MetaoptError(f"Weights are saved in a file NAME.safetensors, not in {path}.")
@@ -227,6 +222,7 @@ def _write(path: Path, text: str) -> None:
         file.write(text.encode() + b"\n")
 
 
+@checked
 def read_weights(name: str | Path) -> dict[str, Tensor]:
     """Return the tensors of weights by name.
 
@@ -254,8 +250,6 @@ def weight_file(name: str | Path) -> Path:
     Raises:
         MetaoptError: The name is unknown.
     """
-    if not isinstance(name, str | Path):
-        raise MetaoptError(f"Weights go by a shipped name or the path of a file, not by {said(name)}.")
     path = Path(name)
     if path.suffix == ".safetensors":
         return path

@@ -171,7 +171,7 @@ def test_two_trainings_in_one_folder_are_refused(cut: Path, unbroken: Path) -> N
 
 
 def test_a_loaded_network_is_trained_and_one_that_is_partly_frozen_keeps_its_part(tmp_path: Path) -> None:
-    settings = dataclasses.replace(tiny.SETTINGS, updates=3)
+    settings = dataclasses.replace(tiny.SHORT, updates=3)
     save(tiny.network(), tmp_path / "net.safetensors")
     net = load(tmp_path / "net.safetensors")
     before = {n: p.clone() for n, p in net.named_parameters()}
@@ -215,7 +215,7 @@ def odd() -> Any:
 
 def test_tied_weights_and_buffers_are_saved_as_load_state_dict_wants_them(tmp_path: Path) -> None:
     net = odd()
-    train(net, tiny.Noisy(), tmp_path, dataclasses.replace(tiny.SETTINGS, updates=4))
+    train(net, tiny.Noisy(), tmp_path, dataclasses.replace(tiny.SHORT, updates=4))
     other = odd()
     other.load_state_dict(load_file(tmp_path / "weights.safetensors"))  # strictly
     problem = tiny.Noisy().sample(0)[0]

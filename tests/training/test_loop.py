@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,29 @@ def test_a_gradient_that_is_not_finite_is_named_though_the_loss_is(tmp_path: Pat
         (lambda: Settings(steps=(9, 5)), r"\(fewest, most\).*got \(9, 5\)"),
         (lambda: Settings(steps=8), "got 8"),
         (lambda: Settings(ema=1.5), "ema must be a number from 0 to 1"),
-        (lambda: Settings(clip=math.nan), "clip must be a number"),
+        (lambda: Settings(clip=math.nan), "clip must be a positive, finite number"),
+        (lambda: Settings(clip=0), "clip must be a positive, finite number, but got 0"),
+        (lambda: Settings(clip=-1.0), "clip must be a positive"),
+        (lambda: Settings(ema=-0.1), "ema must be a number from 0 to 1"),
+        (lambda: Settings(ema=math.nan), "ema must be a number from 0 to 1"),
+        (lambda: Settings(batches=math.inf), "batches must be a whole number"),
+        (lambda: Settings(updates=True), "updates must be a whole number"),
+        (lambda: Settings(steps=(0, 5)), r"\(fewest, most\)"),
+        (lambda: Settings(steps=(2.0, 5)), r"\(fewest, most\)"),
+        (lambda: Settings(weights=[0.0, 0.0]), "tep weights"),
+        (lambda: Settings(weights=[math.nan]), "tep weights"),
+        (lambda: LearningRate(peak=0), "peak must be a positive, finite number, but got 0"),
+        (lambda: LearningRate(peak=math.inf), "peak must be a positive, finite number"),
+        (lambda: LearningRate(peak=10**400), "peak must be a positive, finite number"),
+        (lambda: LearningRate(peak=math.nan), "peak must be"),
+        (lambda: LearningRate(final=-1e-5), "final must be a number that is finite and not negative"),
+        (lambda: LearningRate(final=math.inf), "final must be a number that is finite"),
+        (lambda: LearningRate(peak=1e-3, final=1e-2), r"final, .*, is at most peak, 0\.001, but got 0\.01"),
+        (lambda: LearningRate(warmup=-1), "warmup must be a whole number of at least 0"),
+        (lambda: LearningRate(warmup=math.inf), "warmup must be a whole number"),
+        (lambda: Watch(validate_every=-1), "validate_every must be a whole number of at least 1"),
+        (lambda: Watch(checkpoint_every=math.nan), "checkpoint_every must be a whole number"),
+        (lambda: Watch(batches=0), "batches must be a whole number of at least 1"),
         (lambda: Settings(rate=1e-3), "rate must be a metaopt.training.LearningRate"),
         (lambda: LearningRate(peak="1e-3"), "YAML reads 1.0e-3, but not 1e-3"),
         (lambda: Watch(log_every=0), "log_every must be a whole number of at least 1, but got 0"),
@@ -191,6 +214,30 @@ def test_a_gradient_that_is_not_finite_is_named_though_the_loss_is(tmp_path: Pat
 def test_settings_that_cannot_be_are_refused(make: Any, words: str) -> None:
     with pytest.raises(mo.MetaoptError, match=words):
         make()
+
+
+def test_a_rate_that_never_reaches_its_peak_warns(tmp_path: Path) -> None:
+    settings = dataclasses.replace(tiny.SHORT, rate=LearningRate(warmup=3))
+    with pytest.warns(mo.MetaoptWarning, match="rises for warmup=3 updates, but there are 2 in all"):
+        tiny.run(tmp_path, settings=settings)
+
+
+@pytest.mark.parametrize("clip", [math.inf, 1e300])
+def test_a_bound_that_bounds_nothing_is_none(tmp_path: Path, clip: float) -> None:
+    settings = dataclasses.replace(tiny.SHORT, clip=clip)
+    net, _ = tiny.run(tmp_path / "one", settings=settings)
+    other, _ = tiny.run(tmp_path / "two", settings=dataclasses.replace(settings, clip=1e9))
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+    assert tiny.run(tmp_path / "one", settings=settings)[1]["loss"] is None
+
+
+@pytest.mark.parametrize("settings", ["0", "false", "[]", "''", "3"])
+@pytest.mark.parametrize("entry", ["settings", "watch", "card"])
+def test_an_entry_of_a_recipe_that_is_no_mapping_is_refused(tmp_path: Path, entry: str, settings: str) -> None:
+    call = "{call: metaopt.models.rim}"
+    (tmp_path / "r.yaml").write_text(f"model: {call}\ntask: {call}\n{entry}: {settings}\n")
+    with pytest.raises(mo.MetaoptError, match=f"The entry {entry} of .* must be a mapping"):
+        mo.training.read_recipe(tmp_path / "r.yaml")
 
 
 def test_only_what_is_unrolled_is_trained(tmp_path: Path) -> None:

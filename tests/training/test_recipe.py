@@ -145,13 +145,13 @@ def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
 
 
 def test_a_recipe_may_start_from_weights_that_fit(tmp_path: Path) -> None:
-    """With a rate of 0 the result is the start, and parts that the weights do not have are as before training."""
+    """With a rate of nearly 0 the result is the start, and parts that the weights do not have are as before training."""
     start = tiny.write_weights(tmp_path, kernels=[1])
     recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
     recipe["start"] = str(start)
     recipe["card"] = {"data": "four pictures of noise"}
     recipe["model"]["scales"] = [2]
-    recipe["settings"]["rate"] |= {"peak": 0.0, "final": 0.0}
+    recipe["settings"]["rate"] |= {"peak": 1e-12, "final": 1e-12}
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
     run_recipe(tmp_path / "r.yaml", tmp_path / "out")
     given, got = load(start).state_dict(), load(tmp_path / "out" / "weights.safetensors").state_dict()

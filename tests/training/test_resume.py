@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import os
 import random
 import shutil
@@ -103,6 +105,63 @@ def test_a_complete_run_started_again_changes_nothing(unbroken: Path, tmp_path: 
     assert result["validation"] == float(rows(unbroken)[-1]["validation"])
     average = load_file(unbroken / "weights.safetensors")
     assert all(torch.equal(p, average[n]) for n, p in net.named_parameters())
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "other"])
+def test_a_complete_run_started_again_writes_weights_that_are_gone_or_damaged(
+    unbroken: Path, tmp_path: Path, harm: str
+) -> None:
+    shutil.copytree(unbroken, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "weights.safetensors"
+    whole = path.read_bytes()
+    path.unlink()
+    if harm != "gone":
+        path.write_bytes(whole[:-9] if harm == "cut" else b"other")
+    tiny.run(tmp_path)
+    assert_same_run(tmp_path, unbroken)
+
+
+def test_a_run_that_has_gone_further_than_asked_says_so(unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path, dirs_exist_ok=True)
+    with pytest.warns(mo.MetaoptWarning, match="has made 20 updates already, more than the 10 that are asked for"):
+        assert tiny.run(tmp_path, settings=dataclasses.replace(tiny.SETTINGS, updates=10))[1]["updates"] == 20
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoint.safetensors", "checkpoint.previous.safetensors", "weights.safetensors", "weights.json", "log.csv"],
+)
+def test_a_folder_where_a_file_goes_is_named_before_the_work(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(mo.MetaoptError, match=f"{name} is a folder, where the training writes a file; rename it"):
+        tiny.run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("moment", range(1, 8))
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_the_last_good_checkpoint_survives_a_full_disk_at_any_moment(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, moment: int
+) -> None:
+    original, calls = getattr(os, call), []
+
+    def fail(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) >= moment:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(mo.MetaoptError, match=r"cannot be written \(No space left on device\)"):
+            tiny.run(tmp_path)
+    kept = [tmp_path / name for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors")]
+    updates = [load_tensors(path)[1]["update"] for path in kept if path.exists()]
+    assert moment < 5 or updates, "a checkpoint was written before"
+    assert calls
+    assert not list(tmp_path.glob(".*.part"))
+    tiny.run(tmp_path)
+    assert_same_run(tmp_path, unbroken)
 
 
 def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def network(hidden: int = 3, seed: int = 0) -> mo.core.Unrolled:
 
 
 SETTINGS = Settings(updates=20, steps=(2, 4), rate=LearningRate(3e-3, 1e-4, 5), clip=0.5, ema=0.9, batches=2)
+SHORT = replace(SETTINGS, updates=2, rate=LearningRate(3e-3, 1e-4, 1))
 WATCH = Watch(log_every=1, validate_every=5, checkpoint_every=3, batches=2)
 
 
