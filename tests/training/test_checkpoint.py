@@ -150,7 +150,7 @@ def test_a_loss_with_an_infinite_bound_goes_on_from_its_checkpoint_and_from_thos
     tmp_path: Path,
 ) -> None:
     def run(updates: int, high: float = math.inf) -> dict[str, Any]:
-        settings = dataclasses.replace(tiny.SETTINGS, updates=updates)
+        settings = dataclasses.replace(tiny.SHORT, updates=updates)
         return train(tiny.network(), tiny.Noisy(), tmp_path, settings, loss=Bounded(high), watch=tiny.WATCH)
 
     run(3)
