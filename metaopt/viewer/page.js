@@ -7,7 +7,7 @@ function view(section) {
   const data = JSON.parse(find(".data").textContent);
   const slider = find(".step"), button = find(".play"), marker = find(".marker");
   const last = data.frames.length - 1;
-  let timer = null;
+  let timer = null, halted = false; // halted: while playing, by the button, so that it may resume
 
   function put(panel, caption, source, words) {
     find(panel + " img").src = source;
@@ -22,10 +22,11 @@ function view(section) {
     const frame = baseline || data.frames[step];
     const method = baseline ? baseline.name : `${data.method}, step ${step}`;
     put(".estimate", `Estimate: ${method}, ${frame.psnr}`, frame.picture, `Estimate: ${method}`);
-    put(".error", null, frame.error, `Absolute error of the estimate: ${method}`);
+    put(".error", `Error of ${method}`, frame.error, `Absolute error of the estimate: ${method}`);
     const words = `step ${step} of ${last}: ${data.frames[step].psnr}`;
-    find(".where").textContent = words;
+    find(".where").textContent = baseline ? `${method}: ${frame.psnr}` : words;
     slider.setAttribute("aria-valuetext", words);
+    marker.toggleAttribute("hidden", baseline !== null);
     marker.setAttribute("cx", data.points[step][0]);
     marker.setAttribute("cy", data.points[step][1]);
   }
@@ -35,10 +36,11 @@ function view(section) {
     if (own) own.checked = true;
   }
 
-  function pause() {
+  function pause(resumable = false) {
     clearInterval(timer);
     timer = null;
-    button.textContent = "Play";
+    halted = resumable;
+    button.textContent = halted ? "Resume" : "Play";
   }
 
   function advance() {
@@ -48,14 +50,14 @@ function view(section) {
   }
 
   function play() {
-    if (Number(slider.value) >= last) slider.value = 0;
+    if (!halted) slider.value = 0;
     showIterates();
     show();
     button.textContent = "Pause";
     timer = setInterval(advance, PACE);
   }
 
-  button.addEventListener("click", () => (timer === null ? play() : pause()));
+  button.addEventListener("click", () => (timer === null ? play() : pause(true)));
   slider.addEventListener("input", () => { pause(); showIterates(); show(); });
   for (const option of section.querySelectorAll(".choice input")) {
     option.addEventListener("change", () => { pause(); show(); });

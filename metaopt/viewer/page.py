@@ -114,15 +114,15 @@ def _given(given: Mapping[str, Tensor]) -> str:
 
 
 def _choice(number: int, names: Sequence[str]) -> str:
-    """Return the switch between the pictures of the network and of the baselines in the left panel."""
+    """Return the switch between the estimates of the network and of the baselines."""
     if len(names) < 2:
         return ""
     options = [
-        f'<label><input type="radio" name="left-{number}" value="{i}"{" checked" * (i == 0)}>'
+        f'<label><input type="radio" name="method-{number}" value="{i}"{" checked" * (i == 0)}>'
         f"<span>{escape(name)}</span></label>"
         for i, name in enumerate(names)
     ]
-    return f'<fieldset class="choice"><legend>Left picture</legend>{"".join(options)}</fieldset>'
+    return f'<fieldset class="choice"><legend>Estimate of</legend>{"".join(options)}</fieldset>'
 
 
 def _panel(kind: str, caption: str, target: Tensor, white: float = 1.0) -> str:

@@ -21,6 +21,7 @@ SEEN = """
 const section = document.querySelector("#section-1"), find = (selector) => section.querySelector(selector);
 return {estimate: find(".estimate img").src, error: find(".error img").src, target: find(".target img").src,
         words: find(".where").textContent, caption: find(".estimate figcaption").textContent,
+        wrong: find(".error figcaption").textContent,
         marker: Number(find(".marker").getAttribute("cx"))};
 """
 
@@ -67,27 +68,42 @@ def test_every_picture_is_decoded_and_has_words(browser: Browser, page: Path) ->
     assert all(width == 48 and alt for width, alt in pictures)
 
 
-def test_the_classical_result_takes_the_left_panel_until_the_slider_moves(browser: Browser, page: Path) -> None:
+def test_the_classical_result_and_its_name_take_the_panels_until_the_slider_moves(browser: Browser, page: Path) -> None:
     browser.open(page)
     before = browser.run(SEEN)
     browser.driver.find_element("css selector", "#section-1 .choice label:last-of-type").click()
     baseline = browser.run(SEEN)
     assert baseline["caption"] == "Estimate: Total variation, 30.46 dB"
+    assert baseline["wrong"] == "Error of Total variation"
+    assert baseline["words"] == "Total variation: 30.46 dB"
     assert baseline["estimate"] != before["estimate"]
     assert baseline["error"] != before["error"]
     browser.run(MOVE, 3)
     assert browser.run(SEEN) == before
 
 
-def test_play_walks_to_the_end_and_stops(browser: Browser, page: Path) -> None:
+def test_play_walks_from_the_start_to_the_end_and_stops(browser: Browser, page: Path) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.open(page)
-    browser.driver.find_element("css selector", "#section-1 .play").click()
+    assert browser.run(SEEN)["words"].startswith("step 3 of 6")
+    assert browser.run(f"document.querySelector('#section-1 .play').click(); {SEEN}")["words"].startswith("step 0 of 6")
     assert browser.run("return document.querySelector('.play').textContent") == "Pause"
     wait = WebDriverWait(browser.driver, 10, poll_frequency=0.05)
     wait.until(lambda _: browser.run(SEEN)["words"].startswith("step 6 of 6"))
     wait.until(lambda _: browser.run("return document.querySelector('.play').textContent") == "Play")
+
+
+def test_play_resumes_where_its_button_paused_it_and_begins_anew_after_the_slider(browser: Browser, page: Path) -> None:
+    press = "document.querySelector('#section-1 .play').click();"
+    browser.open(page)
+    browser.run(
+        press + MOVE.replace("arguments[0]", "0") + press + "document.querySelector('.step').value = 2;" + press
+    )
+    assert browser.run("return document.querySelector('.play').textContent") == "Resume"
+    assert browser.run(press + SEEN)["words"].startswith("step 2 of 6")
+    browser.run(MOVE, 4)
+    assert browser.run(press + SEEN)["words"].startswith("step 0 of 6")
 
 
 def test_nothing_is_fetched_and_the_console_stays_empty(browser: Browser, page: Path) -> None:
