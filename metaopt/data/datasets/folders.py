@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from ...foundation.extras import require
 from ..formats.images import read_image
 from ..location import data_path
 
-LARGEST = 2**29  # voxels of a volume, 4 bytes each
+LARGEST = 2**29  # voxels of a volume, 4 or 8 bytes each
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
@@ -85,7 +86,7 @@ def _read_volume(file: Path) -> tuple[Tensor, tuple[float, float]]:
             raise MetaoptError(f"{file} declares {math.prod(image.shape):,} voxels, more than {LARGEST:,}.")
         if image.get_data_dtype().kind not in "fiu":
             raise MetaoptError(f"{file} holds {image.get_data_dtype()} voxels; save their magnitudes as real numbers.")
-        volume = torch.as_tensor(image.get_fdata(dtype="float32"))
+        volume = torch.as_tensor(image.get_fdata(dtype="float32" if _is_single(image) else "float64"))
         window = float(image.header.get("cal_min", 0)), float(image.header.get("cal_max", 0))
     except MetaoptError:
         raise
@@ -119,7 +120,16 @@ def _shades(volume: Tensor, window: tuple[float, float], file: Path) -> Tensor:
             f"{file} has intensities of {float(known.min()):g} to {float(known.max()):g}, of which hardly any differ; "
             "there is nothing to see in it."
         )
-    return torch.where(finite, (volume - black) / (white - black), 0).clamp(0, 1)
+    scale = max(abs(black), abs(white))
+    if not 1e-30 < scale < 1e30:  # differences would overflow, or have few digits
+        volume, black, white = volume.double() / scale, black / scale, white / scale
+    return torch.where(finite, (volume - black) / (white - black), 0).clamp(0, 1).float()
+
+
+def _is_single(image: Any) -> bool:
+    """Return whether float32 holds the voxels: those of at most 16 bits, or of 32 bits in it, that nothing scales."""
+    dtype, (slope, shift) = image.get_data_dtype(), (image.dataobj.slope, image.dataobj.inter)
+    return (slope, shift) == (1, 0) and dtype.itemsize <= (4 if dtype.kind == "f" else 2)
 
 
 def _bytes(pixels: Tensor, grey: bool) -> Tensor:

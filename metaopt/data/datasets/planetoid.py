@@ -78,14 +78,26 @@ def _read_indices(path: Path) -> Tensor:
 
 def _dense(part: Any) -> Tensor:
     if isinstance(part, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(part)).float()
+        return _single(part)
     if not isinstance(part, SparseRows):
         raise ValueError(f"a {type(part).__name__} stands where a matrix should be")
     rows, columns = part.shape
     dense = _zeros(rows, columns)
     row = np.repeat(np.arange(rows), np.diff(part.indptr))
     places = (torch.from_numpy(row), torch.from_numpy(part.indices))
-    return dense.index_put(places, torch.from_numpy(part.data.astype(np.float32)), accumulate=True)
+    return dense.index_put(places, _single(part.data), accumulate=True)
+
+
+def _single(values: np.ndarray) -> Tensor:
+    """Return numbers in float32, which holds them to rounding."""
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{values.dtype} numbers stand where real ones should be")
+    with np.errstate(over="ignore", under="ignore"):
+        single = np.ascontiguousarray(values, np.float32)
+    lost = np.abs(single - values) > 1e-3 * np.abs(values)  # False for NaN and infinity
+    if lost.any():
+        raise ValueError(f"the number {values[lost].flat[0]:g} is beyond float32, 1e-38 to 3e38; scale the features")
+    return torch.from_numpy(single)
 
 
 def _zeros(rows: int, columns: int) -> Tensor:

@@ -43,7 +43,8 @@ def write_nifti(
         phase: Whether the phase in radians is written instead of the magnitude.
 
     Raises:
-        MetaoptError: The ending is another; the pictures are empty or not finite, or the file cannot be written.
+        MetaoptError: The ending is another; the pictures are empty, not finite or beyond float32, or the file cannot be
+            written.
     """
     path, nibabel = Path(path), require("nibabel", "mri")
     if not path.name.lower().endswith(ENDINGS):
@@ -84,7 +85,13 @@ def _values(pictures: Tensor, phase: bool) -> np.ndarray:
         raise MetaoptError("The pictures have NaN or infinite values, so nothing was written; look at what made them.")
     if phase:
         return np.angle(values).astype(np.float32)
-    return np.abs(values) if np.iscomplexobj(values) else values
+    values = np.abs(values) if np.iscomplexobj(values) else values
+    brightest = max(float(np.abs(values[index]).max()) for index in range(len(values)))
+    if brightest > 0 and not 1e-30 < brightest < 3e38:
+        raise MetaoptError(
+            f"The pictures reach {brightest:g}, but NIfTI is written in float32, which holds 1e-38 to 3e38; scale them."
+        )
+    return values
 
 
 def _affine(affine: Tensor) -> np.ndarray:

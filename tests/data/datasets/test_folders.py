@@ -117,6 +117,28 @@ def test_voxels_that_are_not_finite_are_air_and_drop_no_slice(tmp_path: Path, ba
         assert (ours.int() - theirs.int()).abs().max() <= 2, "the quantile is that of fewer voxels"
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-60, 1e-42, 1e37, 1e60, 1e300])
+@pytest.mark.parametrize("shift", [0, -1500])
+def test_volumes_in_units_beyond_float32_have_the_same_shades(tmp_path: Path, unit: float, shift: int) -> None:
+    values = volume().astype(np.float64) + shift
+    expected = read_slices(saved(tmp_path, values), every=1)
+    found = read_slices(saved(tmp_path, values * unit), every=1)
+    assert len(found) == len(expected)
+    assert all((a.int() - b.int()).abs().max() <= 1 for a, b in zip(found, expected, strict=True))
+
+
+def test_whole_numbers_that_float32_would_round_keep_their_shades(tmp_path: Path) -> None:
+    values = volume().astype(np.int32)
+    expected = read_slices(saved(tmp_path, values.astype(np.int16) - 2000), every=1)
+    nibabel = pytest.importorskip("nibabel")
+    image = nibabel.Nifti1Image(values - 2000, np.eye(4))
+    image.header.set_slope_inter(1e-45, 0)
+    nibabel.save(image, tmp_path / "a.nii")
+    found = read_slices(tmp_path, every=1)
+    assert len(found) == len(expected)
+    assert all((a.int() - b.int()).abs().max() <= 1 for a, b in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("shift", [-1024.0, -5000.0])
 def test_negative_volumes_have_the_shades_of_the_shifted_one(tmp_path: Path, shift: float) -> None:
     """CT in Hounsfield units, where air is at -1000; and one without a positive value."""

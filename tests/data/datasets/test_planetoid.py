@@ -55,6 +55,21 @@ def test_a_small_network_is_read(tmp_path: Path) -> None:
     assert data.test_mask.nonzero().flatten().tolist() == [3, 4, 6]
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("number", [1e-50, 1e39, -1e-44])
+def test_features_that_float32_would_lose_are_named(tmp_path: Path, number: float, sparse: bool) -> None:
+    features = np.array([[1, number]])
+    write(tmp_path, tx=csr_matrix(features[[0, 0, 0]]) if sparse else features[[0, 0, 0]])
+    with pytest.raises(mo.MetaoptError, match=f"the number {number:g} is beyond float32, ".replace("+", r"\+")):
+        read_planetoid(tmp_path, "tiny")
+
+
+def test_features_that_are_no_real_numbers_are_named(tmp_path: Path) -> None:
+    write(tmp_path, tx=np.ones((3, 2), complex))
+    with pytest.raises(mo.MetaoptError):
+        read_planetoid(tmp_path, "tiny")
+
+
 @pytest.mark.parametrize(("name", "nodes", "trained"), [("cora", 2708, 140), ("citeseer", 3327, 120)])
 def test_the_real_ones_are_as_torch_geometric_reads_them(shared: Path, name: str, nodes: int, trained: int) -> None:
     from torch_geometric.io import read_planetoid_data

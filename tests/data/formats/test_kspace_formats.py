@@ -291,6 +291,11 @@ def broken() -> Any:
         (lambda path: write_nifti(path, torch.ones(2, 2, 2)), "end it in .nii"),
         (lambda path: write_nifti(path.with_suffix(".nii"), torch.ones(2, 2)), "are .slice, row, column"),
         (lambda path: write_nifti(path.with_suffix(".nii"), torch.full((1, 2, 2), np.nan)), "NaN or infinite"),
+        (lambda path: write_nifti(path.with_suffix(".nii"), 1e-50 * torch.ones(1, 2, 2).double()), "reach 1e-50, but"),
+        (
+            lambda path: write_nifti(path.with_suffix(".nii"), -1e300 * torch.ones(1, 2, 2).double()),
+            "reach 1e.300, but",
+        ),
         (lambda path: write_nifti(path.with_suffix(".nii"), torch.ones(1, 2, 2), affine=torch.eye(3)), "is .4, 4."),
         (
             lambda path: write_nifti(path.with_suffix(".nii"), torch.ones(1, 2, 2), (1.0, 0.0, 1.0)),

@@ -291,6 +291,28 @@ def test_every_real_instance_is_read(part: str) -> None:
             assert all(marginals[variable][state] == 1 for variable, state in evidence.items())
 
 
+@pytest.mark.parametrize("shift", [-1000.0, -746.0, 0.0, 710.0, 30_000.0])
+@pytest.mark.parametrize("step", [0.0, 1.0, 1300.0])
+def test_log_potentials_beyond_float64_are_written_by_their_ratios_and_a_constant(
+    tmp_path: Path, shift: float, step: float
+) -> None:
+    table = shift + torch.tensor([[0.0, step], [-torch.inf, 0.25]], dtype=torch.float64)
+    graph = mo.FactorGraph.from_factors([2, 2], [((0, 1), table), ((1,), torch.tensor([0.0, -800.0]) - shift / 2)])
+    write_uai(tmp_path / "graph.uai", uai_model(graph))
+    back = factor_graph(read_uai(tmp_path / "graph.uai"))
+    states = torch.cartesian_prod(torch.arange(2), torch.arange(2))
+    torch.testing.assert_close(back.log_potential(states), graph.log_potential(states), rtol=1e-12, atol=1e-9)
+
+
+def test_ratios_and_constants_that_a_file_cannot_hold_are_sentences() -> None:
+    graph = mo.FactorGraph.from_factors([2], [((0,), torch.tensor([0.0, -1500.0]))])
+    with pytest.raises(mo.MetaoptError, match=r"variables \[0\] go from -1500 to 0, .* no ratio above exp\(1400\)"):
+        uai_model(graph)
+    graph = mo.FactorGraph.from_factors([2], [((0,), torch.tensor([1e7, 1e7]))])
+    with pytest.raises(mo.MetaoptError, match=r"add up to 1e\+07 nats beyond .* subtract a constant"):
+        uai_model(graph)
+
+
 def test_a_factor_graph_is_written_and_read_as_it_was(tmp_path: Path) -> None:
     graph = loopy(0)
     write_uai(tmp_path / "graph.uai", uai_model(graph))
