@@ -24,6 +24,7 @@ from .calls import (
     mri,
     names_of,
     problems,
+    scans,
     tasks,
 )
 
@@ -41,6 +42,12 @@ TABLES = {
     "metaopt.estimators": problems.ESTIMATORS,
     "metaopt.tasks": tasks.TASKS,
     "metaopt.applications.mri": mri.MRI,
+    "metaopt.operators.nufft": scans.NUFFT,
+    "metaopt.operators.patterns": scans.PATTERNS,
+    "metaopt.operators.poisson": scans.POISSON,
+    "metaopt.operators.sampling": scans.SAMPLING,
+    "metaopt.operators.trajectories": scans.TRAJECTORIES,
+    "metaopt.operators.whitening": scans.WHITENING,
     "metaopt.viewer": files.VIEWER,
     "metaopt.data": files.DATA,
 }

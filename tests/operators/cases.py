@@ -30,6 +30,15 @@ def random_complex(*shape: int, dtype: torch.dtype, seed: int) -> Tensor:
     return torch.complex(random(*shape, dtype=dtype, seed=seed), random(*shape, dtype=dtype, seed=seed + 100))
 
 
+def points(*shape: int, dtype: torch.dtype, seed: int) -> Tensor:
+    return (random(*shape, dtype=dtype, seed=seed) + 0.5) % 1 - 0.5
+
+
+def covariance(*shape: int, dtype: torch.dtype, seed: int) -> Tensor:
+    noise = random_complex(*shape, 8, dtype=dtype, seed=seed)
+    return noise @ noise.mH + torch.eye(shape[-1])
+
+
 def _image(operator: Callable[[torch.dtype, int], ops.Operator], *shape: int, complex_input: bool = False) -> Build:
     draw = random_complex if complex_input else random
 
@@ -108,6 +117,30 @@ CASES = [
             *(1, 3, 2, 4),
             complex_input=True,
         ),
+    ),
+    Case("nufft", _image(lambda d, s: ops.Nufft(points(9, 2, dtype=d, seed=s), (6, 4), 1e-14), complex_input=True)),
+    Case(
+        "nufft and sense of volumes per sample",
+        _image(
+            lambda d, s: (
+                ops.Nufft(points(2, 7, 3, dtype=d, seed=s), (3, 2, 4), 1e-14)
+                @ ops.Sense(random_complex(2, 1, 3, 3, 2, 4, dtype=d, seed=s), 3)
+            ),
+            *(1, 3, 2, 4),
+            complex_input=True,
+        ),
+    ),
+    Case(
+        "nufft of lines",
+        _image(lambda d, s: ops.Nufft(points(5, 1, dtype=d, seed=s), (4,), 1e-14) @ ops.RealToComplex()),
+    ),
+    Case(
+        "whitening",
+        _image(lambda d, s: ops.Whitening(covariance(3, dtype=d, seed=s)), 3, 5, 4, complex_input=True),
+    ),
+    Case(
+        "whitening per sample",
+        _image(lambda d, s: ops.Whitening(covariance(2, 3, dtype=d, seed=s)), 3, 7, complex_input=True),
     ),
     Case("real fourier", _image(lambda d, s: ops.Fourier(random(6, 4, dtype=d, seed=s)) @ ops.RealToComplex())),
     Case("adjoint", _image(lambda d, s: ops.Dense(random(5, 3, dtype=d, seed=s)).H, 5)),

@@ -11,6 +11,7 @@ from metaopt import operators as ops
 from metaopt.core.errors import MetaoptError
 
 REAL, COMPLEX = torch.ones(2, 3, 6, 4), torch.ones(2, 3, 6, 4, dtype=torch.complex64)
+POINTS = torch.zeros(5, 2)
 PATCHES = ops.Dense(torch.ones(3, 24), (6, 4))
 
 MISTAKES: list[tuple[str, Callable[[], object]]] = [
@@ -58,6 +59,53 @@ MISTAKES: list[tuple[str, Callable[[], object]]] = [
     (r"Sense has 1, 2 or 3 spatial axes, not 4", lambda: ops.Sense(COMPLEX, 4)),
     (r"takes complex pictures, one a set, \(B, 2, 6, 4\)", lambda: ops.Sense(COMPLEX[:, :2])(COMPLEX)),
     (r"takes complex coils, \(B, 2, 6, 4\), but got", lambda: ops.Sense(COMPLEX[:, :2]).adjoint(COMPLEX)),
+    (r"points of Nufft .* are real, \(M, 2\) .* got \(5, 3\)", lambda: ops.Nufft(REAL[0, 0, :5, :3], (6, 4))),
+    (r"at least one point, but got \(0, 2\)", lambda: ops.Nufft(torch.zeros(0, 2), (6, 4))),
+    (r"points of Nufft .* got \(5,\)", lambda: ops.Nufft(torch.zeros(5), (6,))),
+    (r"of 32 bits or more", lambda: ops.Nufft(torch.zeros(5, 2).half(), (6, 4))),
+    (r"points of Nufft .* complex64; .* torch.stack", lambda: ops.Nufft(COMPLEX[0, 0, :, :2], (6, 4))),
+    (r"points of Nufft holds 10 values that are NaN", lambda: ops.Nufft(torch.zeros(5, 2) / 0, (6, 4))),
+    (r"from 0.5 to 0.5; .* move 0.5 to -0.5", lambda: ops.Nufft(torch.full((5, 2), 0.5), (6, 4))),
+    (r"go from -3 to -3; divide radians", lambda: ops.Nufft(torch.full((5, 2), -3.0), (6, 4))),
+    (r"shape of Nufft has 1, 2 or 3 axes", lambda: ops.Nufft(torch.zeros(5, 4), (2, 3, 6, 4))),
+    (r"shape of Nufft must be a list", lambda: ops.Nufft(torch.zeros(5, 1), 6)),  # type: ignore[arg-type]
+    (r"tolerance of Nufft must be a finite", lambda: ops.Nufft(torch.zeros(5, 2), (6, 4), 0.0)),
+    (r"takes complex pictures \(B, ..., 6, 4\), but got .* RealToComplex", lambda: ops.Nufft(POINTS, (6, 4))(REAL)),
+    (r"takes complex pictures \(B, ..., 4, 6\)", lambda: ops.Nufft(POINTS, (4, 6)).normal(COMPLEX)),
+    (r"takes complex samples \(B, ..., 5\)", lambda: ops.Nufft(POINTS, (6, 4)).adjoint(COMPLEX)),
+    (r"takes complex pictures \(3, ..., 6, 4\)", lambda: ops.Nufft(POINTS.expand(3, 5, 2), (6, 4))(COMPLEX)),
+    (r"row and a column for each coil.* got \(2, 3\)", lambda: ops.Whitening(torch.ones(2, 3))),
+    (r"singular: coil 1 has no noise", lambda: ops.Whitening(torch.diag(torch.tensor([1.0, 0.0])))),
+    (r"singular: the smallest eigenvalue", lambda: ops.Whitening(torch.ones(2, 2))),
+    (r"must be Hermitian", lambda: ops.Whitening(torch.tensor([[2.0, 1.0], [0.0, 2.0]]))),
+    (r"covariance of Whitening holds 4 values", lambda: ops.Whitening(torch.ones(2, 2) / 0)),
+    (r"Whitening of 2 coils takes complex \(B, 2, ...\), but", lambda: ops.Whitening(torch.eye(2))(COMPLEX)),
+    (r"have 3 coils, but the covariance \(2, 2\)", lambda: ops.prewhiten(COMPLEX, ops.Sense(COMPLEX), torch.eye(2))),
+    (r"coils of prewhiten must be a Sense", lambda: ops.prewhiten(COMPLEX, COMPLEX, torch.eye(3))),  # type: ignore[arg-type]
+    (r"shape of cartesian_mask must be \(H, W\) or", lambda: ops.cartesian_mask((8,), 2, 0.1, 0)),
+    (r"cartesian_mask keeps none of 8 columns at acceleration 20", lambda: ops.cartesian_mask((8, 8), 20, 0.0, 0)),
+    (r"equispaced_mask is asked for 2 samples", lambda: ops.equispaced_mask((8, 8), 4, 0.5, 0)),
+    (r"gaussian_columns_mask is asked for 2", lambda: ops.gaussian_columns_mask((8, 8), 4, 0.5, 0)),
+    (r"width of gaussian_columns_mask", lambda: ops.gaussian_columns_mask((8, 8), 4, 0.1, 0, width=0.0)),
+    (r"poisson_disc_mask is asked for 6 samples", lambda: ops.poisson_disc_mask((8, 8), 10, 0.4, 0)),
+    (
+        r"asked for 64 points, but has places for 47 of 64; raise the acceleration to at least 1.36",
+        lambda: ops.poisson_disc_mask((8, 8), 1, 0.1, 0, elliptical=True),
+    ),
+    (r"falloff of poisson_disc_mask", lambda: ops.poisson_disc_mask((8, 8), 4, 0.1, 0, falloff=-1.0)),
+    (r"radial_mask is asked for 6 samples", lambda: ops.radial_mask((8, 8), 10, 0.4, 0)),
+    (r"acceleration of spiral_mask must be .* at least 1", lambda: ops.spiral_mask((8, 8), 0.5, 0.1, 0)),
+    (r"every 9th line .* of 8", lambda: ops.regular_mask((8, 8), 9)),
+    (r"for 10 central lines, of 8", lambda: ops.regular_mask((8, 8), 2, 10)),
+    (r"offset below 2", lambda: ops.regular_mask((8, 8), 2, 2, offset=2)),
+    (r"center of regular_mask must be a whole", lambda: ops.regular_mask((8, 8), 2, (2, 2))),
+    (r"keeps 3 of 8 lines .* without frequency zero", lambda: ops.partial_fourier_mask((8, 8), 0.4)),
+    (r"axis of partial_fourier_mask must be one of 2", lambda: ops.partial_fourier_mask((8, 8), 0.6, axis=2)),
+    (r"must be real and fit \(8, 8\)", lambda: ops.partial_fourier_mask((8, 8), 0.6, mask=torch.ones(4, 8))),
+    (r"centred of a mask must be", lambda: ops.radial_mask((8, 8), 4, 0.1, 0, centred=1)),  # type: ignore[arg-type]
+    (r"spokes must be a whole number", lambda: ops.radial_points(0, 4)),
+    (r"axes of radial_points must be .* at least 2", lambda: ops.radial_points(2, 4, dims=1)),
+    (r"turns of spiral_points must be", lambda: ops.spiral_points(2, 4, 0.0)),
     ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense([[1.0]])),  # type: ignore[arg-type]
     ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense(torch.ones(2, 2).long())),
     ("matrix of Dense must be.*", lambda: ops.Dense(torch.ones(2, 2, device="meta"))),

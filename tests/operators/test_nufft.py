@@ -1,0 +1,109 @@
+"""The non-uniform Fourier transform is the sum that defines it, and its normal operator a convolution."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+import metaopt as mo
+from metaopt import operators as ops
+
+from .cases import points, random_complex
+
+SHAPES = [(9,), (8, 7), (5, 6, 4)]
+DOUBLE = torch.float64
+
+
+def dense(k: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The matrix (M, N) of the transform, written out."""
+    grid = torch.meshgrid(*(torch.arange(n, dtype=DOUBLE) - n // 2 for n in shape), indexing="ij")
+    places = torch.stack([axis.flatten() for axis in grid])
+    return torch.exp(-2j * math.pi * (k.double() @ places)) / math.prod(shape) ** 0.5
+
+
+def error(a: Tensor, b: Tensor) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("tolerance", [None, 1e-3, 1e-14])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
+def test_nufft_is_the_dense_transform_within_its_tolerance(
+    shape: tuple[int, ...], tolerance: float | None, dtype: torch.dtype
+) -> None:
+    k, x = points(40, len(shape), dtype=DOUBLE, seed=0), random_complex(2, 3, *shape, dtype=DOUBLE, seed=1)
+    nufft, matrix = ops.Nufft(k, shape, tolerance), dense(k, shape)
+    allowed = max(tolerance or 1e-12, 1e-13) if dtype == torch.complex128 else tolerance or 1e-6
+    allowed = max(allowed, 2e-7 if dtype == torch.complex64 else 0)
+    y = torch.einsum("mn,bcn->bcm", matrix, x.flatten(2))
+    assert error(nufft(x.to(dtype)), y) <= allowed
+    back = torch.einsum("mn,bcm->bcn", matrix.conj(), y).view(x.shape)
+    assert error(nufft.adjoint(y.to(dtype)), back) <= allowed
+    assert error(nufft.normal(x.to(dtype)), nufft.adjoint(nufft(x.to(dtype)))) <= 10 * allowed
+    assert nufft(x.to(dtype)).dtype == nufft.normal(x.to(dtype)).dtype == dtype
+
+
+def test_nufft_at_the_points_of_the_grid_is_the_centred_fourier_transform() -> None:
+    x = random_complex(2, 1, 5, 4, dtype=DOUBLE, seed=0)
+    grid = torch.meshgrid(*((torch.arange(n, dtype=DOUBLE) - n // 2) / n for n in (5, 4)), indexing="ij")
+    y = ops.Nufft(torch.stack(grid, -1).flatten(0, 1), (5, 4))(x)
+    assert error(y.view(x.shape), ops.Fourier(centred=True)(x)) <= 1e-11
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_points_of_each_sample_are_those_of_its_own_operator(shape: tuple[int, ...]) -> None:
+    k, x = points(2, 30, len(shape), dtype=DOUBLE, seed=0), random_complex(2, 3, *shape, dtype=DOUBLE, seed=1)
+    both, each = ops.Nufft(k, shape), [ops.Nufft(one, shape) for one in k]
+    assert error(both(x), torch.cat([one(x[i : i + 1]) for i, one in enumerate(each)])) <= 1e-12
+    assert error(both.normal(x), torch.cat([one.normal(x[i : i + 1]) for i, one in enumerate(each)])) <= 1e-12
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["shared", "each"])
+def test_points_have_exact_derivatives_both_ways_and_to_second_order(
+    shape: tuple[int, ...], batch: tuple[int, ...]
+) -> None:
+    k = (0.9 * points(*batch, 6, len(shape), dtype=DOUBLE, seed=0)).requires_grad_()
+    x = random_complex(2, 2, *shape, dtype=DOUBLE, seed=1).requires_grad_()
+    y = random_complex(2, 2, 6, dtype=DOUBLE, seed=2).requires_grad_()
+    nufft = ops.Nufft(k.detach(), shape, 1e-14)
+
+    def at(function: str, k: Tensor, values: Tensor) -> Tensor:
+        return torch.view_as_real(getattr(mo.tree.replace(nufft, {"points": k}), function)(values))
+
+    for function, values in (("apply", x), ("adjoint", y), ("normal", x)):
+        call = lambda k, values, f=function: at(f, k, values)  # noqa: E731
+        torch.autograd.gradcheck(call, (k, values), fast_mode=True, check_forward_ad=function != "normal")
+    torch.autograd.gradgradcheck(lambda k, x: at("apply", k, x).square().sum(), (k, x), fast_mode=True)
+
+
+def test_the_normal_operator_follows_points_that_are_learned() -> None:
+    """The point spread function is made of the first points, and must not be used for others."""
+    x = random_complex(1, 1, 6, 4, dtype=DOUBLE, seed=1)
+    k = points(9, 2, dtype=DOUBLE, seed=0)
+    nufft = ops.Nufft(torch.nn.Parameter(k.clone()), (6, 4))
+    with torch.no_grad():
+        nufft.points.copy_(points(9, 2, dtype=DOUBLE, seed=5))
+    assert error(nufft.normal(x).detach(), ops.Nufft(points(9, 2, dtype=DOUBLE, seed=5), (6, 4)).normal(x)) <= 1e-11
+
+
+def test_nothing_is_transformed_of_an_empty_batch() -> None:
+    nufft = ops.Nufft(points(9, 2, dtype=DOUBLE, seed=0), (6, 4))
+    assert nufft(torch.zeros(0, 3, 6, 4, dtype=torch.complex64)).shape == (0, 3, 9)
+
+
+def test_nufft_without_finufft_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "finufft", None)
+    with pytest.raises(mo.MetaoptError, match=r"finufft.*metaopt-torch\[mri\]"):
+        ops.Nufft(torch.zeros(3, 2), (4, 4))
+
+
+def test_sampled_enough_a_picture_is_solved_for() -> None:
+    picture = random_complex(1, 1, 8, 8, dtype=DOUBLE, seed=0)
+    nufft = ops.Nufft(ops.radial_points(26, 16), (8, 8))
+    problem = mo.InverseProblem(nufft, nufft(picture), 1.0)
+    assert error(mo.unroll(mo.algorithms.ConjugateGradient(), 60)(problem).final, picture) < 1e-3
