@@ -97,6 +97,7 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
         _kspace("a.h5", b"\x89HDF\r\n\x1a\n"),
     ],
     ("scipy", "mri"): [_kspace("a.mat", b"MATLAB 5.0")],
+    ("finufft", "mri"): [lambda _: mo.operators.Nufft(torch.zeros(3, 2), (4, 4))],
 }
 
 

@@ -41,9 +41,9 @@ print("error of the dot test:", check_adjoint(camera, x))
 
 # %%
 # There are ``Identity`` (denoising), ``Mask`` and ``Select`` (inpainting), ``Dense`` (a matrix), ``Blur`` and
-# ``CircularBlur``, ``bicubic_downsample`` and ``box_downsample`` (super-resolution), ``Fourier`` (MRI), random
-# projections and ``Blocks`` (compressed sensing), ``RealToComplex``, ``Scaled``. A mask, a kernel or a matrix may be
-# one for all samples or one for each: see :mod:`metaopt.operators`.
+# ``CircularBlur``, ``bicubic_downsample`` and ``box_downsample`` (super-resolution), ``Fourier``, ``Nufft``, ``Sense``
+# and ``Whitening`` (MRI), random projections and ``Blocks`` (compressed sensing), ``RealToComplex``, ``Scaled``. A
+# mask, a kernel or a matrix may be one for all samples or one for each: see :mod:`metaopt.operators`.
 #
 # Your own operator
 # -----------------

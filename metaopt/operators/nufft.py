@@ -195,7 +195,9 @@ class _Transform(torch.autograd.Function):
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         (x, points), (*settings, adjoint), (change, velocity, *_) = ctx.saved_tensors, ctx.settings, tangents
         total: Any = None if change is None else _Transform.apply(change, points, *settings, adjoint)
-        for axis in () if velocity is None else range(points.shape[-1]):
+        if velocity is None:
+            return total
+        for axis in range(points.shape[-1]):
             speed = velocity[..., axis].to(x.real.dtype).reshape(-1, 1, points.shape[-2])
             if adjoint:
                 moved = -_moments(_Transform.apply(speed * x, points, *settings, True), settings[0])[axis]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import pytest
+import scipy.io
 import torch
 from torch import Tensor
 
 import metaopt as mo
 from metaopt import operators as ops
 
+from ..real_data import real_data
 from .cases import points, random_complex
 
 SHAPES = [(9,), (8, 7), (5, 6, 4)]
@@ -96,14 +97,30 @@ def test_nothing_is_transformed_of_an_empty_batch() -> None:
     assert nufft(torch.zeros(0, 3, 6, 4, dtype=torch.complex64)).shape == (0, 3, 9)
 
 
-def test_nufft_without_finufft_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "finufft", None)
-    with pytest.raises(mo.MetaoptError, match=r"finufft.*metaopt-torch\[mri\]"):
-        ops.Nufft(torch.zeros(3, 2), (4, 4))
-
-
 def test_sampled_enough_a_picture_is_solved_for() -> None:
     picture = random_complex(1, 1, 8, 8, dtype=DOUBLE, seed=0)
     nufft = ops.Nufft(ops.radial_points(26, 16), (8, 8))
     problem = mo.InverseProblem(nufft, nufft(picture), 1.0)
     assert error(mo.unroll(mo.algorithms.ConjugateGradient(), 60)(problem).final, picture) < 1e-3
+
+
+def test_a_measured_spiral_scan_is_that_of_its_own_picture() -> None:
+    """Points and samples that were not made here: the order of the axes, the sign and the unit are the scanner's."""
+    scan = scipy.io.loadmat(real_data("mri/real_spiral_8coil/spiral.mat"))
+    k, weights, samples = (torch.as_tensor(scan[name]).flatten(0, 1) for name in ("k", "w", "data"))
+    spiral = ops.Nufft(torch.stack([k.imag, k.real], -1), (256, 256))
+    mirrored = ops.Nufft(torch.stack([-k.imag, k.real], -1), (256, 256))
+    measured = samples.T[None, :1]
+    picture = spiral.adjoint(weights * measured)
+
+    def likeness(y: Tensor) -> float:
+        """The correlation over k-space, each sample by the area it stands for."""
+        inner, norms = (
+            (weights * y.conj() * measured).sum().abs(),
+            [(weights * a.abs() ** 2).sum() for a in (y, measured)],
+        )
+        return float(inner / (norms[0] * norms[1]).sqrt())
+
+    assert likeness(spiral(picture)) > 0.9
+    assert likeness(mirrored(picture)) < 0.2
+    assert error(spiral.normal(picture), spiral.adjoint(spiral(picture))) <= 1e-11
