@@ -15,9 +15,9 @@ import torch
 
 from .. import __version__
 from ..core import MetaoptError
-from . import data, demo, denoise, doctor, infer, inpaint, train, upscale
+from . import data, demo, denoise, doctor, infer, inpaint, mri, train, upscale
 
-COMMANDS = (demo, denoise, upscale, inpaint, infer, train, data, doctor)
+COMMANDS = (demo, denoise, upscale, inpaint, infer, mri, train, data, doctor)
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -15,6 +15,7 @@ from ...algorithms import ConjugateGradient, Fista, PrimalDual, step_size_for
 from ...arguments.checks import check_tensor
 from ...arguments.contracts import Count, NotNegative, checked
 from ...core import Settled, solve
+from ...core.run import Callback
 from ...priors import HAAR, CycleSpinning, TotalVariation, Wavelet
 from ...problems import InverseProblem
 
@@ -60,6 +61,7 @@ def cg_sense(
     weight: NotNegative = 0.0,
     max_steps: Count = 100,
     until: Settled = Settled(relative=1e-3),  # noqa: B008
+    callback: Callback = None,
 ) -> Tensor:
     """Return the least-squares picture, ``|A x - y|^2 / (2 noise^2) + weight |x|^2 / 2``, by conjugate gradients.
 
@@ -68,6 +70,7 @@ def cg_sense(
         weight: The weight, in units of 1 / x^2.
         max_steps: The largest number of steps. Without a weight, few steps amplify noise less than many.
         until: The rule that ends the run, by the residual relative to the first.
+        callback: A function that is called after each step with (k, state, residual); ``state.x`` is the picture.
 
     Returns:
         The picture, (B, S, *space), complex.
@@ -78,7 +81,7 @@ def cg_sense(
     Source:
         Pruessmann et al., 2001, doi:10.1002/mrm.1241.
     """
-    return solve(ConjugateGradient(weight), problem, max_steps, until).final
+    return solve(ConjugateGradient(weight), problem, max_steps, until, callback=callback).final
 
 
 @checked
@@ -88,6 +91,7 @@ def l1_wavelet(
     levels: Count = 4,
     max_steps: Count = 60,
     until: Settled = Settled(relative=1e-2),  # noqa: B008
+    callback: Callback = None,
 ) -> Tensor:
     """Return the picture with few wavelet details, by FISTA with another translate of Haar's wavelets at every step.
 
@@ -100,6 +104,7 @@ def l1_wavelet(
         levels: How many times the wavelets' approximation is split.
         max_steps: The largest number of steps.
         until: The rule that ends the run, by the change of the picture.
+        callback: A function that is called after each step with (k, state, residual); ``state.x`` is the picture.
 
     Returns:
         The picture, (B, S, *space), complex.
@@ -114,7 +119,7 @@ def l1_wavelet(
     dims = _dims(problem)
     prior = CycleSpinning(Wavelet(weight, levels, dims=dims, taps=HAAR), span=2**levels, dims=dims)
     algorithm = Fista(prior, step_size_for(problem, iterations=POWER_ITERATIONS))
-    return solve(algorithm, problem, max_steps, until).final
+    return solve(algorithm, problem, max_steps, until, callback=callback).final
 
 
 @checked
@@ -124,6 +129,7 @@ def total_variation(
     isotropic: bool = False,
     max_steps: Count = 150,
     until: Settled = Settled(relative=1e-2),  # noqa: B008
+    callback: Callback = None,
 ) -> Tensor:
     """Return the picture of small total variation, by the primal-dual method.
 
@@ -136,6 +142,7 @@ def total_variation(
         isotropic: Whether the axes share one norm at every pixel. Without, the differences of each are summed.
         max_steps: The largest number of steps.
         until: The rule that ends the run, by the change of the picture and the dual variables.
+        callback: A function that is called after each step with (k, state, residual); ``state.x`` is the picture.
 
     Returns:
         The picture, (B, S, *space), complex.
@@ -149,7 +156,7 @@ def total_variation(
     dims = _dims(problem)
     prior = TotalVariation(weight, dims=dims, isotropic=isotropic, periodic=True)
     algorithm = PrimalDual(prior, step_size_for(problem, iterations=POWER_ITERATIONS))
-    return solve(algorithm, problem, max_steps, until).final
+    return solve(algorithm, problem, max_steps, until, callback=callback).final
 
 
 def _dims(problem: InverseProblem) -> int:

@@ -1,0 +1,219 @@
+"""Turn measured k-space into problems: its noise, the maps of its coils, and units in which pictures reach 1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...arguments.checks import check_number, said
+from ...core import MetaoptError
+from ...data import KSpace
+from ...operators import Fourier, Operator, Sense
+from ...problems import InverseProblem
+from .classical import root_sum_of_squares
+from .espirit import espirit
+from .noise import border_noise, noise_covariance
+from .planes import Planes
+
+PROBED = 5  # planes that are looked at for the noise and the intensity
+WHITE = 0.999  # the share of pixels of a plane that are darker than what counts as its brightest
+NO_CENTRE = "measure one, give maps of the coils (--maps), or take the method zero (--method zero)"
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Hold what is known of the noise of k-space.
+
+    Args:
+        level: The standard deviation of its real component, in the units of the file.
+        source: Where that is from, in words.
+        whitening: (C, C), by which the coils are multiplied so that each has that level on its own; None: as they are.
+    """
+
+    level: float
+    source: str
+    whitening: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """Make the problems of planes of k-space.
+
+    Args:
+        planes: The planes.
+        noise: Their noise; None where only the method without noise is asked for.
+        unit: What the brightest part of the picture is in the units of the file; problems are in units of it.
+        sets: Number of sets of maps.
+        maps: (C, H, W), (S, C, H, W) or (D, S, C, H, W) of the coils, or None: by ESPIRiT from each plane.
+        calibration: For each plane the k-space that maps are computed of, where it was measured for them alone.
+    """
+
+    planes: Planes
+    noise: Noise | None
+    unit: float
+    sets: int = 1
+    maps: Tensor | None = None
+    calibration: KSpace | None = None
+
+    def read(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return the k-space of a plane in units of ``unit``, (C, H, W) and whitened, and its mask (H, W)."""
+        y, mask = self.planes.read(index)
+        return self._whitened(y) / self.unit, mask
+
+    def problem(self, indices: list[int]) -> InverseProblem:
+        """Return the problem of some planes, one a sample, on ``Fourier(mask, centred=True) @ Sense(maps)``.
+
+        Args:
+            indices: The planes.
+
+        Raises:
+            MetaoptError: The noise is not known, or maps cannot be computed, since the middle of k-space is missing.
+        """
+        if self.noise is None:
+            raise MetaoptError("A problem needs the noise of k-space; prepare it with a noise.")
+        found = [self.read(index) for index in indices]
+        y, masks = (torch.stack(parts) for parts in zip(*found, strict=True))
+        same = bool((masks == masks[:1]).all())
+        operator: Operator = Fourier(masks[0] if same else masks[:, None], centred=True)
+        if y.shape[1] > 1 or self.maps is not None:
+            maps = [self._maps(index, k) for index, (k, _) in zip(indices, found, strict=True)]
+            operator = operator @ Sense(torch.stack(maps))
+        return InverseProblem(operator, y, self.noise.level / self.unit)
+
+    def _whitened(self, y: Tensor) -> Tensor:
+        if self.noise is None or self.noise.whitening is None:
+            return y
+        return torch.einsum("dc,c...->d...", self.noise.whitening.to(y.dtype), y)
+
+    def _maps(self, index: int, y: Tensor) -> Tensor:
+        """Return the maps of a plane, (S, C, H, W), of unit norm over the coils or 0."""
+        if self.maps is not None:
+            given = self.maps[index] if self.maps.ndim == 5 else self.maps.reshape(-1, *self.maps.shape[-3:])
+            maps = torch.stack([self._whitened(one) for one in given.to(y.dtype)])
+            norm = torch.linalg.vector_norm(maps, dim=1, keepdim=True)
+            return torch.where(norm > 0, maps / norm.clamp_min(torch.finfo(norm.dtype).tiny), 0)
+        if self.calibration is not None:
+            y = self._whitened(_placed(self.calibration.read_calibration(index), y))
+        try:
+            return espirit(y[None], sets=self.sets, centred=True).maps[0]
+        except MetaoptError as error:
+            if "no fully sampled centre" not in str(error) and "too small for a kernel" not in str(error):
+                raise
+            raise MetaoptError(
+                f"Slice {index} has no calibration region that maps of its {len(y)} coils can be computed of: the "
+                f"middle of k-space was not, or hardly, sampled in full; {NO_CENTRE}."
+            ) from error
+
+
+def prepare(
+    kspace: KSpace,
+    planes: Planes,
+    noise: float | None = None,
+    maps: Tensor | None = None,
+    sets: int = 1,
+    noise_needed: bool = True,
+) -> Preparation:
+    """Look at some planes of k-space for what the problems of all planes need.
+
+    Args:
+        kspace: The k-space.
+        planes: Its planes.
+        noise: The standard deviation of a real component of its noise, in the units of the file. None: of the file's
+            scan of noise, as the file states it, or of the border of k-space.
+        maps: Maps of the coils, or None.
+        sets: Number of sets of maps.
+        noise_needed: Whether noise that cannot be told is refused.
+
+    Raises:
+        MetaoptError: The noise is not a number above 0 or cannot be told, or maps do not fit.
+    """
+    if noise is not None:
+        noise = check_number("The noise of k-space", noise, above=0)
+    if maps is not None:
+        _check_maps(maps, kspace, planes)
+        sets = 1 if maps.ndim == 3 else maps.shape[-4]
+    step = max(1, math.ceil(planes.count / PROBED))
+    probed = [planes.read(index)[0] for index in range(planes.count // 2 % step, planes.count, step)]
+    found = known_noise(kspace, probed, noise, noise_needed)
+    preparation = Preparation(planes, found, 1.0, sets, maps, kspace if _has_calibration(kspace) else None)
+    peaks = [_peak(preparation._whitened(y)) for y in probed]
+    return Preparation(planes, found, max(peaks), sets, maps, preparation.calibration)
+
+
+def known_noise(kspace: KSpace, probed: list[Tensor], noise: float | None, needed: bool) -> Noise | None:
+    """Return the noise as given, of the file's scan of noise, as the file states it, or of the border of k-space.
+
+    Args:
+        kspace: The k-space.
+        probed: K-space of some of its planes, (C, H, W) each.
+        noise: The level that was given, or None.
+        needed: Whether noise that cannot be told is refused.
+
+    Raises:
+        MetaoptError: It cannot be told.
+    """
+    if noise is not None:
+        return Noise(noise, "as given")
+    if kspace.noise is not None and kspace.noise.shape[1] >= 10 * kspace.coils:
+        return _noise_of(noise_covariance(kspace.noise), "from the file's scan of noise")
+    stated = kspace.attributes.get("noise")
+    if isinstance(stated, int | float) and 0 < stated < math.inf:
+        return Noise(float(stated), "as the file states it")
+    errors = []
+    for y in sorted(probed, key=lambda y: -float(y.abs().max())):
+        try:
+            return _noise_of(border_noise(y[None], centred=True), "from the border of k-space")
+        except MetaoptError as error:
+            errors.append(error)
+    if not needed:
+        return None
+    raise MetaoptError(f"The noise of {kspace.path} is not known (--noise gives it). {errors[0]}") from errors[0]
+
+
+def _noise_of(covariance: Tensor, source: str) -> Noise:
+    """Return the noise of a covariance; whitened coils have the level of the mean power."""
+    wide = covariance.to(torch.complex128)
+    level = float((wide.diagonal().real.mean() / 2).sqrt())
+    if len(wide) == 1:
+        return Noise(level, source)
+    identity = torch.eye(len(wide), dtype=wide.dtype)
+    inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(wide), identity, upper=False)
+    return Noise(level, source, inverse * level * 2**0.5)
+
+
+def _peak(y: Tensor) -> float:
+    """Return what few pixels of the zero-filled picture of a plane exceed."""
+    largest = float(y.abs().max())
+    pictures = Fourier(centred=True).adjoint(y[None] / largest)
+    return float(torch.quantile(root_sum_of_squares(pictures).flatten()[: 2**24], WHITE)) * largest
+
+
+def _has_calibration(kspace: KSpace) -> bool:
+    return kspace.dims == 2 and kspace.stored.calibration is not None
+
+
+def _placed(block: Tensor, y: Tensor) -> Tensor:
+    """Return k-space as large as ``y`` with a block in its middle."""
+    placed = torch.zeros_like(y)
+    places = [slice(n // 2 - m // 2, n // 2 - m // 2 + m) for n, m in zip(y.shape[1:], block.shape[1:], strict=True)]
+    placed[(slice(None), *places)] = block.to(y.dtype)
+    return placed
+
+
+def _check_maps(maps: Tensor, kspace: KSpace, planes: Planes) -> None:
+    wanted = (kspace.coils, *planes.shape)
+    fits = (
+        isinstance(maps, Tensor) and maps.is_complex() and maps.ndim in (3, 4, 5) and tuple(maps.shape[-3:]) == wanted
+    )
+    if not fits or (maps.ndim == 5 and len(maps) != planes.count):
+        raise MetaoptError(
+            f"The maps of the coils must be complex, (coil, row, column) = {wanted}, with axes for sets, or for slices "
+            f"and sets, before them, but are {said(maps)}."
+        )
+    if not bool(torch.isfinite(maps).all()):
+        raise MetaoptError("The maps of the coils hold values that are NaN or infinite; set them to 0 there.")
+    if not bool(maps.any()):
+        raise MetaoptError("The maps of the coils are 0 everywhere, so no coil would see anything.")
