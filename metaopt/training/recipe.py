@@ -39,12 +39,15 @@ TASKS = (
 READERS = (
     "data_path read_alist read_digits read_generator read_image read_mnist read_omniglot read_pictures read_slices"
 ).split()
+OPERATORS = (
+    "cartesian_mask equispaced_mask gaussian_columns_mask gaussian_dictionary gaussian_mask poisson_disc_mask"
+).split()
 # What each entry of a recipe may call, besides the model's. A task may read data; nothing may write.
 TRAINING_CALLS = frozenset({"metaopt.training.LearningRate", "metaopt.training.Settings", "metaopt.training.Watch"})
 TASK_CALLS = frozenset(
     [f"metaopt.tasks.{name}" for name in TASKS]
     + [f"metaopt.data.{name}" for name in READERS]
-    + ["metaopt.operators.gaussian_dictionary"]
+    + [f"metaopt.operators.{name}" for name in OPERATORS]
 )
 LOSS_CALLS = frozenset({"metaopt.losses.Supervised", "metaopt.losses.Unsupervised"}) | {
     f"metaopt.losses.{name}" for name in LOSSES

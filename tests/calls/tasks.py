@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from metaopt import tasks
-from metaopt.operators import gaussian_projection
+from metaopt.operators import gaussian_columns_mask, gaussian_projection
 
 from . import NOT_A_CALL, Call
 from .algorithms import network
@@ -152,6 +152,8 @@ TASKS = {
             "center": 0.1,
             "noise_levels": BOUNDS,
             "coils": (2, 3),
+            "mask": gaussian_columns_mask,
+            "inverted": 0.5,
         },
         drawn,
     ),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt import tree
-from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_projection
+from metaopt.operators import bernoulli_projection, fourier_projection, gaussian_columns_mask, gaussian_projection
 from metaopt.tasks import (
     Deblurring,
     Denoising,
@@ -238,6 +238,23 @@ def test_every_mri_picture_has_a_mask_and_an_acceleration_of_its_own() -> None:
     assert len(set(accelerations.tolist())) >= 4, "two may come to the same number of samples"
     torch.testing.assert_close(target.abs().amax(), torch.ones(()), rtol=0, atol=0.05)
     assert target.angle().std() > 0.1
+
+
+def test_masks_of_another_kind_sample_whole_columns() -> None:
+    task = UndersampledMri(Patches(pictures(), 32, 3), (4.0, 4.0), 0.1, mask=gaussian_columns_mask)
+    problem, _ = task.sample(1)
+    masks = problem.operator.mask
+    assert masks.shape == (3, 1, 32, 32)
+    assert torch.equal(masks, masks[..., :1, :].expand_as(masks))
+    assert masks[:, 0, 0].sum(1).tolist() == [8, 8, 8]
+
+
+def test_inverted_contrast_keeps_what_is_black() -> None:
+    plain, inverted = (UndersampledMri(Patches(pictures(), 32, 4), inverted=share).sample(2)[1] for share in (0, 1))
+    bright, dark = plain.abs() > 0.1, plain.abs() < 0.02
+    sums = plain.abs() + inverted.abs()
+    torch.testing.assert_close(sums[bright], plain.abs().amax((1, 2, 3), keepdim=True).expand_as(sums)[bright])
+    assert not dark.any() or float(inverted.abs()[dark].max()) < 0.2
 
 
 def test_a_batch_of_several_coils_sees_the_picture_through_maps_of_its_own() -> None:
