@@ -78,8 +78,8 @@ def _run(parsed: argparse.Namespace) -> int:
         return status
     except MetaoptError as error:
         _say(error)
-    except KeyboardInterrupt:
-        _say("interrupted")
+    except KeyboardInterrupt as error:
+        _say(f"interrupted; {error}" if str(error) else "interrupted")
         return 130
     except BrokenPipeError:  # the reader of the pipe, such as `head`, has ended
         with contextlib.suppress(OSError, ValueError):  # or Python reports an error at exit

@@ -48,7 +48,12 @@ def _run(arguments: argparse.Namespace) -> None:
         os.environ["METAOPT_DATA"] = arguments.data  # until this command ends
     recipe = find_recipe(arguments.recipe)
     folder = arguments.out or Path("runs") / recipe.stem
-    result = run_recipe(recipe, folder, arguments.device, arguments.num_workers)
+    try:
+        result = run_recipe(recipe, folder, arguments.device, arguments.num_workers)
+    except KeyboardInterrupt:
+        resumes = (folder / "checkpoint.safetensors").exists()
+        how = "run the same command again to go on from the last checkpoint" if resumes else "nothing is saved yet"
+        raise KeyboardInterrupt(how) from None
     if os.environ.get("RANK", "0") != "0":  # under torchrun one process speaks for all
         return
     took = f"{result['updates']} updates in {result['minutes']:.1f} minutes"

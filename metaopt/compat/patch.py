@@ -16,6 +16,12 @@ from ..arguments.checks import check_flag, check_function, check_instance, check
 from ..core import MetaoptError, autodiff, tree
 from ..foundation import purity, shadows
 
+REPEATS = (
+    "The module computes parts of itself again in the backward pass, as torch.utils.checkpoint does, and would find "
+    "the weights of a later step then; turn checkpointing off, or call with track_higher_grads=False where no "
+    "meta-gradient is needed. Other hooks on saved tensors, such as save_on_cpu, are set before the first call."
+)
+
 
 class FunctionalModule(nn.Module):
     """Mark modules that :func:`monkeypatch` made: a copy of a module of any class, run with its current fast weights.
@@ -123,8 +129,7 @@ class FunctionalModule(nn.Module):
         for module in self.modules():
             for name, buffer in module._buffers.items():
                 module._buffers[name] = None if buffer is None else fn(buffer)
-        now = self.fast_params
-        self._fast.replace([fn(p) for p in now or ()])
+        self._fast.replace([fn(p) for p in self.fast_params or ()])
         return self
 
 
@@ -155,19 +160,17 @@ class FastWeights:
             for name, p in part._parameters.items():
                 if p is not None:
                     self.places[number[id(p)]].append((part, name))
-        self.shapes, self.history, self.track = [p.shape for p in own], [], track
+        self.shapes, self.track = [p.shape for p in own], track
+        self.history: list[list[Tensor]] = []
         named = [*module.named_parameters(), *zip(self.names, own, strict=True)]
         self.foreign = [(f"parameter {name}", p) for name, p in named]
         self.foreign += [(f"buffer {name}", b) for name, b in module.named_buffers()]
-        self.checked, self.watched = False, set()
-        if any(hasattr(part, "_orig_mod") for part in template.modules()):  # a compiler cannot be watched
-            self.watched = {False, True}
+        self.watched: set[bool] = set()
+        self.checked = self.packs = False
+        self.compiled = any(hasattr(part, "_orig_mod") for part in template.modules())
         self.recurrent = [part for part in template.modules() if isinstance(part, nn.RNNBase)]
         for part in self.recurrent:  # which would give the fast weights another storage
-            part.__dict__["flatten_parameters"] = _nothing
-
-    history: list[list[Tensor]]
-    watched: set[bool]
+            part.__dict__["flatten_parameters"] = lambda: None
 
     def current(self) -> list[Tensor] | None:
         """The parameters as they are now, also those that were assigned to a submodule."""
@@ -189,8 +192,7 @@ class FastWeights:
     def append(self, params: Iterable[Tensor]) -> None:
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
             raise MetaoptError(f"params is a list of tensors in the module's order, but got {said(params)}.")
-        params = list(params)
-        if len(params) != len(self.names):
+        if len(params := list(params)) != len(self.names):
             raise MetaoptError(f"The module has {len(self.names)} parameters, but {len(params)} were given.")
         for name, shape, p in zip(self.names, self.shapes, params, strict=True):
             if not isinstance(p, Tensor) or p.shape != shape:
@@ -214,18 +216,22 @@ class FastWeights:
     @contextmanager
     def watch(self, now: list[Tensor], inputs: Any, mode: bool) -> Iterator[None]:
         """Watch the first run in training and in evaluation mode, and refuse what would be wrong in silence."""
-        if mode in self.watched or autodiff.inside_transform() or not autodiff.values_known():
+        if autodiff.inside_transform() or not autodiff.values_known():
             yield
             return
-        with purity.Reads([*now, *tree.leaves(inputs)], self.foreign) as seen:
+        if mode in self.watched and not (self.track and self.packs):
+            quiet = purity.ignored_warning("The .grad attribute of") if self.compiled else nullcontext()
+            with purity.packing_refused(REPEATS) if self.track else nullcontext(), quiet:
+                yield
+            return
+        # What is compiled runs as it is written, because a compiler cannot be watched.
+        reads = purity.Reads([*now, *tree.leaves(inputs)], self.foreign)
+        with torch.compiler.set_stance("force_eager"), reads as seen:
             yield
         self._refuse(seen.found)
         if seen.recomputes and self.track:
-            raise MetaoptError(
-                "The module computes parts of itself again in the backward pass, as torch.utils.checkpoint does, and "
-                "would find the weights of a later step then; turn checkpointing off, or call with "
-                "track_higher_grads=False where no meta-gradient is needed."
-            )
+            raise MetaoptError(REPEATS)
+        self.packs |= seen.packs
         self.watched.add(mode)
 
     def check(self, now: list[Tensor], inputs: Any, outputs: Any) -> None:
@@ -244,10 +250,6 @@ class FastWeights:
                 "than as an attribute, such as by a global name, a weak reference or a default value; reach it by self "
                 "instead."
             )
-
-
-def _nothing() -> None:
-    """Stand in for ``flatten_parameters`` of recurrent layers."""
 
 
 def make_functional(
@@ -270,13 +272,12 @@ def make_functional(
     if encapsulator is not None:
         check_function("encapsulator", encapsulator, "fmodel", "module")
     for name, part in module.named_modules():
-        odd = {"scripted": torch.jit.ScriptModule, "functional already": FunctionalModule}
-        for what, kind in odd.items():
-            if isinstance(part, kind):
-                raise MetaoptError(
-                    f"The module {name or type(part).__name__} is {what}, and its parameters cannot be replaced; give "
-                    "the module that it was made from."
-                )
+        if isinstance(part, torch.jit.ScriptModule | FunctionalModule):
+            what = "scripted" if isinstance(part, torch.jit.ScriptModule) else "functional already"
+            raise MetaoptError(
+                f"The module {name or type(part).__name__} is {what}, and its parameters cannot be replaced; give "
+                "the module that it was made from."
+            )
         alone = not hasattr(part, "_orig_mod") and vars(part).get("forward")
         if hasattr(alone, "_torchdynamo_orig_callable"):
             raise MetaoptError(f"The forward of {type(part).__name__} alone is compiled; compile the module instead.")
@@ -290,8 +291,7 @@ def make_functional(
     shadows.connect(memo)
     template.__dict__["_fast"] = FastWeights(module, template)
     template.__class__ = types.new_class(f"Functional{type(module).__name__}", (FunctionalModule, type(template)))
-    if not isinstance(template, FunctionalModule):
-        raise MetaoptError(f"{type(module).__name__} cannot be made functional.")
+    assert isinstance(template, FunctionalModule)
     if encapsulator is not None:
         encapsulator(template, module)
     return template

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch._C._autograd import _top_saved_tensors_default_hooks  # which hooks p
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import get_device_states
 
+from .errors import MetaoptError
 from .holdings import Holdings, version
 
 SHAPES_ONLY = frozenset(f"{kind}_like" for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"))
@@ -60,8 +62,8 @@ class Watch:
 class Reads(TorchFunctionMode):
     """See which tensors are read in this context, also where no graph tells, such as under ``no_grad``.
 
-    ``found`` is the name of the first of ``foreign`` that was read, and ``recomputes`` tells whether
-    ``torch.utils.checkpoint`` leaves something to be computed again in the backward pass.
+    ``found`` is the name of the first of ``foreign`` that was read. ``packs`` tells whether hooks packed what the
+    backward pass needs, and ``recomputes`` whether ``torch.utils.checkpoint`` did so, to compute it again.
 
     Args:
         known: Tensors that may be read.
@@ -73,7 +75,7 @@ class Reads(TorchFunctionMode):
         allowed = {id(t) for t in known}
         self._names = {id(t): name for name, t in foreign if id(t) not in allowed}
         self.found: str | None = None
-        self.recomputes = False
+        self.packs = self.recomputes = False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         read = [self._names[id(t)] for t in _tensors((args, kwargs or {})) if id(t) in self._names]
@@ -82,8 +84,30 @@ class Reads(TorchFunctionMode):
         if read and self.found is None and called not in SHAPES_ONLY and not called.startswith("new_"):
             self.found = read[0] if called in AS_NUMBERS or next(_tensors(result), None) is not None else None
         hooks = _top_saved_tensors_default_hooks(True)
+        self.packs |= hooks is not None
         self.recomputes |= hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
         return result
+
+
+@contextlib.contextmanager
+def ignored_warning(beginning: str) -> Iterator[None]:
+    """Ignore a warning, such as torch's own when its compiler looks at parameters that were computed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=beginning)
+        yield
+
+
+@contextlib.contextmanager
+def packing_refused(sentence: str) -> Iterator[None]:
+    """Raise an error with ``sentence`` where code in the context packs saved tensors by hooks, at no cost where not."""
+    if _top_saved_tensors_default_hooks(True) is not None:  # of the caller
+        yield
+        return
+    try:
+        with torch.autograd.graph.disable_saved_tensors_hooks(sentence):
+            yield
+    except RuntimeError as error:
+        raise (MetaoptError(sentence) if sentence in str(error) else error) from error.__cause__
 
 
 def repeating_refused() -> contextlib.AbstractContextManager[Any]:

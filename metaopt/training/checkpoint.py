@@ -119,7 +119,10 @@ def read_checkpoint(folder: Path) -> tuple[Path, Parts, dict[str, Any]] | None:
                 raise MetaoptError(f"{path} is damaged: {name} holds values that are NaN or infinite.")
         except MetaoptError as error:
             if path == paths[-1]:
-                raise MetaoptError(f"{error} There is no other checkpoint in {folder} to go on from.") from error
+                raise MetaoptError(
+                    f"{error} There is no other checkpoint in {folder} to go on from; train in a new folder, or remove "
+                    "the damaged ones to start anew."
+                ) from error
             warn(f"{error} The training goes on from the checkpoint before it, {paths[-1]}.")
         else:
             return path, _parts(tensors), card

@@ -87,7 +87,7 @@ def _built(node: Any, allowed: frozenset[str], tensors: Mapping[str, Tensor] | N
     try:
         return function(**keywords)
     except Exception as error:  # of arguments that are not checked, a constructor may raise almost anything
-        raise MetaoptError(f"{node['call']} cannot be made of what is said: {error}.") from error
+        raise MetaoptError(f"{node['call']} cannot be made of what is said: {str(error).rstrip('.')}.") from error
 
 
 def _resolve(name: str, allowed: frozenset[str]) -> Any:

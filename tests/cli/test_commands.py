@@ -196,7 +196,7 @@ def test_train_leads_to_weights_that_denoise_and_goes_on_after_an_interruption(
     with monkeypatch.context() as patch:
         patch.setattr("metaopt.training.loop._Run.validate", interrupt)
         assert main(["train", str(recipe), "--out", str(tmp_path / "cut")]) == 130
-    assert "metaopt: interrupted" in capsys.readouterr().err
+    assert "metaopt: interrupted; run the same command again to go on from the last" in capsys.readouterr().err
     assert main(["train", str(recipe), "--out", str(tmp_path / "cut")]) == 0
     trained = [load(tmp_path / name / "weights.safetensors") for name in ("whole", "cut")]
     for a, b in zip(*(net.parameters() for net in trained), strict=True):

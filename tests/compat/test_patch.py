@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -212,6 +213,65 @@ def test_what_is_computed_again_in_the_backward_pass_is_refused_where_it_would_s
         opt.step()
     for a, b in zip(fmodel.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+class Switched(Checkpointed):
+    """A module whose checkpointing, or other packing of saved tensors, is turned on later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checkpoints = self.packs = False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autograd.graph.save_on_cpu() if self.packs else contextlib.nullcontext():
+            return super().forward(x) if self.checkpoints else self.body(x)
+
+
+@pytest.mark.parametrize("packs", [False, True])
+def test_checkpointing_that_is_turned_on_after_the_first_call_is_refused(packs: bool) -> None:
+    fmodel, x = compat.monkeypatch(seeded(Switched)), normal(9, 4, 3)
+    fmodel.packs = packs
+    before = fmodel(x)
+    fmodel.checkpoints = True
+    for _ in range(2):
+        with pytest.raises(mo.MetaoptError, match="again in the backward pass"):
+            fmodel(x)
+    fmodel.checkpoints = False
+    torch.testing.assert_close(fmodel(x), before)
+    fmodel.track_higher_grads, fmodel.checkpoints = False, True
+    torch.testing.assert_close(fmodel(x), before)
+
+
+def test_an_error_of_the_module_itself_is_raised_as_it_is() -> None:
+    fmodel = compat.monkeypatch(seeded(plain))
+    fmodel(normal(9, 4, 3))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fmodel(normal(9, 4, 5))
+
+
+class PartlyCompiled(nn.Module):
+    """A part is compiled, and the whole or a compiled function reads a layer that no copy can take the place of."""
+
+    def __init__(self, read: Callable[[type], Callable[..., Any]]):
+        super().__init__()
+        self.first, self.second = torch.compile(nn.Linear(3, 3), backend="eager"), nn.Linear(3, 3)
+        self.read = read(type("Registry", (), {"layer": self.second}))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x)) + self.read(x)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda registry: lambda x: x * registry.layer.weight.mean().item(),
+        lambda registry: lambda x: registry.layer(x).detach(),
+        lambda registry: torch.compile(lambda x: x * registry.layer.weight.mean().detach(), backend="eager"),
+    ],
+)
+def test_what_reads_the_original_beside_a_compiled_part_is_refused(read: Any) -> None:
+    with pytest.raises(mo.MetaoptError, match=r"own parameter \S*second\.weight instead of the fast weights"):
+        compat.monkeypatch(seeded(lambda: PartlyCompiled(read)))(normal(9, 4, 3))
 
 
 def test_shapes_of_the_originals_weights_may_be_read() -> None:
