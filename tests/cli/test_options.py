@@ -1,0 +1,102 @@
+"""Every option that takes a number refuses what is none, or none of its range, in one line and with status 2."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metaopt.cli import main
+from metaopt.cli.arguments import memory, number, tolerance, whole_number
+from metaopt.cli.program import make_parser
+
+from ..training import tiny
+
+PICTURES, MODEL = ["in.png", "out.png"], ["m.uai", "--task", "MAR"]
+TYPES = (memory, number, tolerance, whole_number)
+NO_NUMBERS = ("nan", "NaN", "inf", "-inf", "infinity", "1e400", "-1e400", "1e-400", "text", "", "0x10", "1,5", "-1")
+
+# The command and its other arguments, the option, and what of it is refused besides NO_NUMBERS.
+OPTIONS = {
+    ("denoise", "--sigma"): (PICTURES, ("0", "-0.0", "1e3", "5e-324")),
+    ("denoise", "--steps"): ([*PICTURES, "--sigma", "25"], ("0", "2.5", "1e3")),
+    ("upscale", "--scale"): (PICTURES, ("0", "1", "2.5", "9" * 18)),
+    ("upscale", "--steps"): ([*PICTURES, "--scale", "2"], ("0", "2.5")),
+    ("inpaint", "--steps"): (["in.png", "in.png", "out.png"], ("0", "2.5")),
+    ("infer", "--sample"): ([*MODEL, "--evidence", "e.evid"], ("1", "0.0", "9" * 20)),
+    ("infer", "--steps"): (MODEL, ("2.5", "9" * 20)),
+    ("infer", "--memory"): (MODEL, ("0", "0.5", "0G", "4X", "1e30", "nanG", "infG")),
+    ("infer", "--tolerance"): (MODEL, ("0", "-0.0")),
+    ("train", "--num-workers"): (["tiny.yaml"], ("2.5", "9" * 20)),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("options")
+    Image.fromarray(np.full((7, 9), 255, np.uint8)).save(folder / "in.png")
+    (folder / "m.uai").write_text("MARKOV 2 2 2 1 2 0 1 4 1 2 3 4")
+    (folder / "e.evid").write_text("1 0 1")
+    tiny.write_recipe(folder)
+    return folder
+
+
+def test_the_table_has_every_option_that_takes_a_number() -> None:
+    (commands,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    found = {
+        (name, action.option_strings[0])
+        for name, parser in commands.choices.items()
+        for action in parser._actions
+        if action.option_strings and action.type in TYPES
+    }
+    assert found == OPTIONS.keys()
+    kinds = {action.type for parser in commands.choices.values() for action in parser._actions}
+    assert kinds <= {None, Path, *TYPES}, "another type is a row, too"
+
+
+@pytest.mark.parametrize(("command", "option"), OPTIONS)
+def test_what_is_no_number_of_the_range_is_one_line_and_status_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, option: str
+) -> None:
+    monkeypatch.chdir(folder)
+    before = sorted(folder.rglob("*"))
+    others, refused = OPTIONS[command, option]
+    for text in (*NO_NUMBERS, *refused):
+        try:
+            status = main([command, *others, option, text])
+        except SystemExit as exit:  # by which argparse ends
+            status = exit.code
+        out, err = capsys.readouterr()
+        assert (status, out, err.count("\n")) == (2, "", 1), (text, status, err)
+        assert err.startswith("metaopt: ") and "fault of metaopt" not in err, (text, err)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_sample_without_evidence_is_a_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    for sample in ("0", "1", "-1"):
+        assert main(["infer", *MODEL, "--sample", sample]) == 2
+        assert capsys.readouterr().err.startswith(f"metaopt: Sample {sample} is one of a file of evidence, but none")
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "text"),
+    [
+        ("infer", "--sample", "0"),
+        ("infer", "--steps", "0"),
+        ("infer", "--memory", "1.5k"),
+        ("infer", "--memory", "500MiB"),
+        ("infer", "--tolerance", "1e-300"),
+        ("infer", "--tolerance", ".5"),
+    ],
+)
+def test_what_is_a_number_of_the_range_is_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, option: str, text: str
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main([command, *OPTIONS[command, option][0], option, text]) == 0
