@@ -23,7 +23,7 @@ def check_linear(operator: Operator, y: Tensor) -> None:
     ``c A v`` where c gives it the norm of y. Then it compares ``Re<A u, w>`` with ``|u|^2``, for a wrong factor,
     and ``Re<A v, w>`` with ``Re<v, A^H w>`` for two w, which shows what the adjoint leaves out. A map is foreign where
     it, or a part of it, is a :class:`LinearMap` or of a class from elsewhere. One that has passed is not tried again
-    for a y of the same order of magnitude.
+    for a y of the same order of magnitude, dtype and shape of its samples.
 
     Args:
         operator: A.
@@ -40,15 +40,15 @@ def check_linear(operator: Operator, y: Tensor) -> None:
     if not foreign or not _is_known(y):
         return
     size = _norm(y) / y.numel() ** 0.5
-    decade = round(math.log10(size)) if 0 < size < math.inf else None
-    if all(decade in vars(part).get("tried", ()) for part in foreign):
+    kind = round(math.log10(size)) if 0 < size < math.inf else None, tuple(y.shape[1:]), y.dtype
+    if all(kind in vars(part).get("tried", ()) for part in foreign):
         return
     with torch.no_grad():
         wrong = _try(operator, y, size)
     if wrong:
         warn(wrong)
     for part in foreign:
-        object.__setattr__(part, "tried", {decade, *vars(part).get("tried", ())})
+        object.__setattr__(part, "tried", {kind, *vars(part).get("tried", ())})
 
 
 def check_image(operator: Operator, y: Tensor) -> None:
@@ -61,7 +61,8 @@ def check_image(operator: Operator, y: Tensor) -> None:
         y: A measurement.
 
     Raises:
-        MetaoptError: The shapes or kinds differ, or A or its adjoint cannot be computed.
+        MetaoptError: The shapes or kinds differ, ``A^H y`` has another number of samples, or A or its adjoint cannot be
+            computed.
     """
     kind, tried = (tuple(y.shape), y.dtype), vars(operator).get("fits", ())
     if not _is_known(y) or kind in tried or any(map(_is_foreign, _parts(operator))):
@@ -75,7 +76,17 @@ def check_image(operator: Operator, y: Tensor) -> None:
             f"{name} gives {tree.describe(image)} for x {tree.describe(x)}, but the measurement y is "
             f"{tree.describe(y)}; y has the shape of A x, batch first, and is complex where A x is."
         )
+    _check_batch(name, x, y)
     object.__setattr__(operator, "fits", {kind, *tried})
+
+
+def _check_batch(name: str, x: Tensor, y: Tensor) -> None:
+    """Raise unless x has as many samples as y, which it lacks where the operator takes the samples for an axis."""
+    if x.shape[:1] != y.shape[:1]:
+        raise MetaoptError(
+            f"The adjoint of {name} gives {tree.describe(x)} for the measurement y {tree.describe(y)}, but the first "
+            "axis of both is that of the samples; for a single one give y[None]."
+        )
 
 
 def _is_known(y: Tensor) -> bool:
@@ -96,6 +107,7 @@ def _try(operator: Operator, y: Tensor, size: float) -> str:
         raise MetaoptError(
             f"{who} gives {tree.describe(image)} for x {tree.describe(u)}, but the measurement is {tree.describe(y)}."
         )
+    _check_batch(f"this {name}", u, y)
     scale = _norm(image) + 2 * _norm(other)
     if not scale < float("inf") or not bool(u.isfinite().all()):
         raise MetaoptError(f"{who}, or its adjoint, gives values that are NaN or infinite for numbers of size 1.")

@@ -149,3 +149,33 @@ def test_mistake_is_answered_with_a_sentence(sentence: str, mistake: Callable[[]
 def test_product_with_something_else_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         ops.Identity() @ torch.ones(3)
+
+
+EYE, BOX = torch.eye(3), torch.full((3, 3), 1 / 9)
+HELD: dict[str, tuple[Callable[[torch.Tensor], object], torch.Tensor]] = {
+    "Mask": (ops.Mask, EYE),
+    "Scaled": (lambda t: ops.Scaled(ops.Identity(), t[0, 0]), EYE),
+    "Scaled by a number": (lambda t: ops.Scaled(ops.Identity(), float(t[0, 0])), EYE),
+    "Dense": (ops.Dense, EYE),
+    "Dense of a batch": (lambda t: ops.Dense(torch.stack([EYE, t])), EYE),
+    "Dense, complex": (ops.Dense, EYE + 0j),
+    "as_operator": (ops.as_operator, EYE),
+    "Blur": (ops.Blur, BOX),
+    "CircularBlur": (ops.CircularBlur, BOX),
+    "Fourier": (ops.Fourier, EYE),
+    "Separable, rows": (lambda t: ops.Separable(t, EYE), EYE),
+    "Separable, columns": (lambda t: ops.Separable(EYE, t), EYE),
+    "Sense": (lambda t: ops.Sense(t[None, None]), EYE + 0j),
+}
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(("make", "tensor"), HELD.values(), ids=HELD)
+def test_operators_hold_finite_numbers(
+    make: Callable[[torch.Tensor], object], tensor: torch.Tensor, value: float
+) -> None:
+    make(tensor)
+    spoilt = tensor.clone()
+    spoilt[0, 0] = value
+    with pytest.raises(MetaoptError, match="NaN or infinite"):
+        make(spoilt)

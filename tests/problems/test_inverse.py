@@ -252,3 +252,29 @@ OPERATOR, Y = ops.Identity(), torch.ones(3, 5)
 def test_impossible_problems_are_refused_in_a_sentence(arguments: tuple[Any, ...], sentence: str) -> None:
     with pytest.raises(MetaoptError, match=sentence):
         InverseProblem(*arguments)
+
+
+FITS: dict[str, tuple[ops.Operator, tuple[int, ...], list[tuple[int, ...]]]] = {
+    "Mask": (ops.Mask(torch.ones(4, 4)), (2, 1, 4, 4), [(2, 1, 4, 5), (2, 1, 4), (2, 16)]),
+    "Dense": (ops.Dense(torch.ones(3, 5)), (2, 3), [(2, 5), (2, 1), (3,), (2, 3, 1)]),
+    "Dense on pictures": (ops.Dense(torch.ones(3, 16), (4, 4)), (2, 3), [(2, 4, 4), (2, 16)]),
+    "Scaled": (ops.Scaled(ops.Dense(torch.ones(3, 5)), 2.0), (2, 3), [(2, 5)]),
+    "Compose": (ops.Dense(torch.ones(3, 5)) @ ops.Dense(torch.ones(5, 4)), (2, 3), [(2, 4), (2, 5)]),
+    "Adjoint": (ops.Adjoint(ops.Dense(torch.ones(3, 5))), (2, 5), [(2, 3)]),
+    "Select": (ops.Select(torch.tensor([0, 2]), (4, 4)), (2, 2), [(2, 3), (2, 4, 4)]),
+    "Separable": (ops.Separable(torch.ones(2, 4), torch.ones(3, 4)), (2, 1, 2, 3), [(2, 1, 3, 2), (2, 1, 4, 4)]),
+    "Downsample": (ops.box_downsample((4, 4), 2), (2, 1, 2, 2), [(2, 1, 4, 4), (2, 1, 2, 3), (2, 2)]),
+    "Batch": (ops.Dense(torch.ones(2, 3, 5)), (2, 3), [(4, 3), (1, 3)]),
+    "Sparse": (ops.as_operator(torch.ones(3, 5).to_sparse()), (2, 3), [(2, 5), (2, 3, 1)]),
+}
+
+
+@pytest.mark.parametrize(("operator", "shape", "others"), FITS.values(), ids=FITS)
+def test_a_measurement_that_the_operator_cannot_have_given_is_refused_when_it_is_given(
+    operator: ops.Operator, shape: tuple[int, ...], others: list[tuple[int, ...]]
+) -> None:
+    problem = InverseProblem(operator, torch.ones(shape), 0.1)
+    assert operator(problem.start()).shape == shape
+    for other in others:
+        with pytest.raises(MetaoptError):
+            InverseProblem(operator, torch.ones(other), 0.1)

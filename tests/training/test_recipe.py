@@ -131,6 +131,21 @@ def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str, word
         read_recipe(tmp_path / "r.yaml")
 
 
+@pytest.mark.parametrize("word", ["1.0e-400", "-1.0e+400", "1_0.0e+999", "0." + "0" * 400 + "1", "!!float 1e-400"])
+def test_a_number_of_a_recipe_beyond_float64_is_named_with_its_line(tmp_path: Path, word: str) -> None:
+    text = f"model: {CALL}\ntask: {CALL}\nsettings:\n  list: [1, [0.0e-999, {word}]]\n"
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(mo.MetaoptError, match=r"r\.yaml, line 4: the number .* is beyond float64, .*; scale it"):
+        read_recipe(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize("word", [".inf", "-.inf", ".nan", "!!float inf"])
+def test_a_number_of_a_recipe_that_is_not_finite_is_named_with_its_place(tmp_path: Path, word: str) -> None:
+    (tmp_path / "r.yaml").write_text(f"model: {CALL}\ntask: {CALL}\nsettings: {{list: [1, {word}]}}\n")
+    with pytest.raises(mo.MetaoptError, match=r"The entry settings\.list\.1 of .* is .*, which a card cannot hold"):
+        read_recipe(tmp_path / "r.yaml")
+
+
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
     known = ", ".join(sorted(SHIPPED + OPTIMIZERS))
     with pytest.raises(mo.MetaoptError, match=rf"no recipe file nothing.*it has {known}"):

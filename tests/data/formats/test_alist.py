@@ -76,6 +76,29 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, text: str, mess
         read_alist(tmp_path / "bad.alist")
 
 
+def test_whole_numbers_keep_their_value_however_many_zeros_they_begin_with(tmp_path: Path) -> None:
+    padded = "\n".join(" ".join("0" * 40 + word for word in line.split()) for line in GOOD.splitlines()[1:])
+    (tmp_path / "a").write_text(padded)
+    (tmp_path / "b").write_text(GOOD)
+    np.testing.assert_array_equal(read_alist(tmp_path / "a"), read_alist(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("word", ["2.0", "1e0", "1e400", "1e-400", "nan", "inf", "+1", "1_0", "0x1", "\u0662"])
+@pytest.mark.parametrize("line", [0, 1, 4])
+def test_what_is_not_written_as_a_whole_number_is_named(tmp_path: Path, word: str, line: int) -> None:
+    lines = GOOD.splitlines()[1:]
+    lines[line] = f"{word} {lines[line].split(' ', 1)[1]}"
+    (tmp_path / "a").write_text("\n".join(lines))
+    with pytest.raises(mo.MetaoptError, match=rf"line {line + 1}: .* is not a whole number from 0 on"):
+        read_alist(tmp_path / "a")
+
+
+def test_a_number_of_many_digits_is_not_cut_to_a_smaller_one(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(GOOD.replace("\n2 3\n", "\n2 3" + "0" * 5000 + "\n"))
+    with pytest.raises(mo.MetaoptError, match="line 10: 3"):
+        read_alist(tmp_path / "a")
+
+
 def test_a_generator_is_read_from_words_of_32_bits(tmp_path: Path) -> None:
     parity = np.random.default_rng(0).integers(0, 2, (3, 40))
     words = [sum(int(bit) << k for k, bit in enumerate(row[at : at + 32])) for row in parity for at in (0, 32)]
