@@ -31,11 +31,11 @@ class Nufft(Operator):
 
         ``y_m = N^{-1/2} sum_r x_r exp(-2 pi i k_m . r)``.
 
-    At the points of the grid it is ``Fourier(centred=True)``. It is computed on the CPU by finufft, in double
-    precision (rounded points alone would cost 1e-5 of a picture of 256 x 256). ``normal`` is a
-    convolution with the point spread function, by Fourier transforms of twice the size along each axis, on the device
-    of x; the constructor prepares it at the price of 2 to the d adjoints. Gradients to every order, also with respect
-    to the points, are non-uniform transforms again.
+    At the points of the grid it is ``Fourier(centred=True)``. It is computed on the CPU by finufft, in double precision
+    (rounded points alone would cost 1e-5 of a picture of 256 x 256). ``normal`` is a convolution with the point spread
+    function, by Fourier transforms of twice the size along each axis, on the device of x; the constructor prepares it,
+    which takes as long as 2 to the (d - 1) adjoints of a picture. Gradients to every order, also with respect to the
+    points, are non-uniform transforms again.
 
     Args:
         points: k, (M, d) for all samples or (B, M, d) for each its own, real, from -0.5 to below 0.5 cycles per pixel;
@@ -139,20 +139,24 @@ def _tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
 def _spectrum(points: Tensor, shape: tuple[int, ...], tolerance: float) -> Tensor:
     """Return the Fourier transform of the point spread function ``c_j = 1/N sum_m exp(2 pi i k_m . j)``, |j| < n.
 
-    It is real, since c_-j is the conjugate of c_j. It has twice the size of x along each axis, with c = 0 at the one
-    offset more; float64 whatever the points are, as the operator may be applied in any precision.
+    It is real, since c_-j is the conjugate of c_j, for which j >= 0 along the last axis is enough. It has twice the
+    size of x along each axis, with c = 0 at the one offset more; float64 whatever the points are, as the operator may
+    be applied in any precision.
     """
     each = points.detach().double().reshape(-1, *points.shape[-2:])
-    spread = torch.zeros(len(each), *(2 * n for n in shape), dtype=torch.complex128, device=points.device)
-    for halves in product((0, 1), repeat=len(shape)):  # piece by piece: the memory of one picture of twice the size
+    *others, last = shape
+    spread = torch.zeros(len(each), *(2 * n for n in others), last + 1, dtype=torch.complex128, device=points.device)
+    for halves in product(*[(0, 1)] * len(others), (1,)):  # piece by piece, each of the size of x
         offset = [(half - 1) * n + n // 2 for half, n in zip(halves, shape, strict=True)]
-        place = tuple(slice(half * n, half * n + n) for half, n in zip(halves, shape, strict=True))
+        place = [slice(half * n, half * n + n) for half, n in zip(halves, others, strict=False)]
         phase = 2 * math.pi * (each * each.new_tensor(offset)).sum(-1, keepdim=True).mT
-        spread[(..., *place)] = _compute(torch.polar(torch.ones_like(phase), phase), each, shape, tolerance, True)[:, 0]
-    for axis in range(1, spread.ndim):
-        spread.select(axis, 0).zero_()
+        piece = _compute(torch.polar(torch.ones_like(phase), phase), each, shape, tolerance, True)[:, 0]
+        spread[(slice(None), *place, slice(last))] = piece
     axes = tuple(range(1, spread.ndim))
-    spectrum = torch.fft.fftn(torch.fft.ifftshift(spread, axes), dim=axes).real / math.prod(shape) ** 0.5
+    for axis in axes[:-1]:
+        spread.select(axis, 0).zero_()
+    centred = torch.fft.ifftshift(spread, axes[:-1]) if others else spread
+    spectrum = torch.fft.hfftn(centred, s=[2 * n for n in shape], dim=axes) / math.prod(shape) ** 0.5
     return spectrum[:, None] if points.ndim == 3 else spectrum[0]
 
 
@@ -187,7 +191,7 @@ class _Transform(torch.autograd.Function):
             (samples.conj() * _Transform.apply(moment, points, *settings, False)).real.sum(1)
             for moment in _moments(picture, settings[0])
         ]
-        slope = torch.stack(slopes, -1).to(points.dtype)  # (B, M, d)
+        slope = torch.stack(slopes, -1).to(points)  # (B, M, d)
         slope = slope.sum(0) if points.ndim == 2 else slope.sum_to_size(points.shape)
         return back, slope, None, None, None
 
@@ -198,7 +202,7 @@ class _Transform(torch.autograd.Function):
         if velocity is None:
             return total
         for axis in range(points.shape[-1]):
-            speed = velocity[..., axis].to(x.real.dtype).reshape(-1, 1, points.shape[-2])
+            speed = velocity[..., axis].to(x.real).reshape(-1, 1, points.shape[-2])
             if adjoint:
                 moved = -_moments(_Transform.apply(speed * x, points, *settings, True), settings[0])[axis]
             else:
