@@ -51,10 +51,13 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
         MetaoptError: The state is that of another optimizer.
     """
     state: dict[int, dict[str, Tensor]] = {}
+    shapes = dict(enumerate(p.shape for group in optimizer.param_groups for p in group["params"]))
     try:
         for name, tensor in tensors.items():
             index, key = name.split("/")
             state.setdefault(int(index), {})[key] = tensor
+            if tensor.numel() != 1 and tensor.shape != shapes[int(index)]:
+                raise ValueError(f"{name} has the shape {tuple(tensor.shape)}")
         optimizer.load_state_dict({"state": state, "param_groups": rest["param_groups"]})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise MetaoptError(
@@ -118,6 +121,8 @@ def read_checkpoint(folder: Path) -> tuple[Path, Parts, dict[str, Any]] | None:
             if (name := _spoilt(tensors)) is not None:
                 raise MetaoptError(f"{path} is damaged: {name} holds values that are NaN or infinite.")
         except MetaoptError as error:
+            if isinstance(error.__cause__, PermissionError):  # it may be whole
+                raise
             if path == paths[-1]:
                 raise MetaoptError(
                     f"{error} There is no other checkpoint in {folder} to go on from; train in a new folder, or remove "

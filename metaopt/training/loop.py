@@ -38,7 +38,7 @@ from .distributed import Workers, hold_gradients, workers
 from .feed import Seeds, batch_seed, feed
 from .identity import check_same_training, describe_training
 from .log import Log
-from .settings import OPTIMIZERS, Settings, Watch
+from .settings import MOST_UPDATES, OPTIMIZERS, Settings, Watch
 from .validation import validation_loss
 
 
@@ -275,16 +275,19 @@ class _Run:
             return
         path, parts, card = read
         check_same_training(path, card.get("training"), self.description)
+        update, minutes, seed = (card.get(key) for key in ("update", "minutes", "seed"))
+        whole = type(update) is int and 0 <= update <= MOST_UPDATES and type(seed) is int
+        if not whole or not isinstance(minutes, int | float) or not isinstance(card.get("optimizer"), dict):
+            raise MetaoptError(f"{path} is not the checkpoint of a training; train in a new folder, or remove it.")
         found, own = ({n: describe(t) for n, t in of.items()} for of in (parts["parameter"], self.parameters))
-        averaged, update = {n: describe(t) for n, t in parts["average"].items()}, card.get("update")
-        if found != own or averaged != own or type(update) is not int or not isinstance(card.get("optimizer"), dict):
+        averaged, buffers = {n: describe(t) for n, t in parts["average"].items()}, self.buffers()
+        fits = all(n in buffers and t.shape == buffers[n].shape for n, t in parts["buffer"].items())
+        if found != own or averaged != own or not fits:
             raise MetaoptError(f"{path} belongs to another network; train in a new folder, or remove it.")
-        if card["seed"] != self.seed:
+        if seed != self.seed:
             raise MetaoptError(
-                f"{path} belongs to a training of seed {card['seed']}, not {self.seed}; train in a new folder, or "
-                "remove it."
+                f"{path} belongs to a training of seed {seed}, not {self.seed}; train in a new folder, or remove it."
             )
-        buffers = self.buffers()
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(parts["parameter"][name])
@@ -292,7 +295,7 @@ class _Run:
                 buffers[name].copy_(tensor)
         self.average = {name: tensor.to(self.device) for name, tensor in parts["average"].items()}
         unpack_optimizer(self.optimizer, parts["optimizer"], card["optimizer"])
-        self.update, self.before = update, card["minutes"]
+        self.update, self.before = update, minutes
         self.team.wait()  # until all have read it
         if self.team.leads and path != self.folder / NEWEST:
             (self.folder / NEWEST).unlink(missing_ok=True)  # it is damaged, and must not take the place of this one

@@ -68,6 +68,8 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise MetaoptError(f"There is no weight file {path}.") from error
+    except PermissionError as error:
+        raise MetaoptError(f"{path} cannot be opened ({error.strerror}); check its permissions.") from error
     except Exception as error:  # a broken header can raise almost anything
         raise MetaoptError(
             f"{path} is not a readable safetensors file ({error}); it may be cut off or of another kind. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import shutil
@@ -161,6 +162,40 @@ def test_a_loss_with_an_infinite_bound_goes_on_from_its_checkpoint_and_from_thos
     assert run(5)["updates"] == 5
     with pytest.raises(mo.MetaoptError, match=r"its loss\.high is 'inf', but that of this one is 1\.0"):
         run(6, high=1.0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "tensors", "words"),
+    [
+        ({"minutes": "a"}, {}, "is not the checkpoint of a training"),
+        ({"seed": None}, {}, "is not the checkpoint of a training"),
+        ({"update": -1}, {}, "is not the checkpoint of a training"),
+        ({"update": 10**30}, {}, "is not the checkpoint of a training"),
+        ({"optimizer": None}, {}, "is not the checkpoint of a training"),
+        ({"optimizer": {}}, {}, "state of another optimizer"),
+        ({}, {"buffer/other": torch.zeros(2)}, "belongs to another network"),
+        ({}, {"optimizer/0/exp_avg": torch.zeros(2)}, "state of another optimizer"),
+        ({}, {"optimizer/99/exp_avg": torch.zeros(2)}, "state of another optimizer"),
+        ({}, {"optimizer/exp_avg": torch.zeros(2)}, "state of another optimizer"),
+    ],
+)
+def test_a_checkpoint_of_another_form_is_a_sentence(
+    cut: Path, entries: dict[str, Any], tensors: dict[str, torch.Tensor], words: str
+) -> None:
+    held, card = load_tensors(cut / NEWEST)
+    save_tensors(cut / NEWEST, held | tensors, card | entries)
+    with pytest.raises(mo.MetaoptError, match=words):
+        tiny.run(cut)
+
+
+def test_a_checkpoint_that_may_not_be_opened_is_left_as_it_is(cut: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(path: Path, **options: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("metaopt.weights.tensors.safe_open", deny)
+    with pytest.raises(mo.MetaoptError, match=r"checkpoint\.safetensors cannot be opened \(Permission denied\); check"):
+        tiny.run(cut)
+    assert (cut / NEWEST).exists()
 
 
 def test_two_trainings_in_one_folder_are_refused(cut: Path, unbroken: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
 
 
 def test_a_recipe_may_start_from_weights_that_fit(tmp_path: Path) -> None:
-    """With a rate of nearly 0 the result is the start, and parts that the weights do not have are as before training."""
+    """With a rate of nearly 0 the result is the start, and parts that the weights lack are as before training."""
     start = tiny.write_weights(tmp_path, kernels=[1])
     recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
     recipe["start"] = str(start)
