@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...arguments.checks import check_number, said
+from ...arguments.checks import check_count, check_number, said
 from ...core import MetaoptError
 from ...data import KSpace
 from ...operators import Fourier, Operator, Sense
@@ -128,8 +128,9 @@ def prepare(
         noise_needed: Whether noise that cannot be told is refused.
 
     Raises:
-        MetaoptError: The noise is not a number above 0 or cannot be told, or maps do not fit.
+        MetaoptError: The noise is not a number above 0 or cannot be told, there is no set, or maps do not fit.
     """
+    check_count("The number of sets of maps", sets)
     if noise is not None:
         noise = check_number("The noise of k-space", noise, above=0)
     if maps is not None:
