@@ -75,7 +75,7 @@ def read_log(path: Path) -> list[dict[str, str]]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MetaoptError(f"The log {path} cannot be read: {error}.") from error
+        raise MetaoptError(f"The log {path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if rows and tuple(rows[0])[: len(COLUMNS)] != COLUMNS:
         raise MetaoptError(f"{path} is not the log of a training; train in a new folder, or remove it.")
     for number, row in enumerate(rows, 1):
@@ -101,4 +101,10 @@ def _tensorboard(folder: Path, update: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=update + 1)
+    path = folder / "tensorboard"
+    try:
+        return SummaryWriter(str(path), purge_step=update + 1)
+    except OSError as error:
+        raise MetaoptError(
+            f"{path} cannot be written ({error.strerror or error}); remove it, or choose another folder."
+        ) from error
