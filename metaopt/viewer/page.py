@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,7 @@ from torch import Tensor
 from ..arguments.contracts import checked
 from ..core.errors import MetaoptError
 from ..files import make_folder, replacing
-from . import chart, pictures
+from . import chart, document, pictures
 from .section import Section
 
 
@@ -49,27 +45,14 @@ def write_page(folder: str | os.PathLike[str], sections: Sequence[Section], titl
 
 
 def _page(sections: Sequence[Section], title: str, intro: str) -> str:
-    style, script = (_beside(name).strip() for name in ("page.css", "page.js"))
     links = [f'<a href="#section-{i}">{escape(section.title)}</a>' for i, section in enumerate(sections, 1)]
     parts = {
-        "policy": f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'",
         "title": escape(title),
         "intro": _paragraphs(intro),
         "links": " ".join(links) if len(links) > 1 else "",
-        "style": style,
         "sections": "\n".join(_section(i, section) for i, section in enumerate(sections, 1)),
-        "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _beside("page.html"))
-
-
-def _beside(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _hash(inline: str) -> str:
-    return f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'"
+    return document.fill("page.html", ("page.css",), "page.js", parts)
 
 
 def _paragraphs(text: str) -> str:
@@ -100,7 +83,7 @@ def _section(number: int, section: Section) -> str:
 <div class="chart">{drawing.svg}{drawing.legend}</div>
 {_table(section)}
 </div>
-<script type="application/json" class="data">{_json(_data(section, white, drawing))}</script>
+<script type="application/json" class="data">{document.as_json(_data(section, white, drawing))}</script>
 </section>"""
 
 
@@ -177,8 +160,3 @@ def _data(section: Section, white: float, drawing: chart.Chart) -> dict[str, Any
         ],
         "points": drawing.points,
     }
-
-
-def _json(data: dict[str, Any]) -> str:
-    """Return JSON that cannot end the script element around it."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

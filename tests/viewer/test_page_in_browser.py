@@ -97,9 +97,7 @@ def test_play_walks_from_the_start_to_the_end_and_stops(browser: Browser, page: 
 def test_play_resumes_where_its_button_paused_it_and_begins_anew_after_the_slider(browser: Browser, page: Path) -> None:
     press = "document.querySelector('#section-1 .play').click();"
     browser.open(page)
-    browser.run(
-        press + MOVE.replace("arguments[0]", "0") + press + "document.querySelector('.step').value = 2;" + press
-    )
+    browser.run(f"{press} document.querySelector('#section-1 .step').value = 2; {press}")
     assert browser.run("return document.querySelector('.play').textContent") == "Resume"
     assert browser.run(press + SEEN)["words"].startswith("step 2 of 6")
     browser.run(MOVE, 4)
