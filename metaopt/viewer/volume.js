@@ -15,11 +15,12 @@ const PLANES = {
 const named = Object.keys(PLANES);
 const drawable = named.filter((name) => data.shape[PLANES[name].down] > 1 && data.shape[PLANES[name].across] > 1);
 const planes = drawable.length ? drawable : ["axial"];
+const pixels = (name) => data.shape[PLANES[name].down] * data.shape[PLANES[name].across];
 const steps = [...new Set(data.methods.flatMap((method) => Object.keys(method.frames).map(Number)))].sort((a, b) => a - b);
 const state = {
   place: 0, // index of the current step in `steps`
   at: data.shape.map((size) => Math.floor(size / 2)),
-  plane: planes[0],
+  plane: planes.reduce((best, name) => pixels(name) > 1.5 * pixels(best) ? name : best), // a few slices are shown flat
   brightness: data.brightness,
   gain: 5,
 };

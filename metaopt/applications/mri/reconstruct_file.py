@@ -17,6 +17,7 @@ from ...data import KSpace, write_nifti
 from ...data.formats.nifti import ENDINGS
 from ...data.formats.nifti_volume import read_nifti
 from ...files import named_errors, read_bytes, replacing
+from ...foundation.extras import require
 from ...weights.cards import weight_file
 from .methods import Method, Settings
 from .partial import Store, resumable
@@ -174,5 +175,8 @@ def _write_steps(path: Path | None, found: Reconstruction, method: str, truth: T
     }
     if truth is not None:
         arrays["target"] = truth.float().numpy()
+    if found.affine is not None:
+        codes = require("nibabel", "mri").aff2axcodes(found.affine.numpy())
+        arrays["axes"] = np.array("".join(codes[::-1]))  # those of NIfTI begin with the fastest axis, W
     with replacing(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
