@@ -95,7 +95,7 @@ def _noise(kspace: KSpace) -> str:
     try:
         noise = known_noise(kspace, probed, None, needed=True)
     except MetaoptError as error:
-        return f"not known; give it by --noise. {error}"
+        return str(error)
     return "not known" if noise is None else f"{noise.level:.4g} for a real component, {noise.source}"
 
 

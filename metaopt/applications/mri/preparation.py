@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from ...arguments.checks import check_count, check_number, said
 from ...core import MetaoptError
 from ...data import KSpace
-from ...operators import Fourier, Operator, Sense
+from ...operators import Fourier, Operator, Sense, Whitening
 from ...problems import InverseProblem
 from .classical import root_sum_of_squares
 from .espirit import espirit
@@ -20,6 +22,7 @@ from .planes import Planes
 
 PROBED = 5  # planes that are looked at for the noise and the intensity
 WHITE = 0.999  # the share of pixels of a plane that are darker than what counts as its brightest
+SHARES = (0.05, 0.02, 0.01)  # of the samples that are taken as the border of k-space, one after the other
 NO_CENTRE = "measure one, give maps of the coils (--maps), or take the method zero (--method zero)"
 
 
@@ -30,12 +33,12 @@ class Noise:
     Args:
         level: The standard deviation of its real component, in the units of the file.
         source: Where that is from, in words.
-        whitening: (C, C), by which the coils are multiplied so that each has that level on its own; None: as they are.
+        whitening: Combines the coils so that each has that level, independently; None: they are taken as they are.
     """
 
     level: float
     source: str
-    whitening: Tensor | None = None
+    whitening: Whitening | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,7 @@ class Preparation:
     def _whitened(self, y: Tensor) -> Tensor:
         if self.noise is None or self.noise.whitening is None:
             return y
-        return torch.einsum("dc,c...->d...", self.noise.whitening.to(y.dtype), y)
+        return self.noise.whitening(y[None])[0]
 
     def _maps(self, index: int, y: Tensor) -> Tensor:
         """Return the maps of a plane, (S, C, H, W), of unit norm over the coils or 0."""
@@ -159,30 +162,36 @@ def known_noise(kspace: KSpace, probed: list[Tensor], noise: float | None, neede
     if noise is not None:
         return Noise(noise, "as given")
     if kspace.noise is not None and kspace.noise.shape[1] >= 10 * kspace.coils:
-        return _noise_of(noise_covariance(kspace.noise), "from the file's scan of noise")
+        return _noise_of(kspace.noise, noise_covariance, "from the file's scan of noise")
     stated = kspace.attributes.get("noise")
     if isinstance(stated, int | float) and 0 < stated < math.inf:
         return Noise(float(stated), "as the file states it")
-    errors = []
-    for y in sorted(probed, key=lambda y: -float(y.abs().max())):
-        try:
-            return _noise_of(border_noise(y[None], centred=True), "from the border of k-space")
-        except MetaoptError as error:
-            errors.append(error)
+    cause = None
+    for share in SHARES:
+        for y in sorted(probed, key=lambda y: -float(y.abs().max())):
+            estimate = functools.partial(border_noise, share=share, centred=True)
+            try:
+                return _noise_of(y[None], estimate, "from the border of k-space")
+            except MetaoptError as error:
+                cause = cause or error
     if not needed:
         return None
-    raise MetaoptError(f"The noise of {kspace.path} is not known (--noise gives it). {errors[0]}") from errors[0]
+    raise MetaoptError(
+        f"The noise of {kspace.path} cannot be told: there is no scan of noise, and the border of k-space is no noise "
+        "alone. Give the standard deviation of its real part (--noise), or take the method zero (--method zero)."
+    ) from cause
 
 
-def _noise_of(covariance: Tensor, source: str) -> Noise:
-    """Return the noise of a covariance; whitened coils have the level of the mean power."""
-    wide = covariance.to(torch.complex128)
-    level = float((wide.diagonal().real.mean() / 2).sqrt())
-    if len(wide) == 1:
-        return Noise(level, source)
-    identity = torch.eye(len(wide), dtype=wide.dtype)
-    inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(wide), identity, upper=False)
-    return Noise(level, source, inverse * level * 2**0.5)
+def _noise_of(samples: Tensor, estimate: Callable[[Tensor], Tensor], source: str) -> Noise:
+    """Return the noise of samples; whitened coils have the level of the mean power.
+
+    Units of k-space may be such that squares are lost in 32 bits, so samples are divided by the largest.
+    """
+    largest = float(samples.abs().max())
+    covariance = estimate(samples.to(torch.complex128) / largest)
+    level = float((covariance.diagonal().real.mean() / 2).sqrt())
+    whitening = Whitening(covariance / level**2) if len(covariance) > 1 else None
+    return Noise(level * largest, source, whitening)
 
 
 def _peak(y: Tensor) -> float:
