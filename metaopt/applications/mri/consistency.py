@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...arguments.checks import said
 from ...arguments.contracts import checked
 from ...core import MetaoptError
 from ...problems import InverseProblem
@@ -37,10 +38,13 @@ def residual_maps(problem: InverseProblem, x: Tensor) -> ResidualMaps:
         x: The picture, (B, S, *space).
 
     Raises:
-        MetaoptError: The noise of the problem is not known.
+        MetaoptError: The noise of the problem is not known, or the picture has another shape.
     """
     if problem.noise is None:
         raise MetaoptError("A residual is in units of the noise, which this problem does not know; give it noise=...")
+    start = problem.start()
+    if x.shape != start.shape or not x.is_complex():
+        raise MetaoptError(f"The picture of this problem is complex, {tuple(start.shape)}, but this is {said(x)}.")
     residual = (problem.y - problem.operator(x)) / per_sample(problem.noise, problem.y)
     sampled = (problem.y != 0).any(1, keepdim=True)
     residual = residual * sampled

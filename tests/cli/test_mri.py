@@ -1,0 +1,219 @@
+"""The commands of MRI lead from a volume to its picture, go on after an interruption, and refuse bad input."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import nibabel
+import numpy as np
+import pytest
+
+from metaopt.applications.mri import Settings, reconstruct
+from metaopt.cli import main
+from metaopt.data import open_kspace
+
+from ..applications.mri.volumes import AFFINE, head, simulated
+
+FILES = importlib.import_module("metaopt.applications.mri.reconstruct_file")  # its name is the function's, too
+FILL = FILES.fill
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated(tmp_path_factory.mktemp("scan"), 4)
+
+
+Change = Callable[[np.ndarray], np.ndarray]
+
+
+def run(*arguments: object) -> int:
+    return main(["mri", *map(str, arguments)])
+
+
+def hidden(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_reconstruct_writes_the_pictures_of_the_library_at_their_place(scan: Path, tmp_path: Path) -> None:
+    out, steps = tmp_path / "out.nii.gz", tmp_path / "out.npz"
+    options = ["--method", "zero", "--slices", "1:3", "--check", "--steps-out", steps]
+    assert run("reconstruct", scan, out, *options) == 0
+    found = nibabel.load(out)
+    expected = reconstruct(open_kspace(scan), Settings("zero"), slices=(1, 3))
+    assert np.allclose(found.get_fdata().transpose(2, 1, 0), expected.pictures.numpy(), rtol=1e-5)
+    assert np.allclose(found.affine @ [0, 0, -1, 1], AFFINE.numpy()[:, 3])
+    with np.load(steps) as kept:
+        assert kept["estimates_zero"].shape == (1, 2, 96, 96)
+        assert np.allclose(kept["target"], 100 * head()[1:3].numpy())
+        assert kept["mask"].dtype == np.uint8
+        assert np.allclose(kept["spacing"], [3, 1.5, 1.5])
+    assert not hidden(tmp_path)
+
+
+def test_info_says_what_was_simulated(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", scan) == 0
+    text = capsys.readouterr().out
+    for said in ("96 x 96 points, 4 coils, 3 slices", "acceleration 3", "1.5 x 1.5 mm", "noise:", "calibration:"):
+        assert said in text
+    assert max(map(len, text.splitlines()[1:])) <= 100
+
+
+def interrupted(after: int, error: BaseException) -> Callable[..., Iterator[int]]:
+    def fill(*arguments: Any) -> Iterator[int]:
+        for count, some in enumerate(FILL(*arguments), start=1):
+            yield some
+            if count == after:
+                raise error
+
+    return fill
+
+
+def counted(made: list[int]) -> Callable[..., Iterator[int]]:
+    def fill(*arguments: Any) -> Iterator[int]:
+        for some in FILL(*arguments):
+            made.append(some)
+            yield some
+
+    return fill
+
+
+def test_an_interrupted_run_goes_on_and_gives_what_one_run_gives(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, out, made = tmp_path / "whole.nii", tmp_path / "out.nii", []
+    assert run("reconstruct", scan, whole, "--method", "cg") == 0
+    monkeypatch.setattr(FILES, "fill", interrupted(2, KeyboardInterrupt()))
+    assert run("reconstruct", scan, out, "--method", "cg") == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert not out.exists()
+    monkeypatch.setattr(FILES, "fill", counted(made))
+    assert run("reconstruct", scan, out, "--method", "cg") == 0
+    assert made == [1]
+    assert out.read_bytes() == whole.read_bytes()
+    assert not hidden(tmp_path)
+
+
+def test_other_settings_do_not_use_what_was_interrupted(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, out = [], tmp_path / "out.nii"
+    monkeypatch.setattr(FILES, "fill", interrupted(2, KeyboardInterrupt()))
+    assert run("reconstruct", scan, out, "--method", "cg") == 130
+    monkeypatch.setattr(FILES, "fill", counted(made))
+    assert run("reconstruct", scan, out, "--method", "cg", "--weight", "30") == 0
+    assert made == [1, 1, 1]
+
+
+def test_an_error_in_the_middle_leaves_nothing_behind(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FILES, "fill", interrupted(1, RuntimeError("broken")))
+    assert run("reconstruct", scan, tmp_path / "out.nii", "--method", "cg") == 2
+    assert not list(tmp_path.iterdir())
+
+
+def _cut(y: np.ndarray) -> np.ndarray:
+    y[..., 48, 47:50] = 0
+    return y
+
+
+def changed(scan: Path, folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    with h5py.File(scan) as file:
+        y = change(file["kspace"][:])
+    np.save(folder / "changed.npy", y)
+    return folder / "changed.npy"
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "missing file": (["{dir}/none.h5", "{dir}/o.nii"], "does not exist"),
+    "other file": (["{dir}/text.h5", "{dir}/o.nii"], "known format"),
+    "ending": (["{scan}", "{dir}/o.png"], ".nii"),
+    "folder": (["{scan}", "{dir}/none/o.nii"], "does not exist"),
+    "slices": (["{scan}", "{dir}/o.nii", "--slices", "2:9"], "There are 3 slices"),
+    "no slices": (["{scan}", "{dir}/o.nii", "--slices", "2:2"], "There are 3 slices"),
+    "range": (["{scan}", "{dir}/o.nii", "--slices", "2"], "range of slices"),
+    "volume": (["{scan}", "{dir}/o.nii", "--volume", "0"], "no volumes"),
+    "mask shape": (["{scan}", "{dir}/o.nii", "--mask", "{dir}/mask.npy"], "(96, 96)"),
+    "mask values": (["{scan}", "{dir}/o.nii", "--mask", "{dir}/twos.npy"], "zeros and ones"),
+    "mask file": (["{scan}", "{dir}/o.nii", "--mask", "{scan}"], ".npy"),
+    "maps": (["{scan}", "{dir}/o.nii", "--maps", "{dir}/mask.npy"], "(4, 96, 96)"),
+    "noise nan": (["{scan}", "{dir}/o.nii", "--noise", "nan"], "noise"),
+    "noise 0": (["{scan}", "{dir}/o.nii", "--noise", "0"], "noise"),
+    "method": (["{scan}", "{dir}/o.nii", "--method", "magic"], "rim, cs, tv, cg, zero"),
+    "steps": (["{scan}", "{dir}/o.nii", "--method", "zero", "--steps", "3"], "no steps"),
+    "weight": (["{scan}", "{dir}/o.nii", "--weight", "3"], "has no weight"),
+    "network": (["{scan}", "{dir}/o.nii", "--weights", "denoise_grey"], "mri"),
+    "target alone": (["{scan}", "{dir}/o.nii", "--target", "{scan}"], "--steps-out"),
+    "steps file": (["{scan}", "{dir}/o.nii", "--steps-out", "{dir}/o.txt"], ".npz"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG.values(), ids=WRONG.keys())
+def test_reconstruct_refuses_in_a_line_and_leaves_nothing(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    (tmp_path / "text.h5").write_text("no k-space")
+    np.save(tmp_path / "mask.npy", np.ones((5, 7)))
+    np.save(tmp_path / "twos.npy", np.full((96, 96), 2))
+    before = sorted(tmp_path.iterdir())
+    filled = [text.format(dir=tmp_path, scan=scan) for text in arguments]
+    try:
+        status = run("reconstruct", *filled)
+    except SystemExit as end:
+        status = end.code
+    err = capsys.readouterr().err
+    assert status == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert "fault of metaopt" not in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(lambda y: 0 * y, "only zeros"), (lambda y: y * np.nan, "NaN"), (_cut, "--method zero")],
+    ids=["zeros", "nan", "no calibration region"],
+)
+def test_kspace_that_cannot_be_used_is_refused(
+    scan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[np.ndarray], np.ndarray],
+    said: str,
+) -> None:
+    path = changed(scan, tmp_path, change)
+    axes = ["--axes", "slice coil row column", "--noise", "1"]
+    assert run("reconstruct", path, tmp_path / "o.nii", *axes) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "o.nii").exists()
+    assert not hidden(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--acceleration", "0.5"], "acceleration"),
+        (["--acceleration", "5000"], "acceleration"),
+        (["--coils", "0"], "coils"),
+        (["--noise", "nan"], "noise"),
+        (["--noise", "-1"], "noise"),
+        (["--mask", "rings"], "gaussian, columns"),
+    ],
+)
+def test_simulate_refuses_in_a_line(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    assert run("simulate", scan.parent / "head.nii", tmp_path / "k.h5", *options) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    assert run("simulate", tmp_path / "none.nii", tmp_path / "k.h5") == 2
+    assert run("simulate", scan.parent / "head.nii", tmp_path / "k.png") == 2
+    assert run("simulate", scan.parent / "head.nii", tmp_path / "none" / "k.h5") == 2
