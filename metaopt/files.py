@@ -121,6 +121,29 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def open_input(path: Path) -> BinaryIO:
+    """Open a file to be read, without waiting where it is a named pipe: one that nobody writes to has 0 bytes.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The open file.
+
+    Raises:
+        OSError: It cannot be opened.
+        ValueError: The name has a null character.
+    """
+    file = open(path, "rb", opener=_at_once)  # noqa: SIM115 - its user closes it
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(file.fileno(), True)  # what a pipe's writer has not written yet is waited for
+    return file
+
+
+def _at_once(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read_bytes(path: Path, most: int) -> bytes:
     """Return the content of a file that holds at most ``most`` bytes, and never read more, even from a device.
 
@@ -136,7 +159,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         OSError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             data = read_at_most(file, most + 1)
     except ValueError as error:  # a name with a null character
         raise OSError(f"{str(path)!r} is no name of a file: {error}") from error

@@ -135,3 +135,16 @@ def test_no_more_is_read_than_a_file_should_hold(tmp_path: Path) -> None:
             read_bytes(Path("/dev/zero"), 1000)
     with pytest.raises(OSError, match="no name of a file"):
         read_bytes(Path("a\0b"), 4)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_that_nobody_writes_to_is_empty_and_one_with_a_writer_is_read_whole(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert read_bytes(pipe, 10) == b""
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(pipe, os.O_WRONLY)
+    os.write(writer, b"words")
+    threading.Timer(0.05, lambda: os.close(writer)).start()
+    assert read_bytes(pipe, 10) == b"words"
+    os.close(reader)

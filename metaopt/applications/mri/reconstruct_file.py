@@ -129,6 +129,8 @@ def _array(path: Path) -> Tensor:
     with named_errors(path, "array of NumPy"):
         if path.suffix.lower() != ".npy":
             raise MetaoptError("is not an array of NumPy; save it by numpy.save, as a .npy file.")
+        if path.exists() and not path.is_file():
+            raise MetaoptError("is not a file; give the array as one.")
         if path.stat().st_size > LARGEST:
             raise MetaoptError(f"has more than {LARGEST:,} bytes, which no mask and no maps need.")
         values = np.load(path, allow_pickle=False)

@@ -22,7 +22,7 @@ from torch import Tensor
 from ...arguments.checks import check_instance, check_tensor, said
 from ...arguments.contracts import checked
 from ...core.errors import MetaoptError
-from ...files import replacing
+from ...files import open_input, replacing
 from ...foundation.extras import require
 from .raster import LARGEST, PNG_COLOUR_TYPE, PNG_SIGNATURE, TOO_LARGE, Decoded, read_raster
 from .tiff import TIFF_SIGNATURES, read_tiff
@@ -155,12 +155,14 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     if path.is_dir():
         raise MetaoptError(f"{path} is a folder, not an image file; name a file in it.")
     try:
-        file = path.open("rb")
+        file = open_input(path)
     except OSError as error:
         raise MetaoptError(f"{path} cannot be opened ({error.strerror}); check its name and permissions.") from error
     with file:
         if path.is_file() and path.stat().st_size == 0:
             raise MetaoptError(f"{path} is empty (0 bytes); it was probably not saved or copied whole.")
+        if not file.seekable():
+            raise MetaoptError(f"{path} is a pipe, in which nothing can be looked at twice; write it to a file first.")
         yield file
 
 

@@ -68,6 +68,8 @@ def _opener(path: Path) -> Callable[[Request], Stored]:
         return open_cfl
     if path.is_dir():
         raise MetaoptError("is a folder, not a file of k-space; name a file in it.")
+    if path.exists() and not path.is_file():
+        raise MetaoptError("is a pipe or a device, not a file of k-space; write it to a file first.")
     with path.open("rb") as file:
         head = file.read(520)
     if not head:

@@ -95,8 +95,12 @@ def _divided(samples: np.ndarray, white: int) -> np.ndarray:
 
 
 def _is_decoded_here(page: Any, bits: int) -> bool:
-    """Return whether tifffile decodes the page: Pillow rounds an alpha's colours down, and knows few layouts of it."""
-    wanted = bits == 16 or (bits == 8 and page.extrasamples and page.photometric.name in _PLAIN)
+    """Return whether tifffile decodes the page.
+
+    Pillow rounds an alpha's colours down, knows few layouts of it, and takes no BigTIFF of big-endian numbers.
+    """
+    apart = page.extrasamples or page.parent.is_bigtiff
+    wanted = bits == 16 or (bits == 8 and apart and page.photometric.name in _PLAIN)
     return bool(wanted) and page.compression in _DECODED_BY_TIFFFILE
 
 

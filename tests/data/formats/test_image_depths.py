@@ -104,8 +104,6 @@ def test_tiffs_of_8_and_16_bits_keep_every_sample(tmp_path: Path, layout: str, k
     options |= {"extrasamples": ["unassalpha"]} if "alpha" in kind else {}
     options |= {"planarconfig": "contig"} if channels > 1 else {}
     for stop in (256, 65536):
-        if stop == 256 and layout == "big endian":
-            continue
         samples = random(33, 21, channels, stop=stop)
         write_tiff(tmp_path / "a.tif", samples if channels > 1 else samples[..., 0], bigtiff=big, **options)
         expected = stop - 1 - samples.astype(int) if kind == "white is zero" else samples

@@ -269,3 +269,10 @@ def test_a_malformed_picture_is_not_written(tmp_path: Path) -> None:
 def test_values_outside_the_range_are_clipped(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", Picture(torch.tensor([[[-0.5, 0.0, 1.0, 7.0]]])))
     assert read_image(tmp_path / "a.png").pixels.flatten().tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(MetaoptError, match="is a pipe"):
+        read_image(tmp_path / "a.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -361,3 +362,11 @@ def test_real_heads_lie_in_the_middle_of_the_picture(name: str) -> None:
     corners = torch.cat([rss[:rows], rss[-rows:]])[:, [*range(columns), *range(-columns, 0)]].median()
     middle = rss[4 * rows : -4 * rows, 4 * columns : -4 * columns].median()
     assert float(corners) < 0.35 * float(middle)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["scan.h5", "scan.npy", "scan.mat"])
+def test_a_named_pipe_of_kspace_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(MetaoptError, match="is a pipe"):
+        open_kspace(tmp_path / name)
