@@ -52,7 +52,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         type=_selected,
         default=[],
         help="the entry of an axis that is never mixed, as contrast=1; may be given several times (default: the "
-        "only one",
+        "only one)",
     )
     parser.add_argument(
         "--centred",
