@@ -209,6 +209,20 @@ class Kept(nn.Module):
         return x @ self.doubled.T + self.layer.bias
 
 
+class Cached(nn.Module):
+    """It fills a dict in its first call, with a constant or with what it computed from its weight."""
+
+    def __init__(self, weight: bool):
+        super().__init__()
+        self.layer, self.weight = linear(), weight
+        self.cache: dict[str, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if "factor" not in self.cache:
+            self.cache["factor"] = 2 * self.layer.weight if self.weight else torch.full((2, 3), 2.0, dtype=D)
+        return torch.tanh(self.layer(x) + x @ self.cache["factor"].T)
+
+
 def hooked(before: bool) -> nn.Module:
     """What a hook computes depends on a layer that only the hook calls."""
     module = nn.Sequential(linear())
@@ -359,6 +373,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "teacher in a queue": lambda: Teacher(Queued),
     "weak teacher": lambda: Teacher(Weak),
     "kept": Kept,
+    "cache of a constant": lambda: Cached(weight=False),
+    "cache of a weight": lambda: Cached(weight=True),
     "dropout": lambda: small(nn.Dropout(0.5)),
     "batch norm": lambda: small(nn.BatchNorm1d(2, dtype=D)),
     "batch norm in evaluation": lambda: small(nn.BatchNorm1d(2, dtype=D)).eval(),
@@ -597,6 +613,8 @@ REFUSED: dict[str, str] = {
     "scripted": f"{OBJECTIVES} {REPEATING} innerloop_ctx es partition",
     "traced": f"{OBJECTIVES} {REPEATING} innerloop_ctx es partition",
     "kept": f"{OBJECTIVES} es parameterize Checkpointed Reversible",
+    "cache of a constant": REPEATING,
+    "cache of a weight": f"{OBJECTIVES} {REPEATING}",
     "dropout": f"{OBJECTIVES} Reversible Implicit",
     "batch norm": REPEATING,
     "old weight norm": "parameterize",

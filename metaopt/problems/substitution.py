@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from ..arguments.checks import explained
 from ..core import MetaoptError, autodiff, tree
-from ..foundation.holdings import contents
+from ..foundation.holdings import Holdings, contents
 from ..foundation.purity import REENTRANT, Reads, leaves, nodes
 
 Energy = Callable[[dict[str, Tensor]], Tensor]
@@ -58,12 +58,19 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
     inputs = {name: autodiff.leaf(tensor.clone(), True) for name, tensor in given.items()}
     own = [(name, tensor) for name, tensor in module.named_parameters(remove_duplicate=False) if name in given]
     with _restored(module, who), torch.enable_grad(), Reads(inputs.values(), own) as seen:
+        before = Holdings(module)
         value = check_energy(who, lambda: energy(inputs))
+        kept = before.named != Holdings(module).named and _kept(inputs, energy)
     if torch.is_inference_mode_enabled():
         return False
     if written := [name for name, tensor in inputs.items() if tensor._version]:
         remedy = "as an embedding with max_norm does; leave that out"
         raise MetaoptError(f"The forward pass of {who} writes into its parameter '{written[0]}', {remedy}.")
+    if kept:
+        raise MetaoptError(
+            f"The forward pass of {who} keeps what it computed from '{kept}' in a container, such as a cache, and "
+            "reads it again when another tensor has taken its place; compute it anew in each call."
+        )
     reached = set(map(id, leaves([value])))
     unseen = [name for name, parameter in module.named_parameters() if id(parameter) in reached]
     if unseen or seen.found:
@@ -75,6 +82,13 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
     if not reached.intersection(map(id, inputs.values())):
         raise MetaoptError(f"The loss of {who} does not depend on its parameters, or is detached from them.")
     return fused_attention(value, who, seen.recomputes)
+
+
+def _kept(inputs: Mapping[str, Tensor], energy: Energy) -> str | None:
+    """Return the name of one of ``inputs`` that the loss of other tensors still reads, or ``None``."""
+    names = {id(tensor): name for name, tensor in inputs.items()}
+    value = energy({name: autodiff.leaf(tensor.clone(), True) for name, tensor in inputs.items()})
+    return next((names[id(leaf)] for leaf in leaves([value]) if id(leaf) in names), None)
 
 
 def fused_attention(value: Tensor, who: str, recomputes: bool) -> bool:
@@ -144,7 +158,7 @@ def check_energy(who: str, energy: Callable[[], Any]) -> Tensor:
     if not torch.equal(before, torch.random.get_rng_state()):
         raise MetaoptError(
             f"The loss of {who} draws random numbers, so a step could not be repeated; is a Dropout layer in training "
-            "mode? Call eval() on it."
+            "mode? Call eval() on it; for Adaptation, which trains on the examples in training mode, leave it out."
         )
     return value
 
