@@ -275,7 +275,8 @@ class _Run:
             return
         path, parts, card = read
         check_same_training(path, card.get("training"), self.description)
-        update, minutes, seed = (card.get(key) for key in ("update", "minutes", "seed"))
+        values: list[Any] = [card.get(key) for key in ("update", "minutes", "seed")]
+        update, minutes, seed = values
         whole = type(update) is int and 0 <= update <= MOST_UPDATES and type(seed) is int
         if not whole or not isinstance(minutes, int | float) or not isinstance(card.get("optimizer"), dict):
             raise MetaoptError(f"{path} is not the checkpoint of a training; train in a new folder, or remove it.")

@@ -98,14 +98,14 @@ class ComplexAsBatch(nn.Module):
                 "give the problem noise=..."
             )
         width = self._width(x)
-        memory = self.update.init(_parts(x, width) + self.offset, (self._level(*context, 2 * (x.shape[1] // width)),))
+        memory = self.update.init(_parts(x, width) + self.offset, (self._level(context[0], 2 * (x.shape[1] // width)),))
         return tree.map(lambda t: t.unflatten(0, (len(x), -1)), memory)
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
     ) -> tuple[Tensor, Any]:
         width = self._width(x)
-        level = self._level(*context, 2 * (x.shape[1] // width))
+        level = self._level(context[0], 2 * (x.shape[1] // width))
         memory = tree.map(lambda t: t.flatten(0, 1), memory)
         seen = _parts(x, width)
         scaled = _parts(gradient * variance(context[0], x), width) / variance(level, seen)
