@@ -155,12 +155,12 @@ steps = [problem.start(), *outputs]
 curve = [score(root_sum_of_squares(x)) for x in steps]
 chosen = (0, 1, 2, 5, 10)
 show([(f"step {k}\n{curve[k]:.2f} dB", panel((root_sum_of_squares(steps[k]) - target).abs()), 0.2) for k in chosen])
-_, axis = plt.subplots(figsize=(5, 3), layout="constrained")
+_, axis = plt.subplots(figsize=(6.4, 3), layout="constrained")
 axis.plot(range(len(curve)), curve, "o-", label="RIM")
 for name, style in (("CG-SENSE", "--"), ("L1-wavelet", ":")):
     axis.axhline(score(magnitudes[name]), color="grey", linestyle=style, label=name)
 axis.set(xlabel="step", ylabel="PSNR (dB)")
-axis.legend(frameon=False, loc="center right")
+axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 axis.grid(alpha=0.25)
 
 # %%
@@ -197,8 +197,10 @@ print("pictures:", tuple(volume.pictures.shape), "residual:", [round(level, 2) f
 # -------------
 # The shipped network ``mri`` was trained on **one coil**, masks of single points of a 2-D Gaussian density at
 # accelerations of 2 to 6, noise of 0.002 to 0.04, and pictures whose magnitudes go to 1, of simulated k-space of heads
-# and photographs. It warns where the noise, the acceleration or the size of pixels is beyond that; several coils and
-# masks of whole lines work, but it has not seen them in training.
+# and photographs. It warns where the acceleration is higher, or the noise or the size of pixels is beyond that; several
+# coils and masks of whole lines work, but it has not seen them in training. Nor has it seen k-space that is sampled in
+# full, about which it does not warn: of a phantom of 4 coils from ``ismrmrd_generate_cartesian_shepp_logan`` it leaves
+# 6.3 times the noise, which ``--check`` says, and L1-wavelet 0.85.
 #
 # There it loses. On a real brain of 8 coils, of which every fourth line and the central 24 were kept (R = 4), total
 # variation reaches 36.06 dB and L1-wavelet 35.86 dB, each with its best weight for that slice; the shipped network
