@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     _add_measured(parser)
     add_network(parser, "mri")
     parser.add_argument(
-        "--weight", metavar="NUMBER", type=number, help="how smooth pictures of cs, tv and cg are (default: 20, 10, 10)"
+        "--weight", metavar="NUMBER", type=number, help="how smooth pictures of cs, tv and cg are (default: 10, 5, 40)"
     )
     parser.add_argument(
         "--check",

@@ -21,7 +21,7 @@ from .classical import cg_sense, l1_wavelet, total_variation
 METHODS = ("rim", "cs", "tv", "cg", "zero")
 CLASSICAL: Mapping[str, tuple[Callable[..., Tensor], float, int]] = MappingProxyType(
     # by name: the function, its weight where pictures reach 1, and the most steps
-    {"cs": (l1_wavelet, 20.0, 60), "tv": (total_variation, 10.0, 150), "cg": (cg_sense, 10.0, 60)}
+    {"cs": (l1_wavelet, 10.0, 60), "tv": (total_variation, 5.0, 150), "cg": (cg_sense, 40.0, 60)}
 )
 
 
