@@ -134,7 +134,9 @@ def repeatable(who: str, trees: tuple[Any, ...], *, draws: bool) -> Iterator[Non
         draws: Whether the code may draw from torch's global generators.
     """
 
-    watch = Watch(*trees[:2], lambda: tree.named_leaves(trees[1], "problem") + tree.named_leaves(trees[2], "state"))
+    watch = Watch(
+        trees[0], trees[1], lambda: tree.named_leaves(trees[1], "problem") + tree.named_leaves(trees[2], "state")
+    )
     yield
     if (does := watch.change(draws)) is not None:
         raise MetaoptError(f"{who} repeats steps, but step of {type(trees[0]).__name__} {does}, or use Backprop().")
