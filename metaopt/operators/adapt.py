@@ -93,6 +93,23 @@ def _check_products(thing: Any, rows: int, columns: int) -> None:
         raise MetaoptError(
             f"The product A^H y of this {name} {(rows, columns)} cannot be computed, look at its rmatvec: {error}"
         ) from error
+    _check_columns(f"matvec of this {name}", getattr(thing, "matvec", None), thing.matmat, columns)
+    _check_columns(f"rmatvec of this {name}", getattr(thing, "rmatvec", None), thing.rmatmat, rows)
+
+
+def _check_columns(who: str, one: Any, many: Any, size: int) -> None:
+    """Scipy hands columns (n, 1) to what was written for vectors (n), and np.fft.fft transforms the wrong axis then."""
+    vector = np.arange(1.0, size + 1)
+    try:
+        alone = np.ravel(one(vector.copy()))
+    except Exception:  # what takes no vectors alone is not asked for them
+        return
+    column = np.ravel(many(vector[:, None]))
+    if alone.shape != column.shape or np.linalg.norm(alone - column) > 1e-2 * np.linalg.norm(alone):
+        raise MetaoptError(
+            f"The {who} gives another result for a vector ({size},) than for a column ({size}, 1), which scipy hands "
+            "to it too; flatten what it gets, as in matvec=lambda x: function(x.ravel())."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -339,3 +339,19 @@ def test_the_norm_of_an_operator_that_gives_nan_is_not_called_zero() -> None:
     mask.mask[1] = float("nan")  # after the checks
     with pytest.raises(MetaoptError, match=r"norm of the operator Mask is nan, .*NaN or infinite for finite x"):
         problem.normalized()
+
+
+def test_a_product_that_transforms_the_wrong_axis_of_a_column_is_refused() -> None:
+    LinearOperator = scipy.sparse.linalg.LinearOperator
+
+    def forward(x: np.ndarray) -> np.ndarray:
+        return np.fft.fft(x, norm="ortho")
+
+    def back(y: np.ndarray) -> np.ndarray:
+        return np.fft.ifft(y, norm="ortho")
+
+    with pytest.raises(MetaoptError, match="for a column"):
+        ops.as_operator(LinearOperator((5, 5), matvec=forward, rmatvec=back, dtype=complex))
+    right = LinearOperator((5, 5), lambda x: forward(x.ravel()), lambda y: back(y.ravel()), dtype=complex)
+    x = torch.randn(2, 5, dtype=torch.complex128)
+    assert torch.allclose(ops.as_operator(right)(x), torch.fft.fft(x, norm="ortho"))
