@@ -133,13 +133,11 @@ def repeatable(who: str, trees: tuple[Any, ...], *, draws: bool) -> Iterator[Non
         trees: The algorithm, the problem and the state.
         draws: Whether the code may draw from torch's global generators.
     """
-
-    watch = Watch(
-        trees[0], trees[1], lambda: tree.named_leaves(trees[1], "problem") + tree.named_leaves(trees[2], "state")
-    )
+    module, problem, state = trees
+    watch = Watch(module, problem, lambda: tree.named_leaves(problem, "problem") + tree.named_leaves(state, "state"))
     yield
     if (does := watch.change(draws)) is not None:
-        raise MetaoptError(f"{who} repeats steps, but step of {type(trees[0]).__name__} {does}, or use Backprop().")
+        raise MetaoptError(f"{who} repeats steps, but step of {type(module).__name__} {does}, or use Backprop().")
 
 
 def check_repeated(again: Tensors, first: Tensors, who: str) -> None:
