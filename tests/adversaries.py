@@ -197,6 +197,17 @@ class Teacher(nn.Module):
         return self.layer(x) * torch.tanh(taught)
 
 
+class OwnData(nn.Module):
+    """It reads its weight by ``.data``, which no derivative of any order passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = linear()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * self.layer.weight.data.norm()
+
+
 class Kept(nn.Module):
     """It keeps what it once computed from its weight."""
 
@@ -372,6 +383,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "teacher in slots": lambda: Teacher(Slotted),
     "teacher in a queue": lambda: Teacher(Queued),
     "weak teacher": lambda: Teacher(Weak),
+    "data": OwnData,
     "kept": Kept,
     "cache of a constant": lambda: Cached(weight=False),
     "cache of a weight": lambda: Cached(weight=True),

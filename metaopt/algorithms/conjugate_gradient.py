@@ -16,8 +16,8 @@ from ..problems.noise import per_sample
 class ConjugateGradientState(NamedTuple):
     """Hold the estimate ``x``, the ``residual`` there, the next search ``direction``, ``rho`` and ``first``.
 
-    The residual is minus the gradient of the energy, times the variance of the sample. ``rho`` = |residual|^2, (B,),
-    and ``first`` is what it was at the start.
+    The residual is minus the gradient of the energy, times the variance of the sample. ``rho`` is ``|residual|^2``,
+    (B,), and ``first`` is what it was at the start.
     """
 
     x: Tensor

@@ -32,20 +32,20 @@ class PrimalDualState(NamedTuple):
 class PrimalDual(Algorithm[InverseProblem, PrimalDualState, Tensor]):
     """Minimise ``|A x - y|^2 / (2 noise^2) + weight |D x|`` by the primal-dual method of Chambolle and Pock.
 
-    With B = A / noise, t = ratio * step_size, s = 0.1 / ratio, r = 0.9 / (t |D|^2) and v = 2 x - its predecessor, a
-    step is
+    With B = A / noise, t = ratio * step_size, s = 0.1 / ratio, ``r = 0.9 / (t |D|^2)``, v = 2 x - its predecessor, a
+    step is::
 
         u <- (u + s (B v - y / noise)) / (1 + s)
         q <- project(q + r D v), onto |q| <= weight
         x <- x - t (B^H u + D^H q)
 
     It finds the same x as :class:`Fista` with the same prior, but D is applied once a step, not in each iteration of an
-    inner loop. It converges for every ratio if step_size <= 1 / |B|^2, as :func:`step_size_for` gives it; a large ratio
-    lets x move fast and the dual variables slowly. The energy need not fall at each step.
+    inner loop. It converges for every ratio if ``step_size <= 1 / |B|^2``, as :func:`step_size_for` gives it; a large
+    ratio lets x move fast and the dual variables slowly. The energy need not fall at each step.
 
     Args:
         prior: The prior, such as :class:`~metaopt.priors.TotalVariation`, with methods ``analyze(x)`` for D x,
-            ``synthesize(q)`` for D^H q and ``project(q, k)``, and a number ``analysis_bound`` of at least |D|^2.
+            ``synthesize(q)`` for D^H q and ``project(q, k)``, and a number ``analysis_bound`` of at least ``|D|^2``.
         step_size: A number, a tensor, or an opening of a slot.
         ratio: The length of a step of x in units of ``step_size``.
 

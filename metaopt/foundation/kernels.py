@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 _torch: Any = torch  # of which type checkers do not know all
 _functorch = _torch._C._functorch
+_data = _torch.Tensor.data.__get__
 _own = _torch.Tensor.requires_grad.__get__  # what a tensor says, which vmap wrapped it or not
 
 
@@ -106,4 +107,5 @@ RULES: dict[Any, Callable[..., Any]] = {
     F.instance_norm: _normalised(F.instance_norm),
     _own: _requires_grad,
     torch.Tensor.register_hook: _hooked,
+    _data: Tensor.detach,  # torch.func's .data cuts the innermost derivative alone
 }

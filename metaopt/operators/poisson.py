@@ -32,7 +32,7 @@ def poisson_disc_mask(
 
     It keeps exactly ``round(H W / acceleration)`` points: an ellipse around frequency zero with half axes
     ``center_fraction`` times H and W, and outside of it points in random order, each unless one at q, drawn before or
-    of the ellipse, is nearer than ``r (1 + falloff |q|)`` grid points, where |q| is 1 at the edge of each axis. The
+    of the ellipse, is nearer than ``r (1 + falloff |q|)`` grid points, where ``|q|`` is 1 at the edge of each axis. The
     distance r is chosen for the acceleration. Where it is below 1, all points are kept, so that the middle is full.
 
     Args:

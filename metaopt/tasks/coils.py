@@ -30,7 +30,7 @@ def coil_maps(shape: Sequence[Count], coils: Count, generator: torch.Generator) 
         generator: Draws the coils.
 
     Returns:
-        The maps, (C, *shape) complex64.
+        The maps, (C, ...) complex64.
 
     Raises:
         MetaoptError: The shape is not that of a slice or volume.

@@ -74,7 +74,7 @@ def central_box(kspace: Tensor, sides: Sequence[int], centred: bool) -> Tensor:
     """Return the box of ``sides`` around frequency 0 of the last axes, with frequency 0 in its middle.
 
     Args:
-        kspace: (..., *space).
+        kspace: (..., H, W) or (..., D, H, W).
         sides: The side of the box along each of the last axes.
         centred: Whether frequency 0 of ``kspace`` is at ``n // 2`` of each axis, and not at index 0.
     """
@@ -91,7 +91,7 @@ def check_origin(who: str, kspace: Tensor, sides: Sequence[int], centred: bool) 
 
     Args:
         who: The function that was called, for the error.
-        kspace: (..., *space).
+        kspace: (..., H, W) or (..., D, H, W).
         sides: The box around frequency 0 that should hold the energy; of each axis at most half is looked at.
         centred: Whether frequency 0 is said to be at ``n // 2`` of each axis, and not at index 0.
     """

@@ -1,7 +1,7 @@
 """Reconstruct pictures from k-space in the classical ways, which learn nothing.
 
 Every problem is an :class:`~metaopt.InverseProblem` on ``Fourier(mask, centred=True) @ Sense(maps)``, for a single coil
-without maps on ``Fourier(mask, centred=True)``; a picture is (B, S, *space) with one of its S parts for each set of
+without maps on ``Fourier(mask, centred=True)``; a picture is (B, S, ...) with one of its S parts for each set of
 maps. Weights are in units of 1 / x (``l1_wavelet``, ``total_variation``) or 1 / x^2 (``cg_sense``) beside an energy
 ``|A x - y|^2 / (2 noise^2)``: a weight that is right for noise 1 is 1 / noise^2 times as large for another level.
 """
@@ -30,7 +30,7 @@ def zero_filled(problem: InverseProblem) -> Tensor:
         problem: The problem.
 
     Returns:
-        The picture, (B, S, *space), complex.
+        The picture, (B, S, ...), complex.
 
     Raises:
         MetaoptError: It is no :class:`InverseProblem`.
@@ -43,10 +43,10 @@ def root_sum_of_squares(pictures: Tensor) -> Tensor:
     """Return the root of the sum of ``|x|^2`` over the coils, or over the sets of maps.
 
     Args:
-        pictures: (B, C, *space) of coils or (B, S, *space) of sets, real or complex.
+        pictures: (B, C, ...) of coils or (B, S, ...) of sets, real or complex.
 
     Returns:
-        The magnitude, (B, 1, *space), real.
+        The magnitude, (B, 1, ...), real.
 
     Raises:
         MetaoptError: The pictures are no tensor with a batch, a channel and a space.
@@ -73,7 +73,7 @@ def cg_sense(
         callback: A function that is called after each step with (k, state, residual); ``state.x`` is the picture.
 
     Returns:
-        The picture, (B, S, *space), complex.
+        The picture, (B, S, ...), complex.
 
     Raises:
         MetaoptError: The weight is negative, the problem is no linear least squares, or ``max_steps`` is below 1.
@@ -107,7 +107,7 @@ def l1_wavelet(
         callback: A function that is called after each step with (k, state, residual); ``state.x`` is the picture.
 
     Returns:
-        The picture, (B, S, *space), complex.
+        The picture, (B, S, ...), complex.
 
     Raises:
         MetaoptError: The weight is negative, a number of steps or levels is below 1, the likelihood is not Gaussian, or
@@ -145,7 +145,7 @@ def total_variation(
         callback: A function that is called after each step with (k, state, residual); ``state.x`` is the picture.
 
     Returns:
-        The picture, (B, S, *space), complex.
+        The picture, (B, S, ...), complex.
 
     Raises:
         MetaoptError: The weight is negative, ``max_steps`` is below 1, or the likelihood is not Gaussian.

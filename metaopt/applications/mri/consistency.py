@@ -17,8 +17,8 @@ from ...problems.noise import per_sample
 class ResidualMaps(NamedTuple):
     """Hold what a picture leaves of the measurement, in units of the noise.
 
-    ``kspace`` is ``(y - A x) / noise``, (B, C, *space), 0 where nothing was sampled. ``picture`` is the same as a
-    picture, ``A^H (y - A x) / noise``, (B, S, *space): where it has structure, x contradicts what was measured there.
+    ``kspace`` is ``(y - A x) / noise``, (B, C, ...), 0 where nothing was sampled. ``picture`` is the same as a
+    picture, ``A^H (y - A x) / noise``, (B, S, ...): where it has structure, x contradicts what was measured there.
     ``level`` is the root mean square of a real component of ``kspace`` over the sampled points, (B,). It is near 1 for
     the true picture; a larger one means that x contradicts the data, and a much smaller one that x follows the noise.
     """
@@ -35,7 +35,7 @@ def residual_maps(problem: InverseProblem, x: Tensor) -> ResidualMaps:
 
     Args:
         problem: The problem; what is 0 in every coil of its y was not sampled.
-        x: The picture, (B, S, *space).
+        x: The picture, (B, S, ...).
 
     Raises:
         MetaoptError: The noise of the problem is not known, or the picture has another shape.

@@ -21,8 +21,8 @@ _CHUNK = 1 << 22  # entries of the C x C matrices of pixels that are decomposed 
 class CoilMaps(NamedTuple):
     """Sensitivities of coils with what they are trusted by.
 
-    ``maps`` are (B, S, C, *space), the set of the largest eigenvalue first, and have unit norm over C where they are
-    not zero. ``eigenvalues`` are (B, S, *space), in [0, 1]: near 1 where the set explains the calibration data.
+    ``maps`` are (B, S, C, ...), the set of the largest eigenvalue first, and have unit norm over C where they are
+    not zero. ``eigenvalues`` are (B, S, ...), in [0, 1]: near 1 where the set explains the calibration data.
     """
 
     maps: Tensor
@@ -52,7 +52,7 @@ def espirit(
     real and positive signal.
 
     Args:
-        kspace: (B, C, *space) complex; 0 where it is not measured.
+        kspace: (B, C, ...) complex; 0 where it is not measured.
         calibration: Side of the calibration region in points, for each axis of space or for all; an axis that is
             shorter is taken whole. None: the largest sampled centre, of at most 24 points a side.
         kernel: Side of the patches in points, also along an axis of one point, where it is 1.
@@ -67,7 +67,7 @@ def espirit(
         The maps, complex like k-space, and their eigenvalues.
 
     Raises:
-        MetaoptError: The k-space is not (B, C, *space) or not finite, the calibration region holds points that are not
+        MetaoptError: The k-space is not (B, C, ...) or not finite, the calibration region holds points that are not
             measured or is too small for the kernel, the energy is where frequency 0 is not, or there are fewer coils
             than sets.
 
@@ -136,7 +136,7 @@ def _maps(
     crop: float,
     centred: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Return maps (S, C, *space) and eigenvalues (S, *space) from the calibration region (C, *sides)."""
+    """Return maps (S, C, ...) and eigenvalues (S, ...) from the calibration region (C, *sides)."""
     coils = len(region)
     lags = _lag_matrices(_signal_space(region, window, threshold), coils, window).to(region.dtype)
     reference = _principal(region).to(region.dtype)

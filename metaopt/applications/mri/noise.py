@@ -51,7 +51,7 @@ def border_noise(kspace: Tensor, share: Share = 0.05, readout: int | None = None
     the estimate too large, so a noise scan is better where there is one.
 
     Args:
-        kspace: (B, C, *space) complex; 0 where it is not measured.
+        kspace: (B, C, ...) complex; 0 where it is not measured.
         share: The share of the measured samples that are the border.
         readout: The axis of ``kspace`` along which the distance is measured, such as -1. None: along all of space.
         centred: Whether frequency 0 is at ``n // 2`` of each axis, and not at index 0.
@@ -104,7 +104,7 @@ def _outermost(samples: Tensor, distance: Tensor, share: float) -> Tensor:
 
 
 def _floor(border: Tensor, count: int) -> float:
-    """Return the power where the picture of a whitened border (B, C, *space) is darkest, relative to its mean.
+    """Return the power where the picture of a whitened border (B, C, ...) is darkest, relative to its mean.
 
     White noise is the same in each of the blocks into which the picture is cut, and signal is at the edges of the
     object. So the darkest quarter of the blocks tells the noise; by chance it is 1.27 standard deviations below the

@@ -37,7 +37,7 @@ class KSpace:
     Args:
         path: The file.
         shape: (row, column) or (depth, row, column) of what is read; the oversampling of the readout is removed.
-        mask: (\\*space) float32 of zeros and ones, 1 where that slice was sampled.
+        mask: (...) float32 of zeros and ones, 1 where that slice was sampled.
         geometry: The fields of view and the place in the scanner, of what is read.
         centring: How the file's k-space is moved to be centred.
         notes: What its user should know, a sentence each without its full stop.
@@ -131,7 +131,7 @@ class KSpace:
             coils: Some coils, so that less is in memory; they may hold only zeros. None: all.
 
         Returns:
-            (C, \\*shape) complex64 or complex128, centred, zero where nothing was sampled.
+            (C, ...) complex64 or complex128, centred, zero where nothing was sampled.
 
         Raises:
             MetaoptError: There is no such slice; it cannot be read, holds only zeros, or is not finite.
@@ -149,7 +149,7 @@ class KSpace:
             index: The slice, counted from 0.
 
         Returns:
-            (\\*shape) float32 of zeros and ones, centred.
+            (...) float32 of zeros and ones, centred.
 
         Raises:
             MetaoptError: There is no such slice, or it cannot be read.
@@ -208,7 +208,7 @@ class KSpace:
         """Cut a picture to the field of view that the scanner means, about its middle.
 
         Args:
-            picture: (..., \\*shape).
+            picture: (..., H, W) or (..., D, H, W).
 
         Returns:
             (..., \\*picture_shape).
@@ -287,7 +287,7 @@ def sampled(stored: Stored, index: int, centring: Centring) -> np.ndarray:
         centring: How it is moved to be centred.
 
     Returns:
-        (\\*space) of booleans, centred.
+        (...) of booleans, centred.
     """
     if stored.counted is not None:
         return centring.apply_mask(stored.counted(index))
@@ -301,12 +301,12 @@ def trim_mask(mask: np.ndarray, axis: int | None, shape: tuple[int, ...]) -> np.
     """Return a mask whose readout is as long as what is read.
 
     Args:
-        mask: (\\*space), the same along the readout.
+        mask: (...), the same along the readout.
         axis: The axis of the readout, or None.
         shape: What is read.
 
     Returns:
-        (\\*shape).
+        (...).
     """
     if axis is None or mask.shape[axis] == shape[axis]:
         return mask

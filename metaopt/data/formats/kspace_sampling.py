@@ -29,7 +29,7 @@ class Centring:
         """Return k-space with frequency 0, and the picture with its middle, at index n // 2 of every axis.
 
         Args:
-            kspace: (coils, *space).
+            kspace: (coils, ...).
 
         Returns:
             The same shape.
@@ -43,7 +43,7 @@ class Centring:
         return kspace
 
     def apply_mask(self, mask: np.ndarray) -> np.ndarray:
-        """Return a mask (\\*space) with frequency 0 at index n // 2."""
+        """Return a mask (...) with frequency 0 at index n // 2."""
         return np.fft.fftshift(mask, [axis for axis in range(mask.ndim) if self.moved[axis]])
 
 
@@ -54,7 +54,7 @@ def find_centring(kspace: np.ndarray, words: Sequence[str], counted: bool = Fals
     exp(2 pi i (n - N // 2) / N), weighted by energy, is near 1 where it gathers at n = N // 2 and near -1 at n = 0.
 
     Args:
-        kspace: (coils, *space).
+        kspace: (coils, ...).
         words: The name of each axis of space.
         counted: Whether a scanner's counters place each sample, so that the picture lies where it was measured.
 
@@ -151,7 +151,7 @@ def calibration_region(mask: np.ndarray) -> tuple[slice, ...] | None:
     """Find a fully sampled block around frequency 0, grown from there to all sides in turn as long as it stays full.
 
     Args:
-        mask: (*space) of booleans, frequency 0 at n // 2.
+        mask: (...) of booleans, frequency 0 at n // 2.
 
     Returns:
         A slice an axis, or None where frequency 0 itself was not sampled.
@@ -177,7 +177,7 @@ def partial_fourier(mask: np.ndarray) -> tuple[float, ...]:
     """Return for each axis the share of k-space that the samples reach over, below 1 where one side is left out.
 
     Args:
-        mask: (*space) of booleans, frequency 0 at n // 2.
+        mask: (...) of booleans, frequency 0 at n // 2.
 
     Returns:
         A share an axis: the extent of the samples over twice their reach on the farther side.

@@ -35,12 +35,12 @@ class Stored:
 
     Args:
         layout: The axes and sizes.
-        load: Reads some coils of a slice, (coils, \\*space).
+        load: Reads some coils of a slice, (coils, ...).
         geometry: Where it lies in space.
-        counted: Tells of a slice by the file's counters where it was sampled, (\\*space); None: where it is not zero.
+        counted: Tells of a slice by the file's counters where it was sampled, (...); None: where it is not zero.
         noise: (C, N) samples of noise alone, or None.
         reference: Reads the picture of a slice; None where there are none.
-        calibration: Reads the lines of a slice that were measured for calibration alone, (C, \\*space), or None.
+        calibration: Reads the lines of a slice that were measured for calibration alone, (C, ...), or None.
         notes: What a user should know.
     """
 
