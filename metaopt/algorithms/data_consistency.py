@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor
 
 from ..arguments.contracts import Holds, ValueSlot, checked, within
 from ..core import Algorithm, MetaoptError, slot
 from ..problems import noise_variance, protocol
+from ..problems.noise import per_sample
 
 Inner = Annotated[Any, Holds(("init", "step", "readout"))]
 
@@ -17,10 +19,12 @@ Inner = Annotated[Any, Holds(("init", "step", "readout"))]
 class DataConsistency(Algorithm[Any, Any, Tensor]):
     """Weigh the estimate of each step against the measurement, each by what is known of its error.
 
-    After a step of the algorithm, with estimate x', it computes ``x <- x' - s A^H (A x' - y)``, where ``s = trust^2 /
-    (trust^2 + noise^2)``. If the error of x' is white with standard deviation ``trust``, and ``A A^H`` is a projection
-    (a masked unitary transform, for example), this is the posterior mean of x. For other operators of norm at most 1 it
-    is a gradient step with that size. As the noise goes to 0, the measured part of x becomes that of y.
+    After a step of the algorithm, with estimate x', it goes down the gradient of ``energy(x) + |x - x'|^2 / (2
+    trust^2)`` from x' to the lowest point. If the error of x' is white with standard deviation ``trust``, and ``A A^H``
+    is a multiple of a projection (a masked unitary transform, for example) with the same noise everywhere in a sample,
+    this is the posterior mean of x: ``x' - s A^H (A x' - y)`` with ``s = trust^2 / (trust^2 + noise^2)`` if the norm of
+    A is 1. For other operators and uneven noise it is a step towards it, which overshoots at no norm of A. As the noise
+    goes to 0, the measured part of x becomes that of y.
 
     Learned updates see the noise level, but nothing forces them to use it; this step does by construction.
 
@@ -55,10 +59,19 @@ class DataConsistency(Algorithm[Any, Any, Tensor]):
         return state
 
     def step(self, problem: Any, state: Any, k: int) -> Any:
-        after = self.algorithm.step(problem, state, k)
-        variance, trust = noise_variance(problem, after.x), self.trust(k) ** 2
-        share = variance * trust / (trust + variance)
-        return after._replace(x=after.x - share * protocol.at(problem, k).gradient(after.x))
+        after, gradient = self.algorithm.step(problem, state, k), protocol.at(problem, k).gradient
+        uphill = gradient(after.x)
+        change = -noise_variance(problem, after.x) * uphill  # in the units of x, whose squares do not overflow
+        curvature = _inner(change, gradient(after.x + change) - uphill)
+        trust = self.trust(k).to(curvature) ** 2
+        lowest = trust * curvature + _inner(change, change)
+        share = trust * _inner(change, -uphill) / lowest.clamp(min=torch.finfo(lowest.dtype).tiny)
+        return after._replace(x=after.x + per_sample(share, after.x) * change)
 
     def readout(self, problem: Any, state: Any, k: int) -> Tensor:
         return self.algorithm.readout(problem, state, k)
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """The real inner product of each sample, (B,)."""
+    return (a.conj() * b).real.flatten(1).sum(1)

@@ -33,6 +33,33 @@ def test_it_is_the_posterior_mean_for_a_masked_unitary_transform(trust: float) -
     torch.testing.assert_close(got, want)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_it_never_overshoots_whatever_the_norm_of_the_operator_is(scale: float, uneven: bool) -> None:
+    maps, y = scale * normal(1, 1, 4, 6, 8, dtype=torch.complex128), normal(2, 2, 4, 6, 8, dtype=torch.complex128)
+    noise = 0.05 + normal(3, 1, 4, 6, 8).abs() if uneven else 0.1
+    problem = mo.InverseProblem(mo.operators.Fourier() @ mo.operators.Sense(maps), y, noise)
+    algorithm, energies = still(0.3).double(), []
+    state = algorithm.init(problem)
+    for k in range(8):
+        after = algorithm.step(problem, state, k)
+        near = (after.x - state.x).abs().square().flatten(1).sum(1) / (2 * 0.3**2)
+        assert bool((problem.energy(after.x) + near <= problem.energy(state.x) * (1 + 1e-12)).all())
+        energies.append(problem.energy(after.x).sum())
+        state = after
+    assert energies[-1] < energies[0]
+
+
+def test_it_is_as_right_in_single_precision_at_tiny_and_large_noise() -> None:
+    problem, algorithm = kspace_problem(4), still(0.3)
+    x = normal(5, *problem.start().shape, dtype=torch.complex128)
+    for noise in (1e-6, 1e-3, 1e3):
+        double = mo.InverseProblem(problem.operator, problem.y, noise)
+        single = double.to(dtype=torch.float32)
+        got, want = (algorithm.step(p, algorithm.init(p)._replace(x=x.to(p.y.dtype)), 0).x for p in (single, double))
+        torch.testing.assert_close(got.to(want.dtype), want, rtol=1e-4, atol=1e-5)
+
+
 def test_as_the_noise_vanishes_what_was_measured_stands() -> None:
     problem = kspace_problem(1)
     exact = mo.InverseProblem(problem.operator, problem.y, 1e-6)
