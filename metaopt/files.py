@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .core.errors import MetaoptError
 
@@ -259,3 +259,23 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def numpy_header(file: Any) -> tuple[tuple[int, ...], bool, Any]:
+    """Read the header of a NumPy array: its shape, whether its first axis is the fastest, and its dtype.
+
+    Args:
+        file: A binary file at the beginning of the array.
+
+    Raises:
+        MetaoptError: The version is unknown, or the shape is none, in words that :func:`named_errors` completes.
+    """
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise MetaoptError(f"has a NumPy array of version {version}, which no array of numbers needs; save it again.")
+    shape, fortran, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+    if any(size < 0 for size in shape):
+        raise MetaoptError(f"has an array of shape {shape}, which none can have; save it again.")
+    return tuple(shape), fortran, dtype

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import MetaoptError
-from ..files import named_errors
+from ..files import named_errors, numpy_header
 
 PREFIX = "estimates_"
 MOST_VOXELS = 2**24  # of a volume: what the canvas of a phone's browser can hold
@@ -63,7 +63,7 @@ class Result:
             zipfile.ZipFile(self.path) as archive,
             archive.open(f"{name}.npy") as file,
         ):
-            shape, fortran, dtype = _header(file)
+            shape, fortran, dtype = numpy_header(file)
             whole = _read(file, shape, dtype, fortran) if fortran else None
             for step in range(shape[0]):
                 values = _read(file, shape[1:], dtype, False) if whole is None else whole[step]
@@ -99,23 +99,12 @@ def read_result(path: Path) -> Result:
             found = {}
             for name in (name for name in archive.namelist() if name.endswith(".npy")):
                 with archive.open(name) as file:
-                    found[name.removesuffix(".npy")] = _header(file)
+                    found[name.removesuffix(".npy")] = numpy_header(file)
             counts, shape = _counts(found)
             arrays = {name: _array(archive, name, *found[name]) for name in _OTHERS if name in found}
         target = None if "target" not in arrays else _target(arrays["target"], shape)
         mask = None if "mask" not in arrays else _mask(arrays["mask"], shape)
         return Result(path, counts, shape, target, mask, _spacing(arrays.get("spacing")), _axes(arrays.get("axes")))
-
-
-def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise MetaoptError(f"has a NumPy array of version {version}, which no array of numbers needs; save it again.")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if any(size < 0 for size in shape):
-        raise MetaoptError(f"has an array of shape {shape}, which none can have; save the result again.")
-    return shape, fortran, dtype
 
 
 def _read(file: Any, shape: tuple[int, ...], dtype: np.dtype, fortran: bool) -> np.ndarray:
@@ -130,7 +119,7 @@ def _array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], fortran:
     if dtype.hasobject or math.prod(shape) * dtype.itemsize > 8 * MOST_VOXELS:
         raise MetaoptError(f"has {name} {shape} of {dtype}, which is none of a result; look at what was saved.")
     with archive.open(f"{name}.npy") as file:
-        _header(file)
+        numpy_header(file)
         return _read(file, shape, dtype, fortran)
 
 

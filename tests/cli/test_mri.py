@@ -51,7 +51,17 @@ def test_reconstruct_writes_the_pictures_of_the_library_at_their_place(scan: Pat
         assert np.allclose(kept["target"], 100 * head()[1:3].numpy())
         assert kept["mask"].dtype == np.uint8
         assert np.allclose(kept["spacing"], [3, 1.5, 1.5])
+        assert len(set(str(kept["axes"]))) == 3
     assert not hidden(tmp_path)
+
+
+def test_a_size_of_voxels_that_nobody_knows_is_not_written(tmp_path: Path) -> None:
+    picture = np.outer(np.hanning(20), np.hanning(24))
+    np.save(tmp_path / "k.npy", np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(picture))).astype(np.complex64))
+    options = ["--method", "zero", "--axes", "row column", "--steps-out", tmp_path / "steps.npz"]
+    assert run("reconstruct", tmp_path / "k.npy", tmp_path / "out.nii", *options) == 0
+    with np.load(tmp_path / "steps.npz") as kept:
+        assert "estimates_zero" in kept and "spacing" not in kept and "axes" not in kept
 
 
 def test_info_says_what_was_simulated(scan: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,12 +169,9 @@ def _reference(kspace: KSpace, chosen: range, shape: tuple[int, ...]) -> Tensor 
 def _write_steps(path: Path | None, found: Reconstruction, method: str, truth: Tensor | None) -> None:
     if path is None or found.steps is None:
         return
-    spacing = np.array(found.spacing or (1.0, 1.0, 1.0))
-    arrays = {
-        f"estimates_{method}": found.steps.numpy(),
-        "mask": found.mask.to(torch.uint8).numpy(),
-        "spacing": spacing,
-    }
+    arrays = {f"estimates_{method}": found.steps.numpy(), "mask": found.mask.to(torch.uint8).numpy()}
+    if found.spacing is not None:
+        arrays["spacing"] = np.array(found.spacing)
     if truth is not None:
         arrays["target"] = truth.float().numpy()
     if found.affine is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import MetaoptError
-from ...files import read_bytes
+from ...files import numpy_header, read_bytes
 from ...foundation.extras import require
 from . import kspace_hdf5
 from .kspace_axes import ONE, AxisWords, Opened, axis_words, is_complex
@@ -44,7 +44,7 @@ def open_numpy(request: Request) -> Stored:
 
     _refuse_variable(request)
     with request.path.open("rb") as file:
-        shape, dtype = _numpy_header(file)
+        shape, _, dtype = numpy_header(file)
         held = request.path.stat().st_size - file.tell()
     expected = math.prod(shape) * dtype.itemsize
     if held < expected:
@@ -70,7 +70,8 @@ def open_numpy_archive(request: Request) -> Stored:
     with zipfile.ZipFile(request.path) as archive:
         for name in (name for name in archive.namelist() if name.endswith(".npy")):
             with archive.open(name) as file:
-                found[name.removesuffix(".npy")] = _numpy_header(file)
+                shape, _, dtype = numpy_header(file)
+                found[name.removesuffix(".npy")] = shape, dtype
     name = _only(request, {name: shape for name, (shape, dtype) in found.items() if is_complex(dtype)}, found)
     shape, dtype = found[name]
     _check_size(math.prod(shape) * dtype.itemsize, "save it as .npy, of which a slice is read at a time")
@@ -239,15 +240,6 @@ def _refuse_variable(request: Request) -> None:
 def _check_size(size: int, remedy: str) -> None:
     if size > IN_MEMORY:
         raise MetaoptError(f"holds an array of {size / 2**30:.1f} GB that has to be read whole; {remedy}.")
-
-
-def _numpy_header(file: Any) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise MetaoptError(f"is a NumPy file of version {version}, which no array of numbers needs.")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return tuple(shape), dtype
 
 
 def _cfl_shape(header: Path) -> tuple[int, ...]:
