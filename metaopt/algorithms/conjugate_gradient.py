@@ -67,21 +67,13 @@ class ConjugateGradient(Algorithm[InverseProblem, ConjugateGradientState, Tensor
                 "ConjugateGradient solves linear least squares, an InverseProblem with a Gaussian likelihood, not "
                 f"{type(what).__name__}; Descent and ProximalGradient take other energies."
             )
-        begin = torch.zeros_like(problem.operator.adjoint(problem.y)) if problem.guess is None else problem.guess
-        residual = -_variance(problem, begin) * problem.gradient(begin)
-        rho = _dot(residual, residual)
-        return ConjugateGradientState(begin, residual, residual, rho, rho)
+        start = torch.zeros_like(problem.operator.adjoint(problem.y)) if problem.guess is None else problem.guess
+        return begin_at(start, -_variance(problem, start) * problem.gradient(start))
 
     def step(self, problem: InverseProblem, state: ConjugateGradientState, k: int) -> ConjugateGradientState:
-        x, residual, direction, rho, first = state
-        floor = (10 * torch.finfo(rho.dtype).eps) ** 2 * first
-        variance = _variance(problem, x)
-        image = _normal(problem, direction, variance) + self.weight(k) * variance * direction
-        alpha = per_sample(_ratio(rho, _dot(direction, image), rho > floor), x)
-        x, residual = x + alpha * direction, residual - alpha * image
-        following = _dot(residual, residual)
-        beta = per_sample(_ratio(following, rho, rho > floor), x)
-        return ConjugateGradientState(x, residual, residual + beta * direction, following, first)
+        variance = _variance(problem, state.x)
+        image = _normal(problem, state.direction, variance) + self.weight(k) * variance * state.direction
+        return advance(state, image)
 
     def readout(self, problem: InverseProblem, state: ConjugateGradientState, k: int) -> Tensor:
         return state.x
@@ -89,6 +81,23 @@ class ConjugateGradient(Algorithm[InverseProblem, ConjugateGradientState, Tensor
     def residual(self, problem: InverseProblem, state: ConjugateGradientState, k: int) -> Tensor:
         """Return the norm of the residual relative to that at the start, (B,)."""
         return _ratio(state.rho, state.first, state.first > 0).sqrt()
+
+
+def begin_at(x: Tensor, residual: Tensor) -> ConjugateGradientState:
+    """Return the state before the first step, at x with that residual."""
+    rho = _dot(residual, residual)
+    return ConjugateGradientState(x, residual, residual, rho, rho)
+
+
+def advance(state: ConjugateGradientState, image: Tensor) -> ConjugateGradientState:
+    """Take one step, where ``image`` is the positive semi-definite matrix times the direction."""
+    x, residual, direction, rho, first = state
+    floor = (10 * torch.finfo(rho.dtype).eps) ** 2 * first
+    alpha = per_sample(_ratio(rho, _dot(direction, image), rho > floor), x)
+    x, residual = x + alpha * direction, residual - alpha * image
+    following = _dot(residual, residual)
+    beta = per_sample(_ratio(following, rho, rho > floor), x)
+    return ConjugateGradientState(x, residual, residual + beta * direction, following, first)
 
 
 def _variance(problem: InverseProblem, x: Tensor) -> Tensor:

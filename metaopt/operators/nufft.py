@@ -240,7 +240,8 @@ def _compute(x: Tensor, points: Tensor, shape: Sequence[int], tolerance: float, 
     groups = values[None].reshape(1, -1, *values.shape[2:]) if len(each) == 1 else values
     result = np.zeros((*groups.shape[:2], *(shape if adjoint else (each.shape[1],))), values.dtype)
     # The same upsampling both ways, which finufft would choose for each: only then are they exact adjoints.
-    settings = {"eps": tolerance, "upsampfac": 2.0, "nthreads": torch.get_num_threads()}
+    # Threads that add to one grid do so in any order, and the rounding of a sum depends on it: the adjoint has one.
+    settings = {"eps": tolerance, "upsampfac": 2.0, "nthreads": 1 if adjoint else torch.get_num_threads()}
     for coordinates, group, out in zip(each, groups, result, strict=True) if values.size else ():
         axes = [np.ascontiguousarray(coordinate) for coordinate in coordinates.T]
         out[...] = kind(*axes, group, *([tuple(shape)] if adjoint else []), isign=1 if adjoint else -1, **settings)

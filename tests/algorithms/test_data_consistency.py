@@ -13,9 +13,16 @@ from ..cases.problems import kspace_problem
 from ..helpers import normal, seeded
 
 
-def still(trust: float) -> mo.algorithms.DataConsistency:
+def still(trust: float, iterations: int = 1) -> mo.algorithms.DataConsistency:
     """Data consistency after steps that leave x where it is."""
-    return mo.algorithms.DataConsistency(mo.Descent(mo.updates.Sgd(0.0)), trust)
+    return mo.algorithms.DataConsistency(mo.Descent(mo.updates.Sgd(0.0)), trust, iterations)
+
+
+def coils_problem(noise: float, scale: float = 1.0) -> mo.InverseProblem:
+    """K-space of four coils, of which 24 of 48 points are measured."""
+    maps, y = scale * normal(1, 1, 4, 6, 8, dtype=torch.complex128), normal(2, 2, 4, 6, 8, dtype=torch.complex128)
+    mask = (torch.arange(48).reshape(6, 8) % 2).double()
+    return mo.InverseProblem(mo.operators.Fourier(mask) @ mo.operators.Sense(maps), mask * y, noise)
 
 
 @pytest.mark.parametrize("trust", [0.0, 0.05, 0.3, 40.0])
@@ -31,6 +38,34 @@ def test_it_is_the_posterior_mean_for_a_masked_unitary_transform(trust: float) -
     residual = problem.y.flatten(1) - x.flatten(1) @ matrix.T
     want = x.flatten(1) + trust**2 * torch.linalg.solve(precision, (residual @ matrix.conj()).T).T
     torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize(("noise", "scale", "trust"), [(0.1, 1.0, 0.3), (3e-3, 1e-2, 20.0), (50.0, 30.0, 1.0)])
+def test_with_enough_iterations_it_is_the_posterior_mean_for_several_coils(
+    noise: float, scale: float, trust: float
+) -> None:
+    problem, algorithm = coils_problem(noise, scale), still(trust, 48).double()
+    state = algorithm.init(problem)
+    x = normal(5, *state.x.shape, dtype=torch.complex128)
+    got = algorithm.step(problem, state._replace(x=x), 0).x.flatten(1)
+    basis = torch.eye(48, dtype=torch.complex128).reshape(48, 1, 6, 8)
+    matrix = problem.operator(basis).flatten(1).T  # A, column by column
+    precision = matrix.conj().T @ matrix / noise**2 + torch.eye(48) / trust**2
+    pull = problem.y.flatten(1) @ matrix.conj() / noise**2 + x.flatten(1) / trust**2
+    torch.testing.assert_close(got, torch.linalg.solve(precision, pull.T).T, rtol=1e-6, atol=1e-6)
+
+
+def test_each_iteration_comes_closer() -> None:
+    problem = coils_problem(0.02)
+    x = normal(5, 2, 1, 6, 8, dtype=torch.complex128)
+
+    def height(iterations: int) -> torch.Tensor:
+        algorithm = still(0.5, iterations).double()
+        found = algorithm.step(problem, algorithm.init(problem)._replace(x=x), 0).x
+        return problem.energy(found) + (found - x).abs().square().flatten(1).sum(1) / (2 * 0.5**2)
+
+    heights = torch.stack([height(iterations) for iterations in (1, 2, 4, 8)])
+    assert bool((heights.diff(dim=0) < 0).all())
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
@@ -80,6 +115,11 @@ def test_weights_of_the_inner_network_start_it() -> None:
     start_from(net, "mri")
     inner = {name.replace("algorithm.", "algorithm.algorithm.", 1): t for name, t in plain.state_dict().items()}
     assert all(torch.equal(net.state_dict()[name], t) for name, t in inner.items())
+
+
+def test_a_number_of_iterations_below_one_is_refused() -> None:
+    with pytest.raises(mo.MetaoptError, match="iterations"):
+        still(0.1, 0)
 
 
 def test_an_algorithm_without_an_estimate_is_a_sentence() -> None:

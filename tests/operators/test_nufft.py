@@ -92,6 +92,18 @@ def test_the_normal_operator_follows_points_that_are_learned() -> None:
     assert error(nufft.normal(x).detach(), ops.Nufft(points(9, 2, dtype=DOUBLE, seed=5), (6, 4)).normal(x)) <= 1e-11
 
 
+@pytest.mark.parametrize("coils", [1, 3])
+def test_several_threads_give_the_same_bits_each_time(coils: int) -> None:
+    k, y = points(60_000, 2, dtype=DOUBLE, seed=0), random_complex(1, coils, 60_000, dtype=DOUBLE, seed=1)
+    nufft, before = ops.Nufft(k, (64, 64)), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        first, *others = [nufft.adjoint(y) for _ in range(20)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(first, other) for other in others)
+
+
 def test_nothing_is_transformed_of_an_empty_batch() -> None:
     nufft = ops.Nufft(points(9, 2, dtype=DOUBLE, seed=0), (6, 4))
     assert nufft(torch.zeros(0, 3, 6, 4, dtype=torch.complex64)).shape == (0, 3, 9)
