@@ -17,7 +17,7 @@ from benchmarks import (
     few_shot,
     graphical_models,
     ldpc,
-    real_brain,
+    mri,
     report,
     sparse_training,
     super_resolution,
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "benchmark", [citation, denoising, few_shot, graphical_models, ldpc, real_brain, super_resolution]
+    "benchmark", [citation, denoising, few_shot, graphical_models, ldpc, mri, super_resolution]
 )
 @pytest.mark.parametrize("named", [True, False])
 def test_a_benchmark_without_its_data_says_in_a_sentence_how_to_get_it(
