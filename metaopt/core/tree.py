@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..foundation import shadows
+from ..foundation import precision, shadows
 from ..foundation.changes import relative_change as relative_change
 from ..foundation.changes import same as same
 from ..foundation.holdings import version as version
@@ -202,14 +202,20 @@ def stack(trees: Sequence[Tree]) -> Tree:
     return map(lambda *tensors: torch.stack(tensors), trees[0], *trees[1:])
 
 
-def to(tree: Tree, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Tree:
-    """Move ``tree`` to ``device`` and its floating tensors to ``dtype``, complex ones to the matching complex dtype."""
+def to(
+    tree: Tree, device: torch.device | torch.dtype | Tensor | str | None = None, dtype: torch.dtype | None = None
+) -> Tree:
+    """Move ``tree`` to ``device`` and its floating tensors to ``dtype``, complex ones to the matching complex dtype.
 
-    def move(tensor: Tensor) -> Tensor:
-        wanted = dtype.to_complex() if dtype and tensor.is_complex() else dtype
-        return tensor.to(device, wanted if tensor.is_floating_point() or tensor.is_complex() else tensor.dtype)
+    Args:
+        tree: The tree.
+        device: The device. As in ``Tensor.to``, a dtype may stand here alone, or a tensor whose device and dtype hold.
+        dtype: A floating dtype.
 
-    return map(move, tree)
+    Raises:
+        MetaoptError: These are no device and no floating dtype.
+    """
+    return map(precision.mover(device, dtype), tree)
 
 
 def fill(tree: Tree, tensors: Iterable[Tensor]) -> Tree:

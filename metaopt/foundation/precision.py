@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import MetaoptError
+from .words import said
 
 NARROWER = {
     torch.float64: (torch.float16, torch.bfloat16, torch.float32),
@@ -38,6 +39,34 @@ def moved(convert: Callable[[Tensor], Tensor], tensor: Tensor, is_number: bool, 
     if new.dtype.itemsize < tensor.dtype.itemsize:
         _check_kept(tensor, new, is_factor)
     return new
+
+
+def mover(device: Any, dtype: Any) -> Callable[[Tensor], Tensor]:
+    """Return a function that moves a tensor, and converts it if it is floating or complex, which it stays.
+
+    Args:
+        device: A device, or what ``Tensor.to`` takes in its place: a dtype, or a tensor whose device and dtype hold.
+        dtype: A floating or complex dtype.
+
+    Raises:
+        MetaoptError: These are no device and no such dtype.
+    """
+    if isinstance(device, torch.dtype | Tensor) and dtype is None:
+        device, dtype = (device.device, device.dtype) if isinstance(device, Tensor) else (None, device)
+    try:
+        place = None if device is None else torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise MetaoptError(f"to takes a device, a dtype or both, in this order, but got {said(device)}.") from error
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)):
+        got = dtype if isinstance(dtype, torch.dtype) else said(dtype)
+        raise MetaoptError(f"to converts floating tensors to a floating dtype, but got {got}.")
+
+    def move(tensor: Tensor) -> Tensor:
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            return tensor.to(place)
+        return tensor.to(place, dtype.to_complex() if dtype and tensor.is_complex() else dtype)
+
+    return move
 
 
 def _check_kept(tensor: Tensor, new: Tensor, is_factor: bool) -> None:

@@ -300,6 +300,24 @@ def test_to_changes_floating_tensors_only_and_complex_ones_by_size(dtype, size):
     assert [t.dtype for t in tree.to(given_tensors, device="cpu")] == DTYPES
 
 
+def test_to_takes_a_device_a_dtype_or_a_tensor_first_as_torch_does():
+    for first in ((torch.float32,), ("cpu", torch.float32), (torch.zeros((), dtype=torch.float32),)):
+        moved = tree.to((normal(0, 3), torch.arange(3), torch.ones(2, dtype=torch.complex128)), *first)
+        assert [t.dtype for t in moved] == [torch.float32, torch.int64, torch.complex64]
+    assert mo.FunctionObjective(torch.sum, normal(0, 3)).to(torch.float32).start().dtype == torch.float32
+    assert mo.operators.Dense(torch.eye(2)).to(torch.float64)(normal(0, 2)).dtype == torch.float64
+    assert tree.to(normal(0, 3), torch.device("meta")).is_meta
+
+
+@pytest.mark.parametrize(
+    "wrong", [(torch.int64,), ("cpu", torch.bool), ("cpu", "float32"), ("float32",), (torch.zeros(1).long(),)]
+)
+def test_to_refuses_what_is_no_device_and_no_floating_dtype(wrong):
+    """Whole numbers in the place of 0.5 would be 0."""
+    with pytest.raises(mo.MetaoptError, match=r"^to (converts|takes) .* but got"):
+        tree.to(torch.full((2,), 0.5), *wrong)
+
+
 def test_relative_change_is_that_of_the_vector_of_all_entries():
     a, b = [normal(0, 3), normal(1, 2, 2, dtype=torch.complex128)], [normal(2, 3), normal(3, 2, 2).cdouble()]
     x, y = (np.concatenate([t.numpy().ravel() for t in v]) for v in (a, b))
