@@ -62,7 +62,7 @@ class CoupledIsta(Algorithm[Tensor, CodeState, Tensor]):
         lipschitz = float(torch.linalg.matrix_norm(dictionary, 2).square())
         self.register_buffer("dictionary", dictionary.detach().clone())
         self.support = tuple(support)
-        self.weights, self.step_size = slot(dictionary), slot(1 / lipschitz)
+        self.weights, self.step_size = slot(dictionary), slot(1 / lipschitz, within("step_size", 0))
         self.threshold = slot(penalty / lipschitz, within("threshold", 0))
         self.scheduled = schedule is not None
         if schedule is not None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..arguments.contracts import ModuleSlot, ValueSlot, checked
+from ..arguments.contracts import ModuleSlot, ValueSlot, checked, within
 from ..core import Algorithm, slot
 from ..operators.reach import PerAxis, period_of, reach_of
 from ..priors.prior import prior_slot
@@ -40,13 +40,14 @@ class MapEstimation(Algorithm[Any, MapEstimationState, Tensor]):
 
     Slots:
         prior: The prior, and its own slots, such as ``prior.weight``.
-        step_size: The step size.
+        step_size: The step size, at least 0.
     """
 
     def __init__(self, prior: ModuleSlot, step_size: ValueSlot, unit: Callable[[Any, Tensor], Tensor] | None = None):
         super().__init__()
         self.unit = unit
-        self.prior, self.step_size = prior_slot(prior, "gradient", "MapEstimation"), slot(step_size)
+        self.prior = prior_slot(prior, "gradient", "MapEstimation")
+        self.step_size = slot(step_size, within("step_size", 0))
 
     @property
     def reach(self) -> PerAxis | None:

@@ -30,7 +30,7 @@ class Adam(nn.Module):
     + weight_decay * x`` (an L2 penalty). It computes what ``torch.optim.Adam`` does.
 
     Slots:
-        step_size: About the largest change of a coordinate in one step, in the units of x.
+        step_size: At least 0, about the largest change of a coordinate in one step, in the units of x.
         beta1: the decay of the mean of the gradient, in [0, 1).
         beta2: the decay of the mean of its square, in [0, 1).
         epsilon: What keeps the quotient finite, in the units of the gradient.
@@ -51,7 +51,8 @@ class Adam(nn.Module):
         weight_decay: Any = None,
     ):
         super().__init__()
-        self.step_size, self.epsilon = slot(step_size), slot(epsilon, within("epsilon", 0))
+        self.step_size = slot(step_size, within("step_size", 0))
+        self.epsilon = slot(epsilon, within("epsilon", 0))
         self.beta1, self.beta2 = slot(beta1, within("beta1", 0, below=1)), slot(beta2, within("beta2", 0, below=1))
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
@@ -96,7 +97,8 @@ class AdamW(nn.Module):
         weight_decay: Any = 1e-2,
     ):
         super().__init__()
-        self.step_size, self.epsilon = slot(step_size), slot(epsilon, within("epsilon", 0))
+        self.step_size = slot(step_size, within("step_size", 0))
+        self.epsilon = slot(epsilon, within("epsilon", 0))
         self.beta1, self.beta2 = slot(beta1, within("beta1", 0, below=1)), slot(beta2, within("beta2", 0, below=1))
         self.weight_decay = slot(weight_decay, within("weight_decay", 0))
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..arguments.checks import said
-from ..arguments.contracts import Count, NotNegative, Positive, checked
+from ..arguments.contracts import Count, NotNegative, Positive, checked, within
 from ..core import MetaoptError, slot
 from ..networks.coordinatewise import Perceptron, logarithms, refill, rows_of, zero_rows
 from ..networks.recurrent import LstmCell
@@ -93,7 +93,7 @@ class LearnedAdam(nn.Module):
         epsilon: What keeps the quotient finite, in the units of the gradient.
 
     Slots:
-        step_size: About the largest change of a coordinate in one step before training, in the units of x.
+        step_size: At least 0, about the largest change of a coordinate in one step before training, in the units of x.
 
     Raises:
         MetaoptError: A decay is not in [0, 1), the network takes another number of features, or x is complex.
@@ -126,7 +126,7 @@ class LearnedAdam(nn.Module):
                 f"With {len(decays)} decays there are {len(decays) + 1} features, but the network takes "
                 f"{self.network.features}."
             )
-        self.step_size = slot(step_size)
+        self.step_size = slot(step_size, within("step_size", 0))
         nn.init.zeros_(self.network.read.weight)
         nn.init.zeros_(self.network.read.bias)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..arguments.contracts import checked
+from ..arguments.contracts import NotNegative, checked
 from ..core import MetaoptError, tree
 from .update import check_x
 
@@ -19,7 +19,7 @@ class MetaSgd(nn.Module):
     Args:
         x: What will be updated, such as ``objective.start()`` or ``dict(network.named_parameters())``; the step sizes
             have its shapes.
-        step_size: The step size of all entries before training.
+        step_size: The step size of all entries before training, at least 0.
 
     Raises:
         MetaoptError: The x of a problem has other shapes.
@@ -28,7 +28,7 @@ class MetaSgd(nn.Module):
         Li et al., 2017, arXiv:1707.09835.
     """
 
-    def __init__(self, x: Any, step_size: float = 0.1):
+    def __init__(self, x: Any, step_size: NotNegative = 0.1):
         super().__init__()
         check_x("MetaSgd", x)
         self.step_sizes = nn.ParameterList(torch.full_like(t.detach(), step_size) for t in tree.leaves(x))

@@ -22,7 +22,7 @@ class Momentum(nn.Module):
     computes what ``torch.optim.SGD(momentum=...)`` does.
 
     Slots:
-        step_size: The step size, in units of x per unit of the gradient.
+        step_size: The step size, at least 0, in units of x per unit of the gradient.
         momentum: The share of the velocity that is kept, in [0, 1].
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
@@ -34,7 +34,8 @@ class Momentum(nn.Module):
 
     def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
         super().__init__()
-        self.step_size, self.momentum = slot(step_size), slot(momentum, within("momentum", 0, 1))
+        self.step_size = slot(step_size, within("step_size", 0))
+        self.momentum = slot(momentum, within("momentum", 0, 1))
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:
@@ -55,7 +56,7 @@ class Nesterov(nn.Module):
     computes what ``torch.optim.SGD(momentum=..., nesterov=True)`` does.
 
     Slots:
-        step_size: The step size, in units of x per unit of the gradient.
+        step_size: The step size, at least 0, in units of x per unit of the gradient.
         momentum: The share of the velocity that is kept, in [0, 1].
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
 
@@ -67,7 +68,8 @@ class Nesterov(nn.Module):
 
     def __init__(self, step_size: Any, momentum: Any = 0.9, weight_decay: Any = None):
         super().__init__()
-        self.step_size, self.momentum = slot(step_size), slot(momentum, within("momentum", 0, 1))
+        self.step_size = slot(step_size, within("step_size", 0))
+        self.momentum = slot(momentum, within("momentum", 0, 1))
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> Any:

@@ -22,7 +22,7 @@ class RMSprop(nn.Module):
     gradient + weight_decay * x``. The memory is v, which starts at zero. It computes what ``torch.optim.RMSprop`` does.
 
     Slots:
-        step_size: The step size, in the units of x.
+        step_size: The step size, at least 0, in the units of x.
         smoothing: The decay of the mean of the square, in [0, 1].
         epsilon: What keeps the quotient finite, in the units of the gradient.
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
@@ -35,7 +35,8 @@ class RMSprop(nn.Module):
 
     def __init__(self, step_size: Any = 1e-2, smoothing: Any = 0.99, epsilon: Any = 1e-8, weight_decay: Any = None):
         super().__init__()
-        self.step_size, self.epsilon = slot(step_size), slot(epsilon, within("epsilon", 0))
+        self.step_size = slot(step_size, within("step_size", 0))
+        self.epsilon = slot(epsilon, within("epsilon", 0))
         self.smoothing = slot(smoothing, within("smoothing", 0, 1))
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 

@@ -22,7 +22,7 @@ class Sgd(nn.Module):
     arXiv:1707.09835).
 
     Slots:
-        step_size: The step size, in units of x per unit of the gradient.
+        step_size: The step size, at least 0, in units of x per unit of the gradient.
         weight_decay: The weight of an L2 penalty; no slot where it is ``None``, the default.
     """
 
@@ -30,7 +30,7 @@ class Sgd(nn.Module):
 
     def __init__(self, step_size: Any, weight_decay: Any = None):
         super().__init__()
-        self.step_size = slot(step_size)
+        self.step_size = slot(step_size, within("step_size", 0))
         self.weight_decay = None if weight_decay is None else slot(weight_decay, within("weight_decay", 0))
 
     def init(self, x: Any, context: tuple[Any, ...] = ()) -> tuple[()]:

@@ -81,3 +81,36 @@ def test_a_learned_update_says_that_its_weights_have_another_dtype(name: str) ->
     update = UPDATES[name]().float()
     with pytest.raises(mo.MetaoptError, match=rf"weights of {name} are .*update.to\('cpu', torch.float64\)"):
         update.init(torch.ones(3, dtype=torch.float64), ())
+
+
+STEPS: dict[str, Callable[[Any], Any]] = {
+    "Sgd": mo.updates.Sgd,
+    "Momentum": mo.updates.Momentum,
+    "Nesterov": mo.updates.Nesterov,
+    "Adam": mo.updates.Adam,
+    "AdamW": mo.updates.AdamW,
+    "RMSprop": mo.updates.RMSprop,
+    "LearnedAdam": lambda v: mo.updates.LearnedAdam(step_size=v),
+    "MapEstimation": lambda v: mo.MapEstimation(mo.priors.TotalVariation(0.1, smoothing=0.1), v),
+    "ProximalGradient": lambda v: mo.ProximalGradient(mo.priors.TotalVariation(0.1), v),
+}
+
+
+@pytest.mark.parametrize("value", [-1.0, torch.tensor([0.1, -0.1]), mo.shared(-0.1), mo.per_step(2, [0.1, -1e-9])])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_size_below_zero_which_would_climb_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(mo.MetaoptError, match="step_size must be a number of at least 0"):
+        STEPS[name](value)
+    STEPS[name](0.0)
+
+
+def test_a_step_size_below_zero_is_refused_by_whatever_fills_the_slot() -> None:
+    opening = mo.per_step(3, -0.1)
+    for algorithm, slot in ((mo.Descent(mo.updates.Sgd(0.1)), "update.step_size"), (mo.updates.Adam(), "step_size")):
+        with pytest.raises(mo.MetaoptError, match=r"step_size must be a number of at least 0, but got -0.1"):
+            mo.parameterize(algorithm, {slot: opening})
+    x = {"a": torch.ones(2)}
+    with pytest.raises(mo.MetaoptError, match="at least 0"):
+        mo.updates.MetaSgd(x, -0.1)
+    with pytest.raises(mo.MetaoptError, match="at least 0"):
+        mo.models.alista(torch.eye(3), 0.1, 2, step_size=-1.0)
