@@ -185,7 +185,7 @@ def read_at_most(file: BinaryIO, most: int) -> bytes:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, use: str = "trains in it", instead: str = "choose another folder") -> Iterator[None]:
     """Hold a folder for one writer: a second one, in this process or another, is refused while the first holds it.
 
     The operating system releases the lock of a process that ended in any way, so that no lock is ever left behind.
@@ -193,6 +193,8 @@ def locked(folder: Path) -> Iterator[None]:
 
     Args:
         folder: The folder, which exists.
+        use: What its writer does, for the error.
+        instead: What to do besides waiting, for the error.
 
     Returns:
         A context manager.
@@ -205,11 +207,11 @@ def locked(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    path, file = folder / LOCK, None
+    path, file, does = folder / LOCK, None, f"{use}; wait until it ends, end it, or {instead}"
     try:
         give_up = time.monotonic() + _ORPHANS
         while file is None:
-            file = _lock(path, fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB, give_up)
+            file = _lock(path, fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB, give_up, does)
         yield
     finally:
         if file is not None and file >= 0:
@@ -218,7 +220,7 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(file)
 
 
-def _lock(path: Path, lock: Callable[[int, int], object], how: int, give_up: float) -> int | None:
+def _lock(path: Path, lock: Callable[[int, int], object], how: int, give_up: float, does: str) -> int | None:
     """Return the descriptor of the locked file, -1 where there are no locks, or None where to try again."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
@@ -234,9 +236,7 @@ def _lock(path: Path, lock: Callable[[int, int], object], how: int, give_up: flo
             time.sleep(0.1)
             return None
         who = f"process {holder[0]} on {holder[1]}" if len(holder) == 2 else "another process"
-        raise MetaoptError(
-            f"{path.parent} is in use: {who} trains in it; wait until it ends, end it, or choose another folder."
-        ) from None
+        raise MetaoptError(f"{path.parent} is in use: {who} {does}.") from None
     except OSError:
         os.close(file)
         return -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from metaopt.applications.mri import Settings, reconstruct
+from metaopt.applications.mri.partial import resumable
 from metaopt.cli import main
 from metaopt.data import open_kspace
 
@@ -116,6 +118,18 @@ def test_other_settings_do_not_use_what_was_interrupted(
     monkeypatch.setattr(FILES, "fill", counted(made))
     assert run("reconstruct", scan, out, "--method", "cg", "--weight", "30") == 0
     assert made == [1, 1, 1]
+
+
+def test_a_second_run_that_writes_the_same_file_is_told_what_the_first_does(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.nii"
+    with resumable(out, 3, {}):
+        assert run("reconstruct", scan, out, "--method", "cg") == 2
+    said = capsys.readouterr().err
+    assert f"process {os.getpid()} on" in said
+    assert "reconstructs out.nii and keeps its planes there; wait until it ends, end it, or write to another" in said
+    assert "trains" not in said
 
 
 def test_an_error_in_the_middle_leaves_nothing_behind(

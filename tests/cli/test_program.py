@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
+import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 
 import metaopt as mo
+import metaopt_command
 from metaopt.cli import main, program
+
+ROOT = Path(__file__).parents[2]
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -127,6 +134,35 @@ def test_a_fault_of_the_library_is_a_line_that_says_how_to_see_more(
     )
     assert ("Traceback" in err) == debug
     assert debug or err.count("\n") == 1
+
+
+@pytest.mark.parametrize("caught", ["pass", "raise ImportError"])
+def test_an_interruption_while_torch_is_imported_is_a_line(caught: str, tmp_path: Path) -> None:
+    """Modules that catch whatever an import raises would turn it into another error, or go on."""
+    (tmp_path / "torch.py").write_text(
+        "import os, signal, time\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(10)\n"
+        f"except BaseException:\n    {caught}\n"
+    )
+    start = "import sys; from metaopt_command import main; sys.exit(main())"
+    found = subprocess.run(
+        [sys.executable, "-c", start, "doctor"],
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"metaopt: interrupted\n")
+    assert 'metaopt = "metaopt_command:main"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_command_that_is_installed_runs_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with mock.patch.object(sys, "argv", ["metaopt"]):
+        assert metaopt_command.main() == 2
+    assert "commands:" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is before
+    with mock.patch.object(program, "make_parser", side_effect=KeyboardInterrupt):
+        assert metaopt_command.main() == 130
+    assert capsys.readouterr().err == "metaopt: interrupted\n"
 
 
 def test_a_message_of_several_lines_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,7 +89,7 @@ def resumable(out: Path, count: int, settings: Mapping[str, Any]) -> Iterator[St
     folder, text, keep = folder_of(out), json.dumps(settings, sort_keys=True), False
     make_folder(folder)
     try:
-        with locked(folder):
+        with locked(folder, f"reconstructs {out.name} and keeps its planes there", "write to another file"):
             if not _is_left_by(folder, text):
                 for path in (path for path in folder.iterdir() if path.suffix in (".npy", ".json")):
                     path.unlink()
