@@ -32,9 +32,15 @@ def draw_panels(name: str, rows: Sequence[tuple[str, Sequence[Panel]]], width: f
 
 
 def draw_curves(
-    name: str, panels: Mapping[str, Mapping[str, Sequence[float]]], marks: Mapping[str, int], columns: int = 3
+    name: str,
+    panels: Mapping[str, Mapping[str, Sequence[float] | Mapping[int, float]]],
+    marks: Mapping[str, int],
+    columns: int = 3,
 ) -> Path:
-    """PSNR against steps, one panel a title, one line a method; ``marks`` are named steps, drawn as vertical lines."""
+    """PSNR against steps, one panel a title, one line a method; ``marks`` are named steps, drawn as vertical lines.
+
+    A line has a value for each step from 0 on, or is a mapping from some steps to theirs.
+    """
     lines = -(-len(panels) // columns)
     figure = _figure(2.9 * columns, 2.3 * lines + 0.5)
     grid = figure.subplots(lines, columns, squeeze=False)
@@ -42,7 +48,9 @@ def draw_curves(
     for axis, (title, curves) in zip(grid.flat, panels.items(), strict=True):
         for method, values in curves.items():
             thick = 2.0 if method == "RIM" else 1.1
-            axis.plot(range(len(values)), values, label=method, color=f"C{methods.index(method)}", linewidth=thick)
+            places = dict(values if isinstance(values, Mapping) else enumerate(values))
+            color = f"C{methods.index(method)}"
+            axis.plot(list(places), list(places.values()), label=method, color=color, linewidth=thick)
         for label, step in marks.items():
             axis.axvline(step, color="grey", linestyle=":", linewidth=0.8, label=label)
         axis.set_title(title, fontsize=9)

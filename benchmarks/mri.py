@@ -16,13 +16,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from metaopt.data import data_path
 from metaopt.models import load
 
 from . import real_brain
+from .figures import draw_curves, draw_panels
 from .report import need, parse_options, table
 from .rows import Row, Rows, weights_of
-from .simulated_mri import EVERY, HEADS, HEARTS, RATIO, SPARSE, TEST, Setting, classical, quality, zero_filled
+from .simulated_mri import (
+    EVERY,
+    HEADS,
+    HEARTS,
+    RATIO,
+    SPARSE,
+    TEST,
+    Setting,
+    cases,
+    classical,
+    quality,
+    scores,
+    zero_filled,
+)
 from .solvers import mri as rivals
 from .training import WEIGHTS
 
@@ -129,6 +146,34 @@ def headline(rows: Sequence[Row]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in found.items()}
 
 
+def draw(rows: Sequence[Row]) -> list[Path]:
+    """The figures of the documentation: a slice by several methods, and PSNR against steps."""
+    person, case = list(cases(Setting(4), TEST, EVERY))[1]
+    tv, net = real_brain.OURS["TV"][0], load(weights(SHIPPED))
+    weight = next(r["weight"] for r in rows if r["setting"] == str(Setting(4)) and r["method"] == "TV")
+    with torch.inference_mode():
+        outputs = net(case.problem).outputs
+        found = {"target": case.target, "zero-filled": case.problem.start(), "TV": tv(weight)(case.problem)[-1]}
+        found |= {f"{SHIPPED}, step {k}": outputs[k - 1] for k in (1, 3, len(outputs))}
+    pictures = [(_caption(name, x, case.target), x.abs()) for name, x in found.items()]
+    errors = [("", 5 * (x.abs() - case.target.abs()).abs()) for x in found.values()]
+    panels = draw_panels("mri", [(f"person {person}", pictures), ("error x 5", errors)])
+    lines = {"zero-filled": 1, "L1-wavelet": 60, "TV": 60, SHIPPED: 60}
+    curves = {}
+    for setting in (Setting(4), Setting(6), COILS):
+        of = {r["method"]: r["steps"] for r in rows if r["setting"] == str(setting)}
+        begin = of["zero-filled"]["psnr"][0]
+        curves[str(setting)] = {
+            name: {0: begin} | {k: v for k, v in zip(of[name]["step"], of[name]["psnr"], strict=True) if k <= most}
+            for name, most in lines.items()
+        }
+    return [panels, draw_curves("mri_steps", curves, {"steps of training": net.steps})]
+
+
+def _caption(name: str, picture: Tensor, target: Tensor) -> str:
+    return name if picture is target else f"{name}\n{scores(picture, target).psnr:.1f} dB"
+
+
 def main() -> None:
     options = parse_options(__doc__)
     need(options, [HEADS, HEARTS, real_brain.FILE], ["nibabel", "scipy", "h5py"])
@@ -145,7 +190,10 @@ def main() -> None:
             row = saved.row(setting, functools.partial(whole_head, coils), [HEADS, weights(SHIPPED)])
             rows.append({"setting": setting, "method": SHIPPED, **row})
     print("\n" + table(rows, ["setting", "method", "psnr", "spread", "ssim", "nmse", "weight", "step", "seconds"]))
-    saved.write({} if options.quick else headline(rows), rows, [1609])
+    if options.quick:
+        saved.write({}, rows, [1609])
+    else:
+        saved.write(headline(rows), rows, [1609], draw(rows))
 
 
 if __name__ == "__main__":

@@ -135,10 +135,23 @@ def _is(name: str) -> Callable[[Row], bool]:
     return lambda row: row.get("set") == name
 
 
+def _noted(row: Row) -> str:
+    """PSNR and its spread over people, and SSIM."""
+    return f"{row['psnr']:.2f} +- {row['spread']:.2f}, {row['ssim']:.3f}"
+
+
 def _sigma(row: Row) -> str:
     return f"sigma {row['sigma']}" + (", 8 bit" if row["noise"] == "8 bit" else "")
 
 
+MRI = {
+    "2x 2-D Gaussian, noise 0.02, 1 coil": "2x",
+    "3x 2-D Gaussian, noise 0.02, 1 coil": "3x",
+    "4x 2-D Gaussian, noise 0.02, 1 coil": "4x",
+    "6x 2-D Gaussian, noise 0.02, 1 coil": "6x",
+    "4x 2-D Gaussian, noise 0.005, 1 coil": "4x, noise 0.005",
+    "4x 2-D Gaussian, noise 0.02, 8 coils": "4x, 8 coils",
+}
 LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
     "learned_optimizers": (
         "learned_optimizers",
@@ -201,6 +214,7 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
         lambda row: row["part"] == "speed",
         ["samples", "seconds", "pgmax_seconds", "ratio", "pgmax_compile_seconds"],
     ),
+    "mri_seconds": ("mri", lambda row: "seconds" in row, ["setting", "method", "seconds"]),
     "ldpc": (
         "ldpc",
         lambda row: True,
@@ -233,6 +247,26 @@ TABLES: dict[str, dict[str, tuple[Callable[[Row], bool], ...]]] = {
             _method,
             lambda row: f"{row['depth']} steps",
             lambda row: f"{row['accuracy']:.1f}",
+        ),
+    },
+    "mri": {
+        "mri_main": (
+            lambda row: "nmse" in row and row["setting"] in MRI,
+            _method,
+            lambda row: MRI[row["setting"]],
+            _noted,
+        ),
+        "mri_further": (
+            lambda row: "nmse" in row and row["setting"] not in MRI,
+            lambda row: row["setting"],
+            _method,
+            _noted,
+        ),
+        "mri_measured": (
+            lambda row: row["setting"].startswith("real brain"),
+            _method,
+            lambda row: row["setting"].removeprefix("real brain, "),
+            _psnr,
         ),
     },
     "denoising": {
