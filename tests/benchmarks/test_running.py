@@ -26,9 +26,7 @@ from benchmarks import (
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    "benchmark", [citation, denoising, few_shot, graphical_models, ldpc, mri, super_resolution]
-)
+@pytest.mark.parametrize("benchmark", [citation, denoising, few_shot, graphical_models, ldpc, mri, super_resolution])
 @pytest.mark.parametrize("named", [True, False])
 def test_a_benchmark_without_its_data_says_in_a_sentence_how_to_get_it(
     benchmark: ModuleType,
