@@ -25,6 +25,7 @@ PIXELS = "pixels in [0, 1]"
 UNITS = (1.0, 255.0, 4095.0, 65535.0)  # and 1 times every power of ten: what users measure intensity in
 FIT = (0.4, 1.1)  # a usual unit is taken where the brightest part of x then lies in this share of what was trained
 FILL = 0.8  # the share of it that x fills where no usual unit fits
+OPTIONAL = ("acceleration", "pixels", "voxel")
 SLACK = 1.02  # relative difference of a noise level from a bound that is not worth a word
 
 
@@ -47,9 +48,13 @@ class TrainedRange:
         is_complex: Whether x is complex.
         units: The units of x in words.
         name: What the network is called.
+        acceleration: (low, high) of the number of points of k-space over that of samples. None, here and below: not
+            said. What reads k-space warns outside of these, which a problem does not tell.
+        pixels: (low, high) of the pixels along a side of x.
+        voxel: (low, high) of the size of detail that a pixel shows, in millimetres.
 
     Raises:
-        MetaoptError: A range is not two numbers, the smaller first, or the noise is not positive.
+        MetaoptError: A range is not two numbers, the smaller first, or what must be positive is not.
     """
 
     intensity: tuple[float, float]
@@ -57,9 +62,13 @@ class TrainedRange:
     is_complex: bool = False
     units: str = PIXELS
     name: str = "of this network"
+    acceleration: tuple[float, float] | None = None
+    pixels: tuple[float, float] | None = None
+    voxel: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for what, least in (("intensity", 0.0), ("noise", math.ulp(0.0))):
+        positive, optional = math.ulp(0.0), [what for what in OPTIONAL if getattr(self, what) is not None]
+        for what, least in (("intensity", 0.0), ("noise", positive), *((what, positive) for what in optional)):
             bounds = getattr(self, what)
             fits = isinstance(bounds, list | tuple) and len(bounds) == 2 and all(_is_number(b) for b in bounds)
             if not fits or not least <= bounds[0] <= bounds[1] < math.inf or not bounds[1] > 0:

@@ -119,7 +119,10 @@ GRAPHS = {
     "TableFactors": Call(problems.TableFactors, lambda: {"variables": VARIABLES, "log_table": torch.zeros(1, 2, 2, 1)}),
     "TrainedRange": Call(
         problems.TrainedRange,
-        lambda: {"intensity": (0.5, 1.0), "noise": (0.01, 0.1), "is_complex": False, "units": "u", "name": "n"},
+        lambda: (
+            {"intensity": (0.5, 1.0), "noise": (0.01, 0.1), "is_complex": False, "units": "u", "name": "n"}
+            | {"acceleration": (1.0, 2.0), "pixels": (8.0, 9.0), "voxel": (1.0, 2.0)}
+        ),
     ),
     "averaging_adjacency": Call(
         problems.averaging_adjacency, lambda: {"edge_index": ring(), "nodes": 3, "weight": torch.ones(6)}

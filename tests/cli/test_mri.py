@@ -57,6 +57,22 @@ def test_reconstruct_writes_the_pictures_of_the_library_at_their_place(scan: Pat
     assert not hidden(tmp_path)
 
 
+def test_check_names_the_worst_slice_by_its_number_in_the_file_and_none_where_there_is_one(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kspace, levels = open_kspace(scan), []
+    for slices in ("2:3", "1:3"):
+        assert run("reconstruct", scan, tmp_path / "o.nii", "--method", "cg", "--slices", slices, "--check") == 0
+        levels.append(capsys.readouterr().out.splitlines()[1].partition("What the pictures leave of the data: ")[2])
+    one = float(reconstruct(kspace, Settings("cg"), slices=(2, 3)).residual)
+    both = reconstruct(kspace, Settings("cg"), slices=(1, 3)).residual
+    worst = 1 + int(both.argmax())
+    assert levels[0] == f"{one:.3g} of the noise (1 is ideal)."
+    assert levels[1].endswith(
+        f"of the noise (1 is ideal), and {float(both.max()):.3g} in slice {worst}, the worst of 2."
+    )
+
+
 def test_a_size_of_voxels_that_nobody_knows_is_not_written(tmp_path: Path) -> None:
     picture = np.outer(np.hanning(20), np.hanning(24))
     np.save(tmp_path / "k.npy", np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(picture))).astype(np.complex64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,20 +10,22 @@ from typing import Any
 from torch import Tensor
 
 from ...core import MetaoptWarning
+from ...tasks import UndersampledMri
 from ...weights import read_card
 from .methods import Method
 from .preparation import Preparation
 
-ACCELERATIONS = (2.0, 6.0)  # those of UndersampledMri, where the recipe does not name its own
-SIDES = (48, 512)  # points of a side of k-space; patches that are trained on are smaller, slices seldom larger
-VOXEL = (0.4, 4.0)  # millimetres: heads of 2 mm, shrunk to half, and photographs, whose detail is finer
+TASK = "metaopt.tasks.UndersampledMri"
 BEYOND = 1.05  # the ratio from which a number counts as outside
+
+Bounds = tuple[float, float]
 
 
 def say_outside(method: Method, preparation: Preparation, mask: Tensor) -> None:
-    """Warn, once for each way, where k-space is outside of what the network was trained for.
+    """Warn, once for each way, where k-space is outside of what the network was trained for, as its card says.
 
-    The range of noise and intensity is part of the network, which warns by itself.
+    The range of noise and intensity is part of the network, which warns by itself. Of what the card does not say,
+    nothing is said, but the accelerations are then those of its recipe.
 
     Args:
         method: The method; classical ones were not trained.
@@ -31,51 +34,63 @@ def say_outside(method: Method, preparation: Preparation, mask: Tensor) -> None:
     """
     if method.net is None:
         return
-    for text in _outside(_trained_accelerations(read_card(method.settings.network)), preparation, mask):
+    for text in _outside(method, preparation, mask):
         warnings.warn(f"The network {method.settings.network} {text}", MetaoptWarning, stacklevel=3)
 
 
-def _outside(accelerations: tuple[float, float], preparation: Preparation, mask: Tensor) -> Iterator[str]:
+def _outside(method: Method, preparation: Preparation, mask: Tensor) -> Iterator[str]:
+    trained = method.net.algorithm.trained_range
+    stated: Bounds | None = getattr(trained, "acceleration", None)
+    bounds = _by_recipe(read_card(method.settings.network)) if stated is None else stated
+    if bounds is not None:
+        yield from _accelerated(bounds, mask)
+    planes = preparation.planes
+    bounds = getattr(trained, "pixels", None)
+    if bounds is not None and (min(planes.shape) < bounds[0] or max(planes.shape) > bounds[1]):
+        yield (
+            f"was trained for planes of {bounds[0]:g} to {bounds[1]:g} points a side, but these are "
+            f"{' x '.join(map(str, planes.shape))}; compare with --method cs."
+        )
+    bounds = getattr(trained, "voxel", None)
+    if bounds is not None and planes.voxel is not None:
+        within = [size for axis, size in enumerate(planes.voxel) if axis != planes.axis]
+        if min(within) * BEYOND < bounds[0] or max(within) > BEYOND * bounds[1]:
+            yield (
+                f"was trained on detail of {bounds[0]:g} to {bounds[1]:g} mm, but pixels are {within[0]:.3g} x "
+                f"{within[1]:.3g} mm; compare with --method cs."
+            )
+
+
+def _accelerated(bounds: Bounds, mask: Tensor) -> Iterator[str]:
+    low, high = bounds
     acceleration = mask.numel() / max(1.0, float(mask.sum()))
-    low, high = accelerations
     if acceleration > BEYOND * high:
         yield (
             f"was trained for accelerations of {low:g} to {high:g}, but k-space is accelerated {acceleration:.3g} "
             "times; it may invent what was not measured, so compare with --method cs."
         )
-    sides = preparation.planes.shape
-    if min(sides) < SIDES[0] or max(sides) > SIDES[1]:
+    if acceleration * BEYOND < low:
+        how = "sampled in full" if acceleration == 1 else f"accelerated {acceleration:.3g} times"
         yield (
-            f"is tried on planes of {SIDES[0]} to {SIDES[1]} points a side, but these are {sides[0]} x {sides[1]}; "
-            "compare with --method cs."
+            f"was trained for accelerations of {low:g} to {high:g}, but k-space is {how}; it may explain the data "
+            "worse than a method that was not trained, so look at --check, and compare with --method cs."
         )
-    voxel = preparation.planes.voxel
-    if voxel is not None:
-        within = [size for axis, size in enumerate(voxel) if axis != preparation.planes.axis]
-        if min(within) * BEYOND < VOXEL[0] or max(within) > BEYOND * VOXEL[1]:
-            yield (
-                f"was trained on detail of {VOXEL[0]:g} to {VOXEL[1]:g} mm, but pixels are {within[0]:.3g} x "
-                f"{within[1]:.3g} mm; compare with --method cs."
-            )
 
 
-def _trained_accelerations(card: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the widest range of the recipe's tasks."""
-    found = list(_named(card.get("recipe"), "accelerations"))
-    pairs = [pair for pair in found if isinstance(pair, list) and len(pair) == 2]
-    if not pairs:
-        return ACCELERATIONS
-    return min(float(pair[0]) for pair in pairs), max(float(pair[1]) for pair in pairs)
+def _by_recipe(card: Mapping[str, Any]) -> Bounds | None:
+    """Return the widest range of the tasks of the recipe, or None where it has none of undersampled k-space."""
+    recipe = card.get("recipe")
+    found = list(_pairs(recipe.get("task"))) if isinstance(recipe, Mapping) else []
+    return (min(low for low, _ in found), max(high for _, high in found)) if found else None
 
 
-def _named(node: Any, name: str) -> Iterator[Any]:
-    """Yield the entries of a name in the task of a recipe."""
+def _pairs(node: Any) -> Iterator[Bounds]:
+    """Yield the accelerations that a task of a recipe, and those that it is made of, state or have by default."""
     if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == name:
-                yield value
-            elif key != "validation":
-                yield from _named(value, name)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _named(value, name)
+        pair = node.get("accelerations")
+        if pair is None and node.get("call") == TASK:
+            pair = inspect.signature(UndersampledMri).parameters["accelerations"].default
+        if isinstance(pair, list | tuple) and len(pair) == 2 and all(isinstance(bound, int | float) for bound in pair):
+            yield float(pair[0]), float(pair[1])
+    for value in node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ():
+        yield from _pairs(value)
