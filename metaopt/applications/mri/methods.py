@@ -20,8 +20,8 @@ from .classical import cg_sense, l1_wavelet, total_variation
 
 METHODS = ("rim", "cs", "tv", "cg", "zero")
 CLASSICAL: Mapping[str, tuple[Callable[..., Tensor], float, int]] = MappingProxyType(
-    # by name: the function, its weight where pictures reach 1, and the most steps
-    {"cs": (l1_wavelet, 10.0, 60), "tv": (total_variation, 5.0, 150), "cg": (cg_sense, 40.0, 60)}
+    # by name: the function, its weight times the noise where pictures reach 1, and the most steps
+    {"cs": (l1_wavelet, 0.25, 60), "tv": (total_variation, 0.15, 150), "cg": (cg_sense, 1.2, 60)}
 )
 
 
@@ -35,7 +35,8 @@ class Settings:
         network: Of "rim", a shipped network or a file of weights.
         steps: The number of steps of the network, or the most of a classical method. None: the usual.
         weight: Of a classical method, the weight as of :func:`l1_wavelet`, :func:`total_variation` and
-            :func:`cg_sense`, for pictures that reach 1; a larger one gives smoother pictures. None: the usual.
+            :func:`cg_sense`, for pictures that reach 1; a larger one gives smoother pictures. None:
+            0.25 (cs), 0.15 (tv) or 1.2 (cg) over the noise, tuned on heads at 4x, noise of 0.005 to 0.05.
 
     Raises:
         MetaoptError: There is no such method, or a setting is not of it.
@@ -100,8 +101,9 @@ class Method:
         if self.net is not None:
             outputs = self._learned(problem)
             return [problem.start(), *outputs] if every else outputs[-1:]
-        function, weight, _ = CLASSICAL[self.settings.method]
-        given = weight if self.settings.weight is None else self.settings.weight
+        function, given = CLASSICAL[self.settings.method][0], self.settings.weight
+        if given is None:
+            given = usual_weight(self.settings.method, float(torch.as_tensor(problem.noise).amin()))
         kept: list[Tensor] = []
         callback = (lambda k, state, residual: kept.append(state.x)) if every else None
         x = function(problem, given, max_steps=self.steps, callback=callback)
@@ -119,7 +121,17 @@ class Method:
         return outputs
 
 
-@torch.inference_mode()
-def is_empty(problem: InverseProblem) -> bool:
-    """Return whether no pixel is seen, because the maps are 0 where nothing is."""
-    return not bool(problem.start().any())
+def usual_weight(method: str, noise: float) -> float:
+    """Return the weight of a classical method that is taken where none is given: 0.25, 0.15 or 1.2 over the noise.
+
+    The energy is ``|A x - y|^2 / (2 noise^2) + weight R(x)``. With 0.25 (cs) and 0.15 (tv) the picture does not depend
+    on its units. The numbers are those of least regret on four heads of IXI that belong to no test (a slice of 2 mm of
+    each), 4 times undersampled by :func:`~metaopt.operators.gaussian_mask` with a full centre, with one coil and with
+    eight, noise of 0.005, 0.02 and 0.05. The best of each case are between 0.025 and 0.75 (cs), 0.05 and 0.25 (tv), 0.2
+    and 2 (cg, eight coils); the numbers lose up to 0.6 dB to them at noise of 0.005 and 0.02, up to 1.2 dB at 0.05.
+
+    Args:
+        method: "cs", "tv" or "cg".
+        noise: The standard deviation of a real component of k-space, where pictures reach 1.
+    """
+    return CLASSICAL[method][1] / noise

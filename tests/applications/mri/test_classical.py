@@ -118,3 +118,11 @@ def test_impossible_weights_and_numbers_of_steps_are_refused(way: Any) -> None:
         way(kspace_problem(1), -0.1)
     with pytest.raises(mo.MetaoptError, match="max_steps"):
         way(kspace_problem(1), 0.1, max_steps=0)
+
+
+def test_wavelets_go_on_where_a_small_weight_changes_the_first_steps_by_little() -> None:
+    """What is not sampled comes slowly, from the threshold alone: the first steps of a single coil are short."""
+    problem, _ = scan((32, 32), 0, noise=1e-3)
+    taken: list[int] = []
+    l1_wavelet(problem, 0.25 / 1e-3, callback=lambda k, state, residual: taken.append(k))
+    assert len(taken) == 60

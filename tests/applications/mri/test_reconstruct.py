@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.applications.mri import Settings, reconstruct, residual_maps
-from metaopt.data import open_kspace
+from metaopt.applications.mri import Settings, reconstruct, residual_maps, simulate_file
+from metaopt.data import open_kspace, write_nifti
 from metaopt.operators import Fourier, Sense
 
 from ...helpers import normal
@@ -62,6 +62,21 @@ def test_scaled_kspace_gives_the_same_picture_scaled(
             reconstruct(kspace, Settings(method, steps=None if method == "zero" else 3), noise=unit).pictures
         )
     assert torch.allclose(pictures[1] / scale, pictures[0], rtol=1e-3, atol=2e-4 * float(pictures[0].max()))
+
+
+@pytest.mark.parametrize("method", ["cs", "tv", "cg"])
+@pytest.mark.parametrize("noise", [0.005, 0.05])
+def test_the_usual_weight_is_near_the_best_at_low_and_at_high_noise(tmp_path: Path, method: str, noise: float) -> None:
+    cbook = pytest.importorskip("matplotlib.cbook")
+    with cbook.get_sample_data("s1045.ima.gz") as file:
+        stored = np.frombuffer(file.read(), np.uint16).reshape(64, 4, 64, 4).mean((1, 3))
+    truth = torch.from_numpy(stored).float()[None]
+    write_nifti(tmp_path / "head.nii", truth)
+    simulate_file(tmp_path / "head.nii", tmp_path / "k.h5", 3, 4, noise)
+    kspace, usual = open_kspace(tmp_path / "k.h5"), {"cs": 0.25, "tv": 0.15, "cg": 1.2}[method] / noise
+    weights = (None, usual / 30, 30 * usual)
+    errors = [error(reconstruct(kspace, Settings(method, weight=weight)).pictures, truth) for weight in weights]
+    assert errors[0] < 1.02 * min(errors[1:])  # conjugate gradients hardly need a weight at low noise
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
