@@ -44,8 +44,7 @@ def as_operator(thing: Any) -> Operator:
     if isinstance(thing, Operator):
         return thing
     if isinstance(thing, np.ndarray):
-        matrix = from_array("The matrix of as_operator", thing)
-        thing = matrix if matrix.is_floating_point() or matrix.is_complex() else matrix.double()
+        thing = from_array("The matrix of as_operator", thing)
     if isinstance(thing, Tensor):
         if thing.layout != torch.strided and thing.ndim == 2:
             matrix = thing.detach().to_sparse_coo().coalesce()

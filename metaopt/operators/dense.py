@@ -21,7 +21,7 @@ class Dense(Operator):
 
     Args:
         matrix: A, (m, n) shared by all leading axes of x, or (B, m, n) with one matrix for each entry of the first
-            axis.
+            axis. Whole numbers and truth values become float64.
         shape: The trailing axes of x, with n entries in all; by default (n,).
 
     Raises:
@@ -33,7 +33,8 @@ class Dense(Operator):
     shape: tuple[int, ...]
 
     def __init__(self, matrix: Tensor, shape: Sequence[int] | None = None) -> None:
-        check_finite("The matrix of Dense", check_tensor("The matrix of Dense", matrix, "real or complex"))
+        check_finite("The matrix of Dense", check_tensor("The matrix of Dense", matrix, "any"))
+        matrix = matrix if matrix.is_floating_point() or matrix.is_complex() else matrix.double()
         if matrix.ndim not in (2, 3):
             raise MetaoptError(f"Dense needs a matrix (m, n) or (B, m, n), but got {tree.describe(matrix)}.")
         shape = tuple(matrix.shape[-1:]) if shape is None else check_counts("The shape of Dense", shape)

@@ -106,8 +106,7 @@ MISTAKES: list[tuple[str, Callable[[], object]]] = [
     (r"spokes must be a whole number", lambda: ops.radial_points(0, 4)),
     (r"axes of radial_points must be .* at least 2", lambda: ops.radial_points(2, 4, dims=1)),
     (r"turns of spiral_points must be", lambda: ops.spiral_points(2, 4, 0.0)),
-    ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense([[1.0]])),  # type: ignore[arg-type]
-    ("matrix of Dense must be a floating-point or complex", lambda: ops.Dense(torch.ones(2, 2).long())),
+    ("matrix of Dense must be a tensor", lambda: ops.Dense([[1.0]])),  # type: ignore[arg-type]
     ("matrix of Dense must be.*", lambda: ops.Dense(torch.ones(2, 2, device="meta"))),
     ("shape of Dense must be a list", lambda: ops.Dense(torch.ones(2, 2), 2)),  # type: ignore[arg-type]
     ("kernel of Blur must be a floating-point or complex", lambda: ops.Blur(torch.ones(3, 3).to(torch.float8_e4m3fn))),

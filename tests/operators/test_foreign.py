@@ -73,6 +73,17 @@ def test_complex_scipy_operator_equals_its_matrix() -> None:
     torch.testing.assert_close(gradient, 2 * X @ (matrix.mT @ matrix.conj()).real)
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8, torch.bool])
+def test_a_matrix_of_whole_numbers_is_one_of_float64_from_torch_as_from_numpy(dtype: torch.dtype) -> None:
+    whole = torch.tensor([[0, 1, 0], [1, 1, 1]]).to(dtype)
+    x = torch.tensor([[0.5, 0.25, 1.0]], dtype=DOUBLE)
+    for made in (ops.Dense(whole), ops.as_operator(whole), ops.as_operator(whole.numpy())):
+        assert made.matrix.dtype == DOUBLE
+        torch.testing.assert_close(made(x), torch.tensor([[0.25, 1.75]], dtype=DOUBLE))
+    problem = InverseProblem(whole, torch.zeros(1, 2), 0.1)
+    assert problem.operator(x.float()).tolist() == [[0.25, 1.75]]
+
+
 def test_deepinv_operator_is_taken_with_its_adjoint() -> None:
     physics = Physics(torch.arange(5.0, dtype=DOUBLE)).requires_grad_(False)
     operator = ops.as_operator(physics)
