@@ -24,6 +24,7 @@ from ..foundation.words import describe as describe
 from .errors import MetaoptError
 
 Tree = TypeVar("Tree")
+Place = torch.device | torch.dtype | Tensor | str | None  # what Tensor.to takes first
 
 
 def map(function: Callable[..., Any], tree: Tree, *others: Any) -> Tree:
@@ -67,7 +68,8 @@ def _map(function: Callable[..., Any], tree: Any, others: Sequence[Any], shadow:
 def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
     """Return a copy of a dataclass with other values of the named fields, without running its constructor and checks.
 
-    Fields that the constructor derives from others stay as they are: name them too, or call the constructor.
+    Fields that the constructor derives from others stay as they are: name them too, or call the constructor. Those
+    with ``metadata={"derived_from": (...)}`` get their default, unless they are named, where one of these is changed.
 
     Args:
         dataclass: An instance of a dataclass.
@@ -84,9 +86,11 @@ def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
     if unknown := [name for name in changes if name not in names]:
         known = ", ".join(names) or "none"
         raise MetaoptError(f"{type(dataclass).__name__} has no field {unknown[0]!r}; its fields are {known}.")
-    new = object.__new__(type(dataclass))
+    given: Any = dataclass
+    stale = {f.name: f.default for f in fields(given) if changes.keys() & f.metadata.get("derived_from", ())}
+    new, values = object.__new__(type(dataclass)), {**stale, **changes}
     for name in names:
-        object.__setattr__(new, name, changes[name] if name in changes else getattr(dataclass, name))
+        object.__setattr__(new, name, values[name] if name in values else getattr(dataclass, name))
     return new
 
 
@@ -202,9 +206,7 @@ def stack(trees: Sequence[Tree]) -> Tree:
     return map(lambda *tensors: torch.stack(tensors), trees[0], *trees[1:])
 
 
-def to(
-    tree: Tree, device: torch.device | torch.dtype | Tensor | str | None = None, dtype: torch.dtype | None = None
-) -> Tree:
+def to(tree: Tree, device: Place = None, dtype: torch.dtype | None = None) -> Tree:
     """Move ``tree`` to ``device`` and its floating tensors to ``dtype``, complex ones to the matching complex dtype.
 
     Args:

@@ -51,10 +51,13 @@ def mover(device: Any, dtype: Any) -> Callable[[Tensor], Tensor]:
     Raises:
         MetaoptError: These are no device and no such dtype.
     """
-    if isinstance(device, torch.dtype | Tensor) and dtype is None:
-        device, dtype = (device.device, device.dtype) if isinstance(device, Tensor) else (None, device)
+    where: Any = device
+    if isinstance(device, Tensor) and dtype is None:
+        where, dtype = device.device, device.dtype
+    elif isinstance(device, torch.dtype) and dtype is None:
+        where, dtype = None, device
     try:
-        place = None if device is None else torch.device(device)
+        place = None if where is None else torch.device(where)
     except (RuntimeError, TypeError) as error:
         raise MetaoptError(f"to takes a device, a dtype or both, in this order, but got {said(device)}.") from error
     if dtype is not None and not (isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)):

@@ -34,8 +34,9 @@ class Nufft(Operator):
     At the points of the grid it is ``Fourier(centred=True)``. It is computed on the CPU by finufft, in double precision
     (rounded points alone would cost 1e-5 of a picture of 256 x 256). ``normal`` is a convolution with the point spread
     function, by Fourier transforms of twice the size along each axis, on the device of x; the constructor prepares it,
-    which takes as long as 2 to the (d - 1) adjoints of a picture. Gradients to every order, also with respect to the
-    points, are non-uniform transforms again.
+    which takes as long as 2 to the (d - 1) adjoints of a picture. Where the points were changed in place since, or
+    replaced by ``tree.replace``, ``normal`` is computed by two transforms. Gradients to every order, also with respect
+    to the points, are non-uniform transforms again.
 
     Args:
         points: k, (M, d) for all samples or (B, M, d) for each its own, real, from -0.5 to below 0.5 cycles per pixel;
@@ -57,7 +58,11 @@ class Nufft(Operator):
     points: Tensor
     shape: Sequence[int]
     tolerance: float | None = None
-    spectrum: Tensor | None = field(default=None, init=False, repr=False)  # of the point spread function
+    # Of the point spread function, and where its points are in memory and how often they had been written into.
+    spectrum: Tensor | None = field(
+        default=None, init=False, repr=False, metadata={"derived_from": ("points", "shape", "tolerance")}
+    )
+    prepared: tuple[int, int] = field(default=(0, 0), init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", check_counts("The shape of Nufft", self.shape))
@@ -68,6 +73,7 @@ class Nufft(Operator):
         if autodiff.values_known() and not autodiff.inside_transform() and not self.points.requires_grad:
             tolerance = max(_tolerance(self.tolerance, torch.complex128) / 10, _FINEST)
             object.__setattr__(self, "spectrum", _spectrum(self.points, tuple(self.shape), tolerance))
+            object.__setattr__(self, "prepared", _place(self.points))
 
     def apply(self, x: Tensor) -> Tensor:
         wide = at_least_single(self._fitting(x, tuple(self.shape), "pictures"))
@@ -85,7 +91,8 @@ class Nufft(Operator):
         """Return A^H A x, within ten times the tolerance."""
         wide = at_least_single(self._fitting(x, tuple(self.shape), "pictures"))
         spectrum = self.spectrum
-        if spectrum is None or self.points.requires_grad or spectrum.dtype.itemsize < wide.real.dtype.itemsize:
+        learned = self.points.requires_grad or self._were_written_into()
+        if spectrum is None or learned or spectrum.dtype.itemsize < wide.real.dtype.itemsize:
             return self.adjoint(self.apply(x))
         axes = range(-len(self.shape), 0)
         padded = wide.reshape(len(x), math.prod(x.shape[1 : x.ndim - len(self.shape)]), *self.shape)
@@ -95,6 +102,19 @@ class Nufft(Operator):
         for axis, n in zip(axes, self.shape, strict=True):
             padded = torch.fft.ifft(padded, dim=axis).narrow(axis, 0, n)
         return padded.reshape(x.shape).to(x.dtype)
+
+    def _were_written_into(self) -> bool:
+        """Whether the points have changed in place since the spectrum was made; a copy of them begins at 0 writes."""
+        if not autodiff.values_known() or autodiff.inside_transform():
+            return False
+        place, writes = self.prepared
+        return tree.version(self.points) != (writes if self.points.data_ptr() == place else 0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), **({"spectrum": None} if self._were_written_into() else {})}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, prepared=_place(state["points"]))  # a copy is a write
 
     def _fitting(self, x: Tensor, trailing: Sequence[int], what: str) -> Tensor:
         """x, if it is complex and ends in the axes of pictures or samples, after at least a batch."""
@@ -130,6 +150,10 @@ def _check_points(points: Any, shape: Sequence[int]) -> None:
                 f"{high:.6g}; divide radians by 2 pi, cycles per field of view by the size of the picture, and move "
                 "0.5 to -0.5."
             )
+
+
+def _place(points: Tensor) -> tuple[int, int]:
+    return points.data_ptr(), tree.version(points)
 
 
 def _tolerance(tolerance: float | None, dtype: torch.dtype) -> float:

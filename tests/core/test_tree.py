@@ -362,6 +362,24 @@ def test_replace_copies_a_dataclass_without_its_checks_and_derives_nothing():
     assert dataclasses.asdict(tree.replace(given, {})) == dataclasses.asdict(given)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    number: float
+    other: int = 0
+    double: float | None = dataclasses.field(default=None, init=False, metadata={"derived_from": ("number",)})
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "double", 2 * self.number)
+
+
+def test_replace_forgets_what_is_declared_to_be_derived_from_what_it_changes():
+    given = Prepared(4.0)
+    assert tree.replace(given, {"number": 5.0}).double is None
+    assert tree.replace(given, {"other": 1}).double == 8.0
+    assert tree.replace(given, {"number": 5.0, "double": 10.0}).double == 10.0
+    assert tree.map(lambda t: t, given).double == 8.0
+
+
 def test_replace_refuses_what_has_no_such_field():
     with pytest.raises(mo.MetaoptError, match="Checked has no field 'numbr'; its fields are number, half"):
         tree.replace(Checked(1.0), {"numbr": 2.0})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
+from collections.abc import Callable
+from unittest import mock
 
 import pytest
 import scipy.io
@@ -90,6 +94,56 @@ def test_the_normal_operator_follows_points_that_are_learned() -> None:
     with torch.no_grad():
         nufft.points.copy_(points(9, 2, dtype=DOUBLE, seed=5))
     assert error(nufft.normal(x).detach(), ops.Nufft(points(9, 2, dtype=DOUBLE, seed=5), (6, 4)).normal(x)) <= 1e-11
+
+
+OTHERS: dict[str, Callable[[ops.Nufft, Tensor], ops.Nufft]] = {
+    "in place": lambda nufft, k: written(nufft, k),
+    "in place after a move": lambda nufft, k: written(nufft.to(torch.float32), k),
+    "in place in a copy": lambda nufft, k: written(copy.deepcopy(nufft), k),
+    "in place before a copy": lambda nufft, k: copy.deepcopy(written(nufft, k)),
+    "in place before it is pickled": lambda nufft, k: pickle.loads(pickle.dumps(written(nufft, k))),
+    "replaced": lambda nufft, k: mo.tree.replace(nufft, {"points": k}),
+    "replaced after a move": lambda nufft, k: mo.tree.replace(nufft.to(torch.float32), {"points": k}),
+    "replaced in an alias": lambda nufft, k: mo.tree.replace(mo.tree.detach(nufft), {"points": k}),
+    "replaced for each sample": lambda nufft, k: mo.tree.replace(nufft, {"points": k.expand(2, -1, -1)}),
+}
+
+
+def written(nufft: ops.Nufft, k: Tensor) -> ops.Nufft:
+    nufft.points.copy_(k)
+    return nufft
+
+
+@pytest.mark.parametrize("how", OTHERS)
+@pytest.mark.parametrize("writes", [0, 1], ids=["fresh", "written"])
+def test_the_normal_operator_follows_points_that_are_changed(how: str, writes: int) -> None:
+    x = random_complex(2, 1, 6, 4, dtype=DOUBLE, seed=1)
+    k, new = (points(9, 2, dtype=DOUBLE, seed=seed) for seed in (0, 5))
+    for _ in range(writes):  # such as those that filled an array
+        k.mul_(0.5)
+    nufft = OTHERS[how](ops.Nufft(k, (6, 4)), new)
+    assert error(nufft.normal(x), ops.Nufft(new.to(nufft.points), (6, 4)).normal(x)) <= 1e-7
+
+
+@pytest.mark.parametrize("writes", [0, 1], ids=["fresh", "written"])
+def test_copies_of_an_operator_keep_its_point_spread_function(writes: int) -> None:
+    """It is the quicker way, which a move, a detached alias or a rebuilt tree must not lose."""
+    x, k = random_complex(1, 1, 6, 4, dtype=DOUBLE, seed=1), points(9, 2, dtype=DOUBLE, seed=0)
+    for _ in range(writes):
+        k.mul_(0.5)
+    nufft = ops.Nufft(k, (6, 4))
+    tensors, rebuild = mo.tree.partition(nufft)
+    with mock.patch.object(ops.Nufft, "apply", side_effect=AssertionError("transformed")):
+        for same in (
+            nufft,
+            pickle.loads(pickle.dumps(nufft)),
+            mo.tree.detach(nufft),
+            rebuild(tensors),
+            nufft.to("cpu"),
+        ):
+            same.normal(x)
+        nufft.to(torch.float32).normal(x.to(torch.complex64))
+        mo.vmap(lambda x: nufft.normal(x))(x[None])
 
 
 @pytest.mark.parametrize("coils", [1, 3])
