@@ -43,9 +43,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--mask",
-        metavar="{gaussian,columns}",
+        metavar="NAME",
         default="gaussian",
-        help="single points of a Gaussian density, or whole columns (default: %(default)s)",
+        help="gaussian, poisson, radial, spiral or partial: single points of a Gaussian density, of which no two are "
+        "near, next to lines through the middle or to a spiral, or those of gaussian in 5/8 of the columns; "
+        "gaussian-columns, columns or equispaced: whole columns, of a Gaussian density, each as likely, or at equal "
+        "distances (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--center",
+        metavar="SHARE",
+        type=number,
+        help="how much of the middle is sampled in full: the share of columns, or of single points the half axes of an "
+        "ellipse, as a share of the sides (default: 0.1, or as much as several coils need)",
     )
     parser.add_argument(
         "--seed", metavar="NUMBER", type=whole_number, default=0, help="of phase, coils, mask and noise (default: 0)"
@@ -64,5 +74,6 @@ def _run(arguments: argparse.Namespace) -> None:
         arguments.noise,
         arguments.mask,
         arguments.seed,
+        arguments.center,
     )
     say_written(arguments.kspace)

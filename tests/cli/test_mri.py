@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from metaopt.applications.mri import Settings, reconstruct
+from metaopt.applications.mri.masks import MASKS
 from metaopt.applications.mri.partial import resumable
 from metaopt.cli import main
-from metaopt.data import open_kspace
+from metaopt.data import open_kspace, write_nifti
 
 from ..applications.mri.volumes import AFFINE, head, simulated
 
@@ -88,6 +89,47 @@ def test_info_says_what_was_simulated(scan: Path, capsys: pytest.CaptureFixture[
     for said in ("96 x 96 points, 4 coils, 3 slices", "acceleration 3", "1.5 x 1.5 mm", "noise:", "calibration:"):
         assert said in text
     assert max(map(len, text.splitlines()[1:])) <= 100
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_a_mask_of_each_kind_is_drawn_told_by_info_and_reconstructed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mask: str
+) -> None:
+    volume, picture = tmp_path / "head.nii", head(1, 48)
+    write_nifti(volume, 100 * picture)
+    options = ["--acceleration", "2.5", "--coils", "4", "--noise", "0.005", "--mask", mask]
+    for name, seed in (("k.h5", 3), ("again.h5", 3), ("other.h5", 4)):
+        assert run("simulate", volume, tmp_path / name, *options, "--seed", seed) == 0
+    capsys.readouterr()
+    masks = [open_kspace(tmp_path / name).mask.numpy() for name in ("k.h5", "again.h5", "other.h5")]
+    assert np.array_equal(masks[0], masks[1]) and not np.array_equal(masks[0], masks[2])
+    columns = "columns" in mask or mask == "equispaced"
+    assert masks[0].sum() == (48 * round(48 / 2.5) if columns else round(48 * 48 / 2.5))
+    assert run("info", tmp_path / "k.h5") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert ("whole lines at some columns" if columns else "single points") in text
+    assert f"acceleration {masks[0].size / masks[0].sum():.3g}" in text
+    assert f"from head.nii with the mask {mask}, so that nothing here was measured" in text
+    assert ("k-space is sampled over 62% along column" in text) == (mask == "partial")
+    assert run("reconstruct", tmp_path / "k.h5", tmp_path / "o.nii", "--method", "cg") == 0
+    found = nibabel.load(tmp_path / "o.nii").get_fdata().T / 100
+    assert np.linalg.norm(found - picture.numpy()) < 0.2 * np.linalg.norm(picture.numpy())
+
+
+@pytest.mark.parametrize("mask", ["gaussian", "equispaced"])
+def test_the_middle_is_sampled_in_full_as_far_as_is_asked(tmp_path: Path, mask: str) -> None:
+    write_nifti(tmp_path / "head.nii", 100 * head(1, 48))
+    found = []
+    for center in (0.0, 0.25):
+        options = ["--acceleration", "2.5", "--coils", "1", "--mask", mask, "--center", center]
+        assert run("simulate", tmp_path / "head.nii", tmp_path / "k.h5", *options) == 0
+        found.append(open_kspace(tmp_path / "k.h5").mask.numpy())
+    if mask == "equispaced":
+        assert found[1][:, 18:30].all() and not found[0][:, 18:30].all()
+    else:
+        square = np.add.outer(np.square(np.arange(-24, 24)), np.square(np.arange(-24, 24)))
+        assert found[1][square <= 12**2].all() and not found[0][square <= 12**2].all()
+    assert found[0].sum() == found[1].sum()
 
 
 def interrupted(after: int, error: BaseException) -> Callable[..., Iterator[int]]:
@@ -243,7 +285,12 @@ def test_kspace_that_cannot_be_used_is_refused(
         (["--coils", "0"], "coils"),
         (["--noise", "nan"], "noise"),
         (["--noise", "-1"], "noise"),
-        (["--mask", "rings"], "gaussian, columns"),
+        (["--mask", "rings"], "gaussian, poisson, radial, spiral, partial, gaussian-columns, columns, equispaced"),
+        (["--center", "1.5"], "centre"),
+        (["--center", "nan"], "centre"),
+        (["--center", "0.9"], "lower the center_fraction or the acceleration"),
+        (["--center", "0.9", "--mask", "equispaced"], "lower the center_fraction or the acceleration"),
+        (["--acceleration", "90", "--mask", "columns"], "hardly a sample"),
     ],
 )
 def test_simulate_refuses_in_a_line(

@@ -43,6 +43,9 @@ def _entries(kspace: KSpace) -> Iterator[tuple[str, str]]:
     yield "place", "known (affine matrix)" if kspace.affine is not None else "not known"
     yield "centring", kspace.centring.note or "frequency 0 and the picture are in the middle"
     yield "reference", "pictures of full k-space" if kspace.has_reference else "none"
+    if isinstance(volume := kspace.attributes.get("simulated_from"), str):
+        named = "" if (mask := kspace.attributes.get("simulated_mask")) is None else f" with the mask {mask!s:.40}"
+        yield "simulated", f"from {volume:.200}{named}, so that nothing here was measured"
     for note in kspace.notes:
         if note != kspace.centring.note:
             yield "note", note

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -14,16 +13,12 @@ from ...arguments.checks import check_count, check_number, check_whole
 from ...core import MetaoptError, random
 from ...data import write_fastmri
 from ...data.formats.nifti_volume import Volume, read_nifti
-from ...operators import Fourier, cartesian_mask, gaussian_mask
+from ...operators import Fourier
 from ...tasks import coil_maps, smooth_phase
+from .masks import kind_of, usual_centre
 
 COARSE = 32  # points a side of the grid on which the sensitivities of coils are computed
-CENTRE = 0.1  # of the mask, as a share of its sides, or less where the acceleration leaves no room
-CALIBRATION = 17  # points from frequency 0 to the edge of the centre for several coils: a square of 24 fits in
 WHITE = 0.999  # the share of voxels that are darker than 1
-MASKS: Mapping[str, Callable[[tuple[int, int], float, float, int], Tensor]] = MappingProxyType(
-    {"gaussian": gaussian_mask, "columns": cartesian_mask}
-)
 MOST_COILS = 256
 
 
@@ -35,6 +30,7 @@ def simulate_file(
     noise: float = 0.02,
     mask: str = "gaussian",
     seed: int = 0,
+    center: float | None = None,
 ) -> None:
     """Simulate the k-space of a NIfTI volume, slice by slice, and write it as fastMRI does, with the true pictures.
 
@@ -48,38 +44,38 @@ def simulate_file(
         coils: Number of coils. One has no sensitivity.
         noise: The standard deviation of the real and of the imaginary part of the noise, relative to the intensity that
             0.1 % of the voxels exceed.
-        mask: "gaussian", points of a Gaussian density, or "columns", whole columns.
+        mask: "gaussian" (points of a Gaussian density), "poisson", "radial", "spiral", "partial" (as "gaussian", within
+            5/8 of the columns), or whole columns: "gaussian-columns", "columns" (each as likely), "equispaced".
         seed: The seed of phase, coils, mask and noise.
+        center: How much of the middle of k-space is sampled in full: of columns the share, else the half axes of an
+            ellipse, as a share of the sides of k-space. None: 0.1, or as much as maps of several coils take.
 
     Raises:
         MetaoptError: The volume cannot be read, has nothing to see or negative values, the file cannot be written, or
             an argument is out of range.
     """
-    drawn = _mask_of(mask)
+    kind = kind_of(mask)
     check_number("The acceleration", acceleration, 1)
     check_count("The number of coils", coils, high=MOST_COILS)
     check_number("The noise", noise, 0)
     check_whole("The seed", seed)
+    if center is not None:
+        check_number("The centre", center, 0, 1)
     _check_out(out, volume)
     given = read_nifti(volume)
     white = _white(given, volume)
     shape = (given.pictures.shape[1], given.pictures.shape[2])
-    if acceleration > shape[0] * shape[1] / 4 or (mask == "columns" and acceleration > shape[1] / 2):
+    if acceleration > shape[0] * shape[1] / 4 or (kind.columns and acceleration > shape[1] / 2):
         raise MetaoptError(f"An acceleration of {acceleration:g} leaves hardly a sample of {shape[0]} x {shape[1]}.")
-    centre = max(CENTRE, CALIBRATION / min(shape)) if coils > 1 else CENTRE
-    centre = min(centre, 0.3 / acceleration**0.5 if mask == "gaussian" else 0.5 / acceleration)
-    kept = torch.fft.fftshift(drawn(shape, acceleration, centre, random.derive(seed, 0)))
-    attributes: dict[str, str | float] = {"acceleration": acceleration, "seed": seed, "simulated_from": volume.name}
+    centre = usual_centre(kind, shape, acceleration, coils) if center is None else center
+    kept = torch.fft.fftshift(kind.draw(shape, acceleration, centre, random.derive(seed, 0)))
+    reached = kept.numel() / float(kept.sum())
+    attributes: dict[str, str | float] = {"acceleration": reached, "seed": seed, "simulated_from": volume.name}
+    attributes["simulated_mask"] = mask
     if noise > 0:
         attributes["noise"] = noise * white
     slices = _slices(given.pictures, kept, coils, noise * white, seed)
     write_fastmri(out, slices, given.voxel, kept, iter(given.pictures), given.affine, attributes)
-
-
-def _mask_of(name: str) -> Callable[[tuple[int, int], float, float, int], Tensor]:
-    if name not in MASKS:
-        raise MetaoptError(f"There is no mask {name!r:.80}; choose among {', '.join(MASKS)}.")
-    return MASKS[name]
 
 
 def _check_out(out: Path, volume: Path) -> None:
