@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..foundation.changes import measured, to_come
+from ..foundation.changes import Pauses, measured, spread, to_come
 from . import tree
 from .algorithm import AnyAlgorithm, Keep, advance
 from .errors import MetaoptError
@@ -105,7 +105,9 @@ class Settled:
     It is judged in every sample separately. Changes and sizes are root mean squares over the entries of a sample. The
     changes that are still to come count as well: with q the part of the last change that the next one repeats, which is
     the rate of a linear convergence, they sum up to q / (1 - q) of it. So a step of ``x - 1e-7 * x`` never settles, and
-    only a change of 0, or at the rounding errors of float64, does at the first step. Where the algorithm has a method
+    only a change of 0, or at the rounding errors of float64, does at the first step. A sample that a step does not
+    change at all, as while the rate of a schedule is 0, has settled only if neither the next step nor the last one
+    allowed nor that halfway would change it; they are tried, not taken. Where the algorithm has a method
     ``residual(problem, state, k)``, this decides instead, because a step may be small without being near the solution:
     the residual of each sample must be at most ``residual``. Where a slot holds one value per step, the rule waits
     until all of them have been used, since a state that has settled at one value need not be settled at the next.
@@ -169,7 +171,7 @@ def run_until(
     """
     count, state, report = algorithm.samples(problem, state), tree.detach(state), Report(0, counted=1)
     broken = grown = converged = first = torch.zeros(count, dtype=torch.bool)
-    before, earlier = state, torch.zeros(())
+    before, earlier, own, pauses = state, torch.zeros(()), (), Pauses()
     settled = isinstance(until, Settled)
     if not (settled or callable(until)) or not (callback is None or callable(callback)):
         raise MetaoptError(f"until is Settled(...) or a function, callback a function, not {until!r}, {callback!r}.")
@@ -195,7 +197,11 @@ def run_until(
             if callback is not None:
                 callback(k, state, report.residual)
             if k + 1 >= varying and bool(converged.all()):
-                break
+                if own is None:
+                    steps = (advance(algorithm, problem, state, later) for later in spread(range(k + 1, ks.stop)))
+                    converged = ~pauses.among(tree.leaves(state), (changes == 0).all(0), map(tree.leaves, steps))
+                if bool(converged.all()):
+                    break
     failed = torch.where(grown, 2, torch.where(broken, 3, 1))  # positions in Status
     report.statuses = tuple(list(Status)[i] for i in torch.where(converged & ~broken, 0, failed).tolist())
     return tree.detach(state), report

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..foundation import precision, shadows
+from ..foundation.changes import changed
 from ..foundation.changes import relative_change as relative_change
 from ..foundation.changes import same as same
 from ..foundation.holdings import version as version
@@ -238,12 +239,5 @@ def batch_of(tree: Any) -> int:
 
 def check_unchanged(before: Any, after: Any, who: str, k: int, method: str = "step") -> None:
     """Raise if ``after`` differs from ``before`` in structure, shapes or dtypes: a state must keep all three."""
-    if same(before, after):
-        return
-    old, new = ({n: describe(t) for n, t in named_leaves(s, "state")} for s in (before, after))
-    for name in old:
-        if old[name] != new.get(name, old[name]):
-            raise MetaoptError(f"{method} of {who} changed {name} from {old[name]} to {new[name]} at k={k}.")
-    if list(old) != list(new):
-        was, now = (", ".join(names) or "no tensor" for names in (old, new))
-        raise MetaoptError(f"{method} of {who} changed the structure of its state at k={k}: it held {was}, now {now}.")
+    if not same(before, after) and (what := changed(*(named_leaves(s, "state") for s in (before, after)), k)):
+        raise MetaoptError(f"{method} of {who} changed {what}.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .words import describe
 
 Tensors = Sequence[Tensor]
 ROUNDING = 1e-14  # of float64: such a change has no rate; in float32, whose steps are larger, only 0 is as small
@@ -37,6 +39,60 @@ def measured(after: Tensors, before: Tensors, previous: Tensors, count: int) -> 
         norms = [torch.linalg.vector_norm(t, dim=1) / width**0.5 for t in (change, size)]
         found.append(torch.stack([*norms, (change * last).sum(1) / width]).expand(3, count))
     return torch.stack(found or [torch.zeros(3, count)], 1)
+
+
+class Pauses:
+    """Find the samples of a run that stand still for some steps and move in later ones, as while a rate is 0."""
+
+    def __init__(self) -> None:
+        self._tried: Tensors | None = None  # the state of the last trial; until it changes none is needed
+        self._moving = torch.zeros(0, dtype=torch.bool)
+
+    def among(self, state: Tensors, still: Tensor, following: Iterable[Tensors]) -> Tensor:
+        """Return which samples that stood ``still`` would move later, (B,).
+
+        Args:
+            state: The tensors of the state.
+            still: Which samples the last step did not change, (B,).
+            following: The tensors of the states after one of the steps to come each, which are read only where needed.
+        """
+        if not bool(still.any()):
+            return still
+        if self._tried is None or not all(map(torch.equal, state, self._tried)):
+            self._tried, self._moving = state, torch.zeros_like(still)
+            for after in following:
+                self._moving = self._moving | _moved(after, state, len(still))
+        return self._moving & still
+
+
+def spread(ks: range) -> list[int]:
+    """Return the first number, the last, and the one in the middle."""
+    return sorted({ks[0], ks[len(ks) // 2], ks[-1]}) if ks else []
+
+
+def _moved(after: Tensors, before: Tensors, count: int) -> Tensor:
+    """Which samples differ by more than rounding, (B,)."""
+    changes, sizes, _ = measured(after, before, before, count)
+    steps = [8 * torch.finfo(t.dtype).eps if t.is_floating_point() or t.is_complex() else 0.0 for t in before]
+    return (changes > changes.new_tensor(steps)[:, None] * sizes).any(0)
+
+
+def changed(before: Sequence[tuple[str, Tensor]], after: Sequence[tuple[str, Tensor]], k: int) -> str | None:
+    """Return what differs between named tensors in names, shapes or dtypes, as the end of a sentence, or ``None``.
+
+    Args:
+        before: Names and tensors before step ``k``.
+        after: Those after it.
+        k: The number of the step.
+    """
+    old, new = ({name: describe(tensor) for name, tensor in held} for held in (before, after))
+    for name in old:
+        if old[name] != new.get(name, old[name]):
+            return f"{name} from {old[name]} to {new[name]} at k={k}"
+    if list(old) == list(new):
+        return None
+    was, now = (", ".join(names) or "no tensor" for names in (old, new))
+    return f"the structure of its state at k={k}: it held {was}, now {now}"
 
 
 def relative_change(after: Sequence[Tensor], before: Sequence[Tensor]) -> float:

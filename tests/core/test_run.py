@@ -82,6 +82,54 @@ def test_rounding_errors_do_not_keep_a_run_from_settling() -> None:
     assert found.stop < 100
 
 
+RATES: dict[str, Callable[[int], float]] = {
+    "zero at first": lambda k: 0.5 if k >= 3 else 0.0,
+    "rising": lambda k: 0.5 * min(1, k / 5),
+    "zero at first and at last": lambda k: 0.5 if 3 <= k < 200 else 0.0,
+    "zero in between": lambda k: 0.0 if 2 <= k < 8 else 0.5,
+    "zero at every second step": lambda k: 0.5 * (k % 2),
+}
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_standing_still_while_a_rate_is_0_is_no_convergence(rate: str, dtype: torch.dtype) -> None:
+    goal = torch.tensor([[3.0], [1.0]], dtype=dtype)  # the second sample starts where it ends
+    algorithm = mo.Algorithm.from_step(lambda p, x, k: x - RATES[rate](k) * (x - p), torch.ones_like)
+    found = mo.solve(algorithm, goal, 300)
+    assert statuses(found) == ["converged"] * 2
+    assert 10 < found.report.steps < 150
+    torch.testing.assert_close(found.final, goal, rtol=1e-5, atol=0)
+
+
+def test_a_start_that_every_step_leaves_where_it_is_has_converged_after_one() -> None:
+    taken: list[int] = []
+
+    def step(problem: Tensor, x: Tensor, k: int) -> Tensor:
+        taken.append(k)
+        return x - 0.5 * (x - problem)
+
+    found = mo.solve(mo.Algorithm.from_step(step, torch.clone), torch.ones(2, 3, dtype=D), 1000)
+    assert (found.report.steps, statuses(found)) == (1, ["converged"] * 2)
+    assert taken == [0, 1, 500, 999], "three more are tried"
+
+
+def test_an_update_that_warms_up_is_run_to_its_minimum() -> None:
+    target = torch.tensor([[1.0, -2.0]], dtype=D)
+    problem = mo.InverseProblem(mo.operators.Identity(), target, 1.0, guess=0.0)
+    rates = torch.cat([torch.zeros(4), torch.full((196,), 0.5)])
+    descent = mo.parameterize(
+        mo.Descent(mo.updates.Sgd(0.5)), {"update.step_size": mo.per_step(200, list(rates.tolist()))}
+    )
+    found = mo.solve(descent, problem, 200)
+    assert found.report.steps == 200, "it waits until all values have been used"
+    torch.testing.assert_close(found.final, target)
+    run = mo.unroll(
+        mo.Algorithm.from_step(lambda p, x, k: x - min(0.5, k) * (x - p), torch.zeros_like), 100, mo.Implicit()
+    )
+    torch.testing.assert_close(run(target).final, target, rtol=1e-5, atol=0)
+
+
 def test_a_method_that_slows_down_without_end_does_not_settle() -> None:
     algorithm = mo.Algorithm.from_step(lambda _, x, k: x + 1 / (k + 1) ** 2, torch.clone)
     assert not mo.solve(algorithm, torch.zeros(1, dtype=D), 3000).report.converged
