@@ -10,16 +10,18 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
+
 from metaopt.cli import main
 
 from ..training import tiny
 from . import readers
 from .mutations import NUMBERS, mutated
 
-COMMANDS = ("denoise", "upscale", "inpaint", "infer", "train", "data", "doctor", "demo", "restore", "")
+COMMANDS = ("denoise", "upscale", "inpaint", "infer", "train", "data", "doctor", "demo", "view", "restore", "")
 OPTIONS = (
     "--sigma --scale --weights --steps --task --method --evidence --out --strict --data --device --num-workers --help "
-    "--version --to list -- -x --sigma=5 --scale=2 --task=MAR --task=PR --task=MAP --steps=2 --method=bp"
+    "--axes --no-open --version --to list -- -x --sigma=5 --scale=2 --task=MAR --task=PR --task=MAP --steps=2 --method=bp"
 ).split()
 VALUES = [number.decode("latin1") for number in NUMBERS[:-1] if b"\0" not in number]
 VALUES += [
@@ -38,7 +40,8 @@ VALUES += [
     "mf",
 ]
 VALUES += ["restore_grey", "learned_bp", "optimizer_digits", "denoise_grey", "cuda:99", "meta", "exact", "cpu"]
-FILES = ("p.png", "q.png", "f", "e", "tiny.yaml", "tiny.safetensors", "tiny.json", "out.png", "out.tif", "out.txt")
+MADE = ("p.png", "q.png", "f", "e", "tiny.yaml", "tiny.safetensors", "tiny.json", "r.npz")
+FILES = (*MADE, "out.png", "out.tif", "out.txt", "out.html")
 
 
 def make(folder: Path, draw: random.Random) -> None:
@@ -50,7 +53,8 @@ def make(folder: Path, draw: random.Random) -> None:
     (folder / "e").write_text("1 0 1\n")
     tiny.write_recipe(folder)
     tiny.write_weights(folder)
-    name = draw.choice(FILES[:7])
+    np.savez(folder / "r.npz", **readers.RESULT)
+    name = draw.choice(MADE)
     (folder / name).write_bytes(mutated((folder / name).read_bytes(), draw))
 
 
@@ -64,6 +68,7 @@ def words(draw: random.Random) -> list[str]:
         "infer": ["f", "--task", "MAR", "--method", "bp", "--evidence", "e", "--steps", "20"],
         "train": ["tiny.yaml", "--out", "run"],
         "data": ["list", "set5"],
+        "view": ["r.npz", "--out", "out.html", "--no-open"],
         "demo": ["--out", "p.png/x"],
     }.get(command, [])
     given = list(usual)
@@ -107,5 +112,8 @@ def attempt(draw: random.Random) -> str | None:
 
 
 def _quick() -> contextlib.AbstractContextManager:
-    """Without the demonstration, which takes minutes."""
-    return mock.patch("metaopt.applications.demo.run_demo", return_value=None)
+    """Without the demonstration, which takes minutes, and without a browser."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(mock.patch("metaopt.applications.demo.run_demo", return_value=None))
+    stack.enter_context(mock.patch("webbrowser.open", return_value=True))
+    return stack

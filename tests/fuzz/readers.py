@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
+import io
 import json
 import pickle
 import random
 import shutil
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ import torch
 
 import metaopt as mo
 from metaopt import data
+from metaopt.cli import main
 from metaopt.core import MetaoptError, MetaoptWarning
 from metaopt.data import sources
 from metaopt.data.datasets.folders import read_slices
@@ -238,6 +242,44 @@ def kspace(name: str, file: str, make: Callable[[Path], Any], *more: str) -> Rea
     return Reader(f"kspace-{name}", make, read_with(read_kspace, file), (file, *more))
 
 
+RESULT = {
+    "estimates_rim": np.abs(KSPACE[:, :6, :7]).astype(np.float32)[:, None],
+    "estimates_tv": np.asfortranarray(np.abs(KSPACE[:2, None, :6, :7])),
+    "target": np.abs(KSPACE[:1, :6, :7]),
+    "mask": np.eye(6, 7, dtype=np.uint8),
+    "spacing": np.array([3.0, 1.5, 1.5]),
+    "axes": np.array("SPL"),
+}
+ARRAYS = tuple(f"{name}.npy" for name in RESULT)
+
+
+def make_arrays(folder: Path) -> None:
+    for name, array in RESULT.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+def view_arrays(folder: Path) -> None:
+    """The command's answer to a sound archive of arrays of which one is damaged."""
+    with zipfile.ZipFile(folder / "r.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ARRAYS:
+            archive.write(folder / name, name)
+    view(folder / "r.npz")
+
+
+def view(path: Path) -> None:
+    """``metaopt view`` writes its page, or says in one line why not and leaves nothing behind."""
+    before, err = sorted(path.parent.iterdir()), io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(err):
+        status = main(["view", str(path), "--no-open"])
+    said, new = err.getvalue(), [entry.name for entry in sorted(path.parent.iterdir()) if entry not in before]
+    assert "a fault of metaopt" not in said and "Traceback" not in said, said
+    if status == 0:
+        assert new == ["r.html"] and not said, (new, said)
+    else:
+        assert status == 2 and not new, (status, new)
+        assert said.startswith("metaopt: ") and said.count("\n") == 1 and said.endswith(".\n"), said
+
+
 PARTS = tuple(f"ind.tiny.{part}" for part in "x tx allx y ty ally graph test.index".split())
 READERS = [
     numbers("uai", MODEL, as_graph),
@@ -289,6 +331,8 @@ READERS = [
     kspace("bart", "k.cfl", make_cfl, "k.hdr"),
     kspace("fastmri", "k.h5", make_fastmri),
     kspace("ismrmrd", "k.h5", make_scan),
+    Reader("view", lambda folder: np.savez(folder / "r.npz", **RESULT), read_with(view, "r.npz"), ("r.npz",)),
+    Reader("view-arrays", make_arrays, view_arrays, ARRAYS),
     Reader("registry", make_registry, read_registry, ("set/one.json",)),
 ]
 BY_NAME = {reader.name: reader for reader in READERS}
