@@ -18,6 +18,7 @@ from ..weights.cards import card_of
 from .description import Descriptions, plain
 from .settings import Settings
 
+CHANGING = "changing"  # the entry that names those that change while the training runs
 MAY_CHANGE = ("settings.updates",)  # what may differ in a run that goes on
 RECIPE = ("model", "task", "validation", "start")  # entries of a recipe beside settings, loss and seed
 KINDS, DIGESTS = ("function", "tensor", "class"), ("code", "digest")  # entries that say what something is
@@ -59,25 +60,58 @@ def describe_training(
     }
 
 
-def check_same_training(path: Path, found: Any, own: Mapping[str, Any]) -> None:
+def changing(before: Any, now: Any, path: str = "") -> list[str]:
+    """Return the entries of a description that have changed during the training, such as a counter of a task.
+
+    They say nothing about which training it is. What a container gained or lost is an entry of the container.
+
+    Args:
+        before: The description from before the training.
+        now: That of now.
+        path: Where these are in the whole.
+
+    Returns:
+        The paths of the entries, as :func:`check_same_training` reads them.
+    """
+    if before == now:
+        return []
+    pairs: dict[Any, tuple[Any, Any]] = {}
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = dict(enumerate(zip(before, now, strict=True)))
+    elif isinstance(before, Mapping) and isinstance(now, Mapping) and "tensor" not in before:
+        gains = "class" in before or before.keys() == now.keys()  # an object may gain attributes
+        pairs = {key: (before.get(key), now.get(key)) for key in {**before, **now}} if gains else {}
+    if not pairs:
+        return [] if path.rpartition(".")[2] == "code" else [path]  # too much depends on that
+    return [entry for key, pair in pairs.items() for entry in changing(*pair, f"{path}.{key}".lstrip("."))]
+
+
+def check_same_training(path: Path, found: Any, own: Mapping[str, Any]) -> set[str]:
     """Check that a checkpoint belongs to this training; earlier versions recorded less, or nothing, of what it is.
+
+    Entries that changed while the training ran, which :func:`changing` found, are not compared.
 
     Args:
         path: The checkpoint, for error messages.
         found: What :func:`describe_training` returned when it was written, or None.
         own: What it returns for this training.
 
+    Returns:
+        The paths of the entries that changed while it ran.
+
     Raises:
         MetaoptError: They differ; the message says in what.
     """
     if not isinstance(found, Mapping):
-        return
+        return set()
+    varying = {entry for entry in found.get(CHANGING) or () if isinstance(entry, str)}
     if "versions" not in found:  # until 0.1 the class of the task and names of functions were all that was kept
         own = _as_recorded(found, own)
     if found.get("validation") is None or own.get("validation") is None:  # it changes no weights
         found, own = ({k: v for k, v in of.items() if k != "validation"} for of in (found, own))
     then, now = dict(_flat(found)), dict(_flat(own))
-    keys = (then.keys() | now.keys()) - {"versions", *MAY_CHANGE}
+    left_out = tuple(f"{entry}." for entry in (*varying, "versions", CHANGING, *MAY_CHANGE))
+    keys = {key for key in then.keys() | now.keys() if not f"{key}.".startswith(left_out)}
     if found.get("versions") != own.get("versions"):  # they may compile code to another, or have further arguments
         keys = {key for key in keys & then.keys() if key.rpartition(".")[2] != "code"}
     other = sorted((k for k in keys if then.get(k) != now.get(k)), key=_rank)
@@ -87,6 +121,7 @@ def check_same_training(path: Path, found: Any, own: Mapping[str, Any]) -> None:
             f"{path} belongs to another training: {_difference(other[0], then, now)}{rest}; train in a new folder, or "
             "remove the checkpoints of this one to start anew."
         )
+    return varying
 
 
 def _network(net: Unrolled[Any, Any, Any]) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from .checkpoint import (
 )
 from .distributed import Workers, hold_gradients, workers
 from .feed import Seeds, batch_seed, feed
-from .identity import check_same_training, describe_training
+from .identity import CHANGING, changing, check_same_training, describe_training
 from .log import Log
 from .settings import MOST_UPDATES, OPTIMIZERS, Settings, Watch
 from .validation import validation_loss
@@ -57,10 +58,10 @@ def train(
     """Train ``net`` in place on ``task``, and write averaged weights, their card, a log and a checkpoint.
 
     The seed of every batch depends on (seed, update, number in the update) alone. A run that was cut off at any moment
-    and is started again continues to the same numbers; with another task, loss, network,
-    settings (but for ``updates``), validation or recipe it
-    is refused. Where the checkpoint is damaged, it continues from the one before. One process at a time trains in a
-    folder. Training runs on the device of ``net``.
+    and is started again continues to the same numbers; with another task, loss, network, settings (but for
+    ``updates``), validation or recipe it is refused. Attributes that change while batches are drawn, such as a counter
+    of a task, are not compared. Where the checkpoint is damaged, it continues from the one before. One process at a
+    time trains in a folder. Training runs on the device of ``net``.
 
     Parameters that require no gradient stay as they are. Of a network in which none does, as
     :func:`~metaopt.models.load` returns it, those are trained that required one when it was made, in training mode.
@@ -96,7 +97,8 @@ def train(
     with workers() as team, locked(make_folder(Path(folder))) if team.leads else contextlib.nullcontext():
         check_places(Path(folder))
         run = _Run(net, settings, Path(folder), team, loss, seed)
-        run.description = describe_training(net, settings, loss, task, validation, recipe)
+        run.describe = functools.partial(describe_training, net, settings, loss, task, validation, recipe)
+        run.description = run.describe()
         run.resume()
         run.check_card({"name": run.folder.name, "seed": seed})
         batches = feed(task, run.seeds(), num_workers, run.device)
@@ -131,7 +133,8 @@ def _progress(updates: range, total: int, team: Workers) -> Any:
 class _Run:
     """Hold what changes during a training: parameters, their average, the optimizer and the count of updates."""
 
-    description: Mapping[str, Any]
+    describe: Callable[[], dict[str, Any]]
+    description: dict[str, Any]  # from before the first batch
 
     def __init__(self, net: Any, settings: Settings, folder: Path, team: Workers, loss: TrainingLoss, seed: int):
         self.net, self.settings, self.folder, self.team = net, settings, folder, team
@@ -145,6 +148,7 @@ class _Run:
         self.optimizer = OPTIMIZERS[settings.rate.optimizer](net.parameters(), lr=settings.rate.peak)
         self.update, self.before, self.begun = 0, 0.0, time.monotonic()
         self.arguments = arguments_of(net)
+        self.varying: set[str] = set()
 
     def minutes(self) -> float:
         return self.before + (time.monotonic() - self.begun) / 60
@@ -241,7 +245,10 @@ class _Run:
             state, rest = pack_optimizer(self.optimizer)
             kept = {"parameter": self.parameters, "average": self.average, "buffer": self.buffers(), "optimizer": state}
             card = {"update": self.update, "minutes": self.minutes(), "optimizer": rest, "seed": self.seed}
-            write_checkpoint(self.folder, kept, {**card, "training": self.description})
+            self.varying |= set(changing(self.description, self.describe()))
+            write_checkpoint(
+                self.folder, kept, {**card, "training": {**self.description, CHANGING: sorted(self.varying)}}
+            )
         self.team.wait()
 
     def save_weights(self) -> None:
@@ -274,7 +281,7 @@ class _Run:
         if (read := read_checkpoint(self.folder)) is None:
             return
         path, parts, card = read
-        check_same_training(path, card.get("training"), self.description)
+        self.varying = check_same_training(path, card.get("training"), self.description)
         values: list[Any] = [card.get(key) for key in ("update", "minutes", "seed")]
         update, minutes, seed = values
         whole = type(update) is int and 0 <= update <= MOST_UPDATES and type(seed) is int

@@ -260,3 +260,55 @@ def test_a_description_stays_small_and_ends(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(b"12345")
     many = [loop, deep, "x" * 10**6, list(range(10**5)), 10**100, float("nan"), tmp_path / "data.bin", {1: {"a", "b"}}]
     assert len(json.dumps(Descriptions().of(many), allow_nan=False)) < 2000
+
+
+class Counting(Free):
+    """It counts what it draws, keeps it, and fills attributes when they are needed."""
+
+    def __init__(self, noise: float):
+        super().__init__(noise)
+        self.count, self.seeds, self.last, self.parts = 0, [], None, {"inner": Scaled(noise)}
+
+    def sample(self, seed: int) -> tuple[mo.InverseProblem, Tensor]:
+        self.count += 1
+        self.seeds.append(seed)
+        self.last, self.late = torch.full((self.count,), seed), {"seed": seed}
+        self.parts["inner"].change = self.count
+        return super().sample(seed)
+
+
+def test_what_a_task_changes_while_it_is_drawn_from_does_not_make_it_another(tmp_path: Path) -> None:
+    task, short = Counting(0.3), dataclasses.replace(SETTINGS, rate=LearningRate(1e-3, 1e-3, 0))
+    longer = dataclasses.replace(short, updates=4)
+    whole = train(tiny.network(), Counting(0.3), tmp_path / "whole", longer, Counting(0.1))
+    train(tiny.network(), task, tmp_path / "a", short, Counting(0.1))
+    assert task.count
+    result = train(tiny.network(), task, tmp_path / "a", longer, Counting(0.1))
+    assert (result["loss"], result["updates"]) == (whole["loss"], 4)
+    train(tiny.network(), Counting(0.3), tmp_path / "a", longer)  # as in another process
+    other = Counting(0.3)
+    other.parts["inner"].noise = 0.5
+    for another, place in ((Counting(0.4), r"its task\.noise is 0\.3"), (other, r"its task\.parts\.inner\.noise")):
+        with pytest.raises(mo.MetaoptError, match=place):
+            train(tiny.network(), another, tmp_path / "a", longer)
+
+
+def test_a_counter_of_a_network_or_of_a_loss_does_not_make_it_another(tmp_path: Path) -> None:
+    class Counted(Weighted):
+        def __call__(self, *arguments: Any) -> Tensor:
+            self.calls = getattr(self, "calls", 0) + 1
+            return super().__call__(*arguments)
+
+    class Ticking(Halving):
+        ticks = 0
+
+        def step(self, problem: Any, state: Any, k: int) -> Any:
+            self.ticks += 1
+            return super().step(problem, state, k)
+
+    loss, net = Counted(1.0), mo.unroll(Ticking(), 1).double()
+    for updates in (2, 3):
+        train(net, Scaled(), tmp_path, dataclasses.replace(SETTINGS, updates=updates), loss=loss)
+    loss.weight = 2.0
+    with pytest.raises(mo.MetaoptError, match=r"its loss\.weight is 1\.0"):
+        train(net, Scaled(), tmp_path, SETTINGS, loss=loss)
