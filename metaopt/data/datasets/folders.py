@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...arguments.contracts import Count, Natural, checked
 from ...core import MetaoptError
-from ...foundation.extras import require
 from ..formats.images import read_image
+from ..formats.nifti_header import open_nifti
 from ..location import data_path
 
 LARGEST = 2**29  # voxels of a volume, 4 or 8 bytes each
@@ -79,17 +79,18 @@ def _files(folder: str | Path) -> list[Path]:
 
 def _read_volume(file: Path) -> tuple[Tensor, tuple[float, float]]:
     """Return the volume and the window of intensities that its header states, (0, 0) where it states none."""
-    nibabel = require("nibabel", "mri")
     try:
-        image = nibabel.load(file)
+        image = open_nifti(file)
         if math.prod(image.shape) > LARGEST:
             raise MetaoptError(f"{file} declares {math.prod(image.shape):,} voxels, more than {LARGEST:,}.")
         if image.get_data_dtype().kind not in "fiu":
             raise MetaoptError(f"{file} holds {image.get_data_dtype()} voxels; save their magnitudes as real numbers.")
         volume = torch.as_tensor(image.get_fdata(dtype="float32" if _is_single(image) else "float64"))
         window = float(image.header.get("cal_min", 0)), float(image.header.get("cal_max", 0))
-    except MetaoptError:
-        raise
+    except MetaoptError as error:
+        if str(error).startswith((str(file), "This needs ")):
+            raise
+        raise MetaoptError(f"{file} is not a NIfTI volume that can be read: it {error}") from error
     except Exception as error:  # a broken header can raise almost anything
         raise MetaoptError(f"{file} is not a NIfTI volume that can be read, or not all of it: {error}.") from error
     if volume.ndim != 3 or not volume.numel():
