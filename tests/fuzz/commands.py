@@ -21,7 +21,8 @@ from .mutations import NUMBERS, mutated
 COMMANDS = ("denoise", "upscale", "inpaint", "infer", "train", "data", "doctor", "demo", "view", "restore", "")
 OPTIONS = (
     "--sigma --scale --weights --steps --task --method --evidence --out --strict --data --device --num-workers --help "
-    "--axes --no-open --version --to list -- -x --sigma=5 --scale=2 --task=MAR --task=PR --task=MAP --steps=2 --method=bp"
+    "--axes --no-open --version --to list -- -x --sigma=5 --scale=2 --task=MAR --task=PR --task=MAP --steps=2 "
+    "--method=bp"
 ).split()
 VALUES = [number.decode("latin1") for number in NUMBERS[:-1] if b"\0" not in number]
 VALUES += [
