@@ -55,6 +55,11 @@ def _kspace(name: str, content: bytes) -> Callable[[Path], object]:
     return run
 
 
+def _magnitudes(folder: Path) -> object:
+    (folder / "a.mat").write_bytes(b"MATLAB 5.0")
+    return mo.data.read_magnitudes(folder)
+
+
 def _onnx(folder: Path) -> None:
     program = torch.export.export(torch.nn.Identity(), (torch.ones(1),))
     mo.export.export_onnx(program, folder / "a.onnx")
@@ -96,7 +101,7 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
         lambda folder: mo.data.write_fastmri(folder / "a.h5", [], (1, 1, 1)),
         _kspace("a.h5", b"\x89HDF\r\n\x1a\n"),
     ],
-    ("scipy", "mri"): [_kspace("a.mat", b"MATLAB 5.0")],
+    ("scipy", "mri"): [_kspace("a.mat", b"MATLAB 5.0"), _magnitudes],
     ("finufft", "mri"): [lambda _: mo.operators.Nufft(torch.zeros(3, 2), (4, 4))],
 }
 

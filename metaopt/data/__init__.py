@@ -2,6 +2,7 @@
 
 from .datasets.digits import read_digits, read_mnist
 from .datasets.folders import read_pictures, read_slices
+from .datasets.magnitudes import read_magnitudes
 from .datasets.omniglot import read_omniglot
 from .datasets.planetoid import read_planetoid
 from .fetch import fetch_source
@@ -42,6 +43,7 @@ __all__ = [
     "read_generator",
     "read_image",
     "read_log10_z",
+    "read_magnitudes",
     "read_marginals",
     "read_mnist",
     "read_omniglot",

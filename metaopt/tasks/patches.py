@@ -23,7 +23,8 @@ class Patches:
     """Draw random square crops of pictures, mirrored, turned by multiples of 90 degrees and magnified.
 
     Args:
-        pictures: (C, H, W) uint8 tensors. Those smaller than ``size`` are left out; one at least is not.
+        pictures: (C, H, W) tensors, uint8, or of real numbers in [0, 1]. Those smaller than ``size`` are left out; one
+            at least is not.
         size: Side of a crop in pixels.
         batch: Number of crops that :meth:`draw` gives.
         zoom: Largest magnification; each crop draws its own, uniformly from 1 to ``zoom``.
@@ -40,6 +41,8 @@ class Patches:
             raise MetaoptError(
                 f"None of the {len(self.pictures)} pictures is at least {self.size} x {self.size} pixels."
             )
+        for picture in fitting:
+            _check_shades(picture)
         object.__setattr__(self, "pictures", fitting)
 
     def draw(self, generator: torch.Generator) -> Tensor:
@@ -50,11 +53,26 @@ class Patches:
         picture = self.pictures[integer(len(self.pictures), generator)]
         side = math.ceil(self.size / float(uniform(1.0, self.zoom, 1, generator)))
         top, left = (integer(n - side + 1, generator) for n in picture.shape[-2:])
-        crop = picture[:, top : top + side, left : left + side].float() / 255
+        crop = picture[:, top : top + side, left : left + side]
+        crop = crop / 255 if crop.dtype == torch.uint8 else crop.float()
         if side != self.size:
             crop = F.interpolate(crop[None], size=(self.size, self.size), mode="bicubic")[0].clamp(0, 1)
         turned = torch.rot90(crop, integer(4, generator), (-2, -1))
         return turned.flip(-1) if integer(2, generator) else turned
+
+
+def _check_shades(picture: Tensor) -> None:
+    """Refuse pictures that are neither of bytes nor of numbers from 0 to 1."""
+    if picture.dtype == torch.uint8:
+        return
+    if not picture.is_floating_point():
+        raise MetaoptError(f"Pictures are uint8, or real numbers in [0, 1], but one is {picture.dtype}.")
+    low, high = (float(bound) for bound in picture.aminmax())
+    if not 0 <= low <= high <= 1:
+        raise MetaoptError(
+            f"Pictures of {picture.dtype} go from 0 to 1, but one goes from {low:g} to {high:g}; divide it by its "
+            "white, or give 8 bits as uint8."
+        )
 
 
 @checked

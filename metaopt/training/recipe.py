@@ -37,7 +37,8 @@ TASKS = (
     "UniformQuadratics block_projection grey_levels conv_net generator_matrix mlp pool shrinking"
 ).split()
 READERS = (
-    "data_path read_alist read_digits read_generator read_image read_mnist read_omniglot read_pictures read_slices"
+    "data_path read_alist read_digits read_generator read_image read_magnitudes read_mnist read_omniglot read_pictures "
+    "read_slices"
 ).split()
 OPERATORS = (
     "cartesian_mask equispaced_mask gaussian_columns_mask gaussian_dictionary gaussian_mask poisson_disc_mask"

@@ -102,6 +102,7 @@ DATA = {
     "read_generator": NOT_A_CALL,
     "read_image": NOT_A_CALL,
     "read_log10_z": NOT_A_CALL,
+    "read_magnitudes": NOT_A_CALL,
     "read_marginals": NOT_A_CALL,
     "read_mnist": NOT_A_CALL,
     "read_omniglot": NOT_A_CALL,

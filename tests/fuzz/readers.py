@@ -242,6 +242,21 @@ def kspace(name: str, file: str, make: Callable[[Path], Any], *more: str) -> Rea
     return Reader(f"kspace-{name}", make, read_with(read_kspace, file), (file, *more))
 
 
+def make_magnitudes(folder: Path) -> None:
+    import scipy.io
+
+    scipy.io.savemat(folder / "m.mat", {"im": np.abs(KSPACE[0]), "name": "heart"})
+
+
+def make_magnitudes_73(folder: Path) -> None:
+    import h5py
+
+    with h5py.File(folder / "m.mat", "w", userblock_size=512) as file:
+        file["im"] = np.abs(KSPACE)
+    with (folder / "m.mat").open("r+b") as opened:
+        opened.write(b"MATLAB 7.3 MAT-file".ljust(512))
+
+
 RESULT = {
     "estimates_rim": np.abs(KSPACE[:, :6, :7]).astype(np.float32)[:, None],
     "estimates_tv": np.asfortranarray(np.abs(KSPACE[:2, None, :6, :7])),
@@ -308,6 +323,8 @@ READERS = [
     Reader("planetoid", make_planetoid, lambda folder: data.read_planetoid(folder, "tiny"), PARTS),
     Reader("volume", make_volume("v.nii"), read_slices, ("v.nii",)),
     Reader("volume-gz", make_volume("v.nii.gz"), read_slices, ("v.nii.gz",)),
+    Reader("magnitudes", make_magnitudes, data.read_magnitudes, ("m.mat",)),
+    Reader("magnitudes-7.3", make_magnitudes_73, data.read_magnitudes, ("m.mat",)),
     Reader("recipe", tiny.write_recipe, read_with(build_recipe, "tiny.yaml"), ("tiny.yaml",)),
     Reader("card", make_card, read_with(mo.models.load, "tiny.safetensors"), ("tiny.json", "tiny.safetensors")),
     Reader("saved", make_saved, read_with(mo.models.load, "net.safetensors"), ("net.json", "net.safetensors")),
