@@ -10,6 +10,7 @@ from torch import Tensor
 from ...core import MetaoptError
 from ...data import KSpace
 from .calibration import calibration_region
+from .memory import free_bytes, size, whole_bytes
 from .planes import planes_of
 from .preparation import known_noise
 
@@ -68,11 +69,16 @@ def _sampling(kspace: KSpace) -> Iterator[tuple[str, str]]:
         shares = [f"{share:.0%} along {word}" for share, word in _named(kspace) if share < 1]
         yield "partial", f"k-space is sampled over {', '.join(shares)}"
     if kspace.dims == 3:
-        try:
-            axis = planes_of(kspace, volume=0).axis
-            yield "planes", f"reconstructed across {AXES[axis]}, the readout"
-        except MetaoptError as error:
-            yield "planes", str(error)
+        planes = planes_of(kspace, volume=0)
+        if planes.whole:
+            needed = size(whole_bytes(kspace.shape, kspace.coils))
+            yield (
+                "planes",
+                "none, since no axis is sampled in full: it is reconstructed as a whole, by the methods cs, tv, cg and "
+                f"zero, in about {needed} of memory",
+            )
+        else:
+            yield "planes", f"reconstructed across {AXES[planes.axis]}, the readout"
 
 
 def _named(kspace: KSpace) -> Iterator[tuple[float, str]]:
@@ -94,6 +100,8 @@ def _noise(kspace: KSpace) -> str:
         probed = [kspace.read(kspace.slices // 2)]
     else:
         planes = planes_of(kspace, volume=0)
+        if planes.whole and whole_bytes(kspace.shape, kspace.coils) > free_bytes():
+            return "not looked at, since the volume does not fit into memory"
         probed = [planes.read(planes.count // 2)[0]]
     try:
         noise = known_noise(kspace, probed, None, needed=True)

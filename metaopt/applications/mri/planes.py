@@ -1,4 +1,4 @@
-"""Divide k-space into planes that are reconstructed one by one."""
+"""Divide k-space into planes that are reconstructed one by one, or take a volume that cannot be divided as one."""
 
 from __future__ import annotations
 
@@ -22,33 +22,52 @@ IN_MEMORY = 2**29  # bytes of a volume's k-space that are held in memory, and no
 class Planes:
     """Hold the planes of an acquisition: its slices, or those across the fully sampled axis of a volume.
 
+    A volume that has no such axis is a single part with three sides, which is reconstructed as a whole.
+
     Args:
-        count: Number of planes.
+        count: Number of planes; 1 for a whole volume.
         axis: The axis of the reconstructed volume (slice, row, column) along which the planes follow one another.
-        shape: The two sides of a plane in points of k-space.
-        cropped: The two sides of a plane in pixels of the picture.
+        shape: The two sides of a plane in points of k-space, or the three of a whole volume.
+        cropped: The sides in pixels of the picture.
         voxel: Millimetres of a voxel along slice, row and column, or None.
         read: Returns the k-space of a plane, (C, H, W) complex and centred, and its mask, (H, W).
     """
 
     count: int
     axis: int
-    shape: tuple[int, int]
-    cropped: tuple[int, int]
+    shape: tuple[int, ...]
+    cropped: tuple[int, ...]
     voxel: tuple[float, float, float] | None
     read: Callable[[int], tuple[Tensor, Tensor]]
 
     @property
-    def volume(self) -> tuple[int, int, int]:
-        """The shape (slice, row, column) of the reconstructed volume."""
+    def whole(self) -> bool:
+        """Whether the only part is a whole volume."""
+        return len(self.shape) == 3
+
+    def volume(self, count: int) -> tuple[int, int, int]:
+        """Return the shape (slice, row, column) of the volume of some of the planes.
+
+        Args:
+            count: How many they are.
+        """
         sides = list(self.cropped)
-        sides.insert(self.axis, self.count)
+        if not self.whole:
+            sides.insert(self.axis, count)
         return sides[0], sides[1], sides[2]
+
+    def place(self, position: int) -> tuple[int | slice, ...]:
+        """Return the index of a plane in a volume.
+
+        Args:
+            position: Its number.
+        """
+        return () if self.whole else (*[slice(None)] * self.axis, position)
 
     def crop(self, pictures: Tensor) -> Tensor:
         """Cut pictures (..., H, W) to the field of view that belongs to the picture, about their middle."""
         for axis, (n, m) in enumerate(zip(self.shape, self.cropped, strict=True)):
-            pictures = pictures.narrow(axis - 2, n // 2 - m // 2, m)
+            pictures = pictures.narrow(axis - len(self.shape), n // 2 - m // 2, m)
         return pictures
 
 
@@ -58,7 +77,8 @@ def planes_of(
     """Return the planes of k-space.
 
     The axis of a volume along which each line is sampled in full, the readout, is transformed to space; the k-space of
-    a plane across it has the same noise. What does not fit in ``IN_MEMORY`` lies in a temporary file meanwhile.
+    a plane across it has the same noise. What does not fit in ``IN_MEMORY`` lies in a temporary file meanwhile. A
+    volume without such an axis is one part.
 
     Args:
         kspace: The k-space.
@@ -67,8 +87,7 @@ def planes_of(
         folder: Where a temporary file is made. None: where the operating system makes them.
 
     Raises:
-        MetaoptError: The mask does not fit, several volumes are there and none was chosen, or no axis of a volume is
-            sampled alike everywhere.
+        MetaoptError: The mask does not fit, or several volumes are there and none was chosen.
     """
     if kspace.dims == 2:
         if volume is not None:
@@ -92,15 +111,16 @@ def _slices(kspace: KSpace, mask: Tensor | None) -> Planes:
 
 
 def _across(kspace: KSpace, mask: Tensor | None, index: int, folder: Path | None) -> Planes:
-    """Return the planes of a volume across its readout."""
+    """Return the planes of a volume across its readout, or the whole where there is none."""
     sampled = kspace.sampled(index)
-    axis = _readout(kspace, sampled)
+    of_space = isinstance(mask, Tensor) and tuple(mask.shape) == kspace.shape
+    axis = _readout(kspace, sampled * (mask != 0) if of_space else sampled)
+    if axis is None:
+        return _whole(kspace, mask, index, sampled)
     plane = [n for i, n in enumerate(kspace.shape) if i != axis]
     kept = None if mask is None else _fitted(mask, tuple(plane), kspace.shape, kspace.path)
     if kept is not None and kept.ndim == 3:
-        if not bool((kept == kept.amax(axis, keepdim=True)).all()):
-            raise MetaoptError(f"The mask leaves out parts of the readout of {kspace.path}; keep or leave lines whole.")
-        kept = kept.amax(axis)
+        kept = (sampled * kept).amax(axis)
     lines = sampled.amax(axis)
     held: list[np.ndarray] = []
     sides, pixels = kspace.shape, kspace.picture_shape
@@ -116,7 +136,17 @@ def _across(kspace: KSpace, mask: Tensor | None, index: int, folder: Path | None
     return Planes(pixels[axis], axis, _pair(plane), _pair(cropped), _reversed(voxel), read)
 
 
-def _readout(kspace: KSpace, sampled: Tensor) -> int:
+def _whole(kspace: KSpace, mask: Tensor | None, index: int, sampled: Tensor) -> Planes:
+    """Return a volume as the one part that it is."""
+    kept = None if mask is None else _fitted(mask, kspace.shape, kspace.shape, kspace.path)
+
+    def read(at: int) -> tuple[Tensor, Tensor]:
+        return _used(kspace.read(index), sampled, kept, at)
+
+    return Planes(1, 0, kspace.shape, kspace.picture_shape, _reversed(kspace.voxel), read)
+
+
+def _readout(kspace: KSpace, sampled: Tensor) -> int | None:
     """Return the axis along which all lines are sampled alike: the header's, or else the one that samples all."""
     said_axis = kspace.geometry.readout
     order = ([] if said_axis is None else [said_axis]) + [i for i in range(3) if i != said_axis]
@@ -125,10 +155,7 @@ def _readout(kspace: KSpace, sampled: Tensor) -> int:
         alike = bool((sampled == sampled.amax(axis, keepdim=True) * points).all())
         if alike and (axis == said_axis or bool(points.all())):
             return axis
-    raise MetaoptError(
-        f"The volume of {kspace.path}, {tuple(kspace.shape)}, has no axis along which every line is sampled in full, "
-        "so it cannot be divided into planes; a readout of a Cartesian scan is such an axis."
-    )
+    return None
 
 
 def _hybrid(kspace: KSpace, index: int, axis: int, folder: Path | None) -> np.ndarray:

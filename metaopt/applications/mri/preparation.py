@@ -70,7 +70,7 @@ class Preparation:
         """Return the problem of some planes, one a sample, on ``Fourier(mask, centred=True) @ Sense(maps)``.
 
         Args:
-            indices: The planes.
+            indices: The planes, or 0 for a whole volume.
 
         Raises:
             MetaoptError: The noise is not known, or maps cannot be computed, since the middle of k-space is missing.
@@ -80,10 +80,11 @@ class Preparation:
         found = [self.read(index) for index in indices]
         y, masks = (torch.stack(parts) for parts in zip(*found, strict=True))
         same = bool((masks == masks[:1]).all())
-        operator: Operator = Fourier(masks[0] if same else masks[:, None], centred=True)
+        dims = len(self.planes.shape)
+        operator: Operator = Fourier(masks[0] if same else masks[:, None], dims, centred=True)
         if y.shape[1] > 1 or self.maps is not None:
             maps = [self._maps(index, k) for index, (k, _) in zip(indices, found, strict=True)]
-            operator = operator @ Sense(torch.stack(maps))
+            operator = operator @ Sense(torch.stack(maps), dims)
         return InverseProblem(operator, y, self.noise.level / self.unit)
 
     def _whitened(self, y: Tensor) -> Tensor:
@@ -94,19 +95,21 @@ class Preparation:
     def _maps(self, index: int, y: Tensor) -> Tensor:
         """Return the maps of a plane, (S, C, H, W), of unit norm over the coils or 0."""
         if self.maps is not None:
-            given = self.maps[index] if self.maps.ndim == 5 else self.maps.reshape(-1, *self.maps.shape[-3:])
+            each = self.maps.ndim == y.ndim + 2  # plane has its own
+            given = self.maps[index] if each else self.maps.reshape(-1, *self.maps.shape[-y.ndim :])
             maps = torch.stack([self._whitened(one) for one in given.to(y.dtype)])
             norm = torch.linalg.vector_norm(maps, dim=1, keepdim=True)
             return torch.where(norm > 0, maps / norm.clamp_min(torch.finfo(norm.dtype).tiny), 0)
         if self.calibration is not None:
             y = self._whitened(_placed(self.calibration.read_calibration(index), y))
         try:
-            return espirit(y[None], sets=self.sets, centred=True).maps[0]
+            return espirit(y[None], sets=self.sets, dims=y.ndim - 1, centred=True).maps[0]
         except MetaoptError as error:
             if "no fully sampled centre" not in str(error) and "too small for a kernel" not in str(error):
                 raise
+            what = f"Slice {index}" if y.ndim == 3 else "The volume"
             raise MetaoptError(
-                f"Slice {index} has no calibration region that maps of its {len(y)} coils can be computed of: the "
+                f"{what} has no calibration region that maps of its {len(y)} coils can be computed of: the "
                 f"middle of k-space was not, or hardly, sampled in full; {NO_CENTRE}."
             ) from error
 
@@ -138,7 +141,8 @@ def prepare(
         noise = check_number("The noise of k-space", noise, above=0)
     if maps is not None:
         _check_maps(maps, kspace, planes)
-        sets = 1 if maps.ndim == 3 else maps.shape[-4]
+        axes = 1 + len(planes.shape)
+        sets = 1 if maps.ndim == axes else maps.shape[-axes - 1]
     step = max(1, math.ceil(planes.count / PROBED))
     probed = [planes.read(index)[0] for index in range(planes.count // 2 % step, planes.count, step)]
     found = known_noise(kspace, probed, noise, noise_needed)
@@ -197,8 +201,8 @@ def _noise_of(samples: Tensor, estimate: Callable[[Tensor], Tensor], source: str
 def _peak(y: Tensor) -> float:
     """Return what few pixels of the zero-filled picture of a plane exceed."""
     largest = float(y.abs().max())
-    pictures = Fourier(centred=True).adjoint(y[None] / largest)
-    return float(torch.quantile(root_sum_of_squares(pictures).flatten()[: 2**24], WHITE)) * largest
+    pictures = root_sum_of_squares(Fourier(dims=y.ndim - 1, centred=True).adjoint(y[None] / largest)).flatten()
+    return float(torch.quantile(pictures[:: 1 + (pictures.numel() - 1) // 2**24], WHITE)) * largest
 
 
 def _has_calibration(kspace: KSpace) -> bool:
@@ -215,13 +219,12 @@ def _placed(block: Tensor, y: Tensor) -> Tensor:
 
 def _check_maps(maps: Tensor, kspace: KSpace, planes: Planes) -> None:
     wanted = (kspace.coils, *planes.shape)
-    fits = (
-        isinstance(maps, Tensor) and maps.is_complex() and maps.ndim in (3, 4, 5) and tuple(maps.shape[-3:]) == wanted
-    )
-    if not fits or (maps.ndim == 5 and len(maps) != planes.count):
+    more = maps.ndim - len(wanted) if isinstance(maps, Tensor) and maps.is_complex() else -1
+    fits = 0 <= more <= 2 and tuple(maps.shape[more:]) == wanted
+    if not fits or (more == 2 and len(maps) != planes.count):
         raise MetaoptError(
-            f"The maps of the coils must be complex, (coil, row, column) = {wanted}, with axes for sets, or for slices "
-            f"and sets, before them, but are {said(maps)}."
+            f"The maps of the coils must be complex, (coil, ..., row, column) = {wanted}, with axes for sets, or for "
+            f"slices and sets, before them, but are {said(maps)}."
         )
     if not bool(torch.isfinite(maps).all()):
         raise MetaoptError("The maps of the coils hold values that are NaN or infinite; set them to 0 there.")

@@ -16,6 +16,7 @@ from ...data import KSpace
 from ...operators import Fourier
 from .classical import root_sum_of_squares
 from .consistency import residual_maps
+from .memory import check_volume
 from .methods import Method, Settings
 from .partial import Store
 from .planes import Planes, planes_of
@@ -37,7 +38,7 @@ class Reconstruction:
         noise: The noise of k-space, or None.
         axis: The axis of ``pictures`` along which the planes follow one another.
         steps: The pictures of every step from ``problem.start()`` on, (steps + 1, slice, row, column), or None.
-        mask: Of the plane in the middle, (H, W), centred.
+        mask: Of the plane in the middle, (H, W), centred; of a whole volume, of its middle plane.
     """
 
     pictures: Tensor
@@ -65,8 +66,10 @@ def reconstruct(
     """Reconstruct the pictures of an acquisition.
 
     Slices are reconstructed one by one. Of k-space with three dimensions the readout, which is sampled in full, is
-    transformed first, and the planes across it are reconstructed one by one. Maps of several coils come from the fully
-    sampled middle of each plane. k-space that is c times as large gives pictures that are c times as large.
+    transformed first, and the planes across it are reconstructed one by one. A volume without such a readout is
+    reconstructed as a whole, by all methods but the network, if there is enough memory. Maps of several coils come from
+    the fully sampled middle of each plane or whole. k-space that is c times as large gives pictures that are c times as
+    large.
 
     Args:
         kspace: What :func:`open_kspace` found.
@@ -80,11 +83,12 @@ def reconstruct(
         every_step: Whether the pictures of every step are kept.
 
     Raises:
-        MetaoptError: K-space has no calibration region for several coils, its noise cannot be told, or an argument does
-            not fit it.
+        MetaoptError: K-space has no calibration region for several coils, its noise cannot be told, an argument does
+            not fit it, or a volume that cannot be divided is too large, or for planes only.
     """
     planes = planes_of(kspace, mask, volume)
-    chosen = chosen_planes(slices, planes.count)
+    chosen = chosen_planes(slices, planes)
+    check_volume(kspace, planes, settings, sets, every_step)
     method = Method(settings)
     preparation = prepare(kspace, planes, noise, maps, sets, settings.method != "zero")
     store = Store(len(chosen))
@@ -93,16 +97,22 @@ def reconstruct(
     return finished(store, kspace, preparation, method, chosen, every_step)
 
 
-def chosen_planes(slices: tuple[int | None, int | None], count: int) -> range:
+def chosen_planes(slices: tuple[int | None, int | None], planes: Planes) -> range:
     """Return the numbers of the chosen planes.
 
     Args:
         slices: The first, and the one to stop before, or None.
-        count: How many there are.
+        planes: Those that there are.
 
     Raises:
-        MetaoptError: They are out of range, or none.
+        MetaoptError: They are out of range, none, or parts of a volume that cannot be divided.
     """
+    count = planes.count
+    if planes.whole and slices != (None, None):
+        raise MetaoptError(
+            "No slices can be chosen of this volume, which is reconstructed as a whole, since no axis has all lines "
+            "sampled in full; leave --slices out."
+        )
     for value in (value for value in slices if value is not None):
         check_whole("The number of a slice", value)
     first, stop = slices[0] or 0, count if slices[1] is None else slices[1]
@@ -139,7 +149,7 @@ def fill(
                     f"The method {method.settings.method} gave values that are NaN or infinite in slice "
                     f"{chosen[position]}; look at its k-space, and at its noise{noise and f' ({noise.level:.3g})'}."
                 )
-            place = (slice(None),) * planes.axis + (position,)
+            place = planes.place(position)
             arrays["pictures"][place] = picture[-1].numpy()
             arrays["residual"][position] = level
             if every_step:
@@ -168,13 +178,21 @@ def finished(
     if every_step:
         longest = int(arrays["taken"].max())
         for position, taken in enumerate(arrays["taken"].tolist()):
-            place = (slice(None),) * planes.axis + (position,)
+            place = planes.place(position)
             arrays["steps"][(slice(taken, longest), *place)] = arrays["steps"][(taken - 1, *place)]
         steps = torch.from_numpy(arrays["steps"][:longest])
     mask = planes.read(chosen[len(chosen) // 2])[1]
+    mask = mask[len(mask) // 2] if planes.whole else mask
     for text in method.warned:
         warnings.warn(text, MetaoptWarning, stacklevel=2)
     say_outside(method, preparation, mask)
+    if not arrays["pictures"].any():
+        warnings.warn(
+            "The pictures are 0 everywhere, since the maps of the coils are: the middle of k-space that they are "
+            "computed of is too small or has no signal; give maps (--maps), or take the method zero (--method zero).",
+            MetaoptWarning,
+            stacklevel=2,
+        )
     residual = torch.from_numpy(np.array(arrays["residual"]))
     affine = _moved(kspace.affine, planes.axis, chosen.start)
     pictures = torch.from_numpy(arrays["pictures"])
@@ -195,13 +213,12 @@ def _solved(preparation: Preparation, method: Method, indices: list[int], every_
 def _zero_filled(preparation: Preparation, indices: list[int]) -> Tensor:
     """Return the root of the sum of squares of the coils' pictures, which needs no maps, (1, B, H, W)."""
     y = torch.stack([preparation.read(index)[0] for index in indices])
-    return root_sum_of_squares(Fourier(centred=True).adjoint(y))[:, 0][None]
+    return root_sum_of_squares(Fourier(dims=y.ndim - 2, centred=True).adjoint(y))[:, 0][None]
 
 
 def _arrays(store: Store, planes: Planes, count: int, steps: int | None) -> dict[str, np.ndarray]:
-    shape = list(planes.volume)
-    shape[planes.axis] = count
-    arrays = {"pictures": store.array("pictures", tuple(shape)), "residual": store.array("residual", (count,))}
+    shape = planes.volume(count)
+    arrays = {"pictures": store.array("pictures", shape), "residual": store.array("residual", (count,))}
     if steps is not None:
         arrays["steps"] = store.array("steps", (steps + 1, *shape))
         arrays["taken"] = store.array("taken", (count,), np.int64)

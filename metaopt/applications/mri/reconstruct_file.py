@@ -19,6 +19,7 @@ from ...data.formats.nifti_volume import read_nifti
 from ...files import named_errors, read_bytes, replacing
 from ...foundation.extras import require
 from ...weights.cards import weight_file
+from .memory import check_volume
 from .methods import Method, Settings
 from .partial import Store, resumable
 from .planes import planes_of
@@ -80,13 +81,13 @@ def reconstruct_file(
         raise MetaoptError("A target is kept beside the pictures of every step; give --steps-out too.")
     mask, maps = (None if path is None else _array(path) for path in (request.mask, request.maps))
     planes = planes_of(kspace, mask, request.volume, request.out.parent)
-    chosen = chosen_planes(request.slices, planes.count)
+    chosen = chosen_planes(request.slices, planes)
     every_step = request.steps_out is not None
+    check_volume(kspace, planes, settings, request.sets, every_step)
     truth = None if target is None else read_nifti(target).pictures
-    shape = list(planes.volume)
-    shape[planes.axis] = len(chosen)
-    if truth is not None and list(truth.shape) != shape:
-        raise MetaoptError(f"The target {target} is {tuple(truth.shape)}, but the pictures are {tuple(shape)}.")
+    shape = planes.volume(len(chosen))
+    if truth is not None and tuple(truth.shape) != shape:
+        raise MetaoptError(f"The target {target} is {tuple(truth.shape)}, but the pictures are {shape}.")
     method = Method(settings)
     preparation = prepare(kspace, planes, request.noise, maps, request.sets, settings.method != "zero")
     identity = _identity(kspace, request, settings, (mask, maps))
@@ -94,7 +95,7 @@ def reconstruct_file(
         _run(store, fill(store, preparation, method, chosen, every_step), len(chosen))
         found = finished(store, kspace, preparation, method, chosen, every_step)
         if every_step:
-            truth = _reference(kspace, chosen, tuple(shape)) if truth is None else truth
+            truth = _reference(kspace, chosen, shape) if truth is None else truth
             _write_steps(request.steps_out, found, settings.method, truth)
         voxel = None if found.spacing is None else found.spacing[::-1]
         write_nifti(request.out, found.pictures, voxel, found.affine)
@@ -169,7 +170,9 @@ def _reference(kspace: KSpace, chosen: range, shape: tuple[int, ...]) -> Tensor 
 def _write_steps(path: Path | None, found: Reconstruction, method: str, truth: Tensor | None) -> None:
     if path is None or found.steps is None:
         return
-    arrays = {f"estimates_{method}": found.steps.numpy(), "mask": found.mask.to(torch.uint8).numpy()}
+    arrays = {f"estimates_{method}": found.steps.numpy()}
+    if found.mask.shape == found.steps.shape[2:]:  # and not across rows or columns
+        arrays["mask"] = found.mask.to(torch.uint8).numpy()
     if found.spacing is not None:
         arrays["spacing"] = np.array(found.spacing)
     if truth is not None:
