@@ -165,6 +165,7 @@ READ_ONCE = {
     ("gcn with dropout", "encode"),
     ("appnp with dropout", "encode"),
     ("chebyshev filter", "first"),
+    ("edge network", "encode"),
 }
 # Values that cannot matter: the step, and why its value multiplies zero.
 WITHOUT_EFFECT = {

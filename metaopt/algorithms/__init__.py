@@ -1,5 +1,8 @@
 """Define classical algorithms, in which nothing is learned until a slot is opened."""
 
+from typing import TYPE_CHECKING
+
+from ..foundation.extras import on_demand
 from .adaptation import Adaptation, first_order_objective
 from .compiled import Compiled
 from .conjugate_gradient import ConjugateGradient, ConjugateGradientState
@@ -30,8 +33,13 @@ from .primal_dual import PrimalDual, PrimalDualState
 from .propagation import ChebyshevFilter, Propagation, heat_kernel, label_propagation, personalized_pagerank
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
 
+if TYPE_CHECKING:
+    from .inference.edge_inference import EdgeInference
+    from .spanning_trees import Arborescence, maximum_arborescence, minimum_spanning_tree
+
 __all__ = [
     "Adaptation",
+    "Arborescence",
     "BeliefPropagation",
     "Beliefs",
     "ChebyshevFilter",
@@ -45,6 +53,7 @@ __all__ = [
     "DataConsistency",
     "Descent",
     "DescentState",
+    "EdgeInference",
     "Fista",
     "Gibbs",
     "Ista",
@@ -68,8 +77,20 @@ __all__ = [
     "junction_tree",
     "label_propagation",
     "log_partition",
+    "maximum_arborescence",
+    "minimum_spanning_tree",
     "personalized_pagerank",
     "reversible_momentum",
     "step_size_for",
     "tree_weights",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "EdgeInference": ".inference.edge_inference",
+        "Arborescence": ".spanning_trees",
+        "maximum_arborescence": ".spanning_trees",
+        "minimum_spanning_tree": ".spanning_trees",
+    },
+)

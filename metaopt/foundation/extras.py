@@ -1,9 +1,11 @@
-"""Import the packages that not everyone has, and say in one sentence which one is missing."""
+"""Import what not everyone needs when it is asked for, and say in one sentence which package is missing."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Mapping
 from types import ModuleType
+from typing import Any
 
 from .errors import MetaoptError
 
@@ -31,3 +33,24 @@ def require(module: str, extra: str) -> ModuleType:
         missing = isinstance(error, ModuleNotFoundError) and error.name == package
         what = "is not installed" if missing else f"cannot be imported ({error})"
         raise MetaoptError(f"This needs {package}, which {what}: {remedy}.") from error
+
+
+def on_demand(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` of a package that imports some of its names when they are first asked for.
+
+    It keeps the time of ``import metaopt`` within bounds. Type checkers find the names under ``TYPE_CHECKING``.
+
+    Args:
+        package: The name of the package.
+        names: The module that each name is in, relative to the package, such as ``{"Name": ".module"}``.
+
+    Returns:
+        A function of the name.
+    """
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(names[name], package), name)
+
+    return find

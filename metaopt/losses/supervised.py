@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..arguments.checks import check_labels, check_tensor
-from ..core import MetaoptError, tree
+from ..core import MetaoptError, autodiff, tree
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
 Loss = Callable[[Any, Any], Tensor]
@@ -82,6 +83,48 @@ def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     return F.cross_entropy(output.reshape(-1, output.shape[-1]), target.flatten().long())
 
 
+def binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """Return the mean of ``-target log p - (1 - target) log(1 - p)`` with ``p = sigmoid(output)``.
+
+    Args:
+        output: Log-odds, of any shape.
+        target: Probabilities, from 0 to 1, of the same shape.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        MetaoptError: The shapes differ, or a tensor is not real.
+    """
+    _check_probabilities("binary_cross_entropy", output, target)
+    return F.binary_cross_entropy_with_logits(output, target.to(output))
+
+
+def dice(output: Tensor, target: Tensor) -> Tensor:
+    """Return one minus the Dice overlap, ``1 - 2 sum p target / sum (p + target)`` with ``p = sigmoid(output)``.
+
+    Where few targets are 1, it is not content with the answer 0 for all, as :func:`binary_cross_entropy` nearly is.
+    Without any target and any p it is 0.
+
+    Args:
+        output: Log-odds, of any shape.
+        target: Probabilities, from 0 to 1, of the same shape.
+
+    Returns:
+        A scalar tensor.
+
+    Raises:
+        MetaoptError: The shapes differ, or a tensor is not real.
+
+    Source:
+        Milletari et al., V-Net, 2016, arXiv:1606.04797 (there with squares below).
+    """
+    _check_probabilities("dice", output, target)
+    p, target = output.sigmoid(), target.to(output)
+    total = (p + target).sum()
+    return 1 - torch.where(total > 0, 2 * (p * target).sum() / torch.where(total > 0, total, 1), 1)
+
+
 def marginal_error(output: Any, target: Tensor) -> Tensor:
     """Return the mean total variation distance, ``sum_states |belief - marginal| / 2``, over variables and samples.
 
@@ -114,6 +157,18 @@ def marginal_cross_entropy(output: Any, target: Tensor) -> Tensor:
     """
     beliefs = _log_beliefs("marginal_cross_entropy", output, target).clamp_min(-20)
     return -(target * beliefs).sum() / target.sum()
+
+
+def _check_probabilities(name: str, output: Any, target: Any) -> None:
+    _check_alike(name, output, target)
+    if output.is_complex():
+        raise MetaoptError(f"{name} compares real log-odds with probabilities, but the output is {_said(output)}.")
+    known = target.device.type == "cpu" and not autodiff.inside_transform()  # elsewhere the loss would wait
+    if known and not bool(((target >= 0) & (target <= 1)).all()):
+        raise MetaoptError(
+            f"The target of {name} holds probabilities from 0 to 1, but goes from {float(target.min()):g} to "
+            f"{float(target.max()):g}."
+        )
 
 
 def _squares(output: Tensor, target: Tensor) -> Tensor:

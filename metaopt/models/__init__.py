@@ -1,5 +1,8 @@
 """Build models, which are learned instances of the classical algorithms, and load their trained weights."""
 
+from typing import TYPE_CHECKING
+
+from ..foundation.extras import on_demand
 from ..weights import load, save
 from .ablation import without_estimate, without_memory
 from .appnp import appnp
@@ -24,18 +27,24 @@ from .lista import alista, lista, lista_cp, na_alista
 from .proximal_net import proximal_net
 from .rim import rim, untie
 
+if TYPE_CHECKING:
+    from .refinement import EdgeNetwork, edge_network, learned_bp_refinement, mean_field_refinement
+
 __all__ = [
+    "EdgeNetwork",
     "GraphNetwork",
     "Prototypes",
     "alista",
     "appnp",
     "data_consistent",
+    "edge_network",
     "first_order_maml",
     "gcn",
     "graph_network",
     "implicit_gnn",
     "irim",
     "learned_bp",
+    "learned_bp_refinement",
     "learned_map",
     "learned_optimizer",
     "lista",
@@ -44,6 +53,7 @@ __all__ = [
     "maml",
     "many_starts",
     "mean_field_net",
+    "mean_field_refinement",
     "meta_lstm",
     "meta_sgd",
     "na_alista",
@@ -59,3 +69,11 @@ __all__ = [
     "without_estimate",
     "without_memory",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    dict.fromkeys(
+        ("EdgeNetwork", "edge_network", "learned_bp_refinement", "mean_field_refinement"),
+        ".refinement",
+    ),
+)

@@ -1,5 +1,8 @@
 """Networks that may fill the slots of algorithms."""
 
+from typing import TYPE_CHECKING
+
+from ..foundation.extras import on_demand
 from .convolutional import CoarseMemory, ConvGruCell
 from .coordinatewise import Perceptron, Recurrent, log_and_sign
 from .couplings import Coupling, GradientReader, Writer
@@ -10,12 +13,16 @@ from .recurrent import GruCell, LstmCell
 from .residual_prox import ResidualProx
 from .schedules import LstmSchedule
 
+if TYPE_CHECKING:
+    from .edge_potentials import EdgePotentials
+
 __all__ = [
     "CoarseMemory",
     "ConstantWeights",
     "Contraction",
     "ConvGruCell",
     "Coupling",
+    "EdgePotentials",
     "EntryMessages",
     "Frozen",
     "GradientReader",
@@ -38,3 +45,5 @@ __all__ = [
     "few_shot_network",
     "log_and_sign",
 ]
+
+__getattr__ = on_demand(__name__, {"EdgePotentials": ".edge_potentials"})

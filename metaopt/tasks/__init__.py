@@ -4,6 +4,7 @@ from .benchmark_functions import (
     BENCHMARK_FUNCTIONS as BENCHMARK_FUNCTIONS,  # a table, which the reference pages cannot show
 )
 from .benchmark_functions import BenchmarkFunction, BenchmarkFunctions
+from .branching import BranchingGraphs, tree_edges
 from .channels import ReceivedCodewords, awgn, bursty, generator_matrix, random_codewords
 from .coils import coil_maps
 from .decoding import Decoding, code_graph
@@ -37,6 +38,7 @@ from .trainings import NetworkTrainings, conv_net, mlp
 __all__ = [
     "BenchmarkFunction",
     "BenchmarkFunctions",
+    "BranchingGraphs",
     "Deblurring",
     "Decoding",
     "Denoising",
@@ -78,4 +80,5 @@ __all__ = [
     "shrinking",
     "smooth_phase",
     "structure",
+    "tree_edges",
 ]

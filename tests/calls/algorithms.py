@@ -29,6 +29,10 @@ def signal():
     return GraphSignal.from_edges(torch.eye(3), ring())
 
 
+def refined():
+    return mo.problems.GraphRefinement(torch.linspace(0, 1, 6).reshape(3, 2), torch.ones(6, 1), ring())
+
+
 def network():
     return nn.Linear(3, 2)
 
@@ -81,6 +85,7 @@ PRIORS = {
 }
 
 ALGORITHMS = {
+    "Arborescence": NOT_A_CALL,
     "Adaptation": Call(
         algorithms.Adaptation,
         lambda: {"network": network(), "update": mo.updates.Sgd(0.1), "loss": nn.functional.cross_entropy},
@@ -129,6 +134,13 @@ ALGORITHMS = {
         lambda: {"prior": prior(), "step_size": 0.1, "unit": mo.problems.noise_variance},
         stepped(picture_problem),
     ),
+    "maximum_arborescence": Call(
+        algorithms.maximum_arborescence,
+        lambda: {"edge_index": ring(), "nodes": 3, "log_odds": torch.ones(6), "root": 0, "least": 0.5},
+    ),
+    "minimum_spanning_tree": Call(
+        algorithms.minimum_spanning_tree, lambda: {"edge_index": ring(), "nodes": 3, "length": torch.ones(6)}
+    ),
     "analytic_weights": Call(algorithms.analytic_weights, lambda: {"dictionary": torch.eye(3, 4) + 0.1}),
     "first_order_objective": Call(
         algorithms.first_order_objective,
@@ -151,6 +163,11 @@ INFERENCE = {
     "BeliefPropagation": Call(algorithms.BeliefPropagation, lambda: {"damping": 0.5}, stepped(grid)),
     "Beliefs": NOT_A_CALL,
     "ClusterFactors": NOT_A_CALL,
+    "EdgeInference": Call(
+        algorithms.EdgeInference,
+        lambda: {"inference": mo.MeanField(), "potentials": mo.networks.EdgePotentials(torch.tensor([0.0, 1.0]))},
+        stepped(refined),
+    ),
     "Gibbs": Call(
         algorithms.Gibbs, lambda: {"colors": torch.tensor([0, 1]), "seed": 0, "burn_in": 0}, stepped(grid), finite=False
     ),

@@ -10,7 +10,7 @@ import metaopt as mo
 from metaopt import models, networks
 
 from . import Call
-from .algorithms import codes, dictionary, episode, grid, network, picture_problem, signal
+from .algorithms import codes, dictionary, episode, grid, network, picture_problem, refined, signal
 
 OUTSIDE = ("gradient",)  # a strategy: any object that has run(...)
 
@@ -38,6 +38,11 @@ NETWORKS = {
     "Contraction": Call(networks.Contraction, lambda: {"width": 3, "bound": 0.9}, filled),
     "ConvGruCell": Call(networks.ConvGruCell, lambda: {"features": 4, "kernel": 3, "dilation": 1, "dims": 2}, filled),
     "Coupling": Call(networks.Coupling, lambda: {"hidden": 4, "layers": 1, "dims": 2}, filled),
+    "EdgePotentials": Call(
+        networks.EdgePotentials,
+        lambda: {"degree": torch.tensor([0.0, 1.0, -1.0]), "node": torch.ones(2), "symmetry": 1.0, "pair": 0.5},
+        lambda potentials: mo.unroll(mo.algorithms.EdgeInference(mo.MeanField(), potentials), 1)(refined()).final,
+    ),
     "EntryMessages": Call(networks.EntryMessages, lambda: {"hidden": 4}, filled),
     "Frozen": Call(
         networks.Frozen,
@@ -72,6 +77,11 @@ NETWORKS = {
 }
 
 MODELS = {
+    "EdgeNetwork": Call(
+        models.EdgeNetwork,
+        lambda: {"features": 2, "pairs": 1, "hidden": 4},
+        lambda a: mo.unroll(a, 1)(refined()).final,
+    ),
     "GraphNetwork": Call(models.GraphNetwork, lambda: {"hidden": 4}, lambda a: mo.unroll(a, 1)(grid()).final),
     "Prototypes": Call(models.Prototypes, lambda: {"network": network()}, lambda a: mo.unroll(a, 1)(episode()).final),
     "alista": Call(
@@ -93,6 +103,9 @@ MODELS = {
     ),
     "data_consistent": Call(
         models.data_consistent, lambda: {"net": models.rim(hidden=4, steps=1), "trust": 0.1}, on(picture_problem)
+    ),
+    "edge_network": Call(
+        models.edge_network, lambda: {"features": 2, "pairs": 1, "hidden": 4, "steps": 1}, on(refined)
     ),
     "first_order_maml": Call(
         models.first_order_maml,
@@ -123,6 +136,11 @@ MODELS = {
         on(picture_problem),
     ),
     "learned_bp": Call(models.learned_bp, lambda: {"steps": 1, "hidden": 4}, on(grid)),
+    "learned_bp_refinement": Call(
+        models.learned_bp_refinement,
+        lambda: {"potentials": networks.EdgePotentials(torch.tensor([0.0, 1.0])), "steps": 1, "hidden": 4},
+        on(refined),
+    ),
     "learned_map": Call(models.learned_map, lambda: {"size": 3, "steps": 1}, on(picture_problem)),
     "learned_optimizer": Call(
         models.learned_optimizer, lambda: {"update": mo.updates.Sgd(0.1), "steps": 1}, on(picture_problem)
@@ -143,6 +161,11 @@ MODELS = {
         lambda a: a(grid()),
     ),
     "mean_field_net": Call(models.mean_field_net, lambda: {"steps": 1}, on(grid)),
+    "mean_field_refinement": Call(
+        models.mean_field_refinement,
+        lambda: {"potentials": networks.EdgePotentials(torch.tensor([0.0, 1.0])), "steps": 1},
+        on(refined),
+    ),
     "meta_lstm": Call(
         models.meta_lstm,
         lambda: {"network": network(), "steps": 1, "step_size": 0.1, "hidden": 4, "loss": nn.functional.cross_entropy},

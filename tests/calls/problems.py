@@ -99,6 +99,7 @@ PROBLEMS = {
 IN_STEPS = ("x", "dims")  # steps call it, so it checks nothing
 
 # The graphs of inference and of node features.
+MEAN = torch.linspace(0.5, 1.5, 21).reshape(3, 7)
 GRAPHS = {
     "CountingFactors": Call(
         problems.CountingFactors,
@@ -112,6 +113,11 @@ GRAPHS = {
         problems.FactorGraph,
         lambda: {"cardinalities": torch.tensor([2, 2]), "unary": torch.zeros(1, 4), "factors": grid().factors},
         lambda graph: mo.unroll(mo.BeliefPropagation(), 1)(graph).final,
+    ),
+    "GraphRefinement": Call(
+        problems.GraphRefinement,
+        lambda: {"x": torch.ones(3, 2), "pairs": torch.ones(6, 1), "edge_index": ring()},
+        lambda problem: problem.x,
     ),
     "GraphSignal": Call(
         problems.GraphSignal, lambda: {"x": torch.eye(3), "adjacency": signal().adjacency, "seed": None}
@@ -127,7 +133,12 @@ GRAPHS = {
     "averaging_adjacency": Call(
         problems.averaging_adjacency, lambda: {"edge_index": ring(), "nodes": 3, "weight": torch.ones(6)}
     ),
+    "both_directions": Call(problems.both_directions, lambda: {"edge_index": ring()}),
     "cardinality": Call(problems.cardinality, lambda: {"variables": VARIABLES, "log_weights": torch.zeros(3)}),
+    "gaussian_features": Call(
+        problems.gaussian_features,
+        lambda: {"mean": MEAN, "variance": MEAN.square(), "edge_index": ring(), "scale": torch.ones(14)},
+    ),
     "known_labels": Call(
         problems.known_labels,
         lambda: {"labels": torch.tensor([0, 1, 1]), "known": torch.tensor([True, True, False]), "classes": 2},
@@ -136,8 +147,13 @@ GRAPHS = {
     "log_sum": Call(problems.log_sum, lambda: {"x": torch.zeros(1, 2), "dims": [1]}, free=IN_STEPS),
     "logical_and": Call(problems.logical_and, lambda: {"parents": VARIABLES, "child": torch.tensor([2])}),
     "logical_or": Call(problems.logical_or, lambda: {"parents": VARIABLES, "child": torch.tensor([2])}),
+    "nearest_neighbors": Call(problems.nearest_neighbors, lambda: {"positions": MEAN, "count": 2}),
     "parity": Call(problems.parity, lambda: {"variables": VARIABLES, "odd": False}),
     "pool": Call(problems.pool, lambda: {"choices": VARIABLES, "indicator": torch.tensor([2])}),
+    "rigid_features": Call(
+        problems.rigid_features,
+        lambda: {"mean": MEAN, "variance": MEAN.square(), "edge_index": ring(), "unit": 5.0},
+    ),
     "symmetric_adjacency": Call(
         problems.symmetric_adjacency, lambda: {"edge_index": ring(), "nodes": 3, "weight": torch.ones(6)}
     ),

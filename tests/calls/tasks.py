@@ -6,6 +6,7 @@ from torch import nn
 
 from metaopt import tasks
 from metaopt.operators import gaussian_columns_mask, gaussian_projection
+from metaopt.problems import rigid_features
 
 from . import NOT_A_CALL, Call
 from .algorithms import network
@@ -47,6 +48,20 @@ TASKS = {
         tasks.BenchmarkFunctions,
         lambda: {"function": tasks.BENCHMARK_FUNCTIONS["rosenbrock"], "dimension": 2, "batch": 2},
         drawn,
+    ),
+    "BranchingGraphs": Call(
+        tasks.BranchingGraphs,
+        lambda: {
+            "generations": 2,
+            "spacing": 4.0,
+            "curves": 1,
+            "points": 2,
+            "noise": 0.5,
+            "neighbors": 3,
+            "features": rigid_features,
+            "batch": 1,
+        },
+        lambda task: drawn(task)[1],
     ),
     "Deblurring": Call(
         tasks.Deblurring,
@@ -202,4 +217,7 @@ TASKS = {
         tasks.smooth_phase, lambda: {"shape": (4, 4), "generator": generator(), "modes": 2, "size": 1.0}
     ),
     "structure": Call(tasks.structure, lambda: {"name": "path", "variables": 3, "generator": generator()}),
+    "tree_edges": Call(
+        tasks.tree_edges, lambda: {"edge_index": torch.tensor([[0, 1], [1, 2]]), "parent": torch.tensor([-1, 0, 1])}
+    ),
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 import metaopt as mo
 
-from ..helpers import Case, seeded
+from ..helpers import Case, normal, seeded
+from .inference import as_if_trained
 from .problems import graph_problem
 
 
@@ -16,7 +18,52 @@ def equilibrium() -> mo.Propagation:
     return mo.Propagation(nn.Identity(), nn.Linear(3, 2), mix=contraction, inject=inject, activation=nn.Tanh())
 
 
+def refinement_problem(seed: int) -> mo.problems.GraphRefinement:
+    """Five nodes with one to three edges each, some of which have an opposite one."""
+    edges = torch.tensor([[0, 0, 1, 1, 2, 2, 2, 3, 4], [1, 2, 0, 2, 1, 0, 3, 2, 0]])
+    return mo.problems.GraphRefinement(normal(seed, 5, 3), normal(seed + 1, 9, 2), edges)
+
+
+def potentials() -> mo.networks.EdgePotentials:
+    beta = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64)
+    return mo.networks.EdgePotentials(beta, 0.2 * normal(7, 3), 0.4, 0.3 * normal(8, 2))
+
+
+def weighted_messages() -> mo.BeliefPropagation:
+    weights, damping = (as_if_trained(kind)() for kind in (mo.networks.LearnedWeights, mo.networks.LearnedDamping))
+    return mo.BeliefPropagation(0.5, weight=weights, correction=damping)
+
+
+REFINEMENTS = [
+    Case(
+        "mean field on edges",
+        lambda: mo.algorithms.EdgeInference(mo.MeanField(0.4), potentials()),
+        refinement_problem,
+        {"inference.damping": mo.per_step(4), "potentials.degree": mo.shared(), "potentials.pair": mo.per_step(4)},
+        steps=4,
+        couples=True,
+        fixed_point=200,
+    ),
+    Case(
+        "learned belief propagation on edges",
+        lambda: seeded(lambda: mo.algorithms.EdgeInference(weighted_messages(), potentials())),
+        refinement_problem,
+        {"potentials.node": mo.shared(), "potentials.symmetry": mo.shared(), "inference.weight": mo.shared()},
+        steps=4,
+        couples=True,
+    ),
+    Case(
+        "edge network",
+        lambda: seeded(lambda: mo.models.EdgeNetwork(3, 2, 4)),
+        refinement_problem,
+        {"join": mo.shared(), "gather": mo.per_step(4), "decode": mo.shared()},
+        steps=4,
+        couples=True,
+    ),
+]
+
 GRAPHS = [
+    *REFINEMENTS,
     Case(
         "personalised pagerank",
         lambda: mo.algorithms.personalized_pagerank(0.2),

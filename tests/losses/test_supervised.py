@@ -12,7 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.losses import cross_entropy, marginal_cross_entropy, marginal_error, mse, negative_psnr
+from metaopt.losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    dice,
+    marginal_cross_entropy,
+    marginal_error,
+    mse,
+    negative_psnr,
+)
 from metaopt.metrics import psnr
 
 from ..helpers import normal
@@ -114,3 +122,31 @@ def test_a_target_of_another_form_is_refused_with_both(name: str, output: Any, t
 def test_what_each_loss_cannot_compare_is_a_sentence(call: Callable[[], Tensor], words: str) -> None:
     with pytest.raises(mo.MetaoptError, match=words):
         call()
+
+
+def test_binary_losses_are_those_of_their_formulas() -> None:
+    output = torch.tensor([[-3.0, 0.5, 2.0], [100.0, -100.0, 0.0]], dtype=torch.float64)
+    target = torch.tensor([[0.0, 1.0, 0.25], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    p = 1 / (1 + (-output).exp())
+    by_hand = -torch.special.xlogy(target, p) - torch.special.xlogy(1 - target, 1 - p)
+    torch.testing.assert_close(binary_cross_entropy(output, target), by_hand.nan_to_num(0.0).mean())
+    torch.testing.assert_close(dice(output, target), 1 - 2 * (p * target).sum() / (p.sum() + target.sum()))
+
+
+def test_dice_of_nothing_found_where_nothing_is_to_be_found_is_perfect() -> None:
+    output = torch.full((3,), -torch.inf, requires_grad=True)
+    loss = dice(output, torch.zeros(3))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.isfinite(output.grad).all()
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, dice])
+def test_binary_losses_refuse_what_is_no_probability(loss) -> None:
+    for target, sentence in (
+        (torch.tensor([0.0, 2.0]), "from 0 to 1, but goes from 0 to 2"),
+        (torch.tensor([0.0]), "equal shape"),
+        (torch.tensor([0, 1]), "real"),
+    ):
+        with pytest.raises(mo.MetaoptError, match=sentence):
+            loss(torch.zeros(2), target)

@@ -39,7 +39,7 @@ def test_every_name_of_the_list_is_public_and_callable(name: str) -> None:
 
 def test_every_public_model_may_be_called_by_a_card() -> None:
     """But those that only read or write files, and those whose arguments no card can say."""
-    others = {"GraphNetwork", "Prototypes", "load", "save", "many_starts"}
+    others = {"EdgeNetwork", "GraphNetwork", "Prototypes", "load", "save", "many_starts"}
     public = set(mo.models.__all__) - others
     assert {f"metaopt.models.{name}" for name in public} <= MODEL_CALLS
     assert all("__wrapped__" in vars(getattr(mo.models, name)) for name in public), "a constructor that records nothing"
