@@ -40,7 +40,7 @@ def replacing(path: Path, keep: bool = True, previous: Path | None = None) -> It
     """
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident():x}-{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
+        with part.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -55,6 +55,46 @@ def replacing(path: Path, keep: bool = True, previous: Path | None = None) -> It
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def check_output(path: Path, *read: Path | None) -> None:
+    """Check, before long work, that a file can be written and is none of those that are read, by whatever name.
+
+    Args:
+        path: The file to write.
+        read: The files that are read. None: none.
+
+    Raises:
+        MetaoptError: It is a folder, its folder is missing, nothing can be written there, or it would replace what is
+            read.
+    """
+    if path.is_dir():
+        raise MetaoptError(f"{path} is a folder; name a file to write.")
+    if not path.parent.is_dir():
+        raise MetaoptError(f"The folder {path.parent} of {path.name} does not exist; make it, or write elsewhere.")
+    check_apart(path, *read)
+    with replacing(path, keep=False):
+        pass
+
+
+def check_apart(path: Path, *read: Path | None) -> None:
+    """Check that a file to write is none of those that are read, also by a link.
+
+    Args:
+        path: The file to write.
+        read: The files that are read. None: none.
+
+    Raises:
+        MetaoptError: It is one of them.
+    """
+    for other in filter(None, read):
+        try:
+            same = os.path.samefile(path, other)
+        except (OSError, ValueError):  # one is missing, or its name is none
+            same = False
+        if same:
+            what = path if path == other else f"{path}, the same file as {other},"
+            raise MetaoptError(f"{what} is read, and would be lost; write to another file.")
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from ..arguments.checks import check_count, check_instance, check_number, check_
 from ..core import MetaoptError, MetaoptWarning, Unrolled
 from ..data import Picture, check_writable, read_image, write_image
 from ..data.formats.images import LARGEST
+from ..files import check_apart
 from ..models import load
 from ..operators import Identity, Mask, Operator
 from ..operators.reach import Window, coarse, common_multiple, per_axis, period_of
@@ -163,6 +164,7 @@ def denoise_file(
     """
     picture = read_image(source)
     check_writable(destination, picture)
+    check_apart(destination, source)
     pixels = fill_hidden(picture.pixels, picture.alpha)
     grey = bool((pixels == pixels[:1]).all())
     if weights is None:
@@ -196,6 +198,7 @@ def upscale_file(
     """
     picture = read_image(source)
     check_writable(destination, picture)
+    check_apart(destination, source)
     scale = check_count("The scale", scale, low=2)
     if scale**2 * picture.pixels[0].numel() > LARGEST:
         raise MetaoptError(
@@ -239,6 +242,7 @@ def inpaint_file(
     if not bool(missing.any()):
         raise MetaoptError(f"The mask {mask} marks nothing to fill in: no pixel of it is lighter than middle grey.")
     check_writable(destination, picture)
+    check_apart(destination, source, mask)
     pixels = inpaint(fill_hidden(picture.pixels, picture.alpha), missing, _network(weights, "inpaint"), steps)
     write_image(destination, _changed(picture, pixels))
 

@@ -27,6 +27,7 @@ from ..core import MetaoptError, fixed
 from ..data.formats.uai import UaiModel, read_evidence, read_uai
 from ..data.formats.uai_answers import write_assignment, write_log10_z, write_marginals
 from ..data.formats.uai_graphs import factor_graph
+from ..files import check_output
 from ..models import load, many_starts
 from ..networks import ConstantWeights
 from ..problems import FactorGraph, log_max, log_sum
@@ -322,8 +323,8 @@ def infer_file(
     Raises:
         MetaoptError: A file cannot be read or written, or as for :func:`infer`.
     """
-    if output is not None and not output.resolve().parent.is_dir():
-        raise MetaoptError(f"{output} cannot be written: there is no folder {output.parent}.")
+    if output is not None:
+        check_output(output.resolve(), model, evidence)
     if sample is not None and evidence is None:
         raise MetaoptError(f"Sample {sample} is one of a file of evidence, but none was given; add --evidence FILE.")
     uai = read_uai(model)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..core.errors import MetaoptError, MetaoptWarning
-from ..files import replacing
+from ..files import check_output
 from ..foundation.extras import require
 from ..metrics import WINDOW, psnr, ssim
 from ..viewer import mosaics
@@ -46,16 +46,13 @@ def view_result(result: str | os.PathLike[str], page: str | os.PathLike[str], ax
     path = Path(page)
     if path.suffix.lower() not in (".html", ".htm"):
         raise MetaoptError(f"{path} is no name of a page; let it end in .html.")
-    if not path.parent.is_dir():
-        raise MetaoptError(f"The folder {path.parent} of the page does not exist; make it first.")
+    check_output(path, Path(result))  # not after minutes
     found = read_result(Path(result))
     axes = found.axes if axes is None else axes.upper()
     mosaics.turning(axes or mosaics.SHOWN)
     require("PIL.Image", "viewer")
     if found.target is not None:
         require("skimage.metrics", "pictures")
-    with replacing(path, keep=False):  # not after minutes
-        pass
     volumes, notes = _volumes(found, axes)
     write_volumes(path, volumes, notes)
     return path

@@ -29,7 +29,7 @@ def number(text: str) -> float:
         argparse.ArgumentTypeError: The text is not a number, or one that is beyond float64.
     """
     try:
-        return literal(text)
+        return literal(_plain(text))
     except MetaoptError as error:
         raise argparse.ArgumentTypeError(str(error).removesuffix(".")) from None
     except ValueError:
@@ -49,12 +49,39 @@ def whole_number(text: str) -> int:
         argparse.ArgumentTypeError: The text is not a whole number.
     """
     try:
-        value = int(text)
+        value = int(_plain(text))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number") from None
+        if not text.isascii() or not text.strip().lstrip("+-").isdecimal():
+            raise argparse.ArgumentTypeError(f"{text!r:.80} is not a whole number") from None
+        value = 2**63  # Python reads at most 4300 digits
     if abs(value) >= 2**63:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is too large a number")
     return value
+
+
+def _plain(text: str) -> str:
+    """Return the text of a number, and raise where Python reads what no other program does, such as 1_0 as 10."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return text
+
+
+def index(text: str) -> int:
+    """Convert a part of an option to an index.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: The text is not made of digits alone.
+        argparse.ArgumentTypeError: It is too large a number.
+    """
+    if not text.strip().isdecimal():
+        raise ValueError(text)
+    return whole_number(text)
 
 
 def tolerance(text: str) -> float:
@@ -91,7 +118,7 @@ def memory(text: str) -> int:
     plain = text.strip().upper().removesuffix("B").removesuffix("I")
     unit = units.get(plain[-1:], 1)
     try:
-        value = float(plain[:-1] if unit > 1 else plain) * unit
+        value = float(_plain(plain[:-1] if unit > 1 else plain)) * unit
     except ValueError:
         value = 0.0
     if not 1 <= value < 2**63:

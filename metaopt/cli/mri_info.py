@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..foundation.errors import MetaoptError
+from .arguments import index
+
 if TYPE_CHECKING:
     from ..data import KSpace
 
@@ -71,15 +74,19 @@ def opened(arguments: argparse.Namespace) -> KSpace:
     """
     from ..data import open_kspace
 
+    chosen = dict(arguments.select)
+    if len(chosen) < len(arguments.select):
+        raise MetaoptError("The same axis is selected from twice; give --select AXIS=NUMBER once for an axis.")
     centred = None if arguments.centred is None else arguments.centred == "yes"
-    return open_kspace(arguments.kspace, arguments.axes, arguments.variable, dict(arguments.select), centred)
+    return open_kspace(arguments.kspace, arguments.axes, arguments.variable, chosen, centred)
 
 
 def _selected(text: str) -> tuple[str, int]:
-    name, equals, number = text.partition("=")
-    if not equals or not name.strip() or not number.strip().isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not an axis and a number, as contrast=1")
-    return name.strip(), int(number)
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), index(number if name.strip() else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not an axis and a number, as contrast=1") from None
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_network, number, say_written, shown, whole_number
+from .arguments import add_network, index, number, say_written, shown, whole_number
 from .mri_info import add_reading, opened
 
 if TYPE_CHECKING:
@@ -106,9 +106,10 @@ def _add_measured(parser: argparse.ArgumentParser) -> None:
 
 def _range(text: str) -> tuple[int | None, int | None]:
     first, colon, stop = text.partition(":")
-    if not colon or not all(part.strip().isdecimal() or not part.strip() for part in (first, stop)):
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a range of slices, as 10:20, 10: or :20")
-    numbers = [int(part) if part.strip() else None for part in (first, stop)]
+    try:
+        numbers = [index(part) if part.strip() else None for part in (first, stop if colon else "none")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not a range of slices, as 10:20, 10: or :20") from None
     return numbers[0], numbers[1]
 
 

@@ -49,7 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after an interruption.
     """
     parser = make_parser()
-    parsed = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    for word in words:
+        if "\0" in word:
+            parser.error(f"{word!r:.80} holds a null character, which no name and no number has")
+        if word.startswith("-") and word.partition("=")[2] == "--":  # of which argparse makes an empty list
+            parser.error(f"{word!r:.80} gives no value")
+    parsed = parser.parse_args(words)
     if parsed.run is None:
         parser.print_help(sys.stderr)
         return 2

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 
 from ..core import MetaoptError
+from ..files import check_apart
 from ..foundation.drawing import drawing_from
 from ..losses import LOSSES, TrainingLoss
 from ..records import remember
 from ..weights import read_card
 from ..weights.building import Bounded
 from ..weights.calls import build
-from ..weights.cards import check_json, write_card
+from ..weights.cards import check_json, weight_file, write_card
 from .arguments import check_path, check_task, check_unrolled
 from .cards import card_of_training
 from .log import read_log
@@ -188,6 +189,7 @@ def run_recipe(
     check_unrolled(net)
     remember(net, recipe["model"])
     if "start" in recipe:
+        check_apart(Path(folder) / "weights.safetensors", weight_file(recipe["start"]))
         start_from(net, recipe["start"])
     net.to(_device(device))
     settings, watch = settings_of(recipe), watch_of(recipe)

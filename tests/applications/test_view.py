@@ -202,7 +202,7 @@ def test_what_is_no_result_is_a_sentence(
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        ("nowhere/r.html", "does not exist; make it first"),
+        ("nowhere/r.html", "does not exist; make it, or"),
         ("r.npz", "let it end in .html"),
         ("/proc/r.html", "cannot be"),
     ],

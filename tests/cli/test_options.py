@@ -21,7 +21,7 @@ from ..training import tiny
 KSPACE, VOLUME = ["k.h5", "out.nii", "--method", "cg"], ["v.nii", "out.h5"]
 PICTURES, MODEL = ["in.png", "out.png"], ["m.uai", "--task", "MAR"]
 TYPES = (memory, number, tolerance, whole_number)
-NO_NUMBERS = ("nan", "NaN", "inf", "-inf", "infinity", "1e400", "-1e400", "1e-400", "text", "", "0x10", "1,5", "-1")
+NO_NUMBERS = tuple("nan NaN inf -inf infinity 1e400 -1e400 1e-400 text 0x10 1,5 -1 1_0 ٢".split()) + ("",)
 
 # The command and its other arguments, the option, and what of it is refused besides NO_NUMBERS.
 OPTIONS = {
@@ -35,12 +35,13 @@ OPTIONS = {
     ("infer", "--memory"): (MODEL, ("0", "0.5", "0G", "4X", "1e30", "nanG", "infG")),
     ("infer", "--tolerance"): (MODEL, ("0", "-0.0")),
     ("train", "--num-workers"): (["tiny.yaml"], ("2.5", "9" * 20)),
-    ("mri reconstruct", "--noise"): (KSPACE, ("0", "-0.0")),
+    ("mri reconstruct", "--noise"): (KSPACE, ("0", "-0.0", "1e-300", "1e30", "1e300")),
     ("mri reconstruct", "--sets"): (KSPACE, ("0", "2.5", "9" * 20)),
     ("mri reconstruct", "--steps"): (KSPACE[:2], ("0", "2.5")),
     ("mri reconstruct", "--volume"): (KSPACE, ("0", "2.5", "9" * 20)),
     ("mri reconstruct", "--weight"): (KSPACE, ("9" * 400,)),
     ("mri simulate", "--acceleration"): (VOLUME, ("0", "0.5", "1e30")),
+    ("mri simulate", "--center"): (VOLUME, ("-1e-9", "1.01", "1e30")),
     ("mri simulate", "--coils"): (VOLUME, ("0", "2.5", "257")),
     ("mri simulate", "--noise"): (VOLUME, ("-1e-9", "9" * 400)),
     ("mri simulate", "--seed"): (VOLUME, ("2.5", "9" * 20)),
@@ -99,6 +100,51 @@ def test_what_is_no_number_of_the_range_is_one_line_and_status_2(
         assert (status, out, err.count("\n")) == (2, "", 1), (text, status, err)
         assert err.startswith("metaopt: ") and "fault of metaopt" not in err, (text, err)
     assert sorted(folder.rglob("*")) == before
+
+
+RANGES = (
+    "",
+    "2",
+    "-1:2",
+    "2:1",
+    "1:1",
+    "4:",
+    ":0",
+    "0:9",
+    "a:",
+    "1e3:",
+    "nan:",
+    "1.5:2",
+    "1:2:3",
+    "0:1_0",
+    "²:3",
+    "٢:",
+)
+SELECTIONS = ("", "=1", "contrast", "contrast=", "contrast=-1", "contrast=1e3", "contrast=a", "contrast=²", "row=0")
+
+
+@pytest.mark.parametrize(("option", "refused"), [("--slices", RANGES), ("--select", SELECTIONS)])
+def test_what_is_no_range_and_no_entry_is_one_line_and_status_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, refused: tuple
+) -> None:
+    monkeypatch.chdir(folder)
+    for text in (*refused, "9" * 30, f"0:{'9' * 30}", f"{'9' * 5000}:", f"contrast={'9' * 5000}", "--"):
+        try:
+            status = main(["mri", "reconstruct", *KSPACE, f"{option}={text}"])
+        except SystemExit as exit:
+            status = exit.code
+        out, err = capsys.readouterr()
+        assert (status, out, err.count("\n")) == (2, "", 1), (text, status, err)
+        assert "fault of metaopt" not in err and "invalid" not in err and len(err) < 300, (text, err)
+    assert not (folder / "out.nii").exists()
+
+
+def test_an_axis_that_is_selected_from_twice_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(["mri", "info", "k.h5", "--select", "contrast=0", "--select", "contrast=1"]) == 2
+    assert "The same axis is selected from twice" in capsys.readouterr().err
 
 
 def test_a_sample_without_evidence_is_a_sentence(

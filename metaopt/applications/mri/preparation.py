@@ -20,6 +20,7 @@ from .espirit import espirit
 from .noise import border_noise, noise_covariance
 from .planes import Planes
 
+APART = (1e-15, 1e15)  # noise over intensity, whose squares float32 holds
 PROBED = 5  # planes that are looked at for the noise and the intensity
 WHITE = 0.999  # the share of pixels of a plane that are darker than what counts as its brightest
 SHARES = (0.05, 0.02, 0.01)  # of the samples that are taken as the border of k-space, one after the other
@@ -147,8 +148,13 @@ def prepare(
     probed = [planes.read(index)[0] for index in range(planes.count // 2 % step, planes.count, step)]
     found = known_noise(kspace, probed, noise, noise_needed)
     preparation = Preparation(planes, found, 1.0, sets, maps, kspace if _has_calibration(kspace) else None)
-    peaks = [_peak(preparation._whitened(y)) for y in probed]
-    return Preparation(planes, found, max(peaks), sets, maps, preparation.calibration)
+    unit = max(_peak(preparation._whitened(y)) for y in probed)
+    if found is not None and not APART[0] < found.level / unit < APART[1]:
+        raise MetaoptError(
+            f"The noise of k-space is {found.level:g}, but pictures reach {unit:g}, and numbers of 32 bits do not hold "
+            "both; see whether the noise is in the units of k-space."
+        )
+    return Preparation(planes, found, unit, sets, maps, preparation.calibration)
 
 
 def known_noise(kspace: KSpace, probed: list[Tensor], noise: float | None, needed: bool) -> Noise | None:

@@ -16,7 +16,7 @@ from ...core import MetaoptError
 from ...data import KSpace, write_nifti
 from ...data.formats.nifti import ENDINGS
 from ...data.formats.nifti_volume import read_nifti
-from ...files import named_errors, read_bytes, replacing
+from ...files import check_output, named_errors, read_bytes, replacing
 from ...foundation.extras import require
 from ...weights.cards import weight_file
 from .memory import check_volume
@@ -74,9 +74,10 @@ def reconstruct_file(
     Raises:
         MetaoptError: As for :func:`reconstruct`; a file cannot be read or written.
     """
-    _check_writable(request.out, ENDINGS, "NIfTI", "in .nii or .nii.gz")
+    read = (kspace.path, request.mask, request.maps, target)
+    _check_writable(request.out, read, ENDINGS, "NIfTI", "in .nii or .nii.gz")
     if request.steps_out is not None:
-        _check_writable(request.steps_out, (".npz",), "an archive of NumPy", "in .npz")
+        _check_writable(request.steps_out, read, (".npz",), "an archive of NumPy", "in .npz")
     if target is not None and request.steps_out is None:
         raise MetaoptError("A target is kept beside the pictures of every step; give --steps-out too.")
     mask, maps = (None if path is None else _array(path) for path in (request.mask, request.maps))
@@ -114,15 +115,10 @@ def _run(store: Store, planes: Any, count: int) -> None:
             bar.update(some)
 
 
-def _check_writable(path: Path, endings: tuple[str, ...], what: str, how: str) -> None:
+def _check_writable(path: Path, read: tuple[Path | None, ...], endings: tuple[str, ...], what: str, how: str) -> None:
     if not path.name.lower().endswith(endings):
         raise MetaoptError(f"{path} does not say that it is {what}; end it {how}.")
-    if path.is_dir():
-        raise MetaoptError(f"{path} is a folder; name a file to write.")
-    if not path.parent.is_dir():
-        raise MetaoptError(f"The folder {path.parent} of {path.name} does not exist; make it, or write elsewhere.")
-    with replacing(path, keep=False):
-        pass
+    check_output(path, *read)
 
 
 def _array(path: Path) -> Tensor:

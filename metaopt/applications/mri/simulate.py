@@ -13,6 +13,7 @@ from ...arguments.checks import check_count, check_number, check_whole
 from ...core import MetaoptError, random
 from ...data import write_fastmri
 from ...data.formats.nifti_volume import Volume, read_nifti
+from ...files import check_output
 from ...operators import Fourier
 from ...tasks import coil_maps, smooth_phase
 from .masks import kind_of, usual_centre
@@ -81,10 +82,7 @@ def simulate_file(
 def _check_out(out: Path, volume: Path) -> None:
     if out.suffix.lower() not in (".h5", ".hdf5"):
         raise MetaoptError(f"{out} does not say that it is HDF5; end it in .h5.")
-    if not out.parent.is_dir():
-        raise MetaoptError(f"The folder {out.parent} of {out.name} does not exist; make it, or write elsewhere.")
-    if out.is_dir():
-        raise MetaoptError(f"{out} is a folder; name a file to write.")
+    check_output(out, volume)
 
 
 def _white(volume: Volume, path: Path) -> float:

@@ -17,6 +17,7 @@ from ...core.errors import MetaoptError
 from ...files import replacing
 from ...foundation.extras import require
 from . import kspace_hdf5
+from .hdf5_file import late_errors
 from .kspace_axes import Layout, axis_words, is_complex
 from .kspace_geometry import Geometry
 from .kspace_header import Encoding, read_header, write_header
@@ -177,7 +178,7 @@ def write_fastmri(
     h5py, path = require("h5py", "mri"), Path(path)
     if len(voxel) != 3 or not all(0 < size < 1e6 for size in voxel):
         raise MetaoptError(f"A voxel has three sizes in millimetres above 0, not {list(voxel)}.")
-    with replacing(path) as file, h5py.File(file.name, "w") as target:
+    with replacing(path) as file, late_errors(file) as kept, h5py.File(kept, "w") as target:
         shape = _write_rows(target, "kspace", slices, complex_=True)
         if len(shape) not in (4, 5):
             raise MetaoptError(f"K-space of a slice is (C, row, column) or (C, depth, row, column), not {shape[1:]}.")
