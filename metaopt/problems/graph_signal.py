@@ -15,6 +15,7 @@ from ..core.errors import warn
 from ..foundation.extras import require
 from ..operators.sparse import SparseMatrix
 
+LARGE = 2.0**64  # weights above it are divided by the largest
 Normalize = Callable[..., SparseMatrix]
 PLACES = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)  # odd multipliers of splitmix64
 
@@ -33,7 +34,7 @@ def symmetric_adjacency(
         weight: (E,), at least 0; by default 1 for every edge, in float64, which a :class:`GraphSignal` converts to the
             precision of its features.
         self_loops: The weight of the self-loop that every node without one gets; with 0 it gets none. A self-loop among
-            the edges keeps its own weight.
+            the edges keeps its own weight, and of several at one node the last one counts.
 
     Returns:
         The matrix, (nodes, nodes).
@@ -60,8 +61,7 @@ def averaging_adjacency(
     """
     matrix = _adjacency(edge_index, nodes, weight, self_loops)
     degree = _row_sums(matrix)
-    factor = torch.where(degree > 0, degree, 1).reciprocal() * (degree > 0)
-    return matrix.with_values(factor[matrix.rows] * matrix.values)
+    return matrix.with_values(matrix.values / torch.where(degree > 0, degree, 1)[matrix.rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +94,13 @@ class GraphSignal:
             raise MetaoptError(
                 f"The features are of {nodes} nodes, but the adjacency is of shape {tuple(self.adjacency.shape)}."
             )
-        dtype = self.x.values.dtype if isinstance(self.x, SparseMatrix) else self.x.dtype
-        object.__setattr__(self, "adjacency", self.adjacency.with_values(self.adjacency.values.to(dtype)))
+        values = self.adjacency.values.to(_dtype_of(self.x))
+        if not bool(torch.isfinite(values).all()):
+            raise MetaoptError(
+                f"The adjacency reaches {float(self.adjacency.values.abs().max()):g}, which the {values.dtype} of the "
+                "features does not hold; normalise it, or give features of higher precision."
+            )
+        object.__setattr__(self, "adjacency", self.adjacency.with_values(values))
 
     @staticmethod
     def from_edges(
@@ -111,6 +116,8 @@ class GraphSignal:
                 ``partial(symmetric_adjacency, self_loops=0)``, for example, leaves out self-loops.
         """
         _check_features(x)
+        if isinstance(weight, Tensor) and weight.is_floating_point() and weight.dtype.itemsize > 1:
+            weight = weight.to(torch.promote_types(weight.dtype, _dtype_of(x)))  # normalised as precisely as used
         return GraphSignal(x, normalize(edge_index, x.shape[0], weight))
 
     @staticmethod
@@ -192,7 +199,14 @@ class GraphSignal:
         return kept.mul_(values).div_(1 - rate)  # in place: dense features are the largest tensor there is
 
 
-def _features_of(x: Tensor) -> Any:
+def _dtype_of(x: Any) -> torch.dtype:
+    return x.values.dtype if isinstance(x, SparseMatrix) else x.dtype
+
+
+def _features_of(x: Any) -> Any:
+    if not isinstance(x, Tensor) or not 1 <= x.ndim <= 2 or (x.layout != torch.strided and x.ndim < 2):
+        what = tree.describe(x) if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise MetaoptError(f"The features x of a graph are a tensor (nodes, features), not {what}.")
     if x.is_complex():
         raise MetaoptError(
             f"Features of a graph signal are real numbers, but x is {tree.describe(x)}; give real and imaginary parts "
@@ -213,6 +227,9 @@ def _edges_of(data: Any) -> tuple[Tensor, Tensor | None]:
     adjacency = getattr(data, "adj_t", None)
     if not isinstance(adjacency, Tensor):
         raise MetaoptError(f"This {type(data).__name__} has no edge_index; give one, (2, 0) for no edge at all.")
+    nodes = data.x.shape[0]
+    if tuple(adjacency.shape) != (nodes, nodes):
+        raise MetaoptError(f"adj_t is {tuple(adjacency.shape)}, but of {nodes} nodes it is ({nodes}, {nodes}).")
     entries = adjacency.to_sparse_coo().coalesce()
     return entries.indices().flip(0), entries.values()
 
@@ -221,7 +238,7 @@ def _weights_of(data: Any) -> Any:
     weight, features = (getattr(data, name, None) for name in ("edge_weight", "edge_attr"))
     if weight is not None or features is None:
         return weight
-    if isinstance(features, Tensor) and features.is_floating_point() and features[:1].numel() <= 1:
+    if isinstance(features, Tensor) and features.is_floating_point() and features.ndim and features[:1].numel() <= 1:
         return features.reshape(-1)
     what = tree.describe(features) if isinstance(features, Tensor) else type(features).__name__
     warn(
@@ -307,6 +324,8 @@ def _adjacency(edge_index: Tensor, nodes: int, weight: Tensor | None, self_loops
         weight = torch.ones(len(source), dtype=torch.float64, device=source.device)
     elif weight.dtype.itemsize < 4:
         weight = weight.float()  # a degree above 256 is no whole number in bfloat16
+    if len(weight) and (largest := float(weight.detach().max())) > LARGE:  # their sum could be infinite
+        weight, self_loops = weight / largest, self_loops / largest  # normalised, it is the same
     if self_loops:
         loop, everyone = source == target, torch.arange(nodes, device=source.device)
         own = weight.new_full((nodes,), self_loops).index_put((source[loop],), weight[loop])

@@ -21,7 +21,7 @@ from ..training import tiny
 KSPACE, VOLUME = ["k.h5", "out.nii", "--method", "cg"], ["v.nii", "out.h5"]
 PICTURES, MODEL = ["in.png", "out.png"], ["m.uai", "--task", "MAR"]
 TYPES = (memory, number, tolerance, whole_number)
-NO_NUMBERS = tuple("nan NaN inf -inf infinity 1e400 -1e400 1e-400 text 0x10 1,5 -1 1_0 ٢".split()) + ("",)
+NO_NUMBERS = (*"nan NaN inf -inf infinity 1e400 -1e400 1e-400 text 0x10 1,5 -1 1_0 ٢".split(), "")
 
 # The command and its other arguments, the option, and what of it is refused besides NO_NUMBERS.
 OPTIONS = {

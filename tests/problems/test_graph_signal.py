@@ -235,3 +235,89 @@ BAD: list[tuple[Any, str]] = [
 def test_bad_input_is_named(build: Any, sentence: str) -> None:
     with pytest.raises(mo.MetaoptError, match=sentence):
         build()
+
+
+GRAPHS = {
+    "undirected": [[0, 1, 1, 2, 3, 4], [1, 0, 2, 1, 4, 3]],
+    "directed": [[0, 1, 2, 3], [1, 2, 3, 4]],
+    "self-loops": [[0, 0, 1, 2], [0, 1, 2, 1]],
+    "the same edge thrice": [[0, 0, 0, 1, 1], [1, 1, 1, 0, 2]],
+    "isolated nodes": [[0], [1]],
+    "no edge": [[], []],
+}
+
+
+def dense_adjacency(edges: Tensor, weight: Tensor, nodes: int) -> Tensor:
+    """``D^-1/2 A D^-1/2`` entry by entry, as arXiv:1609.02907 writes it, with a self-loop of 1 where there is none."""
+    matrix = torch.zeros(nodes, nodes, dtype=torch.float64)
+    for source, target, value in zip(*edges.tolist(), weight.double().tolist(), strict=True):
+        matrix[target, source] += value
+    matrix += torch.diag((matrix.diagonal() == 0).double())
+    scale = matrix.sum(1).rsqrt()
+    return scale[:, None] * matrix * scale
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_networks_on_graphs_are_their_formulas_with_dense_matrices_to_rounding(name: str) -> None:
+    edges = torch.tensor(GRAPHS[name], dtype=torch.int64).reshape(2, -1)
+    weight, x = normal(1, edges.shape[1]).abs().float() + 0.1, normal(2, 6, 3)  # of lower precision than x
+    a, signal = dense_adjacency(edges, weight, 6), mo.problems.GraphSignal.from_edges(x, edges, weight)
+    with drawing_from(0):
+        gcn, appnp = mo.models.gcn(3, 4, hidden=5).double().eval(), mo.models.appnp(3, 4, hidden=5).double().eval()
+    keys = ("encode.module.weights.0", "mix.module.biases.0", "decode.module.weight", "decode.module.bias")
+    first, first_bias, last, last_bias = (gcn.state_dict()[f"algorithm.{key}"] for key in keys)
+    expected = a @ torch.relu(a @ x @ first + first_bias) @ last.T + last_bias
+    tensors_close(gcn(signal).final, expected, 1e-12)
+    start = appnp.algorithm.encode(0)(x)
+    spread = start
+    for _ in range(10):
+        spread = 0.9 * a @ spread + 0.1 * start
+    tensors_close(appnp(signal).final, spread, 1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "large"), [(torch.float32, 3e38), (torch.bfloat16, 3e38), (torch.float64, 1e308)])
+def test_weights_whose_sum_would_be_infinite_are_normalised_as_any_others(dtype: torch.dtype, large: float) -> None:
+    edges = torch.tensor([[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]])
+    share = torch.tensor([1, 1, 0.5, 0.5, 0.25, 0.25])
+    found = symmetric_adjacency(edges, 3, (large * share.double()).to(dtype), self_loops=0).to_dense()
+    assert torch.allclose(found.double(), symmetric_adjacency(edges, 3, share.double(), 0).to_dense(), atol=5e-3)
+    rows = averaging_adjacency(edges, 3, (large * share.double()).to(dtype)).to_dense().sum(1)
+    assert torch.allclose(rows, torch.ones_like(rows))
+
+
+def test_weights_near_the_least_of_their_precision_still_average() -> None:
+    matrix = averaging_adjacency(LINE, 3, torch.tensor([1e-42, 1.0]), self_loops=0)
+    assert torch.equal(matrix.to_dense().sum(1), torch.tensor([0.0, 1, 1]))
+
+
+def test_an_adjacency_that_the_precision_of_the_features_does_not_hold_is_refused() -> None:
+    matrix = SparseMatrix(LINE[1], LINE[0], torch.tensor([1.0, 1e6]), (3, 3))
+    assert mo.problems.GraphSignal(torch.ones(3, 1), matrix).weight.max() == 1e6
+    with pytest.raises(mo.MetaoptError, match=r"reaches 1e\+06, which the torch\.float16 of the features"):
+        mo.problems.GraphSignal(torch.ones(3, 1).half(), matrix)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"x": [[1.0]] * 3}, "are a tensor .nodes, features., not a list"),
+        ({"x": torch.ones(3, 2).numpy()}, "not a ndarray"),
+        ({"x": torch.tensor(1.0)}, r"not \(\) float32"),
+        ({"x": torch.ones(3, 2, 2)}, r"not \(3, 2, 2\) float32"),
+        ({"x": torch.ones(3).to_sparse()}, r"not \(3,\) float32"),
+        ({"x": torch.ones(3, 2, 2).to_sparse()}, r"not \(3, 2, 2\) float32"),
+        ({"edge_index": None, "adj_t": torch.eye(2).to_sparse()}, r"adj_t is \(2, 2\), but of 3 nodes it is \(3, 3\)"),
+        ({"edge_index": None, "adj_t": torch.ones(3, 2)}, r"adj_t is \(3, 2\), but of 3 nodes"),
+        ({"edge_index": None, "adj_t": torch.ones(3)}, r"adj_t is \(3,\), but of 3 nodes"),
+    ],
+)
+def test_data_of_no_graph_is_a_sentence(entries: dict[str, Any], words: str) -> None:
+    with pytest.raises(mo.MetaoptError, match=words):
+        mo.problems.GraphSignal.from_data(SimpleNamespace(**{"x": torch.ones(3, 1), "edge_index": LINE, **entries}))
+
+
+def test_an_edge_attr_that_is_one_number_is_left_out_with_a_warning() -> None:
+    data = SimpleNamespace(x=torch.ones(3, 1), edge_index=LINE, edge_attr=torch.tensor(1.0))
+    with pytest.warns(mo.MetaoptWarning, match="is left out"):
+        found = mo.problems.GraphSignal.from_data(data)
+    assert torch.equal(found.weight, mo.problems.GraphSignal.from_edges(data.x, LINE).weight)
