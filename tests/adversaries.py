@@ -234,6 +234,55 @@ class Cached(nn.Module):
         return torch.tanh(self.layer(x) + x @ self.cache["factor"].T)
 
 
+class Remembering(nn.Module):
+    """It computes something of its weight in its first call alone: in a ``place`` that a copy shares, or not."""
+
+    def __init__(self, place: str, kind: Callable[[Tensor], Any] = Tensor.detach):
+        super().__init__()
+        self.layer, self.place, self.kind = linear(), place, kind
+        self.kept: Any = None
+        self.cache: dict[str, Any] = {}
+        closed: list[Any] = []
+
+        def closure(weight: Tensor) -> Any:
+            if not closed:
+                closed.append(kind(weight))
+            return closed[0]
+
+        self.closure = closure
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.layer.weight
+        if self.place == "attribute":
+            self.kept = self.kind(weight) if self.kept is None else self.kept
+        kept = {"attribute": lambda: self.kept, "closure": lambda: self.closure(weight), "dict": self._from_dict}
+        factor = torch.as_tensor(kept[self.place](), dtype=D)
+        return torch.tanh(self.layer(x) + x @ factor.expand(2, 3).T)
+
+    def _from_dict(self) -> Any:
+        if "factor" not in self.cache:
+            self.cache["factor"] = self.kind(self.layer.weight)
+        return self.cache["factor"]
+
+
+class Clipped(nn.Module):
+    """Its forward pass changes its weight where no version counts it."""
+
+    def __init__(self, way: str):
+        super().__init__()
+        self.layer, self.way = linear(), way
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.layer.weight
+        if self.way == "in place":
+            weight.data.clamp_(-0.1, 0.1)
+        elif self.way == "set":
+            weight.data = weight.data / 2
+        else:
+            weight.detach().numpy()[:] *= 0.5
+        return torch.tanh(self.layer(x))
+
+
 def hooked(before: bool) -> nn.Module:
     """What a hook computes depends on a layer that only the hook calls."""
     module = nn.Sequential(linear())
@@ -387,6 +436,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "kept": Kept,
     "cache of a constant": lambda: Cached(weight=False),
     "cache of a weight": lambda: Cached(weight=True),
+    "cache of a detached weight": lambda: Remembering("dict"),
+    "cache of a number": lambda: Remembering("dict", lambda w: w.detach().norm().item()),
+    "cache of an array": lambda: Remembering("dict", lambda w: w.detach().numpy() * 2),
+    "cache in a closure": lambda: Remembering("closure"),
+    "cache in an attribute": lambda: Remembering("attribute"),
+    "data clipped in place": lambda: Clipped("in place"),
+    "data set": lambda: Clipped("set"),
+    "data by NumPy": lambda: Clipped("numpy"),
     "dropout": lambda: small(nn.Dropout(0.5)),
     "batch norm": lambda: small(nn.BatchNorm1d(2, dtype=D)),
     "batch norm in evaluation": lambda: small(nn.BatchNorm1d(2, dtype=D)).eval(),
@@ -626,7 +683,15 @@ REFUSED: dict[str, str] = {
     "traced": f"{OBJECTIVES} {REPEATING} innerloop_ctx es partition",
     "kept": f"{OBJECTIVES} es parameterize Checkpointed Reversible",
     "cache of a constant": REPEATING,
-    "cache of a weight": f"{OBJECTIVES} {REPEATING}",
+    "cache of a weight": f"{OBJECTIVES} {REPEATING} innerloop_ctx es",
+    "cache of a detached weight": f"{OBJECTIVES} {REPEATING} innerloop_ctx es",
+    "cache of a number": f"{OBJECTIVES} {REPEATING} innerloop_ctx es",
+    "cache of an array": f"{OBJECTIVES} {REPEATING} innerloop_ctx es",
+    "cache in a closure": f"{OBJECTIVES} innerloop_ctx es",
+    "cache in an attribute": f"{REPEATING} innerloop_ctx",
+    "data clipped in place": f"{OBJECTIVES} innerloop_ctx es",
+    "data set": f"{OBJECTIVES} {REPEATING} innerloop_ctx es",
+    "data by NumPy": f"{OBJECTIVES} Checkpointed innerloop_ctx es",
     "dropout": f"{OBJECTIVES} Reversible Implicit",
     "batch norm": REPEATING,
     "old weight norm": "parameterize",
@@ -639,14 +704,18 @@ REFUSED: dict[str, str] = {
     "sparse embedding": f"{OBJECTIVES} innerloop_ctx",
     "max_norm": f"{OBJECTIVES} {REPEATING}",
 }
-# Cells without an oracle: other draws, rounding as large as the change, what torch cannot call functionally, and a
-# value that was kept from the very parameters that the loop starts at.
+# Cells without an oracle: other draws, rounding as large as the change, what torch cannot call functionally, a value
+# that was kept from the very parameters that the loop starts at or that functional_call keeps itself, and networks that
+# change their weights whenever they run.
 INCOMPARABLE: dict[str, str] = {
     "dropout": "innerloop_ctx es partition parameterize vmap",
     "bf16": "es",
     "scripted": "parameterize",
     "traced": "parameterize",
     "kept": "innerloop_ctx",
+    "cache in an attribute": "meta-gradient Adaptation es",
+    "data set": "parameterize Backprop vmap",
+    "data by NumPy": "parameterize Backprop Reversible vmap",
     "repeated reentrantly": "Backprop Implicit",  # torch's autograd.grad refuses both sides
 }
 CELLS = [

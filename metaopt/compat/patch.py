@@ -15,6 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ..arguments.checks import check_flag, check_function, check_instance, check_whole, said
 from ..core import MetaoptError, autodiff, tree
 from ..foundation import purity, shadows
+from .caches import Caches
+from .structures import Listed
 
 REPEATS = (
     "The module computes parts of itself again in the backward pass, as torch.utils.checkpoint does, and would find "
@@ -41,7 +43,8 @@ class FunctionalModule(nn.Module):
             raise MetaoptError("This functional module has no fast weights yet; call it with params=[...].")
         # Only the plain form of attention can be differentiated twice.
         plain = sdpa_kernel(SDPBackend.MATH) if self._fast.track and torch.is_grad_enabled() else nullcontext()
-        with plain, self._fast.watch(now, (inputs, keywords), self.training):
+        given, fast = (inputs, keywords), self._fast
+        with plain, fast.caches.watch(now, given), fast.watch(now, given, self.training):
             outputs = super().__call__(*inputs, **keywords)
         if not self._fast.checked and torch.is_grad_enabled() and not autodiff.inside_transform():
             self._fast.check(now, (inputs, keywords), outputs)
@@ -133,15 +136,6 @@ class FunctionalModule(nn.Module):
         return self
 
 
-class Listed(list):
-    """A list from which ``next`` takes the first item, as code does that asks ``next(model.parameters())``."""
-
-    def __next__(self) -> Any:
-        if not self:
-            raise StopIteration
-        return self.pop(0)
-
-
 class FastWeights:
     """Hold the parameters of a functional module after each step, and the places where they go.
 
@@ -166,6 +160,7 @@ class FastWeights:
         self.foreign = [(f"parameter {name}", p) for name, p in named]
         self.foreign += [(f"buffer {name}", b) for name, b in module.named_buffers()]
         self.watched: set[bool] = set()
+        self.caches = Caches(template, self.names)
         self.checked = self.packs = False
         self.compiled = any(hasattr(part, "_orig_mod") for part in template.modules())
         self.recurrent = [part for part in template.modules() if isinstance(part, nn.RNNBase)]

@@ -12,6 +12,15 @@ from ..arguments.checks import check_instance, said
 from ..core import MetaoptError
 
 
+class Listed(list):
+    """A list from which ``next`` takes the first item, as code does that asks ``next(model.parameters())``."""
+
+    def __next__(self) -> Any:
+        if not self:
+            raise StopIteration
+        return self.pop(0)
+
+
 def flatten(x: Any) -> list[Any]:
     """Return what nested dicts, lists, tuples and sets hold, as one list.
 

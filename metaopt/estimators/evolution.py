@@ -19,7 +19,7 @@ from ..core import MetaoptError, Unrolled, autodiff, random, tree
 from ..foundation.purity import Reads, leaves
 from ..losses import TrainingLoss
 from ..losses.training_loss import check_training_loss, evaluate
-from ..problems.substitution import check_network
+from ..problems.substitution import check_kept, check_network
 
 Tensors = dict[str, Tensor]
 Pairs = Annotated[int, Between(2)]
@@ -205,14 +205,21 @@ def _put(net: nn.Module, values: Tensors) -> nn.Module:
 
 
 def _check_seen(net: Any, learned: Tensors, problem: Any, state: Any, k: int) -> None:
-    """Raise if the start and a step read a parameter past the module that has it, where no change would be seen."""
+    """Raise if the start and a step read a parameter past the module that has it, keep it, or write into it."""
     inputs, own = tree.leaves((problem, state)), list(net.named_parameters())
-    with torch.enable_grad(), Reads(inputs, [(name, p) for name, p in own if name in learned]) as seen:
-        algorithm: Any = getattr(_put(net, {n: autodiff.leaf(p, True) for n, p in learned.items()}), "algorithm")  # noqa: B009
+    changed = {n: autodiff.leaf(p.clone(), True) for n, p in learned.items()}
+
+    def run() -> Any:
+        algorithm: Any = getattr(_put(net, changed), "algorithm")  # noqa: B009
         begin = algorithm.init(problem) if state is None else state
-        reached = algorithm.readout(problem, after := algorithm.step(problem, begin, k), k)
+        return (after := algorithm.step(problem, begin, k)), algorithm.readout(problem, after, k)
+
+    foreign = [(name, p) for name, p in own if name in learned]
+    with torch.enable_grad(), Reads([*inputs, *changed.values()], foreign) as seen:
+        reached = run()
+    check_kept(type(net.algorithm).__name__, changed, learned, seen, run)
     names, known = {id(p): name for name, p in own}, set(map(id, inputs))
-    found = [names[id(t)] for t in leaves(tree.leaves((after, reached))) if id(t) in names and id(t) not in known]
+    found = [names[id(t)] for t in leaves(tree.leaves(reached)) if id(t) in names and id(t) not in known]
     if name := seen.found or next(iter(found), None):
         raise MetaoptError(
             f"A step reads the parameter '{name}' past the module that has it, as by a global name, so its changes "

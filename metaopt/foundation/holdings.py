@@ -88,7 +88,7 @@ class Holdings:
             return type(value), value if value == value else "nan"
         if isinstance(value, Tensor):
             self._alive.append(value)
-            return id(value), version(value)
+            return mark(value)
         if type(value) is tuple and EQUAL.issuperset(map(type, value)):  # such as the shape of a kernel
             return value
         if id(value) in self._seen or len(self._seen) > BUDGET:
@@ -185,10 +185,18 @@ def contents(module: nn.Module) -> dict[str, Any]:
         for name, tensor in (*part._parameters.items(), *part._buffers.items()):
             if tensor is not None and type(tensor) not in LAZY:
                 running = tensor.ndim == 1 and not tensor.requires_grad and tensor.is_floating_point()
-                found[dot + name] = id(tensor), version(tensor), str(float(tensor.sum())) if running else ""
+                found[dot + name] = *mark(tensor), str(float(tensor.sum())) if running else ""
     return found
 
 
 def version(tensor: Tensor) -> int:
     """Return how many times ``tensor`` was written into; 0 in inference mode, which does not count."""
     return 0 if tensor.is_inference() else tensor._version
+
+
+def mark(tensor: Tensor) -> tuple[int, int, int]:
+    """Return which tensor it is, how many times it was written into, and where it is, which ``.data = ...`` changes."""
+    try:
+        return id(tensor), version(tensor), tensor.data_ptr()
+    except RuntimeError:  # what has no place, such as a sparse tensor
+        return id(tensor), version(tensor), 0

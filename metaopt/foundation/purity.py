@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import get_device_states
 
 from .errors import MetaoptError
-from .holdings import Holdings, version
+from .holdings import Holdings, mark
 
 SHAPES_ONLY = frozenset(f"{kind}_like" for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint"))
 AS_NUMBERS = frozenset({"item", "tolist", "numpy", "__float__", "__int__", "__bool__", "equal", "allclose"})
@@ -51,8 +51,8 @@ class Watch:
             return "draws from a global generator, as Dropout does; call eval() on it, draw from a stream of its own"
         return None
 
-    def _held(self) -> tuple[Holdings, dict[str, int]]:
-        return Holdings(self._module, self._problem), {name: version(tensor) for name, tensor in self._named()}
+    def _held(self) -> tuple[Holdings, dict[str, Any]]:
+        return Holdings(self._module, self._problem), {name: mark(tensor) for name, tensor in self._named()}
 
     def _generators(self) -> list[Tensor]:
         tensors = [*self._module.parameters(), *(tensor for _, tensor in self._named())]
@@ -63,7 +63,8 @@ class Reads(TorchFunctionMode):
     """See which tensors are read in this context, also where no graph tells, such as under ``no_grad``.
 
     ``found`` is the name of the first of ``foreign`` that was read. ``packs`` tells whether hooks packed what the
-    backward pass needs, and ``recomputes`` whether ``torch.utils.checkpoint`` did so, to compute it again.
+    backward pass needs, and ``recomputes`` whether ``torch.utils.checkpoint`` did so, to compute it again. ``counts``
+    tells how often each of ``known`` was read, by its identity.
 
     Args:
         known: Tensors that may be read.
@@ -72,17 +73,21 @@ class Reads(TorchFunctionMode):
 
     def __init__(self, known: Iterable[Tensor], foreign: Iterable[tuple[str, Tensor]]):
         super().__init__()
-        allowed = {id(t) for t in known}
-        self._names = {id(t): name for name, t in foreign if id(t) not in allowed}
+        self.counts = {id(t): 0 for t in known}
+        self._names = {id(t): name for name, t in foreign if id(t) not in self.counts}
         self.found: str | None = None
         self.packs = self.recomputes = False
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        read = [self._names[id(t)] for t in _tensors((args, kwargs or {})) if id(t) in self._names]
+        given = [id(t) for t in tensors_in((args, kwargs or {}))]
+        for one in given:
+            if one in self.counts:
+                self.counts[one] += 1
+        read = [self._names[one] for one in given if one in self._names]
         result = func(*args, **(kwargs or {}))
         called = getattr(func, "__name__", "")
         if read and self.found is None and called not in SHAPES_ONLY and not called.startswith("new_"):
-            self.found = read[0] if called in AS_NUMBERS or next(_tensors(result), None) is not None else None
+            self.found = read[0] if called in AS_NUMBERS or next(tensors_in(result), None) is not None else None
         hooks = _top_saved_tensors_default_hooks(True)
         self.packs |= hooks is not None
         self.recomputes |= hooks is not None and hooks[0].__module__ == "torch.utils.checkpoint"
@@ -120,15 +125,20 @@ def repeating_refused() -> contextlib.AbstractContextManager[Any]:
     return torch.autograd.graph.disable_saved_tensors_hooks("What vmap maps is not computed again after it.")
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors among the arguments or results of one of torch's functions."""
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors among the arguments or results of one of torch's functions."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict):
-        yield from _tensors(tuple(value.values()))
+        yield from tensors_in(tuple(value.values()))
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    """Tell whether two tensors have the same shape and the same values, of which NaN is one."""
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def differ(again: Sequence[Tensor], first: Sequence[Tensor]) -> bool:

@@ -152,9 +152,11 @@ class FunctionObjective:
         if not autodiff.inside_transform():
             who = getattr(self.function, "__name__", type(self.function).__name__)
             substitution.check_hooks(f"the initial x of {who}", tree.named_leaves(self.initial, "x"))
-            with torch.enable_grad(), Reads((), ()) as seen:
-                x = tree.map(lambda t: autodiff.leaf(t.clone(), True), self.initial)
+            x = tree.map(lambda t: autodiff.leaf(t.clone(), True), self.initial)
+            inputs, given = (dict(tree.named_leaves(t, "x", modules=False)) for t in (x, self.initial))
+            with torch.enable_grad(), Reads(inputs.values(), ()) as seen:
                 value = substitution.check_energy(who, lambda: self.energy(x))
+            substitution.check_kept(who, inputs, given, seen, lambda: self.energy(x))
             object.__setattr__(self, "fused", substitution.fused_attention(value, who, seen.recomputes))
 
     def start(self) -> Any:

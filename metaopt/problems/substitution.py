@@ -12,8 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from ..arguments.checks import explained
 from ..core import MetaoptError, autodiff, tree
-from ..foundation.holdings import Holdings, contents
-from ..foundation.purity import REENTRANT, Reads, leaves, nodes
+from ..foundation.holdings import contents, version
+from ..foundation.purity import REENTRANT, Reads, equal, leaves, nodes
 
 Energy = Callable[[dict[str, Tensor]], Tensor]
 
@@ -49,28 +49,23 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
         Whether the loss needs :class:`metaopt.foundation.kernels.Composed`; False under a transform.
 
     Raises:
-        MetaoptError: The module is lazy, reads or writes its own tensors, has sparse gradients, or the loss is no
-            finite real number or does not depend on any of ``given``.
+        MetaoptError: The module is lazy, reads or writes its own tensors, writes into or keeps what it is given, has
+            sparse gradients, or the loss is no finite real number or does not depend on any of ``given``.
     """
     if autodiff.inside_transform():
         return False
     who = type(module).__name__
     inputs = {name: autodiff.leaf(tensor.clone(), True) for name, tensor in given.items()}
     own = [(name, tensor) for name, tensor in module.named_parameters(remove_duplicate=False) if name in given]
-    with _restored(module, who), torch.enable_grad(), Reads(inputs.values(), own) as seen:
-        before = Holdings(module)
-        value = check_energy(who, lambda: energy(inputs))
-        kept = before.named != Holdings(module).named and _kept(inputs, energy)
+    with _restored(module, who), torch.enable_grad():
+        with Reads(inputs.values(), own) as seen:
+            value = check_energy(who, lambda: energy(inputs))
+        check_kept(who, inputs, given, seen, lambda: energy(inputs))
     if torch.is_inference_mode_enabled():
         return False
     if written := [name for name, tensor in inputs.items() if tensor._version]:
         remedy = "as an embedding with max_norm does; leave that out"
         raise MetaoptError(f"The forward pass of {who} writes into its parameter '{written[0]}', {remedy}.")
-    if kept:
-        raise MetaoptError(
-            f"The forward pass of {who} keeps what it computed from '{kept}' in a container, such as a cache, and "
-            "reads it again when another tensor has taken its place; compute it anew in each call."
-        )
     reached = set(map(id, leaves([value])))
     unseen = [name for name, parameter in module.named_parameters() if id(parameter) in reached]
     if unseen or seen.found:
@@ -84,11 +79,28 @@ def check_substitution(module: nn.Module, given: Mapping[str, Tensor], energy: E
     return fused_attention(value, who, seen.recomputes)
 
 
-def _kept(inputs: Mapping[str, Tensor], energy: Energy) -> str | None:
-    """Return the name of one of ``inputs`` that the loss of other tensors still reads, or ``None``."""
-    names = {id(tensor): name for name, tensor in inputs.items()}
-    value = energy({name: autodiff.leaf(tensor.clone(), True) for name, tensor in inputs.items()})
-    return next((names[id(leaf)] for leaf in leaves([value]) if id(leaf) in names), None)
+def check_kept(
+    who: str, inputs: Mapping[str, Tensor], given: Mapping[str, Tensor], seen: Reads, again: Callable[[], Any]
+) -> None:
+    """Raise if code wrote unseen into what it was given, or kept what it computed from that and reads it instead.
+
+    Args:
+        who: Whose code it is, for errors.
+        inputs: The tensors that it was given, by their names.
+        given: Tensors that hold the values that ``inputs`` had before.
+        seen: What it read.
+        again: It once more. What it reads less often than before was kept somewhere, such as in a cache.
+    """
+    if written := [n for n, tensor in inputs.items() if not version(tensor) and not equal(tensor, given[n])]:
+        remedy = "where autograd does not see it, such as by .data; compute a new tensor from it"
+        raise MetaoptError(f"The forward pass of {who} writes into its parameter '{written[0]}', {remedy}.")
+    with torch.enable_grad(), Reads(inputs.values(), ()) as second:
+        again()
+    if kept := [name for name, t in inputs.items() if second.counts[id(t)] < seen.counts[id(t)]]:
+        raise MetaoptError(
+            f"The forward pass of {who} keeps what it computed from '{kept[0]}' in a container, such as a cache, and "
+            "reads it again when another tensor has taken its place; compute it anew in each call."
+        )
 
 
 def fused_attention(value: Tensor, who: str, recomputes: bool) -> bool:
@@ -121,13 +133,15 @@ def fused_attention(value: Tensor, who: str, recomputes: bool) -> bool:
 
 @contextlib.contextmanager
 def _restored(module: nn.Module, who: str) -> Iterator[None]:
-    """Raise if the module itself was changed, and give its buffers their values back."""
-    before, values = contents(module), [(b, b.clone()) for b in module.buffers()]
+    """Raise if the module itself was changed, and give its tensors their values back."""
+    before = contents(module)
+    values = [(name, t, t.detach().clone()) for name, t in tree.named_leaves(module)]
     yield
-    if written := [name for name, held in contents(module).items() if held != before.get(name)]:
-        with torch.no_grad():
-            for buffer, value in values:
-                buffer.copy_(value)
+    counted = [name for name, held in contents(module).items() if held != before.get(name)]
+    changed = [row for row in values if not equal(row[1].detach(), row[2])]
+    if written := counted + [name.lstrip(".") for name, *_ in changed]:
+        for _, tensor, value in changed:
+            tensor.data = value
         raise MetaoptError(
             f"The forward pass of {who} writes into its own '{written[0]}' where a copy should take its place: it "
             "reaches it by a global name or through an object that is no module; reach it by submodules."

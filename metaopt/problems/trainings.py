@@ -60,6 +60,10 @@ class Trainings:
         object.__setattr__(self, "fused", False)
         substitution.check_network(self.module)
         substitution.check_hooks("the initial x", self.initial.items())
+        data = [values[self.held[0]] for values in self.data]
+        first = {name: tensor[0] for name, tensor in self.initial.items()}
+        # First one alone: what vmap maps would hide what is read, and may not be kept after it.
+        substitution.check_substitution(self.module, first, lambda x: self._loss(x, *data))
         fused = substitution.check_substitution(self.module, self.initial, self.energy)
         object.__setattr__(self, "fused", fused)
 
@@ -85,20 +89,19 @@ class Trainings:
 
     def energies(self, x: Parameters) -> Tensor:
         """Return the loss of each training, (trainings,)."""
-        inputs, targets = (values[self.held] for values in self.data)
-
-        def one(x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
-            buffers = {name: b.detach().clone() for name, b in self.module.named_buffers()}
-            return self.loss(tree.substitute(self.module, {**buffers, **x})(inputs), targets)
-
         with differentiable_twice(self.fused):
-            found = tree.vmap(one)(x, inputs, targets)
+            found = tree.vmap(self._loss)(x, *(values[self.held] for values in self.data))
         if found.ndim != 1:
             raise MetaoptError(
                 f"The loss of {type(self.module).__name__} must be one real number, but is {tuple(found.shape[1:])}; "
                 "sum or average it over the batch."
             )
         return found
+
+    def _loss(self, x: Parameters, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of one training."""
+        buffers = {name: b.detach().clone() for name, b in self.module.named_buffers()}
+        return self.loss(tree.substitute(self.module, {**buffers, **x})(inputs), targets)
 
     def gradient(self, x: Parameters) -> Any:
         """Return the gradient of the energy, which can be differentiated again."""

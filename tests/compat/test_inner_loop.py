@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import optimizer
 
 import metaopt as mo
@@ -253,3 +253,37 @@ def test_parameters_must_be_as_many_as_the_module_has() -> None:
     opt = torch.optim.SGD(model.parameters(), 0.1)
     with compat.innerloop_ctx(model, opt) as (fmodel, _), pytest.raises(mo.MetaoptError, match="has 4 parameters"):
         fmodel(DATA[0][0], params=[torch.ones(1)])
+
+
+class Stateful(nn.Module):
+    """It goes on from the features of its last call, which are state, and reads a context that is set from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3, dtype=torch.float64)
+        self.state: Any = None
+        self.context: Any = 0.0
+        self.seen: list[Any] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.layer(x) + (0 if self.state is None else self.state) + self.context)
+        self.state = y.detach()
+        self.seen.append(self.layer.weight.detach().norm())  # which nothing reads
+        return y
+
+
+def test_state_and_what_is_only_kept_to_be_looked_at_are_no_caches() -> None:
+    net, x = Stateful(), normal(0, 4, 3)
+    with compat.innerloop_ctx(net, torch.optim.SGD(net.parameters(), 0.1)) as (functional, stepper):
+        for _ in range(3):
+            y = functional(x)
+            functional.context = y.mean(0)
+            stepper.step(y.square().sum())
+        assert len(functional.seen) == 3
+    own, state, context = list(net.layer.parameters()), 0.0, 0.0
+    for _ in range(3):
+        y = torch.tanh(x @ own[0].T + own[1] + state + context)
+        state, context = y.detach(), y.mean(0)
+        slopes = torch.autograd.grad(y.square().sum(), own, create_graph=True)
+        own = [p - 0.1 * g for p, g in zip(own, slopes, strict=True)]
+    torch.testing.assert_close(list(functional.parameters()), own)
