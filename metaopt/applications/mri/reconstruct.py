@@ -135,8 +135,10 @@ def fill(
     """
     planes, noise = preparation.planes, preparation.noise
     arrays = _arrays(store, planes, len(chosen), method.steps if every_step else None)
-    size = max(1, min(8, TOGETHER // max(1, planes.read(chosen[0])[0].numel())))
-    for positions in _batches(store.missing, size if method.net is not None else 1):
+    size = 1
+    if method.net is not None:
+        size = max(1, min(8, TOGETHER // max(1, planes.read(chosen[0])[0].numel())))
+    for positions in _batches(store.missing, size):
         indices = [chosen[position] for position in positions]
         if method.settings.method == "zero":
             found, levels = _zero_filled(preparation, indices), torch.zeros(len(indices))

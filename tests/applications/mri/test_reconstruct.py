@@ -12,7 +12,8 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.applications.mri import Settings, reconstruct, residual_maps, simulate_file
-from metaopt.data import open_kspace, write_nifti
+from metaopt.core import Unrolled
+from metaopt.data import KSpace, open_kspace, write_nifti
 from metaopt.operators import Fourier, Sense
 
 from ...helpers import normal
@@ -94,6 +95,21 @@ def test_a_volume_is_reconstructed_across_its_readout(tmp_path: Path, axis: int)
     expected = Fourier(dims=3, centred=True).adjoint((y * full)[None, None])[0, 0].abs()
     assert found.axis == axis
     assert torch.allclose(found.pictures.double(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["cg", "rim"])
+def test_every_slice_is_read_once_beside_what_is_probed_and_a_network_takes_them_together(
+    files: dict[int, Path], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    reads, sizes, read, run = [], [], KSpace.read, Unrolled.forward
+    monkeypatch.setattr(KSpace, "read", lambda kspace, *given: reads.append(given) or read(kspace, *given))
+    monkeypatch.setattr(
+        Unrolled, "forward", lambda net, problem, *a, **k: sizes.append(len(problem.y)) or run(net, problem, *a, **k)
+    )
+    reconstruct(open_kspace(files[1]), Settings(method, steps=1))
+    probed, of_masks = 3, 1 + (method == "rim")
+    assert len(reads) == 3 + probed + of_masks
+    assert sizes == ([3] if method == "rim" else [])
 
 
 def test_some_slices_are_those_of_the_whole_volume_at_their_place(files: dict[int, Path]) -> None:
