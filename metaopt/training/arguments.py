@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import MetaoptError, Unrolled
 from ..core.errors import warn
-from .settings import LearningRate, Settings, Watch, check_count
+from .settings import MOST, LearningRate, Settings, Watch, check_count
 
 
 def check_unrolled(net: Any) -> None:
@@ -22,6 +22,10 @@ def check_unrolled(net: Any) -> None:
     """
     if not isinstance(net, Unrolled):
         raise MetaoptError(f"train needs an unrolled algorithm, as metaopt.unroll gives, not {type(net).__name__}.")
+    if net.steps > MOST:
+        raise MetaoptError(
+            f"This network takes {net.steps:,} steps where it is validated, which never ends; at most {MOST:,} can be."
+        )
     if next(net.parameters(), None) is None:
         raise MetaoptError(
             "This network has no parameters, so there is nothing to train; open a slot by metaopt.parameterize."

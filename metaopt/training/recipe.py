@@ -20,14 +20,14 @@ from ..foundation.drawing import drawing_from
 from ..losses import LOSSES, TrainingLoss
 from ..records import remember
 from ..weights import read_card
-from ..weights.building import Bounded
+from ..weights.building import Bounded, memory
 from ..weights.calls import build
 from ..weights.cards import check_json, weight_file, write_card
 from .arguments import check_path, check_task, check_unrolled
 from .cards import card_of_training
 from .log import read_log
 from .loop import train
-from .settings import Settings, Watch
+from .settings import MOST, Settings, Watch
 from .start import start_from
 from .yaml_file import read_yaml
 
@@ -55,6 +55,7 @@ LOSS_CALLS = frozenset({"metaopt.losses.Supervised", "metaopt.losses.Unsupervise
     f"metaopt.losses.{name}" for name in LOSSES
 }
 LARGEST = 2**32  # bytes of one tensor of a network
+TRAINED = 4  # times the memory of its parameters that a network takes in training, at the least
 KEYS = ("model", "task", "validation", "loss", "settings", "watch", "seed", "start", "card")
 
 
@@ -184,7 +185,7 @@ def run_recipe(
     recipe = read_recipe(path)
     check_path("folder", folder)
     seed = recipe.get("seed", 0)
-    with drawing_from(seed), Bounded(LARGEST):  # as constructors of networks do
+    with drawing_from(seed), Bounded(LARGEST, memory() // TRAINED):  # as constructors of networks do
         net = build(recipe["model"])
     check_unrolled(net)
     remember(net, recipe["model"])
@@ -248,10 +249,21 @@ def task_of(recipe: Mapping[str, Any], name: str = "task") -> Any:
     Raises:
         MetaoptError: The task cannot be built.
     """
+    _check_batches(recipe.get(name), name)
     task = build(recipe.get(name), TASK_CALLS)
     if recipe.get(name) is not None:
         check_task(f"{name} of the recipe", task)
     return task
+
+
+def _check_batches(node: Any, place: str) -> None:
+    """Check that no entry ``batch`` is larger than any batch can be, which would be drawn for days."""
+    if isinstance(node, Mapping):
+        batch = node.get("batch")
+        if isinstance(batch, int) and batch > MOST:
+            raise MetaoptError(f"{place}.batch of the recipe is a whole number of at most {MOST:,}, not {batch:.6g}.")
+    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node if isinstance(node, list) else ()):
+        _check_batches(value, f"{place}.{key}")
 
 
 def settings_of(recipe: Mapping[str, Any]) -> Settings:

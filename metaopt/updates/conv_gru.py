@@ -28,6 +28,8 @@ from ..networks.convolutional import (
 )
 from ..records import recorded
 
+LARGEST_SCALE = 512  # pixels; x is padded to whole cells
+
 
 @recorded
 @checked
@@ -75,6 +77,8 @@ class ConvGru(nn.Module):
         super().__init__()
         if any(kernel % 2 == 0 for kernel in kernels) or not kernels:
             raise MetaoptError(f"ConvGru needs at least one GRU, with odd kernels, but got kernels={tuple(kernels)}.")
+        if max(scales, default=1) > LARGEST_SCALE:
+            raise MetaoptError(f"Cells have at most {LARGEST_SCALE} pixels a side, but got scales={tuple(scales)}.")
         convolution = convolution_of(dims)
         self.channels, self.hidden, self.stride, self.dims, self.context = channels, hidden, stride, dims, context
         self.kernels, self.dilation, self.scales = tuple(kernels), dilation, tuple(scales)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,14 @@ from torch.overrides import TorchFunctionMode
 from ..core import MetaoptError
 
 CALLS = 10**6  # of functions of torch; the largest shipped network takes a thousand
+
+
+def memory() -> int:
+    """Return the bytes of memory of this machine, or 64 GiB where the operating system does not say."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PAGE_SIZE" not in names or "SC_PHYS_PAGES" not in names:
+        return 2**36
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @contextlib.contextmanager
@@ -36,11 +45,13 @@ class Bounded(TorchFunctionMode):
 
     Args:
         most: The largest number of bytes of one tensor.
+        total: The largest number of bytes of all tensors together. None: four times ``most``.
     """
 
-    def __init__(self, most: int):
+    def __init__(self, most: int, total: int | None = None):
         super().__init__()
-        self.most, self.left = most, CALLS
+        self.most, self.left, self.room = most, CALLS, 4 * most if total is None else total
+        self.seen: set[int] = set()  # where the tensors are that were counted
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.left -= 1
@@ -52,4 +63,15 @@ class Bounded(TorchFunctionMode):
                 f"it asks for a tensor of {made.numel() * made.element_size():,} bytes, but {self.most:,} are the most "
                 "that fit here."
             )
+        if isinstance(made, Tensor) and made.layout == torch.strided and made.device.type == "cpu":
+            self._count(made.untyped_storage())
         return made
+
+    def _count(self, storage: Any) -> None:
+        place, size = storage.data_ptr(), storage.nbytes()
+        if place in self.seen:
+            return
+        self.seen.add(place)
+        self.room -= size
+        if self.room < 0:
+            raise MetaoptError("its tensors together take more memory than fits here; make it smaller.")

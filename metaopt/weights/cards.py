@@ -19,7 +19,8 @@ from ..foundation.literals import parse_json
 from ..records import record_of
 from .building import Bounded, in_float32
 from .calls import build
-from .fitting import check_built, check_finite, check_fits, convert
+from .entries import check_entries, named_tensors
+from .fitting import check_built, check_finite, check_fits, check_layers, convert
 from .tensors import load_tensors, save_tensors
 
 SHIPPED = Path(__file__).parent
@@ -55,13 +56,12 @@ def read_card(name: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise MetaoptError(f"The weights need their card beside them, but {path} cannot be read: {error}.") from error
     except (ValueError, RecursionError) as error:
-        raise MetaoptError(f"{path} is not the card of weights: {error}.") from error
+        raise MetaoptError(f"{path} is not the card of weights: {str(error).rstrip('.')}.") from error
     if isinstance(card, dict) and isinstance(card.get("model"), dict) and "call" not in card:
         card["call"] = {"call": f"metaopt.models.{card.get('kind', 'rim')}", **card["model"]}
     if not isinstance(card, dict) or not isinstance(card.get("call"), dict) or "call" not in card["call"]:
         raise MetaoptError(f"{path} is not the card of weights: its entry 'call' must say what builds the network.")
-    if not isinstance(card.get("dtypes", {}), dict) or not isinstance(card.get("derived", []), list):
-        raise MetaoptError(f"{path} is not the card of weights: 'dtypes' is a mapping and 'derived' a list.")
+    check_entries(card, f"the card {path}")
     return card
 
 
@@ -86,6 +86,8 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     tensors, card = load_tensors(path)[0], read_card(name)
     arguments = {n.removeprefix(PREFIX): t for n, t in tensors.items() if n.startswith(PREFIX)}
     own = {n: t for n, t in tensors.items() if not n.startswith(PREFIX)}
+    if unused := sorted(arguments.keys() - named_tensors(card["call"])):
+        raise MetaoptError(f"{path} holds {PREFIX}{unused[0]}, which its card does not use; they are of two networks.")
     called = card["call"]["call"]
     try:
         with (
@@ -99,7 +101,10 @@ def load(name: str | Path) -> Unrolled[Any, Any, Any]:
     check_built(net, path, called)
     for tensor, kind in card.get("dtypes", {}).items():
         convert(net, tensor, kind, path)
-    built = {n: t for n, t in net.state_dict().items() if n in card.get("derived", [])}
+    if card.get("dtypes"):
+        check_layers(net, path)
+    learned = {n for n, _ in net.named_parameters(remove_duplicate=False)}
+    built = {n: t for n, t in net.state_dict().items() if n in card.get("derived", []) and n not in learned}
     check_fits(net, own := {**built, **own}, path)
     net.load_state_dict(own)
     if "trained_range" in card:
@@ -184,9 +189,11 @@ def check_json(card: Mapping[str, Any]) -> None:
         card: The entries.
 
     Raises:
-        MetaoptError: JSON cannot hold it.
+        MetaoptError: JSON cannot hold it, or an entry that is read is of another kind.
     """
     _json(card)
+    if "trained_range" in card:
+        _range_of(card, Path(str(card.get("name"))))
 
 
 def thaw(net: nn.Module) -> None:
@@ -209,6 +216,7 @@ def thaw(net: nn.Module) -> None:
 
 
 def _json(card: Mapping[str, Any]) -> str:
+    check_entries(card, "a card")
     try:
         return json.dumps(card, indent=2, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..core import MetaoptError, Unrolled
 
+MOST_STEPS = 10**5  # of a network; a larger number is a slip, or never ends
 FLOATS = (torch.float64, torch.float32, torch.float16)  # one may be stored where another is meant
 
 
@@ -67,6 +68,22 @@ def check_fits(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> Non
                 "save the network by metaopt.models.save, whose card says the precision."
             )
     check_finite(tensors, path)
+    _check_held(tensors, own, path)
+
+
+def _check_held(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
+    """Check that no tensor becomes infinite or 0 in the precision of the network."""
+    for name, tensor in tensors.items():
+        kind = own[name].dtype
+        if tensor.dtype == kind or not kind.is_floating_point or not tensor.numel():
+            continue
+        largest = tensor.abs().max()
+        held = largest.to(kind)
+        if not bool(torch.isfinite(held)) or bool((held == 0) & (largest > 0)):
+            raise MetaoptError(
+                f"{path} holds {name} with values up to {float(largest):g}, which {kind}, the precision it is used in, "
+                "does not hold; scale them, or save the network by metaopt.models.save, whose card says the precision."
+            )
 
 
 def check_built(net: Any, path: Path, called: str) -> None:
@@ -84,6 +101,31 @@ def check_built(net: Any, path: Path, called: str) -> None:
         raise MetaoptError(f"The card of {path} describes no network: {called} makes a {type(net).__name__}.")
     if isinstance(net, Unrolled) and net.steps < 1:
         raise MetaoptError(f"The card of {path} says steps={net.steps}, but a network takes at least one step.")
+    if isinstance(net, Unrolled) and net.steps > MOST_STEPS:
+        raise MetaoptError(f"The card of {path} says steps={net.steps}, but a network takes {MOST_STEPS} at most.")
+
+
+def check_layers(net: nn.Module, path: Path) -> None:
+    """Check that the layers of torch in a network compute in one precision, of which they cannot mix two.
+
+    Args:
+        net: The network, in the precisions that its card says.
+        path: The file of the weights, for error messages.
+
+    Raises:
+        MetaoptError: They do not.
+    """
+    known: dict[torch.dtype, str] = {}
+    for name, module in net.named_modules():
+        if type(module).__module__.startswith("torch.nn."):
+            for key, parameter in module.named_parameters(recurse=False):
+                known.setdefault(parameter.dtype, f"{name}.{key}")
+    if len(known) > 1:
+        (first, one), (second, other) = list(known.items())[:2]
+        raise MetaoptError(
+            f"The card of {path} says that {one} is {first} and {other} {second}, but layers compute in one precision; "
+            "correct its entry 'dtypes', or save the network again."
+        )
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -19,6 +19,7 @@ from metaopt.training.loop import batch_seed
 from metaopt.training.recipe import KEYS, LOSS_CALLS, TASK_CALLS, TRAINING_CALLS, settings_of, task_of, watch_of
 from metaopt.training.start import start_from
 from metaopt.weights import build, read_card
+from metaopt.weights.building import Bounded, memory
 from metaopt.weights.calls import MODEL_CALLS, _resolve
 
 from . import tiny
@@ -209,7 +210,7 @@ def test_a_recipe_says_its_loss_and_the_card_how_it_fell(tmp_path: Path) -> None
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe | {"loss": "l1"}))
     with pytest.raises(
         mo.MetaoptError,
-        match=r"loss of a recipe is one of cross_entropy, .*mse, negative_psnr, or a mapping .*, not 'l1'",
+        match=r"loss of a recipe is one of .*cross_entropy, .*mse, negative_psnr, or a mapping .*, not 'l1'",
     ):
         read_recipe(tmp_path / "r.yaml")
 
@@ -375,6 +376,40 @@ def test_settings_without_end_are_refused_before_any_work(tmp_path: Path, entry:
     with pytest.raises(mo.MetaoptError, match=words):
         run_recipe(tmp_path / "r.yaml", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task": {"batch": 10**8}}, r"task\.patches\.batch of the recipe is a whole number of at most 1,000,000"),
+        ({"validation": {"batch": 10**12}}, r"patches\.batch of the recipe"),
+        ({"model": {"steps": 10**9}}, "takes 1,000,000,000 steps where it is validated, which never ends"),
+        ({"model": {"scales": [10**9]}}, "at most 512 pixels a side"),
+        ({"card": {"trained_range": {"noise": [0, 1]}}}, "'trained_range' of the card of .* is malformed"),
+        ({"card": {"tasks": "denoise"}}, "'tasks' of a card is a list"),
+        ({"card": {"derived": 3}}, "'derived' of a card is a list"),
+    ],
+)
+def test_what_would_never_end_or_never_load_is_refused_before_any_work(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    recipe = yaml.safe_load(tiny.write_recipe(tmp_path).read_text())
+    for entry, values in change.items():
+        within = recipe[entry]["patches"] if entry in ("task", "validation") else recipe.setdefault(entry, {})
+        within |= values
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(mo.MetaoptError, match=words):
+        run_recipe(tmp_path / "r.yaml", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_tensors_that_fit_one_by_one_are_refused_where_they_do_not_together() -> None:
+    with Bounded(1000, 2500):
+        kept = [torch.empty(200), torch.empty(200).fill_(1).view(2, 100).t(), torch.empty(200).requires_grad_()]
+        with pytest.raises(mo.MetaoptError, match="together take more memory than fits"):
+            kept.append(torch.empty(200))
+    assert len(kept) == 3
+    assert 2**28 < memory() < 2**50
 
 
 @pytest.mark.parametrize("updates", [10**9])
