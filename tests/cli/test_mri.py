@@ -116,6 +116,17 @@ def test_a_mask_of_each_kind_is_drawn_told_by_info_and_reconstructed(
     assert np.linalg.norm(found - picture.numpy()) < 0.2 * np.linalg.norm(picture.numpy())
 
 
+@pytest.mark.parametrize("mask", MASKS)
+def test_maps_of_several_coils_can_be_computed_at_a_high_acceleration(tmp_path: Path, mask: str) -> None:
+    write_nifti(tmp_path / "head.nii", 100 * head(1, 64))
+    options = ["--acceleration", "6", "--coils", "4", "--noise", "0.005", "--mask", mask]
+    assert run("simulate", tmp_path / "head.nii", tmp_path / "k.h5", *options) == 0
+    found = open_kspace(tmp_path / "k.h5")
+    assert found.acceleration == pytest.approx(6, rel=0.05)
+    assert run("reconstruct", tmp_path / "k.h5", tmp_path / "o.nii", "--method", "cg") == 0
+    assert nibabel.load(tmp_path / "o.nii").get_fdata().max() > 50
+
+
 @pytest.mark.parametrize("mask", ["gaussian", "equispaced"])
 def test_the_middle_is_sampled_in_full_as_far_as_is_asked(tmp_path: Path, mask: str) -> None:
     write_nifti(tmp_path / "head.nii", 100 * head(1, 48))

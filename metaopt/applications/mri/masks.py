@@ -22,6 +22,7 @@ from ...operators import (
 
 CENTRE = 0.1  # of the mask, as a share of its sides, or less where the acceleration leaves no room
 CALIBRATION = 17  # points from frequency 0 to the edge of the centre for several coils: a square of 24 fits in
+LEAST = 8  # points a side of the smallest square that maps of coils are computed of, a little more than a patch
 REACH = 5 / 8  # the share of the columns that partial Fourier keeps, or more where the acceleration is lower
 
 Draw = Callable[[tuple[int, int], float, float, int], Tensor]
@@ -104,5 +105,8 @@ def usual_centre(kind: Kind, shape: tuple[int, int], acceleration: float, coils:
         acceleration: The number of points over that of samples.
         coils: Number of coils; maps of several are computed of what is sampled in full.
     """
-    centre = max(CENTRE, CALIBRATION / min(shape)) if coils > 1 else CENTRE
-    return min(centre, 0.5 / acceleration if kind.columns else 0.3 / acceleration**0.5)
+    room = 0.5 / acceleration if kind.columns else 0.3 / acceleration**0.5
+    if coils == 1:
+        return min(CENTRE, room)
+    least = min(LEAST / shape[1], 1 / acceleration) if kind.columns else min(LEAST / min(shape) / 2**0.5, 1.5 * room)
+    return max(least, min(max(CENTRE, CALIBRATION / min(shape)), room))

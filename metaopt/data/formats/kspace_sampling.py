@@ -191,6 +191,6 @@ def partial_fourier(mask: np.ndarray) -> tuple[float, ...]:
         before, after = size // 2 - lines[0], lines[-1] + 1 - size // 2
         gap = int(np.diff(lines).max()) if len(lines) > 1 else 1
         short, far = min(before, after), max(before, after)
-        uneven = far - short > max(gap, size // 16) + 1
+        uneven = far - short > max(2 * gap, size // 16 + 1)  # more than lines that were drawn at random leave out
         shares.append(float((before + after) / (2 * far)) if uneven else 1.0)
     return tuple(shares)

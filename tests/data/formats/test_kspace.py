@@ -12,6 +12,8 @@ import torch
 
 from metaopt import MetaoptError
 from metaopt.data import open_kspace, write_fastmri, write_nifti
+from metaopt.data.formats.kspace_sampling import partial_fourier
+from metaopt.operators import gaussian_columns_mask, partial_fourier_mask
 
 
 def picture(rows: int = 48, columns: int = 40) -> np.ndarray:
@@ -103,3 +105,15 @@ def test_nifti_holds_columns_rows_slices_where_the_affine_says(tmp_path: Path) -
     assert int(phase.header["sform_code"]) == int(phase.header["qform_code"]) == 0
     assert phase.header.get_zooms() == (2.0, 3.0, 4.0)
     assert float(phase.get_fdata().max()) == pytest.approx(np.pi / 2)
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_partial_fourier_is_told_from_lines_that_happen_to_lie_on_one_side(every: int) -> None:
+    lopsided = gaussian_columns_mask((8, 96), 4, 0.125, 4, centred=True).numpy() > 0
+    columns = np.flatnonzero(lopsided[0])
+    assert columns[0] > 5 and columns[-1] == 95, "its draw reaches the edge on one side alone"
+    assert partial_fourier(lopsided) == (1, 1)
+    regular = np.arange(96) % every == 0
+    for share in (5 / 8, 6 / 8, 7 / 8):
+        cut = partial_fourier_mask((8, 96), share, centred=True).numpy() > 0
+        assert partial_fourier(cut & regular) == (1, pytest.approx(share, abs=0.03))
