@@ -186,10 +186,12 @@ print(f"shortest tree:     {dice_of(lambda p: shortest_tree(p).float(), HELD_OUT
 
 with torch.no_grad():
     log_odds = nets["mean-field network"](problem).final
-tree = maximum_arborescence(problem.edge_index, len(place), log_odds, root=0, least=0.2)
-print(f"{int(tree.reached.sum())} of {len(place)} nodes are reached from the root")
+for least in (0.5, 0.2, 0.05):
+    tree = maximum_arborescence(problem.edge_index, len(place), log_odds, root=0, least=least)
+    edges = tree.edge[tree.edge >= 0]
+    print(f"at least {least:.2f}: {len(edges)} edges, {int(real[edges].sum())} of them real, of {int(real.sum()) // 2}")
 chosen = torch.zeros(len(real), dtype=torch.bool)
-chosen[tree.edge[tree.edge >= 0]] = True
+chosen[edges] = True
 panels = {"candidates": torch.ones_like(chosen), "real": real > 0, "mean-field network": log_odds > 0, "tree": chosen}
 figure, axes = plt.subplots(1, 4, figsize=(11, 3.4), layout="constrained", sharey=True)
 for axis, (name, shown) in zip(axes, panels.items(), strict=True):
