@@ -1,21 +1,30 @@
-"""Grow airway trees, render and measure them.
+"""Grow airway trees, simulate chest CT of them, and measure the trees of lumen masks.
 
 Volumes are (D, H, W) with the axes (z, y, x), z towards the head; spacings and positions are in millimetres and in the
 same order, positions from the centre of the first voxel.
 """
 
 from .chest import draw_lungs
+from .ct import SimulatedCt, simulate_ct
 from .growth import Morphometry, branching_angles, grow_airways
 from .measure import measure_airways
+from .patches import AirwayCts
+from .scanner import Scanner
+from .tissue import Tissue
 from .tree import AirwayTree
 from .tubes import fill_tubes
 
 __all__ = [
+    "AirwayCts",
     "AirwayTree",
     "Morphometry",
+    "Scanner",
+    "SimulatedCt",
+    "Tissue",
     "branching_angles",
     "draw_lungs",
     "fill_tubes",
     "grow_airways",
     "measure_airways",
+    "simulate_ct",
 ]

@@ -154,7 +154,7 @@ class _Growth:
         least = self.numbers.smallest_share
         natural = float((side > 0).double().mean())
         share = min(max(natural + UNEVEN * self._normal(), least), 1 - least)
-        level = side.quantile(1 - share)
+        level = side.kthvalue(max(1, round((1 - share) * len(side)))).values
         regions = bud.region[side > level], bud.region[side <= level]
         shares = [len(region) / len(bud.region) for region in regions]
         radii = [bud.radius * s ** (1 / self.numbers.exponent) for s in shares]

@@ -91,6 +91,11 @@ class AirwayTree:
         ).rad2deg()
 
     @property
+    def tubes(self) -> list[tuple[Tensor, Tensor]]:
+        """The centre line and the radii of each branch, in pairs, as :func:`fill_tubes` takes them."""
+        return list(zip(self.points, self.radius, strict=True))
+
+    @property
     def children(self) -> list[list[int]]:
         """The numbers of the children of each branch."""
         found: list[list[int]] = [[] for _ in self.points]

@@ -72,6 +72,11 @@ def fill_tubes(tubes: Sequence[Any], shape: Sequence[int], spacing: Any, wider: 
     return torch.from_numpy(filled)
 
 
+def visible(tubes: Sequence[Tube], spacing: Sequence[float]) -> list[Tube]:
+    """Return the tubes that are nowhere too narrow for a grid of this spacing."""
+    return [(points, radius) for points, radius in tubes if float(radius.min()) >= THIN * min(spacing)]
+
+
 def _cones(tubes: Sequence[Tube]) -> np.ndarray:
     """Return the pieces (n, 8) of all tubes: both ends and both radii."""
     pieces = [
