@@ -26,7 +26,7 @@ from ..algorithms.inference.restarts import CONVERGED
 from ..core import MetaoptError, fixed
 from ..data.formats.uai import UaiModel, read_evidence, read_uai
 from ..data.formats.uai_answers import write_assignment, write_log10_z, write_marginals
-from ..data.formats.uai_graphs import factor_graph
+from ..data.formats.uai_graphs import check_conditional, factor_graph
 from ..files import check_output
 from ..models import load, many_starts
 from ..networks import ConstantWeights
@@ -328,6 +328,7 @@ def infer_file(
     if sample is not None and evidence is None:
         raise MetaoptError(f"Sample {sample} is one of a file of evidence, but none was given; add --evidence FILE.")
     uai = read_uai(model)
+    check_conditional(uai)
     seen = read_evidence(evidence, uai.cardinalities, sample) if evidence else {}
     answer, goal = infer(uai, seen, task, method, max_steps, memory), task.upper()
     with tempfile.TemporaryDirectory() as folder:

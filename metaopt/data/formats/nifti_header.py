@@ -71,7 +71,7 @@ def _header(path: Path) -> tuple[Any, int]:
     for kind, least in ((nibabel.Nifti1Header, 352), (nibabel.Nifti2Header, 544)):
         size = kind.template_dtype.itemsize
         for order in ("little", "big"):
-            if len(start) >= size == int.from_bytes(start[:4], order):  # type: ignore[arg-type]
+            if len(start) >= size == int.from_bytes(start[:4], order):
                 return kind(start[:size], endianness={"little": "<", "big": ">"}[order], check=False), least
     return None, 0
 

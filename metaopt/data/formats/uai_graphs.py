@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ...arguments.contracts import checked
-from ...core.errors import MetaoptError
+from ...core.errors import MetaoptError, warn
 from ...problems import FactorGraph, graph_formats
 from .uai import UaiModel
 
+ROUNDED = 0.01  # by how much a sum of rounded probabilities may miss 1
 SPAN = 700.0  # nats; float64 holds exp(-708) to exp(709) with all digits
 MOST_CONSTANTS = 1000  # factors without variables
 
@@ -34,6 +35,32 @@ def factor_graph(model: UaiModel, evidence: Mapping[int, int] | None = None) -> 
     tables = [torch.as_tensor(table, dtype=torch.float64).log() for table in model.tables]
     graph = FactorGraph.from_factors(model.cardinalities, list(zip(model.scopes, tables, strict=True)))
     return graph.observe(evidence or {})
+
+
+def check_conditional(model: UaiModel) -> None:
+    """Warn of a Bayesian network that is none; a model of ``MARKOV`` may have any tables.
+
+    Each variable has one table, in which it is the last, and for each state of the others its entries sum to 1, here
+    up to 1 %, since files round. What is computed of other tables is of their product, as for ``MARKOV``.
+
+    Args:
+        model: The model.
+    """
+    if model.kind != "BAYES":
+        return
+    what = "; what is computed is of the product of its tables, as for MARKOV"
+    for factor, (scope, table) in enumerate(zip(model.scopes, model.tables, strict=True)):
+        sums = table.sum(-1) if scope else table
+        if not bool((abs(sums - 1) < ROUNDED).all()):
+            worst = float(sums.flat[int(abs(sums - 1).argmax())])
+            warn(f"The model is BAYES, but factor {factor} has probabilities that sum to {worst:.4g}, not 1{what}.")
+            return
+    last = sorted(scope[-1] for scope in model.scopes if scope)
+    if last != list(range(len(model.cardinalities))):
+        variables, tables = len(model.cardinalities), len(last)
+        warn(
+            f"The model is BAYES, but its {variables} variables are not the last of one of {tables} tables each{what}."
+        )
 
 
 @checked

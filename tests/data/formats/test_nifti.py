@@ -30,7 +30,9 @@ Edits = Iterable[tuple[int, str, float]]
 def saved(folder: Path, values: np.ndarray, edits: Edits = (), order: str = "<", packed: bool = False) -> Path:
     """A file of nibabel, of whose header some entries are then overwritten."""
     header = nibabel.Nifti1Header(endianness=order)
-    image = nibabel.Nifti1Image(values.astype(values.dtype.newbyteorder(order)), AFFINE, header, dtype=values.dtype)
+    image = nibabel.Nifti1Image(
+        values.astype(np.dtype(f"{order}{values.dtype.str[1:]}")), AFFINE, header, dtype=values.dtype
+    )
     data = bytearray(image.to_bytes())
     for place, kind, value in edits:
         struct.pack_into(order + kind, data, place, value)
