@@ -36,7 +36,7 @@ class EdgeNetwork(Algorithm[GraphRefinement, EdgeFeatures, Tensor]):
 
     From ``h_k = encode(x_k)`` and ``h_kl = join([h_k, h_l, f_kl])``, a step is
 
-    ``h_l <- h_l + gather([h_l, sum_k h_kl])``, then ``h_kl <- h_kl + join([h_k, h_l, f_kl])``,
+    ``h_l <- h_l + gather([h_l, sum_k h_kl, sum_k h_lk])``, then ``h_kl <- h_kl + join([h_k, h_l, f_kl])``,
 
     and the output is the log-odds of each edge, ``decode(h_kl)``, (E,). Relabelling nodes or edges relabels the result
     in the same way. With features that a rigid motion does not change, neither does the result.
@@ -49,7 +49,7 @@ class EdgeNetwork(Algorithm[GraphRefinement, EdgeFeatures, Tensor]):
     Slots:
         encode: Perceptron of the features of a node, read once.
         join: Perceptron from two nodes to their edge.
-        gather: Perceptron from the edges that arrive at a node to the node.
+        gather: Perceptron from the edges that arrive at a node, and those that leave it, to the node.
         decode: Perceptron from the features of an edge to its log-odds.
 
     Raises:
@@ -66,7 +66,7 @@ class EdgeNetwork(Algorithm[GraphRefinement, EdgeFeatures, Tensor]):
         self.features, self.pairs = features, pairs
         self.encode = slot(_perceptron(features, hidden, hidden))
         self.join = slot(_perceptron(2 * hidden + pairs, hidden, hidden))
-        self.gather = slot(_perceptron(2 * hidden, hidden, hidden))
+        self.gather = slot(_perceptron(3 * hidden, hidden, hidden))
         self.decode = slot(_perceptron(hidden, hidden, 1))
 
     def init(self, problem: GraphRefinement) -> EdgeFeatures:
@@ -75,8 +75,9 @@ class EdgeNetwork(Algorithm[GraphRefinement, EdgeFeatures, Tensor]):
         return EdgeFeatures(nodes, self._joined(problem, nodes, 0))
 
     def step(self, problem: GraphRefinement, state: EdgeFeatures, k: int) -> EdgeFeatures:
-        heard = torch.zeros_like(state.nodes).index_add(0, problem.edge_index[1], state.edges)
-        nodes = state.nodes + self.gather(k)(torch.cat([state.nodes, heard], dim=1))
+        none, (source, target) = torch.zeros_like(state.nodes), problem.edge_index
+        arriving, leaving = (none.index_add(0, end, state.edges) for end in (target, source))
+        nodes = state.nodes + self.gather(k)(torch.cat([state.nodes, arriving, leaving], dim=1))
         return EdgeFeatures(nodes, state.edges + self._joined(problem, nodes, k))
 
     def readout(self, problem: GraphRefinement, state: EdgeFeatures, k: int) -> Tensor:

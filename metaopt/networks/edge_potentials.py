@@ -63,8 +63,9 @@ class EdgePotentials(nn.Module):
         beta, symmetry = self.degree(k), self.symmetry(k)
         if beta.ndim != 1 or symmetry.ndim:
             raise MetaoptError(
-                "EdgePotentials needs degree (D + 1,), a log potential for each number of children from 0 to D, and "
-                f"one number for symmetry, but got {tuple(beta.shape)} and {tuple(symmetry.shape)}."
+                "EdgePotentials needs a tensor degree (D + 1,), a log potential for each number of children from 0 "
+                f"to D, and one number for symmetry, but got {tuple(beta.shape)} and {tuple(symmetry.shape)} at step "
+                f"{k}; a list of numbers is one for each step."
             )
         x, graph = problem.x, problem.graph
         beta, symmetry = beta.to(x), symmetry.to(x)

@@ -32,7 +32,7 @@ from .start import start_from
 from .yaml_file import read_yaml
 
 TASKS = (
-    "Deblurring Decoding Denoising FewShot IllConditioned Inpainting LogisticRegression Mixture "
+    "BranchingGraphs Deblurring Decoding Denoising FewShot IllConditioned Inpainting LogisticRegression Mixture "
     "NetworkTrainings Patches Quadratics RandomFactors RandomFields RandomNetworks RandomProjections "
     "ReceivedCodewords RobustRegression Rosenbrock Sinusoids SparseCodes SuperResolution UndersampledMri "
     "UniformQuadratics block_projection grey_levels conv_net generator_matrix mlp pool shrinking"
@@ -44,11 +44,13 @@ READERS = (
 OPERATORS = (
     "cartesian_mask equispaced_mask gaussian_columns_mask gaussian_dictionary gaussian_mask poisson_disc_mask"
 ).split()
+FEATURES = ("gaussian_features", "rigid_features")  # of the nodes and edges of a graph
 # What each entry of a recipe may call, besides the model's. A task may read data; nothing may write.
 TRAINING_CALLS = frozenset({"metaopt.training.LearningRate", "metaopt.training.Settings", "metaopt.training.Watch"})
 TASK_CALLS = frozenset(
     [f"metaopt.tasks.{name}" for name in TASKS]
     + [f"metaopt.data.{name}" for name in READERS]
+    + [f"metaopt.problems.{name}" for name in FEATURES]
     + [f"metaopt.operators.{name}" for name in OPERATORS]
 )
 LOSS_CALLS = frozenset({"metaopt.losses.Supervised", "metaopt.losses.Unsupervised"}) | {
