@@ -122,6 +122,23 @@ def crop_of(picture: Tensor, top: int, left: int, side: int) -> Tensor:
     return picture[..., top : top + side, left : left + side]
 
 
+def draw_histograms(name: str, panels: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence[float]]]]) -> Path:
+    """Shares of values by bin, one panel a title: the edges of its bins, and the values of each label."""
+    figure = _figure(2.9 * len(panels), 2.6)
+    for axis, (title, (edges, values)) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for label, found in values.items():
+            weights = [100 / max(1, len(found))] * len(found)
+            axis.hist(found, bins=edges, weights=weights, label=label, histtype="step", linewidth=1.4)
+        axis.set_xlabel(title, fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("branches (%)", fontsize=9)
+    figure.axes[0].legend(fontsize=8)
+    return _save(figure, name)
+
+
 def _figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -10,6 +10,7 @@ from .growth import Morphometry, branching_angles, grow_airways
 from .measure import measure_airways
 from .patches import AirwayCts
 from .scanner import Scanner
+from .statistics import Generation, by_generation
 from .tissue import Tissue
 from .tree import AirwayTree
 from .tubes import fill_tubes
@@ -17,11 +18,13 @@ from .tubes import fill_tubes
 __all__ = [
     "AirwayCts",
     "AirwayTree",
+    "Generation",
     "Morphometry",
     "Scanner",
     "SimulatedCt",
     "Tissue",
     "branching_angles",
+    "by_generation",
     "draw_lungs",
     "fill_tubes",
     "grow_airways",

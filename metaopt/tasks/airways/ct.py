@@ -56,8 +56,8 @@ def simulate_ct(
         The CT with its lumen, its labels and its tree.
 
     Raises:
-        MetaoptError: A mask is empty or of another shape, the spacing is missing or not positive, or a branch is
-            narrower than a quarter of a voxel.
+        MetaoptError: A mask is empty or of another shape, the spacing is missing or not positive, a branch is
+            narrower than a quarter of a voxel, or none lies in the grid.
     """
     lungs, sizes = check_mask("The lung mask", lungs), check_spacing(spacing)
     tissue, scanner = tissue or Tissue(), scanner or Scanner()
@@ -73,13 +73,18 @@ def simulate_ct(
             )
         tree = measure_airways(mask, sizes)
         lumen, outer = mask.float(), _outer_of(mask, tree, sizes, tissue)
+    truth = mask if mask is not None else lumen_mask(lumen, tree.tubes, sizes)
+    if not bool(truth.any()):
+        raise MetaoptError(
+            f"No branch of the tree lies in the grid of the lung mask, {tuple(lungs.shape)} voxels of {sizes} mm; "
+            "positions of a tree are in mm from the centre of the first voxel, in the order (z, y, x)."
+        )
     tubes = visible(vessel_tubes(tree, lungs, sizes, tissue, seed), sizes)
     vessels = fill_tubes(tubes, tuple(lungs.shape), sizes)
     volume = paint((lumen, outer, vessels), lungs, sizes, tissue, seed)
     del vessels, outer
     cut_body(volume, lungs, sizes)
     volume = scanner.scan(volume, sizes, random.generator(seed, 5))
-    truth = mask if mask is not None else lumen_mask(lumen, tree.tubes, sizes)
     return SimulatedCt(volume, sizes, truth, _labels(truth, tree, sizes), tree)
 
 

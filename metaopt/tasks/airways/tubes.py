@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...arguments.contracts import checked
+from ...arguments.contracts import Count, checked
 from ...core.errors import MetaoptError
 from .grid import check_spacing
 
@@ -21,7 +21,7 @@ THIN = 0.25  # of a voxel: what is narrower falls between the samples
 
 
 @checked
-def fill_tubes(tubes: Sequence[Any], shape: Sequence[int], spacing: Any, wider: Any = None) -> Tensor:
+def fill_tubes(tubes: Sequence[Any], shape: Sequence[Count], spacing: Any, wider: Any = None) -> Tensor:
     """Return the share of each voxel that lies inside a tube.
 
     A tube is the union of cones with round ends between the points of its centre line. Voxels that a border may cross
@@ -38,9 +38,14 @@ def fill_tubes(tubes: Sequence[Any], shape: Sequence[int], spacing: Any, wider: 
         The shares, (D, H, W) float32 from 0 to 1.
 
     Raises:
-        MetaoptError: A tube is narrower than a quarter of a voxel, or the spacing is missing or not positive.
+        MetaoptError: A tube is no pair of points and radii or narrower than a quarter of a voxel, or the spacing is
+            missing or not positive.
     """
     sizes = np.array(check_spacing(spacing))
+    if len(shape) != 3:
+        raise MetaoptError(f"A grid of tubes has the shape (D, H, W), but got {tuple(shape)}.")
+    for number, tube in enumerate(tubes):
+        _check_tube(number, tube)
     added = [0.0] * len(tubes) if wider is None else wider
     cones = _cones([(p, r + w) for (p, r), w in zip(tubes, added, strict=True)])
     thinnest = float(cones[:, 6:].min()) if len(cones) else math.inf
@@ -70,6 +75,17 @@ def fill_tubes(tubes: Sequence[Any], shape: Sequence[int], spacing: Any, wider: 
     filled = (state == 2).astype(np.float32)
     filled.reshape(-1)[border] = inside.mean(1)
     return torch.from_numpy(filled)
+
+
+def _check_tube(number: int, tube: Any) -> None:
+    fits = isinstance(tube, tuple | list) and len(tube) == 2 and all(isinstance(part, Tensor) for part in tube)
+    if not fits or tube[0].ndim != 2 or tube[0].shape[1] != 3 or tube[1].shape != tube[0].shape[:1] or len(tube[1]) < 2:
+        got = [tuple(part.shape) for part in tube] if fits else type(tube).__name__
+        raise MetaoptError(
+            f"A tube is a pair of at least 2 points (P, 3) and their radii (P,) in mm, but tube {number} is {got}."
+        )
+    if not bool(tube[0].isfinite().all() & tube[1].isfinite().all()):
+        raise MetaoptError(f"Tube {number} has points or radii that are NaN or infinite.")
 
 
 def visible(tubes: Sequence[Tube], spacing: Sequence[float]) -> list[Tube]:

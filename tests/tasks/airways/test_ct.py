@@ -196,6 +196,14 @@ def test_veins_grow_in_a_whole_chest():
         ({"spacing": (0.7, -0.7, 0.7)}, "three positive numbers"),
         ({"spacing": (0.7, math.nan, 0.7)}, "three positive numbers"),
         ({"airways": bent(0.2)}, "less than a quarter of a voxel"),
+        (
+            {
+                "airways": AirwayTree(
+                    torch.tensor([-1]), [straight([0.0, 900.0, 0.0], [9.0, 900.0, 0.0])], [torch.ones(21)]
+                )
+            },
+            "No branch",
+        ),
         ({"tissue": 3}, "Tissue"),
     ],
 )

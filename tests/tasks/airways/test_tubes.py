@@ -79,3 +79,19 @@ def test_a_thickness_widens_a_tube():
 def test_what_cannot_be_rendered_is_refused(radius, spacing, word):
     with pytest.raises(MetaoptError, match=word):
         fill_tubes([tube([3.0, 3.0, 3.0], [9.0, 9.0, 9.0], (radius, radius))], (12,) * 3, spacing)
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "word"),
+    [
+        (torch.zeros(3, 3), (9, 9, 9), "tube 0 is Tensor"),
+        ((torch.zeros(3, 3), torch.ones(2)), (9, 9, 9), "tube 0 is"),
+        ((torch.zeros(3, 2), torch.ones(3)), (9, 9, 9), "tube 0 is"),
+        ((torch.zeros(3, 3), torch.ones(3) * math.nan), (9, 9, 9), "NaN"),
+        ((torch.zeros(3, 3), torch.ones(3)), (9, 9), r"\(D, H, W\)"),
+        ((torch.zeros(3, 3), torch.ones(3)), (9, 9, -9), "shape"),
+    ],
+)
+def test_what_is_no_tube_or_no_grid_is_refused(given, shape, word):
+    with pytest.raises(MetaoptError, match=word):
+        fill_tubes([given], shape, (1, 1, 1))
