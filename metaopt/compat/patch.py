@@ -9,12 +9,14 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..arguments.checks import check_flag, check_function, check_instance, check_whole, said
 from ..core import MetaoptError, autodiff, tree
 from ..foundation import purity, shadows
+from ..foundation.kernels import Composed
 from .caches import Caches
 from .structures import Listed
 
@@ -41,10 +43,11 @@ class FunctionalModule(nn.Module):
         now = self.fast_params
         if now is None:
             raise MetaoptError("This functional module has no fast weights yet; call it with params=[...].")
-        # Only the plain form of attention can be differentiated twice.
-        plain = sdpa_kernel(SDPBackend.MATH) if self._fast.track and torch.is_grad_enabled() else nullcontext()
-        given, fast = (inputs, keywords), self._fast
-        with plain, fast.caches.watch(now, given), fast.watch(now, given, self.training):
+        # Only the plain forms of attention and of bags can be differentiated twice.
+        given, fast, twice = (inputs, keywords), self._fast, self._fast.track and torch.is_grad_enabled()
+        plain = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
+        bags = Composed(F.embedding_bag) if twice and fast.bags else nullcontext()
+        with plain, bags, fast.caches.watch(now, given), fast.watch(now, given, self.training):
             outputs = super().__call__(*inputs, **keywords)
         if not self._fast.checked and torch.is_grad_enabled() and not autodiff.inside_transform():
             self._fast.check(now, (inputs, keywords), outputs)
@@ -161,6 +164,7 @@ class FastWeights:
         self.foreign += [(f"buffer {name}", b) for name, b in module.named_buffers()]
         self.watched: set[bool] = set()
         self.caches = Caches(template, self.names)
+        self.bags = any(isinstance(part, nn.EmbeddingBag) for part in template.modules())
         self.checked = self.packs = False
         self.compiled = any(hasattr(part, "_orig_mod") for part in template.modules())
         self.recurrent = [part for part in template.modules() if isinstance(part, nn.RNNBase)]

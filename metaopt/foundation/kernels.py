@@ -1,9 +1,9 @@
 """Compute what torch's fused kernels compute by operations that can be differentiated twice.
 
-Fused attention has no second derivative. Modules of attention take a faster way that has no derivative at all where
-``vmap`` hides from them that a graph is recorded. The second derivatives of batch, layer and instance normalisation are
-wrong under ``vmap`` where the scale is learned: the rules for their backward passes take the statistics for constants
-(torch 2.13).
+Fused attention and bags of embeddings have no second derivative. Modules of attention take a faster way that has no
+derivative at all where ``vmap`` hides from them that a graph is recorded. The second derivatives of batch, layer and
+instance normalisation are wrong under ``vmap`` where the scale is learned: the rules for their backward passes take the
+statistics for constants (torch 2.13).
 """
 
 from __future__ import annotations
@@ -24,10 +24,18 @@ _own = _torch.Tensor.requires_grad.__get__  # what a tensor says, which vmap wra
 
 
 class Composed(TorchFunctionMode):
-    """In this context fused functions are computed from simple ones, in the current thread alone."""
+    """In this context fused functions are computed from simple ones, in the current thread alone.
+
+    Args:
+        only: The functions that are; by default all that have a rule.
+    """
+
+    def __init__(self, *only: Any):
+        super().__init__()
+        self._rules = {function: RULES[function] for function in only} or RULES
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        rule: Any = RULES.get(func, func)
+        rule: Any = self._rules.get(func, func)
         return rule(*args, **(kwargs or {}))
 
 
@@ -86,6 +94,39 @@ def _normalised(normalise: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return rule
 
 
+def _embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Bags of rows of ``weight``: those of ``input`` (B, n), or of (N) that begin at ``offsets``."""
+    flat = input.reshape(-1)
+    if offsets is None:
+        count, bags = len(input), torch.arange(len(input), device=flat.device).repeat_interleave(input.shape[1])
+    else:
+        count = len(offsets) - include_last_offset
+        places = torch.arange(len(flat), device=flat.device, dtype=offsets.dtype)
+        bags = torch.searchsorted(offsets[:count].contiguous(), places, right=True) - 1
+    rows = F.embedding(flat, weight, None, max_norm, norm_type, scale_grad_by_freq)
+    counts = flat != (len(weight) if padding_idx is None else padding_idx % len(weight))
+    if mode == "max":
+        inside = [rows[(bags == bag) & counts] for bag in range(count)]
+        return torch.stack([r.max(0).values if len(r) else weight.new_zeros(weight.shape[1]) for r in inside])
+    shares = counts.to(rows) if per_sample_weights is None else counts * per_sample_weights.reshape(-1)
+    summed = rows.new_zeros(count, weight.shape[1]).index_add(0, bags, rows * shares[:, None])
+    if mode == "sum":
+        return summed
+    return summed / rows.new_zeros(count).index_add(0, bags, counts.to(rows)).clamp_min(1)[:, None]
+
+
 def _requires_grad(tensor: Tensor) -> bool:
     """Whether a graph is recorded, also by what a transform wraps."""
     while _functorch.is_functorch_wrapped_tensor(tensor) and not _own(tensor):
@@ -102,6 +143,7 @@ def _hooked(tensor: Tensor, hook: Any) -> Any:
 RULES: dict[Any, Callable[..., Any]] = {
     F.scaled_dot_product_attention: _attention,
     F.multi_head_attention_forward: _heads,
+    F.embedding_bag: _embedding_bag,
     F.layer_norm: _layer_norm,
     F.batch_norm: _normalised(F.batch_norm),
     F.instance_norm: _normalised(F.instance_norm),

@@ -104,7 +104,7 @@ def check_kept(
 
 
 def fused_attention(value: Tensor, who: str, recomputes: bool) -> bool:
-    """Tell whether a loss used fused attention, which :class:`metaopt.foundation.kernels.Composed` avoids.
+    """Tell whether a loss used fused attention or a bag, which :class:`metaopt.foundation.kernels.Composed` avoids.
 
     Args:
         value: The loss.
@@ -122,11 +122,11 @@ def fused_attention(value: Tensor, who: str, recomputes: bool) -> bool:
     if any(getattr(node, "_saved_sparse", False) for node in found):
         remedy = "make the embedding with sparse=False"
         raise MetaoptError(f"The gradient of {who} is sparse, and torch cannot differentiate it again; {remedy}.")
-    fused = any("ScaledDotProduct" in name for name in names)
+    fused = any("ScaledDotProduct" in name or "EmbeddingBag" in name for name in names)
     if fused and recomputes:
         raise MetaoptError(
-            f"{who} has fused attention inside torch.utils.checkpoint, which cannot be differentiated twice; turn "
-            "checkpointing off."
+            f"{who} has fused attention or an EmbeddingBag inside torch.utils.checkpoint, which cannot be "
+            "differentiated twice; turn checkpointing off."
         )
     return fused
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt import tree
+from metaopt.compat import innerloop_ctx
 from metaopt.core import autodiff
 from metaopt.foundation.kernels import Composed
 
@@ -66,6 +68,64 @@ def test_heads_return_weights_only_where_they_are_wanted() -> None:
             output, weights = heads(x, x, x, need_weights=wanted)
         torch.testing.assert_close(output, heads(x, x, x, need_weights=wanted)[0])
         assert (weights is not None) == wanted
+
+
+IDS = torch.tensor([[1, 3, 3], [0, 2, 5], [4, 4, 0]])
+BAGS: dict[str, Any] = {
+    "rows": ((IDS,), {}),
+    "offsets": ((IDS.flatten(), torch.tensor([0, 2, 2, 7])), {}),
+    "last offset": ((IDS.flatten(), torch.tensor([0, 2, 9])), {"include_last_offset": True}),
+    "padding": ((IDS,), {"padding_idx": 3}),
+    "padding from the end": ((IDS.flatten(), torch.tensor([0, 1, 3])), {"padding_idx": -3}),
+    "weights": ((IDS,), {"per_sample_weights": normal(3, 3, 3), "mode": "sum"}),
+}
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("name", BAGS)
+def test_bags_of_embeddings_are_those_of_torch_and_have_second_derivatives(name: str, mode: str) -> None:
+    (ids, *offsets), options = BAGS[name]
+    weight = normal(0, 6, 2).requires_grad_()
+    options = {"mode": mode, **options}
+    with Composed(F.embedding_bag):
+        composed = F.embedding_bag(ids, weight, *offsets, **options)
+    plain = F.embedding_bag(ids, weight, *offsets, **options)
+    torch.testing.assert_close(composed, plain, rtol=1e-12, atol=1e-12)
+    slopes = [torch.autograd.grad(y.sin().sum(), weight, retain_graph=True)[0] for y in (composed, plain)]
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-12, atol=1e-12)
+
+    def energy(weight: Tensor) -> Tensor:
+        with Composed():
+            return F.embedding_bag(ids, weight, *offsets, **options).sin().sum()
+
+    torch.autograd.gradgradcheck(energy, (weight,))
+
+
+def test_a_network_with_bags_is_adapted_like_one_that_sums_embeddings() -> None:
+    class Summed(nn.Embedding):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids).sum(1)
+
+    bag, summed = nn.EmbeddingBag(6, 2, mode="sum", dtype=D), Summed(6, 2, dtype=D)
+    summed.load_state_dict(bag.state_dict())
+    y = normal(1, 3, 2)
+
+    def loss(output: Tensor, target: Tensor) -> Tensor:
+        return (output.tanh() - target).square().sum()
+
+    def meta(net: nn.Module) -> list[Tensor]:
+        own = list(net.parameters())
+        problem = mo.Objective(net, loss, [(IDS, y)])
+        final = mo.unroll(mo.Descent(mo.updates.Sgd(0.1)), 2)(problem).final
+        adapted = mo.unroll(mo.Adaptation(net, mo.updates.Sgd(0.1), loss), 2)(mo.Episode(IDS[None], y[None], IDS[None]))
+        with innerloop_ctx(net, torch.optim.SGD(own, 0.1), copy_initial_weights=False) as (functional, stepper):
+            for _ in range(2):
+                stepper.step(loss(functional(IDS), y))
+            outer = loss(functional(IDS), y)
+        values = (problem.energy(final), adapted.final.square().sum(), outer)
+        return [torch.autograd.grad(value, own)[0] for value in values]
+
+    torch.testing.assert_close(meta(bag), meta(summed), rtol=1e-10, atol=1e-12)
 
 
 def test_what_vmap_refuses_is_computed_one_after_another() -> None:
