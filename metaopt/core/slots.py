@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from ..foundation import precision
+from ..foundation.assigning import assign, assigned
 from ..foundation.constraints import as_number, check_value, constrained
 from ..foundation.shadows import LAZY, deepcopy
 from ..foundation.words import said
@@ -122,7 +124,7 @@ class StackedSlot(nn.Module):
 
     def forward(self, k: int) -> Any:
         _check_step(self.steps, k)
-        module = StepModule(self._templates[0], self._places, self._tensors(k))
+        module = StepModule(self._templates[0], self._places, self._tensors(k), partial(assign, self, self._places, k))
         return module.at_step(k) if hasattr(self._templates[0], "at_step") else module
 
     def _tensors(self, k: int) -> list[Tensor]:
@@ -144,15 +146,15 @@ class StepModule:
 
     ``places`` maps every name to the number of its tensor. A module with two names has one place, and two modules that
     share a tensor have two, because ``functional_call(tie_weights=True)`` would leave its tensors behind in a module
-    with two names.
+    with two names. ``keep`` is called with the name and the tensor of what the module assigns to itself.
     """
 
-    def __init__(self, template: nn.Module, places: dict[str, int], tensors: list[Tensor]):
-        self.template, self.places, self.tensors = template, places, tensors
+    def __init__(self, template: nn.Module, places: dict[str, int], tensors: list[Tensor], keep: Callable[..., None]):
+        self.template, self.places, self.tensors, self.keep = template, places, tensors, keep
 
     def __call__(self, *inputs: Any) -> Any:
         named = {name: self.tensors[i] for name, i in self.places.items()}
-        with nullcontext() if torch.compiler.is_compiling() else LOCK:
+        with nullcontext() if torch.compiler.is_compiling() else assigned(LOCK, named, self.keep):
             return functional_call(self.template, named, inputs, tie_weights=False)
 
     def __getattr__(self, name: str) -> Any:

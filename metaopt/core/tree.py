@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ..foundation import precision, shadows
-from ..foundation.changes import changed
+from ..foundation.assigning import removed
+from ..foundation.changes import changed, outdated
 from ..foundation.changes import relative_change as relative_change
 from ..foundation.changes import same as same
 from ..foundation.holdings import version as version
@@ -87,9 +88,7 @@ def replace(dataclass: Tree, changes: Mapping[str, Any]) -> Tree:
     if unknown := [name for name in changes if name not in names]:
         known = ", ".join(names) or "none"
         raise MetaoptError(f"{type(dataclass).__name__} has no field {unknown[0]!r}; its fields are {known}.")
-    given: Any = dataclass
-    stale = {f.name: f.default for f in fields(given) if changes.keys() & f.metadata.get("derived_from", ())}
-    new, values = object.__new__(type(dataclass)), {**stale, **changes}
+    new, values = object.__new__(type(dataclass)), {**outdated(dataclass, changes), **changes}
     for name in names:
         object.__setattr__(new, name, values[name] if name in values else getattr(dataclass, name))
     return new
@@ -165,7 +164,8 @@ def partition(tree: Tree, *, modules: bool = True) -> tuple[list[Tensor], Callab
 def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
     """Map ``function`` over the leading axis of every tensor in its arguments, which may be trees.
 
-    Tensors inside modules are not mapped: all tasks share them. The result may be any tree. What ``torch.func.vmap``
+    Tensors inside modules are not mapped: all tasks share them, and what a network assigns to itself is there again as
+    it was afterwards. The result may be any tree. What ``torch.func.vmap``
     refuses, such as an LSTM, running statistics, random numbers, hooks on gradients or ``torch.utils.checkpoint``, is
     computed one after another.
 
@@ -187,7 +187,7 @@ def vmap(function: Callable[..., Any]) -> Callable[..., Any]:
             return tuple(result)
 
         try:
-            with differentiable_twice(torch.is_grad_enabled()), repeating_refused():
+            with differentiable_twice(torch.is_grad_enabled()), repeating_refused(), removed(function, trees):
                 results = torch.func.vmap(inner)(*tensors)
         except RuntimeError:  # vmap has no rule for something; an error of the function itself comes again
             return stack([function(*rebuild(row)) for row in zip(*tensors, strict=True)])
@@ -239,5 +239,5 @@ def batch_of(tree: Any) -> int:
 
 def check_unchanged(before: Any, after: Any, who: str, k: int, method: str = "step") -> None:
     """Raise if ``after`` differs from ``before`` in structure, shapes or dtypes: a state must keep all three."""
-    if not same(before, after) and (what := changed(*(named_leaves(s, "state") for s in (before, after)), k)):
+    if not same(before, after) and (what := changed(named_leaves(before, "state"), named_leaves(after, "state"), k)):
         raise MetaoptError(f"{method} of {who} changed {what}.")

@@ -1,9 +1,10 @@
-"""Measure by how much the tensors of a state change from step to step, and how much change is still to come."""
+"""Measure by how much a state changes from step to step, how much is to come, and what a change makes outdated."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -110,3 +111,15 @@ def same(a: Any, b: Any) -> bool:
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     alike = isinstance(a, tuple) and type(a) is type(b) and len(a) == len(b)
     return alike and all(same(*pair) for pair in zip(a, b, strict=True))
+
+
+def outdated(dataclass: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the defaults of the fields that are no longer true once others are changed, by their names.
+
+    Such a field has ``metadata={"derived_from": (...)}`` with the names of those others.
+
+    Args:
+        dataclass: An instance of a dataclass.
+        changes: The new values of others of its fields, by their names.
+    """
+    return {f.name: f.default for f in fields(dataclass) if changes.keys() & f.metadata.get("derived_from", ())}

@@ -566,3 +566,53 @@ def test_what_no_slot_holds_is_named_in_one_line() -> None:
         with pytest.raises(mo.MetaoptError, match=words) as refusal:
             call()
         assert "\n" not in str(refusal.value)
+
+
+class Counting(nn.Module):
+    """It assigns another tensor to its buffer in each call."""
+
+    def __init__(self, start: float, shape: tuple[int, ...] = ()):
+        super().__init__()
+        self.layer, self.shape = nn.Linear(3, 3, dtype=torch.float64), shape
+        self.register_buffer("count", torch.tensor(start, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.layer(x)) * self.count
+        self.count = (self.count + 1).expand(self.shape)
+        return y
+
+
+def halved(p: Tensor, x: Tensor, k: int, net: Any) -> Tensor:
+    return x / 2 + net(p)
+
+
+def counted(nets: list[nn.Module]) -> mo.Algorithm:
+    return mo.Algorithm.from_step(halved, torch.zeros_like, slots={"net": mo.per_step(3, nets)})
+
+
+def test_a_buffer_that_a_module_of_one_step_assigns_is_kept_as_in_a_list_of_modules():
+    nets, x = [Counting(float(k)) for k in range(1, 4)], normal(0, 2, 3)
+    run = mo.unroll(counted(nets), 3)
+    for _ in range(3):
+        expected = torch.zeros_like(x)
+        for net in nets:
+            expected = expected / 2 + net(x)
+        final = run(x).final
+        torch.testing.assert_close(final, expected)
+        got = torch.autograd.grad(final.sum(), list(run.parameters()))
+        exact = torch.autograd.grad(expected.sum(), [p for net in nets for p in net.parameters()])
+        torch.testing.assert_close(got[0], torch.stack(exact[::2]))
+    assert run.state_dict()["algorithm.net.count"].tolist() == [4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("gradient", [mo.Checkpointed(2), mo.Implicit()])
+def test_a_buffer_that_a_step_assigns_is_refused_where_steps_are_repeated(gradient):
+    shared = mo.Algorithm.from_step(halved, torch.zeros_like, slots={"net": Counting(1.0)})
+    for algorithm in (counted([Counting(1.0) for _ in range(3)]), shared):
+        with pytest.raises(mo.MetaoptError, match=r"writes into 'net.*count'|need every step to be the same"):
+            mo.unroll(algorithm, 3, gradient)(normal(0, 2, 3))
+
+
+def test_a_buffer_of_another_shape_cannot_be_stacked_with_the_others():
+    with pytest.raises(mo.MetaoptError, match=r"step 0 of a slot assigns \(2,\) float64 to 'count' .* a buffer \(\)"):
+        mo.unroll(counted([Counting(1.0, (2,)) for _ in range(3)]), 3)(normal(0, 2, 3))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import metaopt as mo
 from metaopt import tree
@@ -208,3 +208,48 @@ def test_inductor_compiles_the_step():
     runs = [mo.unroll(a, 4)(problem).final for a in (algorithm, Compiled(algorithm))]
     torch.testing.assert_close(*runs, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(*(torch.autograd.grad(r.square().sum(), wanted) for r in runs), rtol=1e-10, atol=1e-12)
+
+
+class Assigning(nn.Module):
+    """It assigns what it computes to itself, in a ``place``, and adds it in its next call."""
+
+    def __init__(self, place: str):
+        super().__init__()
+        self.layer, self.place = nn.Linear(3, 3, dtype=torch.float64), place
+        self.last: Any = None
+        self.all: list[Tensor] = []
+        self.named: dict[str, Tensor] = {}
+        self.register_buffer("kept", torch.zeros(3, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(self.layer(x)) + self.kept
+        y = y + sum(self.all) + self.named.get("last", 0) + (0 if self.last is None else self.last)
+        if self.place == "attribute":
+            self.last = y
+        elif self.place == "buffer":
+            self.kept = y
+        elif self.place == "list":
+            self.all.append(y)
+        else:
+            self.named["last"] = y
+        return y
+
+
+@pytest.mark.parametrize("place", ["attribute", "buffer", "list", "dict"])
+@pytest.mark.parametrize("called", ["module", "method", "closure"])
+def test_a_network_that_assigns_tensors_to_itself_is_left_as_it_was(place: str, called: str) -> None:
+    """Within a run it goes on from them; afterwards torch could not read what vmap mapped."""
+    net, x = Assigning(place), normal(0, 4, 3)
+
+    def twice(x: Tensor) -> Tensor:
+        return net(x) + net(x)
+
+    pair = nn.Sequential(net, net)
+    expected = torch.stack([copy.deepcopy(pair)(row) for row in x])
+    function = {"module": pair, "method": pair.forward, "closure": twice}[called]
+    first = mo.vmap(function)(x)
+    assert (net.last, net.all, net.named, net.kept.tolist()) == (None, [], {}, [0.0] * 3)
+    torch.testing.assert_close(mo.vmap(function)(x), first, rtol=0, atol=0)
+    if called != "closure":
+        torch.testing.assert_close(first, expected)
+    assert net(x[0]).shape == (3,)
