@@ -176,3 +176,11 @@ def test_a_command_whose_extra_is_missing_is_a_sentence(tmp_path: Path) -> None:
     done = _run("from metaopt.cli import main\nsys.exit(main('denoise a.png b.png --sigma 5'.split()))", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "metaopt: This needs PIL, which is not installed: pip install 'metaopt-torch[pictures]'.\n"
+
+
+def test_names_on_demand_are_found_and_others_are_missed_as_usual() -> None:
+    assert mo.problems.GraphRefinement.__name__ == "GraphRefinement"
+    for package in (mo.problems, mo.networks, mo.models, mo.algorithms, mo.algorithms.inference):
+        assert all(hasattr(package, name) for name in package.__all__)
+        with pytest.raises(AttributeError, match=rf"module '{package.__name__}' has no attribute 'Nothing'"):
+            _ = package.Nothing

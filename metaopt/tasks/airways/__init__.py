@@ -8,6 +8,7 @@ from .chest import draw_lungs
 from .ct import SimulatedCt, simulate_ct
 from .growth import Morphometry, branching_angles, grow_airways
 from .measure import measure_airways
+from .nodes import NodeParents, node_parents
 from .patches import AirwayCts
 from .scanner import Scanner
 from .statistics import Generation, by_generation
@@ -20,6 +21,7 @@ __all__ = [
     "AirwayTree",
     "Generation",
     "Morphometry",
+    "NodeParents",
     "Scanner",
     "SimulatedCt",
     "Tissue",
@@ -29,5 +31,6 @@ __all__ = [
     "fill_tubes",
     "grow_airways",
     "measure_airways",
+    "node_parents",
     "simulate_ct",
 ]
