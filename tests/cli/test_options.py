@@ -58,6 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.write_recipe(folder)
     picture = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0)) + 0.5
     write_nifti(folder / "v.nii", picture)
+    np.save(folder / "maps.npy", np.ones((1, 16, 16), np.complex64))
     write_fastmri(folder / "k.h5", list(torch.fft.fft2(picture)[:, None]), (1, 1, 1))
     return folder
 
@@ -137,6 +138,17 @@ def test_what_is_no_range_and_no_entry_is_one_line_and_status_2(
         assert (status, out, err.count("\n")) == (2, "", 1), (text, status, err)
         assert "fault of metaopt" not in err and "invalid" not in err and len(err) < 300, (text, err)
     assert not (folder / "out.nii").exists()
+
+
+@pytest.mark.filterwarnings("always::metaopt.MetaoptWarning")
+def test_noise_above_every_picture_is_a_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    for noise, warns in (("0.01", False), ("1e4", True)):
+        assert main(["mri", "reconstruct", *KSPACE, "--maps", "maps.npy", "--noise", noise]) == 0
+        assert ("see whether the noise is in the units of k-space" in capsys.readouterr().err) == warns
+        (folder / "out.nii").unlink()
 
 
 def test_an_axis_that_is_selected_from_twice_is_refused(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...arguments.checks import check_count, check_number, said
 from ...core import MetaoptError
+from ...core.errors import warn
 from ...data import KSpace
 from ...operators import Fourier, Operator, Sense, Whitening
 from ...problems import InverseProblem
@@ -153,6 +154,11 @@ def prepare(
         raise MetaoptError(
             f"The noise of k-space is {found.level:g}, but pictures reach {unit:g}, and numbers of 32 bits do not hold "
             "both; see whether the noise is in the units of k-space."
+        )
+    if noise is not None and noise > unit:
+        warn(
+            f"The noise of k-space is given as {noise:g}, but pictures reach {unit:.3g}, so hardly anything can be "
+            "seen in them; see whether the noise is in the units of k-space."
         )
     return Preparation(planes, found, unit, sets, maps, preparation.calibration)
 
