@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
-from metaopt.operators import gaussian_mask
 from metaopt.tasks import UndersampledMri
 from metaopt.weights import read_card
 
@@ -15,15 +14,16 @@ PAGE = " ".join((DOCS / "examples" / "plot_13_mri.py").read_text().replace("\n#"
 
 def test_what_the_network_was_trained_on_is_what_its_card_and_recipe_say() -> None:
     card = read_card("mri")
-    low, high = card["trained_range"]["noise"]
-    task = card["recipe"]["task"]
-    defaults = {name: entry.default for name, entry in inspect.signature(UndersampledMri).parameters.items()}
-    assert task.get("coils", defaults["coils"]) == 1 and "**one coil**" in PAGE
-    assert task.get("mask", defaults["mask"]) is gaussian_mask and "2-D Gaussian density" in PAGE
-    first, last = task.get("accelerations", defaults["accelerations"])
-    assert f"accelerations of {first:g} to {last:g}, noise of {low:g} to {high:g}" in PAGE
-    assert card["trained_range"]["intensity"][1] == 1 and "magnitudes go to 1" in PAGE
-    assert f"trained to take {card['model']['steps']} steps" in PAGE
+    trained, tasks = card["trained_range"], card["recipe"]["task"]["tasks"]
+    assert {tuple(task["coils"]) for task in tasks} == {(1, 8)} and "one to eight coils" in PAGE
+    masks = {task["mask"]["take"].rpartition(".")[2] for task in tasks}
+    assert masks == {"gaussian_mask", "gaussian_columns_mask", "equispaced_mask"} and "of points and of lines" in PAGE
+    first, last = inspect.signature(UndersampledMri).parameters["accelerations"].default
+    assert not any("accelerations" in task for task in tasks) and trained["acceleration"] == [first, last]
+    (low, high), whole = trained["noise"], " ".join(PAGE.replace("#", " ").split())
+    assert f"accelerations of {first:g} to {last:g}, noise of {low:g} to {high:g}" in whole
+    assert trained["intensity"][1] == 1 and "magnitudes go to 1" in PAGE
+    assert f"trained to take {card['trained_steps']} steps" in PAGE
 
 
 def test_every_example_is_linked_from_the_front_page() -> None:
