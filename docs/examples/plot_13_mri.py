@@ -197,11 +197,11 @@ print("pictures:", tuple(volume.pictures.shape), "residual:", [round(level, 2) f
 # -------------
 # The shipped network ``mri`` was trained on simulated k-space of heads and photographs: one to eight coils, masks of
 # points and of lines at accelerations of 2 to 6, noise of 0.002 to 0.05, pictures whose magnitudes go to 1. It sees the
-# gradient of the data's misfit in the picture and the level of the noise, so one network serves any number of coils and
-# every mask; two sets of maps are two pictures, which it improves side by side and which only the gradient couples. It
-# is given pictures in the units that it knows, and gives back those of the data. After each of its steps the estimate
-# is held to the measurement, as tightly as the noise allows. It warns where acceleration, noise or the size of pixels is
-# outside of what it was trained for.
+# gradient of the misfit, as a picture, and the level of the noise, so one network serves any number of coils and every
+# mask; two sets of maps are two pictures, which it improves side by side and which only the gradient couples. It is
+# given pictures in the units that it knows, and gives back those of the data. After each of its steps the estimate is
+# held to the measurement, as tightly as the noise allows. It warns where the acceleration, the noise or the size of
+# pixels is outside of what it was trained for.
 #
 # How well it does, on simulated people whom no training saw and on a measured brain, and what BART, sigpy and this
 # library reach there without learning, is in :doc:`/results_mri`. Whatever the method, detail finer than the noise and
