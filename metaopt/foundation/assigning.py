@@ -77,7 +77,8 @@ def removed(function: Any, trees: tuple[Any, ...]) -> Iterator[None]:
         yield
         return
     parts = [part for module in _modules(function, trees) for part in module.modules()]
-    places = [vars(part) for part in parts] + [vars(part)[name] for part in parts for name in STORES]
+    held_by = [vars(part) for part in parts if STORES[0] in vars(part)]  # scripted ones hold nothing there
+    places = held_by + [each[name] for each in held_by for name in STORES]
     before = [(place, dict(place)) for place in places]
     try:
         yield
