@@ -14,6 +14,7 @@ from metaopt import MetaoptError
 from .calls import (
     NOT_A_CALL,
     Call,
+    airways,
     algorithms,
     alternatives,
     files,
@@ -40,7 +41,8 @@ TABLES = {
     "metaopt.scale": problems.SCALE,
     "metaopt.export": problems.EXPORT,
     "metaopt.estimators": problems.ESTIMATORS,
-    "metaopt.tasks": tasks.TASKS,
+    "metaopt.tasks": {**tasks.TASKS, "AirwayCts": NOT_A_CALL},
+    "metaopt.tasks.airways": airways.AIRWAYS,  # with AirwayCts, which metaopt.tasks exports too
     "metaopt.applications.mri": mri.MRI,
     "metaopt.operators.nufft": scans.NUFFT,
     "metaopt.operators.patterns": scans.PATTERNS,

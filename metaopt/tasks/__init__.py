@@ -1,5 +1,6 @@
 """Draw problems with their targets, on which networks are trained and validated."""
 
+from .airways import AirwayCts
 from .benchmark_functions import (
     BENCHMARK_FUNCTIONS as BENCHMARK_FUNCTIONS,  # a table, which the reference pages cannot show
 )
@@ -36,6 +37,7 @@ from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
 
 __all__ = [
+    "AirwayCts",
     "BenchmarkFunction",
     "BenchmarkFunctions",
     "BranchingGraphs",

@@ -93,7 +93,7 @@ def airway_shares(
 ) -> tuple[Tensor, Tensor]:
     """Return the shares (D, H, W) of each voxel that the lumen fills, and that lumen and wall fill."""
     lumen = fill_tubes(tubes, shape, spacing)
-    return lumen, fill_tubes(tubes, shape, spacing, [tissue.walls(radius) for _, radius in tubes])
+    return lumen, fill_tubes([(points, radius + tissue.walls(radius)) for points, radius in tubes], shape, spacing)
 
 
 def lumen_mask(lumen: Tensor, tubes: list[Tube], spacing: tuple[float, float, float]) -> Tensor:

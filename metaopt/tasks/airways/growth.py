@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from ...arguments.contracts import Positive, Share, checked
+from ...arguments.contracts import Between, Positive, Share, checked
 from ...core import random
-from ...core.errors import MetaoptError
 from .chest import Chest, chest_of
 from .tree import AirwayTree
 
+Fraction = Annotated[float, Between(above=0, below=1)]
 ANGLES = 2.5  # exponent of the angles: with that of the diameters they would be 20 degrees, not 30 as in real masks
 UNEVEN = 0.12  # standard deviation by which a plane is shifted, in shares of a region
 LEAN = 0.1  # standard deviation of the lean of the trachea, per mm
@@ -217,7 +217,8 @@ class _Growth:
         return float(torch.randn((), generator=self.generator, dtype=torch.float64).clamp(-2.5, 2.5))
 
 
-def branching_angles(share: float, exponent: float) -> tuple[float, float]:
+@checked
+def branching_angles(share: Fraction, exponent: Positive) -> tuple[float, float]:
     """Return the angles of two children with their parent that need the least volume of lumen, in radians.
 
     ``cos a = (1 + q^(4/n) - (1 - q)^(4/n)) / (2 q^(2/n))`` for the child of the share q of the flow.
@@ -234,10 +235,6 @@ def branching_angles(share: float, exponent: float) -> tuple[float, float]:
         C. D. Murray, The physiological principle of minimum work applied to the angle of branching of arteries (1926),
         https://doi.org/10.1085/jgp.9.6.835
     """
-    if not 0 < share < 1 or not exponent > 0:
-        raise MetaoptError(
-            f"A share of the flow lies between 0 and 1 and an exponent is positive, but got {share} and {exponent}."
-        )
 
     def angle(q: float) -> float:
         cosine = (1 + q ** (4 / exponent) - (1 - q) ** (4 / exponent)) / (2 * q ** (2 / exponent))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...arguments.checks import said
 from ...arguments.contracts import Count, Positives, Share, checked
 from ...core import random
 from ...core.errors import MetaoptError
@@ -62,8 +63,13 @@ class AirwayCts:
             return
         if not len(self.lungs):
             raise MetaoptError("AirwayCts needs at least one lung mask with its spacing, or None to draw lungs.")
-        checked_lungs = [(check_mask("A lung mask of AirwayCts", m), check_spacing(s)) for m, s in self.lungs]
-        object.__setattr__(self, "lungs", checked_lungs)
+        for pair in self.lungs:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise MetaoptError(
+                    f"The lungs of AirwayCts are pairs of a mask and its spacing, but one is {said(pair)}."
+                )
+        found = [(check_mask("A lung mask of AirwayCts", m), check_spacing(s)) for m, s in self.lungs]
+        object.__setattr__(self, "lungs", found)
 
     def sample(self, seed: int) -> tuple[Tensor, Tensor]:
         """Draw (CT, lumen), both (B, 1, size, size, size) float32: Hounsfield units, and 1 inside and 0 outside."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import torch
 
+from ...arguments.checks import check_instance
+from ...arguments.contracts import checked
 from ...core.errors import MetaoptError
 from .tree import AirwayTree
 
@@ -24,6 +26,7 @@ class Generation(NamedTuple):
     angle: float
 
 
+@checked
 def by_generation(trees: Sequence[AirwayTree]) -> list[Generation]:
     """Return a row for each generation of some trees, from the trachea down.
 
@@ -33,6 +36,7 @@ def by_generation(trees: Sequence[AirwayTree]) -> list[Generation]:
     Raises:
         MetaoptError: There is no tree.
     """
+    trees = [check_instance("Each of the trees", tree, AirwayTree) for tree in trees]
     if not trees:
         raise MetaoptError("by_generation compares at least one tree, but got none.")
     generation = torch.cat([tree.generation for tree in trees])

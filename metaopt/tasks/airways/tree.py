@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...arguments.checks import check_finite, check_tensor
+from ...arguments.checks import check_finite, check_tensor, said
 from ...arguments.contracts import Positive, checked
 from ...core.errors import MetaoptError
 
@@ -40,6 +40,11 @@ class AirwayTree:
     def __post_init__(self) -> None:
         parent = check_tensor("The parents of an AirwayTree", self.parent, "whole", "(N,)").long()
         count = len(parent)
+        for name, given in (("centre lines", self.points), ("radii", self.radius)):
+            if not isinstance(given, list | tuple):
+                raise MetaoptError(
+                    f"The {name} of an AirwayTree must be a list with a tensor a branch, but got {said(given)}."
+                )
         if not count or len(self.points) != count or len(self.radius) != count:
             raise MetaoptError(
                 f"An AirwayTree has a parent, a centre line and radii for each branch, and at least one branch, but "

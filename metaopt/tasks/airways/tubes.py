@@ -21,7 +21,7 @@ THIN = 0.25  # of a voxel: what is narrower falls between the samples
 
 
 @checked
-def fill_tubes(tubes: Sequence[Any], shape: Sequence[Count], spacing: Any, wider: Any = None) -> Tensor:
+def fill_tubes(tubes: Sequence[Any], shape: Sequence[Count], spacing: Any) -> Tensor:
     """Return the share of each voxel that lies inside a tube.
 
     A tube is the union of cones with round ends between the points of its centre line. Voxels that a border may cross
@@ -32,7 +32,6 @@ def fill_tubes(tubes: Sequence[Any], shape: Sequence[Count], spacing: Any, wider
         tubes: Centre lines (P, 3) and radii (P,) in mm, in pairs. What lies outside the grid is left out.
         shape: (D, H, W) of the grid, whose first voxel has its centre at 0 mm.
         spacing: The distance of voxels along (z, y, x), in mm.
-        wider: A thickness (P,) in mm for each tube, which is added to its radius. None: nothing is added.
 
     Returns:
         The shares, (D, H, W) float32 from 0 to 1.
@@ -46,8 +45,7 @@ def fill_tubes(tubes: Sequence[Any], shape: Sequence[Count], spacing: Any, wider
         raise MetaoptError(f"A grid of tubes has the shape (D, H, W), but got {tuple(shape)}.")
     for number, tube in enumerate(tubes):
         _check_tube(number, tube)
-    added = [0.0] * len(tubes) if wider is None else wider
-    cones = _cones([(p, r + w) for (p, r), w in zip(tubes, added, strict=True)])
+    cones = _cones(tubes)
     thinnest = float(cones[:, 6:].min()) if len(cones) else math.inf
     if thinnest < THIN * sizes.min():
         raise MetaoptError(

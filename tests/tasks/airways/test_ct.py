@@ -111,7 +111,7 @@ def test_partial_volume_conserves_the_air_of_the_lumen(lungs):
     tissue = dataclasses.replace(PLAIN, thickness=1.5)
     tree = bent(1.0)
     volume = simulate_ct(tree, lungs, SPACING, 0, tissue, QUIET).volume
-    outer = fill_tubes(tree.tubes, SHAPE, SPACING, [tissue.walls(r) for r in tree.radius])
+    outer = fill_tubes([(p, r + tissue.walls(r)) for p, r in tree.tubes], SHAPE, SPACING)
     solid = tissue.parenchyma + outer * (tissue.wall - tissue.parenchyma)
     missing = float((solid - volume)[lungs].sum()) * math.prod(SPACING) / (tissue.wall - tissue.air)
     exact = math.pi * float((torch.tensor([1.0, 0.25]) * tree.length).sum())
@@ -147,7 +147,7 @@ def test_a_real_mask_is_the_truth_and_gets_the_walls_of_its_radius(lungs):
     assert torch.equal(ct.lumen, mask)
     torch.testing.assert_close(ct.volume[mask], torch.full_like(ct.volume[mask], tissue.air))
     wall = (ct.volume[lungs & ~mask] - tissue.parenchyma).sum() / (tissue.wall - tissue.parenchyma)
-    drawn = fill_tubes(bent().tubes, SHAPE, SPACING, [tissue.walls(r) for r in bent().radius])
+    drawn = fill_tubes([(p, r + tissue.walls(r)) for p, r in bent().tubes], SHAPE, SPACING)
     assert float(wall) == pytest.approx(float(drawn.sum()) - float(mask.sum()), rel=0.12)
     assert len(ct.tree) == len(measure_airways(mask, SPACING))
 

@@ -60,12 +60,6 @@ def test_what_lies_outside_the_grid_is_left_out():
     assert float(fill_tubes([], (12,) * 3, (1, 1, 1)).max()) == 0.0
 
 
-def test_a_thickness_widens_a_tube():
-    points, radii = tube([3.0, 3.0, 3.0], [9.0, 9.0, 9.0], (1.0, 1.0))
-    wider = fill_tubes([(points, radii)], (14,) * 3, (1, 1, 1), [torch.full_like(radii, 0.7)])
-    torch.testing.assert_close(wider, fill_tubes([(points, radii + 0.7)], (14,) * 3, (1, 1, 1)))
-
-
 @pytest.mark.parametrize(
     ("radius", "spacing", "word"),
     [
