@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 SOURCES = [Source(str(p.relative_to(ROOT)), p.read_text()) for p in sorted((ROOT / "metaopt").rglob("*.py"))]
 
-IMPORTED_MODULES = 170
+IMPORTED_MODULES = 171
 DATA_SUFFIXES = set(
     ".nii .gz .h5 .hdf5 .nrrd .mha .dcm .fits .uvfits .uai .alist .swc .mat .npz .npy .pt .pth .ckpt .pkl .pickle .zip "
     ".tar .tgz .parquet .csv .tif .tiff .bmp .idx".split()
