@@ -192,9 +192,9 @@ with torch.no_grad():
     print(f"each edge alone:   {dice_of(lambda p: (perceptron(p.pairs)[:, 0] > 0).float(), HELD_OUT):.1f}")
 
 # %%
-# On these maps most of it can be seen from one edge at a time: the perceptron is about as good as inference with learned
-# potentials, which are linear in the features, and only the edge network is a little ahead. Without it, the graph would
-# earn nothing here but the tree that follows.
+# On these maps most of it can be seen from one edge at a time: the perceptron is about as good as inference with
+# learned potentials, which are linear in the features, and only the edge network is a little ahead. Without it, the
+# graph would earn nothing here but the tree that follows.
 #
 # From edges to a tree
 # --------------------
