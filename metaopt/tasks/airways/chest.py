@@ -57,8 +57,9 @@ class Chest:
 def chest_of(lungs: Any, spacing: Any) -> Chest:
     """Return the places of a lung mask where airways grow.
 
-    The carina of people 1 to 3 of Med-MPD lies above the middle of the lungs by 0.20 to 0.23 of their height, in the
-    middle between them; the right main bronchus ends 24 mm and the left 44 mm beside it, for lungs of 290 mm.
+    The carina of people 1 and 3 of Med-MPD lies above the middle of the lungs by 0.20 to 0.22 of their height, in the
+    middle between them; there the right main bronchus ends 16 mm and the left 31 to 41 mm beside it, for lungs of 240
+    to 308 mm. The main bronchi of grown trees end farther from each other, as was set by eye.
 
     Args:
         lungs: The lung mask, (D, H, W) bool.
