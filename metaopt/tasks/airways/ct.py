@@ -41,7 +41,8 @@ def simulate_ct(
     """Simulate the CT of a chest, on the grid of its lung mask.
 
     Lumen and wall are rendered with partial volume, beside arteries and veins in textured parenchyma; the volume is
-    then blurred and noise is added. It takes some 7 times the memory of the volume (measured: 3.7 GiB for 84 million voxels, masks included).
+    then blurred and noise is added. It takes some 7 times the memory of the volume (3.7 GiB were
+    measured for 84 million voxels, masks included).
 
     Args:
         airways: A tree, or the mask of a real lumen, (D, H, W) bool, whose walls get the thickness that belongs to
