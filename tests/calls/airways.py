@@ -14,6 +14,7 @@ from metaopt.tasks.airways import (
     fill_tubes,
     grow_airways,
     measure_airways,
+    node_parents,
     simulate_ct,
 )
 
@@ -58,6 +59,10 @@ AIRWAYS = {
         lambda tree: (tree.length, tree.mean_radius, tree.generation),
     ),
     "Generation": NOT_A_CALL,
+    "NodeParents": NOT_A_CALL,
+    "node_parents": Call(
+        node_parents, lambda: {"tree": tree(), "positions": line(), "slack": 1.0}, lambda found: list(found)
+    ),
     "Morphometry": Call(
         Morphometry,
         lambda: {

@@ -143,7 +143,8 @@ def test_an_interruption_while_torch_is_imported_is_a_line(caught: str, tmp_path
         "import os, signal, time\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(10)\n"
         f"except BaseException:\n    {caught}\n"
     )
-    start = "import sys; from metaopt_command import main; sys.exit(main())"
+    interruptible = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # also behind a shell's &
+    start = f"import sys; {interruptible}; from metaopt_command import main; sys.exit(main())"
     found = subprocess.run(
         [sys.executable, "-c", start, "doctor"],
         capture_output=True,
