@@ -106,13 +106,26 @@ def test_a_batch_is_its_items_one_by_one(case: Case) -> None:
     together = tree.leaves(net(problem).final)
     batch = len(together[0])
     for i in range(batch):
-        alone = tree.leaves(net(item(problem, i, batch)).final)
+        alone = tree.leaves(net(items(problem, slice(i, i + 1), batch)).final)
         tensors_close(alone, [t[i : i + 1] for t in together], 1e-11)
 
 
-def item(problem: object, i: int, batch: int) -> object:
-    """The i-th problem of a batch: a tensor whose first axis is the batch is cut, any other is shared."""
-    return tree.map(lambda t: t[i : i + 1] if t.ndim and len(t) == batch else t, problem)
+@table(CASES, couples=False)
+def test_a_batch_without_samples_gives_none_or_is_refused(case: Case) -> None:
+    net, problem = mo.unroll(case.build(), case.steps), case.problem(4)
+    together = tree.leaves(net(problem).final)
+    empty = items(problem, slice(0, 0), len(together[0]))
+    if isinstance(problem, mo.Episode):  # torch maps over at least one task
+        with pytest.raises(mo.MetaoptError, match="no task"):
+            net(empty)
+        return
+    none = tree.leaves(net(empty).final)
+    assert [t.shape for t in none] == [t[:0].shape for t in together]
+
+
+def items(problem: object, which: slice, batch: int) -> object:
+    """Some problems of a batch: a tensor whose first axis is the batch is cut, any other is shared."""
+    return tree.map(lambda t: t[which] if t.ndim and len(t) == batch else t, problem)
 
 
 @table(CASES)
@@ -244,7 +257,7 @@ def test_a_batch_converges_sample_by_sample(case: Case) -> None:
     assert together.report.converged.tolist() == [True] * batch
     stops = []
     for i in range(batch):
-        alone = mo.solve(algorithm, item(problem, i, batch), 4 * case.fixed_point)
+        alone = mo.solve(algorithm, items(problem, slice(i, i + 1), batch), 4 * case.fixed_point)
         stops.append(alone.stop)
         tensors_close(tree.leaves(alone.final), [t[i : i + 1] for t in tree.leaves(together.final)], 1e-4)
     assert together.stop == max(stops), "the slowest sample says when"

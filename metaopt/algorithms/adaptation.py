@@ -71,6 +71,8 @@ class Adaptation(Algorithm[Episode, DescentState, Tensor]):
         check_instance("The problem of Adaptation", problem, Episode)
         if autodiff.inside_transform() or not autodiff.values_known():
             return
+        if not len(problem.targets):
+            raise MetaoptError("This Episode has no task; Adaptation needs at least one.")
         task, targets = tree.map(lambda t: t[0], problem), problem.targets
         if not (targets.is_floating_point() or targets.is_complex()):  # the largest label may be in any task
             task = tree.replace(task, {"targets": targets.amax(0)})

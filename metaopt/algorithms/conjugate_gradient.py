@@ -114,14 +114,14 @@ def _normal(problem: InverseProblem, x: Tensor, variance: Tensor) -> Tensor:
     if problem.noise is None or problem.noise.ndim < 2:
         return problem.operator.normal(x)
     image = problem.operator(x)
-    smallest = variance.reshape(-1, *[1] * (image.ndim - 1))
+    smallest = variance.reshape(len(variance), *[1] * (image.ndim - 1))
     return problem.operator.adjoint(image * (smallest / problem.noise.square()))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Re<a, b> of each sample, (B,)."""
     product = (a.conj() * b).real if a.is_complex() else a * b
-    return product.reshape(len(product), -1).sum(1)
+    return product.unsqueeze(-1).flatten(1).sum(1)
 
 
 def _ratio(a: Tensor, b: Tensor, where: Tensor) -> Tensor:

@@ -183,4 +183,4 @@ def real_channels(x: Tensor) -> Tensor:
 
 def complex_channels(x: Tensor) -> Tensor:
     """Undo :func:`real_channels`."""
-    return join_complex(x.unflatten(1, (2, -1)), 1)
+    return join_complex(x.unflatten(1, (2, x.shape[1] // 2)), 1)

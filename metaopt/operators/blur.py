@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..arguments.checks import check_count, check_number, check_tensor
 from ..core import tree
 from ..core.errors import MetaoptError
-from .operator import Operator, at_least_single, check_real, check_shared, same_kind, same_precision
+from .operator import Operator, at_least_single, check_real, check_shared, same_kind, same_precision, transformed
 from .reach import Window
 from .shapes import check_floating
 
@@ -47,6 +47,8 @@ class Blur(Operator):
         height, width = kernel.shape[-2:]
         kernels = same_kind(kernel.reshape(-1, 1, height, width), x)
         check_shared("Blur", "batch of kernels", kernel.shape[:-2], x.shape[: kernel.ndim - 2])
+        if not x.numel():
+            return x
         planes = x.reshape(len(kernels), -1, *x.shape[-2:]).transpose(0, 1)
         blurred = convolution(planes, kernels, padding=(height // 2, width // 2), groups=len(kernels))
         return blurred.transpose(0, 1).reshape(x.shape)
@@ -96,12 +98,12 @@ class CircularBlur(Operator):
             )
         kernel = at_least_single(same_precision(self.kernel, x))
         padded = F.pad(kernel, (0, width - kw, 0, height - kh)).roll((-(kh // 2), -(kw // 2)), (-2, -1))
-        transfer = torch.fft.fft2(padded)
-        return transfer.reshape(-1, *[1] * (x.ndim - 3), height, width) if transfer.ndim == 3 else transfer
+        transfer = transformed(torch.fft.fft2, padded, (-2, -1))
+        return transfer.reshape(len(transfer), *[1] * (x.ndim - 3), height, width) if transfer.ndim == 3 else transfer
 
     @staticmethod
     def _filter(x: Tensor, transfer: Tensor) -> Tensor:
-        y = torch.fft.ifft2(transfer * torch.fft.fft2(at_least_single(x)))
+        y = transformed(torch.fft.ifft2, transfer * transformed(torch.fft.fft2, at_least_single(x), (-2, -1)), (-2, -1))
         return (y if x.is_complex() else y.real).to(x.dtype)
 
 

@@ -17,4 +17,5 @@ def join_complex(parts: Tensor, dim: int) -> Tensor:
     Parts in bfloat16, which has no complex type, give complex64.
     """
     wide = torch.promote_types(parts.dtype, torch.float32)
-    return torch.complex(*parts.to(wide).unbind(dim))
+    joined = torch.complex(*parts.to(wide).unbind(dim))
+    return joined.to(torch.complex32) if parts.dtype == torch.float16 else joined

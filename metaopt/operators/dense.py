@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class Dense(Operator):
 
     def apply(self, x: Tensor) -> Tensor:
         check_trailing("Dense", x, self.shape)
-        return self._multiply(x.reshape(*x.shape[: x.ndim - len(self.shape)], -1), self.matrix.mT)
+        return self._multiply(x.reshape(*x.shape[: x.ndim - len(self.shape)], math.prod(self.shape)), self.matrix.mT)
 
     def adjoint(self, y: Tensor) -> Tensor:
         check_trailing("the adjoint of Dense", y, self.matrix.shape[-2:-1])
@@ -65,5 +66,5 @@ class Dense(Operator):
         if matrix.ndim == 2:
             return vectors @ matrix
         check_shared("Dense", "batch of matrices", matrix.shape[:1], vectors.shape[:1])
-        product = vectors.reshape(vectors.shape[0], -1, vectors.shape[-1]) @ matrix
+        product = vectors.reshape(len(vectors), math.prod(vectors.shape[1:-1]), vectors.shape[-1]) @ matrix
         return product.reshape(*vectors.shape[:-1], matrix.shape[-1])

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..arguments.checks import check_count, check_flag
 from ..core import tree
 from ..core.errors import MetaoptError
-from .operator import Operator, at_least_single, check_real, check_shared, same_precision
+from .operator import Operator, at_least_single, check_real, check_shared, same_precision, transformed
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +45,12 @@ class Fourier(Operator):
                 f"Fourier takes complex images, but got {tree.describe(x)}; for real ones use "
                 "Fourier(mask) @ RealToComplex()."
             )
-        spectrum = torch.fft.fftn(self._first(at_least_single(x)), dim=self._axes, norm="ortho")
+        spectrum = transformed(torch.fft.fftn, self._first(at_least_single(x)), self._axes, norm="ortho")
         return self._weigh(self._middle(spectrum)).to(x.dtype)
 
     def adjoint(self, y: Tensor) -> Tensor:
         spectrum = self._first(self._weigh(at_least_single(y)))
-        return self._middle(torch.fft.ifftn(spectrum, dim=self._axes, norm="ortho")).to(y.dtype)
+        return self._middle(transformed(torch.fft.ifftn, spectrum, self._axes, norm="ortho")).to(y.dtype)
 
     def normal(self, x: Tensor) -> Tensor:
         return x if self.mask is None else self.adjoint(self.apply(x))

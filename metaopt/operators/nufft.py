@@ -92,6 +92,8 @@ class Nufft(Operator):
         wide = at_least_single(self._fitting(x, tuple(self.shape), "pictures"))
         spectrum = self.spectrum
         learned = self.points.requires_grad or self._were_written_into()
+        if not x.numel():
+            return x
         if spectrum is None or learned or spectrum.dtype.itemsize < wide.real.dtype.itemsize:
             return self.adjoint(self.apply(x))
         axes = range(-len(self.shape), 0)

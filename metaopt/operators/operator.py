@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -223,6 +224,11 @@ def at_least_single(x: Tensor) -> Tensor:
     if x.is_complex():
         return x.to(torch.complex64) if x.dtype == torch.complex32 else x
     return x.float() if x.dtype.itemsize < 4 else x
+
+
+def transformed(transform: Callable[..., Tensor], x: Tensor, dim: Sequence[int], **how: Any) -> Tensor:
+    """Return ``transform(x, dim=dim, **how)`` of ``torch.fft``, and an empty x as it is, of which torch takes none."""
+    return transform(x, dim=dim, **how) if x.numel() else x
 
 
 def check_operator(who: str, operator: object) -> None:

@@ -50,5 +50,5 @@ def _norms(v: Tensor) -> Tensor:
 
 def _normalized(v: Tensor) -> Tensor:
     """Every sample of length 1; one that the operator maps to zero stays zero."""
-    norms = _norms(v).reshape(-1, *[1] * (v.ndim - 1))
+    norms = _norms(v).reshape(len(v), *[1] * (v.ndim - 1))
     return v / norms.clamp_min(torch.finfo(norms.dtype).tiny)

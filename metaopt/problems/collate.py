@@ -84,7 +84,7 @@ def _joined_noise(problems: Sequence[InverseProblem]) -> Tensor:
     """(B,), or with y's axes where the noise of a problem has them."""
     if all(p.noise.ndim < 2 for p in problems):
         return torch.cat([p.noise.expand(len(p.y)) for p in problems])
-    maps = [p.noise.reshape(-1, *[1] * (p.y.ndim - 1)) if p.noise.ndim < 2 else p.noise for p in problems]
+    maps = [p.noise.reshape(p.noise.numel(), *[1] * (p.y.ndim - 1)) if p.noise.ndim < 2 else p.noise for p in problems]
     axes = torch.broadcast_shapes(*(m.shape[1:] for m in maps))
     return torch.cat([m.expand(len(p.y), *axes) for m, p in zip(maps, problems, strict=True)])
 

@@ -113,7 +113,8 @@ class FactorGraph:
     @property
     def batch(self) -> int:
         """Return B, the number of samples."""
-        return max([len(self.unary), len(self.constant), *(group.batch for group in self.factors)])
+        sizes = [len(self.unary), len(self.constant), *(group.batch for group in self.factors)]
+        return max(sizes) if all(sizes) else 0  # what all samples share has 1
 
     @property
     def soft_unary(self) -> Tensor:

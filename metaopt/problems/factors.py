@@ -173,7 +173,9 @@ def _without(table: Tensor, axis: int, cavities: Sequence[Tensor], marginalize: 
         cavity = cavities[place - axis - 1]
         rest = [1] * (table.ndim - 2 - place)
         before = [1] * (place - 1)
-        table = marginalize(table + cavity.reshape(len(cavity), *before, -1, *rest, cavity.shape[-1]), (place,))
+        table = marginalize(
+            table + cavity.reshape(len(cavity), *before, cavity.shape[1], *rest, cavity.shape[-1]), (place,)
+        )
     return table
 
 
@@ -181,7 +183,7 @@ def scaled(log_table: Tensor, scale: Any) -> Tensor:
     """Multiply log tables (B, ..., F) by a number, or by one for each factor, (F,) or (B, F); log 0 becomes finite."""
     many = isinstance(scale, Tensor) and scale.ndim == 2
     finite = log_table.clamp_min(LOG_ZERO)  # without a gradient where the entry is zero
-    return finite * (scale.reshape(len(scale), *[1] * (log_table.ndim - 2), -1) if many else scale)
+    return finite * (scale.reshape(len(scale), *[1] * (log_table.ndim - 2), scale.shape[1]) if many else scale)
 
 
 def table_features(log_table: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..arguments.contracts import NotNegative, Positive, checked
 from ..core import MetaoptError, autodiff
+from ..operators.operator import at_least_single
 
 
 @runtime_checkable
@@ -36,14 +37,24 @@ class Gaussian:
     """
 
     def energy(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
-        squared = (prediction - y).abs().square() / 2
-        return squared if noise is None else squared / noise**2
+        return _over_variance((prediction - y).abs().square() / 2, noise)
 
     def gradient(self, prediction: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
-        return prediction - y if noise is None else (prediction - y) / noise**2
+        return _over_variance(prediction - y, noise)
 
     def check(self, y: Tensor, noise: Tensor | None) -> None:
         pass
+
+
+def _over_variance(values: Tensor, noise: Tensor | None) -> Tensor:
+    """Return ``values / noise^2``, computed in at least single precision.
+
+    Torch has no complex division in 16 bits on a processor, and there 0.002^2 is off by one percent.
+    """
+    if noise is None:
+        return values
+    quotient = at_least_single(values) / at_least_single(noise).square()
+    return quotient.to(torch.result_type(values, noise))
 
 
 @checked

@@ -29,7 +29,7 @@ def from_grey_levels(sigma: float) -> float:
 
 def per_sample(values: Tensor, x: Tensor) -> Tensor:
     """Reshape (B,) or (1,) to (B, 1, ...), to multiply x of shape (B, ...); a number or a map stays as it is."""
-    return values.reshape(-1, *[1] * (x.ndim - 1)) if values.ndim == 1 else values
+    return values.reshape(len(values), *[1] * (x.ndim - 1)) if values.ndim == 1 else values
 
 
 def variance(log_noise: Tensor, x: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def _changed(group: Any, function: Any) -> Any:
 
 
 def _beside(value: Any, table: Tensor) -> Any:
-    return value.reshape(-1, *[1] * (table.ndim - 1)) if isinstance(value, Tensor) else value
+    return value.reshape(value.numel(), *[1] * (table.ndim - 1)) if isinstance(value, Tensor) else value
 
 
 def _one_row(rows: Tensor) -> Tensor:

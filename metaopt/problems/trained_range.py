@@ -216,7 +216,7 @@ def _levels(problem: InverseProblem, count: int) -> list[float]:
     level = problem.noise if problem.level is None else problem.level
     if level is None:
         return [1.0] * count
-    return level.detach().reshape(len(level) if level.ndim else 1, -1).median(1).values.expand(count).tolist()
+    return torch.atleast_1d(level.detach()).unsqueeze(-1).flatten(1).median(1).values.expand(count).tolist()
 
 
 def _quantile(values: Tensor, share: float) -> float:

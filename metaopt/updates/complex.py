@@ -99,7 +99,7 @@ class ComplexAsBatch(nn.Module):
             )
         width = self._width(x)
         memory = self.update.init(_parts(x, width) + self.offset, (self._level(context[0], 2 * (x.shape[1] // width)),))
-        return tree.map(lambda t: t.unflatten(0, (len(x), -1)), memory)
+        return self._by_sample(memory, x, width)
 
     def forward(
         self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: tuple[Tensor, ...]
@@ -110,13 +110,17 @@ class ComplexAsBatch(nn.Module):
         seen = _parts(x, width)
         scaled = _parts(gradient * variance(context[0], x), width) / variance(level, seen)
         change, memory = self.update(scaled, seen + self.offset, memory, k, (level,))
-        parts = change.to(x.real.dtype).reshape(len(x), -1, 2, *change.shape[1:])
-        changed = join_complex(parts, 2).flatten(1, 2)
-        return changed, tree.map(lambda t: t.unflatten(0, (len(x), -1)), memory)
+        parts = change.to(x.real.dtype).reshape(len(x), x.shape[1] // width, 2, *change.shape[1:])
+        return join_complex(parts, 2).flatten(1, 2), self._by_sample(memory, x, width)
 
     def _width(self, x: Tensor) -> int:
         """The number of channels that are one picture."""
         return 1 if getattr(self.update, "channels", None) == 1 else x.shape[1]
+
+    @staticmethod
+    def _by_sample(memory: Any, x: Tensor, width: int) -> Any:
+        """Give the memory of all parts of all pictures an axis of samples; -1 would not do, a batch may be empty."""
+        return tree.map(lambda t: t.unflatten(0, (len(x), 2 * (x.shape[1] // width))), memory)
 
     def _level(self, log_noise: Tensor, parts: int) -> Tensor:
         level = torch.logaddexp(2 * log_noise, 2 * self.log_extra.to(log_noise)) / 2
@@ -125,4 +129,4 @@ class ComplexAsBatch(nn.Module):
 
 def _parts(x: Tensor, width: int) -> Tensor:
     """(B, C, ...) complex as (2BC / width, width, ...) real: both parts of the first picture, of the second, ..."""
-    return split_complex(x.unflatten(1, (-1, width)), 2).flatten(0, 2)
+    return split_complex(x.unflatten(1, (x.shape[1] // width, width)), 2).flatten(0, 2)

@@ -144,3 +144,32 @@ def test_two_sets_of_maps_are_two_pictures_that_the_gradient_couples() -> None:
     alone = mo.InverseProblem(mo.operators.Sense(maps[:1]), coupled.y, 0.1)
     assert net(coupled).final.shape == (2, 2, 6, 5)
     assert not torch.allclose(net(coupled).final[:, :1], net(alone).final)
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental:UserWarning")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: rim(hidden=4, steps=2, is_complex=True, stride=2),
+        lambda: rim(hidden=4, steps=2, is_complex=True, each_part=True, stride=2),
+        lambda: mo.models.data_consistent(rim(hidden=4, steps=2, is_complex=True), 0.3, iterations=2),
+    ],
+    ids=["channels", "each part", "held to its data"],
+)
+def test_complex_half_precision_is_single_precision_to_its_rounding(make: Any) -> None:
+    problem, net = kspace_problem(0), seeded(make).float()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * parameter.abs().mean())
+    single = net(problem.to(torch.float32)).final
+    half = net.half()(problem.to(torch.float16)).final
+    assert half.dtype == torch.complex32
+    assert gap(half.to(torch.complex64), single) < 0.02 * float(single.detach().abs().max())
+
+
+@pytest.mark.parametrize("name", ["denoise_grey", "denoise_color", "restore_grey", "random_projections", "mri"])
+def test_a_shipped_network_takes_a_batch_without_pictures(name: str) -> None:
+    channels = 3 if name == "denoise_color" else 1
+    y = torch.zeros(0, channels, 8, 12, dtype=torch.complex64 if name == "mri" else torch.float32)
+    operator = mo.operators.Fourier() if name == "mri" else mo.operators.Identity()
+    assert mo.models.load(name)(mo.InverseProblem(operator, y, 0.05)).final.shape == y.shape

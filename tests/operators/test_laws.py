@@ -51,6 +51,16 @@ def test_batch_equals_its_items(case: Case) -> None:
         close(one.adjoint(y[item]), operator.adjoint(y)[item])
 
 
+@every_case
+def test_an_empty_batch_gives_an_empty_batch(case: Case) -> None:
+    operator, x = case.build(DOUBLE, 0)
+    y, none = operator(x), slice(0, 0)
+    operator = of_sample(operator, none) if "per sample" in case.name else operator
+    assert operator(x[none]).shape == y[none].shape
+    assert operator.adjoint(y[none]).shape == x[none].shape
+    assert operator.normal(x[none]).shape == x[none].shape
+
+
 def of_sample(operator: Operator, item: slice) -> Operator:
     """The operator of one sample: a tensor with a leading axis of 2 has one entry per sample of the batch."""
     return tree.map(lambda t: t[item] if len(t) == 2 else t, operator)
