@@ -265,6 +265,7 @@ def test_a_batch_converges_sample_by_sample(case: Case) -> None:
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # of vmap, which torch means to mend
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad:UserWarning")  # of a reentrant checkpoint
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # of dynamo
 @pytest.mark.parametrize(("consumer", "network"), adversaries.CELLS, ids=lambda name: name)
 def test_what_is_substituted_or_repeated_agrees_with_functional_call_or_is_refused(consumer: str, network: str) -> None:
     with torch.random.fork_rng(devices=[]):
