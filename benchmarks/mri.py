@@ -77,7 +77,7 @@ def of_network(name: str, setting: Setting, every: int) -> Row:
 
 
 class Classical(NamedTuple):
-    """What a weight runs, where the search for the best begins, and whether pictures are compared after the best scale."""
+    """What a weight runs, where the search for it begins, and whether pictures are compared after the best scale."""
 
     run: Callable[[float], Run]
     start: float
