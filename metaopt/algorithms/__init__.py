@@ -34,6 +34,7 @@ from .propagation import ChebyshevFilter, Propagation, heat_kernel, label_propag
 from .proximal import Fista, Ista, ProximalGradient, step_size_for
 
 if TYPE_CHECKING:
+    from .clean import Clean
     from .inference.edge_inference import EdgeInference
     from .spanning_trees import Arborescence, maximum_arborescence, minimum_spanning_tree
 
@@ -43,6 +44,7 @@ __all__ = [
     "BeliefPropagation",
     "Beliefs",
     "ChebyshevFilter",
+    "Clean",
     "ClusterFactors",
     "Compiled",
     "ConjugateGradient",
@@ -88,6 +90,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
+        "Clean": ".clean",
         "EdgeInference": ".inference.edge_inference",
         "Arborescence": ".spanning_trees",
         "maximum_arborescence": ".spanning_trees",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -226,9 +225,9 @@ def at_least_single(x: Tensor) -> Tensor:
     return x.float() if x.dtype.itemsize < 4 else x
 
 
-def transformed(transform: Callable[..., Tensor], x: Tensor, dim: Sequence[int], **how: Any) -> Tensor:
-    """Return ``transform(x, dim=dim, **how)`` of ``torch.fft``, and an empty x as it is, of which torch takes none."""
-    return transform(x, dim=dim, **how) if x.numel() else x
+def transformed(transform: Callable[..., Tensor], x: Tensor, dim: Sequence[int], norm: str | None = None) -> Tensor:
+    """Return a transform of ``torch.fft`` along the axes ``dim``; of an empty x, which torch refuses, x itself."""
+    return transform(x, dim=dim, norm=norm) if x.numel() else x
 
 
 def check_operator(who: str, operator: object) -> None:

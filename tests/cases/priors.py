@@ -12,6 +12,7 @@ from .problems import (
     blurred_mask_problem,
     coils_problem,
     dense_problem,
+    frequencies_problem,
     kspace_problem,
     picture_problem,
     uneven_noise,
@@ -91,6 +92,15 @@ PRIORS = [
         lambda: mo.Fista(mo.priors.CycleSpinning(mo.priors.Wavelet(0.5, levels=1), span=2), 0.02),
         coils_problem,
         {"prior.prior.weight": mo.per_step(4), "step_size": positive(4)},
+        steps=4,
+    ),
+    Case(
+        "clean",
+        lambda: mo.algorithms.Clean(
+            0.3, 0.5, 0.5, (0.0, 3.0), torch.tensor([1.0, 0.8], dtype=torch.float64), softness=0.3
+        ),
+        frequencies_problem,
+        {name: positive(4) for name in ("gain", "share", "threshold", "bias")},
         steps=4,
     ),
     Case(

@@ -32,6 +32,13 @@ def kspace_problem(seed: int) -> mo.InverseProblem:
     return mo.InverseProblem(mo.operators.Fourier(mask), y, noise=0.2)
 
 
+def frequencies_problem(seed: int) -> mo.InverseProblem:
+    """Some spatial frequencies of a real picture."""
+    mask = mo.operators.gaussian_mask((6, 8), 2.0, 0.1, seed).double()
+    y = mask * normal(seed, 3, 1, 6, 8, dtype=torch.complex128)
+    return mo.InverseProblem(mo.operators.Fourier(mask) @ mo.operators.RealToComplex(), y, noise=0.2)
+
+
 def coils_problem(seed: int) -> mo.InverseProblem:
     """Two coils and two sets of maps."""
     maps = 0.6 * normal(7, 2, 2, 6, 8, dtype=torch.complex128)
