@@ -28,7 +28,7 @@ from .proximal_net import proximal_net
 from .rim import rim, untie
 
 if TYPE_CHECKING:
-    from .refinement import EdgeNetwork, edge_network, learned_bp_refinement, mean_field_refinement
+    from .refinement import EdgeNetwork, edge_network, edge_perceptron, learned_bp_refinement, mean_field_refinement
 
 __all__ = [
     "EdgeNetwork",
@@ -38,6 +38,7 @@ __all__ = [
     "appnp",
     "data_consistent",
     "edge_network",
+    "edge_perceptron",
     "first_order_maml",
     "gcn",
     "graph_network",
@@ -73,7 +74,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     dict.fromkeys(
-        ("EdgeNetwork", "edge_network", "learned_bp_refinement", "mean_field_refinement"),
+        ("EdgeNetwork", "edge_network", "edge_perceptron", "learned_bp_refinement", "mean_field_refinement"),
         ".refinement",
     ),
 )

@@ -92,17 +92,65 @@ class EdgeNetwork(Algorithm[GraphRefinement, EdgeFeatures, Tensor]):
         return self.join(k)(torch.cat([nodes[source], nodes[target], problem.pairs], dim=1))
 
     def _check(self, problem: GraphRefinement) -> None:
-        check_instance("The problem of EdgeNetwork", problem, GraphRefinement)
         check_read_once(self, "encode")
-        got = problem.x.shape[1], problem.pairs.shape[1]
-        if got != (self.features, self.pairs):
-            raise MetaoptError(
-                f"This edge network reads {self.features} features of a node and {self.pairs} of an edge, but the "
-                f"problem has {got[0]} and {got[1]}."
-            )
-        own = next(self.parameters(), problem.x).dtype
-        if own != problem.x.dtype:
-            raise MetaoptError(f"The edge network is {own}, but the problem {problem.x.dtype}; convert one by to(...).")
+        _check_features("edge network", self, problem)
+
+
+class EdgeLogits(NamedTuple):
+    """Hold the log-odds of the edges, (E,)."""
+
+    log_odds: Tensor
+
+
+@checked
+class EdgePerceptron(Algorithm[GraphRefinement, EdgeLogits, Tensor]):
+    """Score each edge alone, from its features and those of its nodes; a step changes nothing.
+
+    No message passes, so what another refinement does better, the graph has earned.
+
+    Args:
+        features: Number F of features of a node.
+        pairs: Number P of features of an edge.
+        hidden: Width of the perceptron.
+
+    Slots:
+        decode: Perceptron from two nodes and their edge to the log-odds of the edge, read once.
+    """
+
+    def __init__(self, features: Count, pairs: Natural, hidden: Count = 16):
+        super().__init__()
+        self.features, self.pairs = features, pairs
+        self.decode = slot(_perceptron(2 * features + pairs, hidden, 1))
+
+    def init(self, problem: GraphRefinement) -> EdgeLogits:
+        check_read_once(self, "decode")
+        _check_features("edge perceptron", self, problem)
+        source, target = problem.edge_index
+        seen = torch.cat([problem.x[source], problem.x[target], problem.pairs], dim=1)
+        return EdgeLogits(self.decode(0)(seen)[:, 0])
+
+    def step(self, problem: GraphRefinement, state: EdgeLogits, k: int) -> EdgeLogits:
+        return state
+
+    def readout(self, problem: GraphRefinement, state: EdgeLogits, k: int) -> Tensor:
+        return state.log_odds
+
+    def samples(self, problem: GraphRefinement, state: EdgeLogits) -> int:
+        """Return 1, since the edges of a graph converge as a whole."""
+        return 1
+
+
+def _check_features(name: str, algorithm: Any, problem: GraphRefinement) -> None:
+    check_instance(f"The problem of {type(algorithm).__name__}", problem, GraphRefinement)
+    got = problem.x.shape[1], problem.pairs.shape[1]
+    if got != (algorithm.features, algorithm.pairs):
+        raise MetaoptError(
+            f"This {name} reads {algorithm.features} features of a node and {algorithm.pairs} of an edge, but the "
+            f"problem has {got[0]} and {got[1]}."
+        )
+    own = next(algorithm.parameters(), problem.x).dtype
+    if own != problem.x.dtype:
+        raise MetaoptError(f"The {name} is {own}, but the problem {problem.x.dtype}; convert one by to(...).")
 
 
 @recorded
@@ -170,6 +218,23 @@ def edge_network(
         The network. It maps a :class:`~metaopt.problems.GraphRefinement` to the log-odds of its edges, (E,).
     """
     return unroll(EdgeNetwork(features, pairs, hidden), steps, gradient)
+
+
+@recorded
+@checked
+def edge_perceptron(features: Count, pairs: Natural, hidden: Count = 16) -> Refinement:
+    """Build a perceptron that sees each edge alone, to judge what a graph earns.
+
+    Args:
+        features: Number of features of a node.
+        pairs: Number of features of an edge.
+        hidden: Width of the features inside.
+
+    Returns:
+        The network, of one step. It maps a :class:`~metaopt.problems.GraphRefinement` to the log-odds of its edges,
+        (E,).
+    """
+    return unroll(EdgePerceptron(features, pairs, hidden), 1)
 
 
 def _learned() -> dict[str, Opening]:

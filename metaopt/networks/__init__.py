@@ -14,7 +14,7 @@ from .residual_prox import ResidualProx
 from .schedules import LstmSchedule
 
 if TYPE_CHECKING:
-    from .edge_potentials import EdgePotentials
+    from .edge_potentials import EdgePotentials, potentials_from_numbers
 
 __all__ = [
     "CoarseMemory",
@@ -44,6 +44,7 @@ __all__ = [
     "Writer",
     "few_shot_network",
     "log_and_sign",
+    "potentials_from_numbers",
 ]
 
-__getattr__ = on_demand(__name__, {"EdgePotentials": ".edge_potentials"})
+__getattr__ = on_demand(__name__, {"EdgePotentials": ".edge_potentials", "potentials_from_numbers": ".edge_potentials"})

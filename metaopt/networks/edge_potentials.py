@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,29 @@ class EdgePotentials(nn.Module):
         on = own - 2 * symmetry * alone
         unary = torch.stack([torch.zeros_like(on), on], dim=1).reshape(1, -1)
         return tree.replace(graph, {"unary": unary, "factors": tuple(groups)})
+
+
+@checked
+def potentials_from_numbers(
+    degree: Sequence[float], node: Sequence[float], symmetry: float, pair: Sequence[float]
+) -> EdgePotentials:
+    """Return potentials that are given as numbers, as a recipe or a card can hold them.
+
+    Args:
+        degree: beta, the log potential of each number of edges that leave a node, from 0.
+        node: a, one weight for each feature of a node.
+        symmetry: lambda.
+        pair: w, one weight for each feature of an edge.
+
+    Returns:
+        The potentials, in torch's default precision.
+    """
+    return EdgePotentials(
+        torch.tensor(list(degree), dtype=torch.get_default_dtype()),
+        torch.tensor(list(node), dtype=torch.get_default_dtype()),
+        float(symmetry),
+        torch.tensor(list(pair), dtype=torch.get_default_dtype()),
+    )
 
 
 def _weighted(name: str, features: Tensor, weight: Tensor) -> Tensor:

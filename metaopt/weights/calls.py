@@ -29,7 +29,9 @@ MODEL_CALLS = (
     | _names("core.gradients", "Backprop Checkpointed Implicit Reversible Truncated")
     | _names("operators", "gaussian_dictionary")
     | _names(
-        "networks", "EdgePotentials Frozen LstmSchedule PerStep Perceptron Recurrent Transductive few_shot_network"
+        "networks",
+        "EdgePotentials Frozen LstmSchedule PerStep Perceptron Recurrent Transductive few_shot_network "
+        "potentials_from_numbers",
     )
     | _names(
         "updates",
@@ -38,10 +40,10 @@ MODEL_CALLS = (
     )
     | _names(
         "models",
-        "alista appnp data_consistent edge_network first_order_maml gcn graph_network implicit_gnn irim learned_bp "
-        "learned_bp_refinement learned_map learned_optimizer lista lista_cp maml mean_field_net mean_field_refinement "
-        "meta_lstm meta_sgd na_alista neural_enhanced_bp "
-        "neural_enhanced_decoder prototypes proximal_net rim sgc untie weighted_bp without_estimate without_memory",
+        "alista appnp data_consistent edge_network edge_perceptron first_order_maml gcn graph_network implicit_gnn "
+        "irim learned_bp learned_bp_refinement learned_map learned_optimizer lista lista_cp maml mean_field_net "
+        "mean_field_refinement meta_lstm meta_sgd na_alista neural_enhanced_bp neural_enhanced_decoder prototypes "
+        "proximal_net rim sgc untie weighted_bp without_estimate without_memory",
     )
 )
 

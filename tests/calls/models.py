@@ -70,6 +70,11 @@ NETWORKS = {
     "Writer": Call(
         networks.Writer, lambda: {"channels": 2, "hidden": 4, "stride": 1, "dims": 2, "is_complex": False}, filled
     ),
+    "potentials_from_numbers": Call(
+        networks.potentials_from_numbers,
+        lambda: {"degree": [0.0, 1.0], "node": [0.5, 0.5], "symmetry": 1.0, "pair": [0.2]},
+        lambda a: a.at_step(0)(refined()),
+    ),
     "few_shot_network": Call(
         networks.few_shot_network, lambda: {"outputs": 2, "channels": 1, "hidden": 4, "layers": 2, "size": 8}, filled
     ),
@@ -107,6 +112,7 @@ MODELS = {
     "edge_network": Call(
         models.edge_network, lambda: {"features": 2, "pairs": 1, "hidden": 4, "steps": 1}, on(refined)
     ),
+    "edge_perceptron": Call(models.edge_perceptron, lambda: {"features": 2, "pairs": 1, "hidden": 4}, on(refined)),
     "first_order_maml": Call(
         models.first_order_maml,
         lambda: {"network": network(), "steps": 1, "step_size": 0.1, "loss": nn.functional.cross_entropy},

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import metaopt as mo
+from metaopt.models.refinement import EdgePerceptron
 
 from ..helpers import Case, normal, seeded
 from .inference import as_if_trained
@@ -58,6 +59,14 @@ REFINEMENTS = [
         refinement_problem,
         {"join": mo.shared(), "gather": mo.per_step(4), "decode": mo.shared()},
         steps=4,
+        couples=True,
+    ),
+    Case(
+        "edge perceptron",
+        lambda: seeded(lambda: EdgePerceptron(3, 2, 4)),
+        refinement_problem,
+        {"decode": mo.shared()},
+        steps=2,
         couples=True,
     ),
 ]

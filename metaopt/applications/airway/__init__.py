@@ -1,0 +1,21 @@
+"""Segment the airways of a chest CT: candidate nodes, a graph whose edges are judged, a labelled tree and its mask."""
+
+from .candidates import AirwayNodes, find_candidates
+from .labelling import LabelledTree, find_root, labelled_tree
+from .refine import airway_graph, refine, refinement
+from .segment import Airways, segment_airways
+from .voxels import fill_airways
+
+__all__ = [
+    "AirwayNodes",
+    "Airways",
+    "LabelledTree",
+    "airway_graph",
+    "fill_airways",
+    "find_candidates",
+    "find_root",
+    "labelled_tree",
+    "refine",
+    "refinement",
+    "segment_airways",
+]
