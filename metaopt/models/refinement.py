@@ -96,14 +96,14 @@ class EdgeNetwork(Algorithm[GraphRefinement, EdgeFeatures, Tensor]):
         _check_features("edge network", self, problem)
 
 
-class EdgeLogits(NamedTuple):
-    """Hold the log-odds of the edges, (E,)."""
+class SeenEdges(NamedTuple):
+    """Hold what is known of each edge alone: the features of its nodes and its own, (E, 2 F + P)."""
 
-    log_odds: Tensor
+    seen: Tensor
 
 
 @checked
-class EdgePerceptron(Algorithm[GraphRefinement, EdgeLogits, Tensor]):
+class EdgePerceptron(Algorithm[GraphRefinement, SeenEdges, Tensor]):
     """Score each edge alone, from its features and those of its nodes; a step changes nothing.
 
     No message passes, so what another refinement does better, the graph has earned.
@@ -114,7 +114,7 @@ class EdgePerceptron(Algorithm[GraphRefinement, EdgeLogits, Tensor]):
         hidden: Width of the perceptron.
 
     Slots:
-        decode: Perceptron from two nodes and their edge to the log-odds of the edge, read once.
+        decode: Perceptron from two nodes and their edge to the log-odds of the edge.
     """
 
     def __init__(self, features: Count, pairs: Natural, hidden: Count = 16):
@@ -122,20 +122,18 @@ class EdgePerceptron(Algorithm[GraphRefinement, EdgeLogits, Tensor]):
         self.features, self.pairs = features, pairs
         self.decode = slot(_perceptron(2 * features + pairs, hidden, 1))
 
-    def init(self, problem: GraphRefinement) -> EdgeLogits:
-        check_read_once(self, "decode")
+    def init(self, problem: GraphRefinement) -> SeenEdges:
         _check_features("edge perceptron", self, problem)
         source, target = problem.edge_index
-        seen = torch.cat([problem.x[source], problem.x[target], problem.pairs], dim=1)
-        return EdgeLogits(self.decode(0)(seen)[:, 0])
+        return SeenEdges(torch.cat([problem.x[source], problem.x[target], problem.pairs], dim=1))
 
-    def step(self, problem: GraphRefinement, state: EdgeLogits, k: int) -> EdgeLogits:
+    def step(self, problem: GraphRefinement, state: SeenEdges, k: int) -> SeenEdges:
         return state
 
-    def readout(self, problem: GraphRefinement, state: EdgeLogits, k: int) -> Tensor:
-        return state.log_odds
+    def readout(self, problem: GraphRefinement, state: SeenEdges, k: int) -> Tensor:
+        return self.decode(k)(state.seen)[:, 0]
 
-    def samples(self, problem: GraphRefinement, state: EdgeLogits) -> int:
+    def samples(self, problem: GraphRefinement, state: SeenEdges) -> int:
         """Return 1, since the edges of a graph converge as a whole."""
         return 1
 
