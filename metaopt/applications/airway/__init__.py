@@ -2,15 +2,19 @@
 
 from .candidates import AirwayNodes, find_candidates
 from .labelling import LabelledTree, find_root, labelled_tree
+from .measures import AirwayScores, dice_of_edges, evaluate_airways
 from .refine import airway_graph, refine, refinement
 from .segment import Airways, segment_airways
 from .voxels import fill_airways
 
 __all__ = [
     "AirwayNodes",
+    "AirwayScores",
     "Airways",
     "LabelledTree",
     "airway_graph",
+    "dice_of_edges",
+    "evaluate_airways",
     "fill_airways",
     "find_candidates",
     "find_root",
