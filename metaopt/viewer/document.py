@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 
-def fill(template: str, styles: Sequence[str], script: str, parts: Mapping[str, str]) -> str:
+def fill(template: str, styles: Sequence[str], scripts: Sequence[str], parts: Mapping[str, str]) -> str:
     """Return a document that a content security policy forbids to load or run anything but what stands in it.
 
     Args:
         template: The file in this folder that has ``{{policy}}``, ``{{style}}``, ``{{script}}`` and the parts.
         styles: The style sheets in this folder, which are joined.
-        script: The script in this folder.
+        scripts: The scripts in this folder, which are joined.
         parts: What replaces ``{{NAME}}``, by name; HTML.
 
     Returns:
         The document.
     """
-    style, code = "\n".join(_beside(name) for name in styles).strip(), _beside(script).strip()
+    style, code = ("\n".join(map(_beside, names)).strip() for names in (styles, scripts))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(code)}; "
         "base-uri 'none'; form-action 'none'"

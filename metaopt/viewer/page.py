@@ -52,7 +52,7 @@ def _page(sections: Sequence[Section], title: str, intro: str) -> str:
         "links": " ".join(links) if len(links) > 1 else "",
         "sections": "\n".join(_section(i, section) for i, section in enumerate(sections, 1)),
     }
-    return document.fill("page.html", ("page.css",), "page.js", parts)
+    return document.fill("page.html", ("page.css",), ("page.js",), parts)
 
 
 def _paragraphs(text: str) -> str:

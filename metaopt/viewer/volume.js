@@ -1,17 +1,6 @@
 "use strict";
 
 const PACE = 400; // milliseconds a step while playing
-const NOTCH = 30; // pixels of the wheel that are one slice; a mouse sends more at once, a touch pad less
-const data = JSON.parse(document.getElementById("data").textContent);
-const find = (selector, root = document) => root.querySelector(selector);
-const make = (tag, kind, text = "") => Object.assign(document.createElement(tag), { className: kind, textContent: text });
-
-// Axes of the shown volume: 0 upwards, 1 to the back, 2 to the person's left. Rows of a picture run downwards.
-const PLANES = {
-  axial: { normal: 0, down: 1, across: 2, ends: { top: "A", bottom: "P", left: "R", right: "L" } },
-  coronal: { normal: 1, down: 0, across: 2, ends: { top: "S", bottom: "I", left: "R", right: "L" } },
-  sagittal: { normal: 2, down: 0, across: 1, ends: { top: "S", bottom: "I", left: "A", right: "P" } },
-};
 const named = Object.keys(PLANES);
 const drawable = named.filter((name) => data.shape[PLANES[name].down] > 1 && data.shape[PLANES[name].across] > 1);
 const planes = drawable.length ? drawable : ["axial"];
@@ -33,32 +22,11 @@ function source(method, step) {
   return method === null ? { key: "target", text: data.target } : { key: `${method} ${step}`, text: data.methods[method].frames[step] };
 }
 
-async function decode(text) {
-  const [slices, height, width] = data.shape;
-  const picture = new Image();
-  picture.src = `data:image/png;base64,${text}`;
-  await picture.decode();
-  const canvas = Object.assign(document.createElement("canvas"), { width: picture.naturalWidth, height: picture.naturalHeight });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(picture, 0, 0);
-  const colours = context.getImageData(0, 0, canvas.width, canvas.height).data;
-  const levels = new Uint8Array(slices * height * width);
-  for (let z = 0, to = 0; z < slices; z++) {
-    const top = Math.floor(z / data.columns) * height, left = (z % data.columns) * width;
-    for (let y = 0; y < height; y++) {
-      let from = 4 * ((top + y) * canvas.width + left);
-      for (let x = 0; x < width; x++, from += 4) levels[to++] = colours[from];
-    }
-  }
-  canvas.width = canvas.height = 0; // or the browser keeps its memory for a while
-  return levels;
-}
-
 function levels({ key, text }) {
   const held = known.get(key);
   if (held instanceof Uint8Array) return held;
   if (!held) {
-    known.set(key, decode(text).then((volume) => { known.set(key, volume); render(); }));
+    known.set(key, decode(`data:image/png;base64,${text}`, data.shape, data.columns).then((volume) => { known.set(key, volume); render(); }));
   }
   return null;
 }
@@ -73,14 +41,10 @@ function frameOf(method) {
 const views = []; // {figure, canvas, plane (null: the chosen one), what: {kind, method}}
 
 function addView(parent, plane, what) {
-  const figure = make("figure", `${what.kind} panel`), canvas = make("canvas", ""), frame = make("div", "view");
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "img");
-  frame.append(canvas, make("i", "down"), make("i", "across"));
-  for (const side of ["top", "bottom", "left", "right"]) frame.append(make("span", side));
+  const { figure, canvas } = sliceFigure(`${what.kind} panel`);
   const scale = make("div", "scale");
   scale.append(make("span", "", "0"), make("i", ""), make("span", "white"), make("span", "unit", "of the peak"));
-  figure.append(make("figcaption", ""), frame, scale);
+  figure.append(scale);
   parent.append(figure);
   const view = { figure, canvas, plane, what };
   views.push(view);
@@ -95,38 +59,25 @@ function grey(view, out) {
   const volume = kind === "target" ? levels(source(null)) : levels(source(method, frameOf(method)));
   const truth = kind === "error" ? levels(source(null)) : null;
   if (!volume || (kind === "error" && !truth)) return false;
-  const { normal, down, across } = PLANES[planeOf(view)], [, ny, nx] = data.shape, stride = [ny * nx, nx, 1];
-  const height = data.shape[down], width = data.shape[across];
-  for (let row = 0, to = 0; row < height; row++) {
-    let from = state.at[normal] * stride[normal] + (down === 0 ? height - 1 - row : row) * stride[down];
-    for (let column = 0; column < width; column++, from += stride[across], to += 4) {
-      const value = truth ? Math.abs(volume[from] - truth[from]) * state.gain : volume[from] * state.brightness;
-      out[to] = out[to + 1] = out[to + 2] = value;
-      out[to + 3] = 255;
-    }
-  }
+  eachPixel(PLANES[planeOf(view)], state.at, (from, pixel) => {
+    const value = truth ? Math.abs(volume[from] - truth[from]) * state.gain : volume[from] * state.brightness, to = 4 * pixel;
+    out[to] = out[to + 1] = out[to + 2] = value;
+    out[to + 3] = 255;
+  });
   return true;
 }
 
 function draw(view) {
   const plane = PLANES[planeOf(view)], { canvas, figure } = view;
-  const width = data.shape[plane.across], height = data.shape[plane.down];
-  const picture = new ImageData(width, height);
+  const picture = new ImageData(data.shape[plane.across], data.shape[plane.down]);
   const ready = grey(view, picture.data);
   figure.setAttribute("aria-busy", String(!ready));
   if (ready) {
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    canvas.getContext("2d").putImageData(picture, 0, 0);
+    putVoxels(canvas, picture);
     canvas.dataset.plane = planeOf(view);
     canvas.dataset.slice = shownSlice(plane.normal);
   }
-  canvas.style.aspectRatio = `${width * data.spacing[plane.across]} / ${height * data.spacing[plane.down]}`;
-  const column = state.at[plane.across], row = plane.down === 0 ? height - 1 - state.at[0] : state.at[plane.down];
-  const crossed = find(".cross").checked;
-  for (const line of figure.querySelectorAll(".view i")) line.hidden = !crossed;
-  find(".down", figure).style.left = `${(100 * (column + 0.5)) / width}%`;
-  find(".across", figure).style.top = `${(100 * (row + 0.5)) / height}%`;
-  for (const side of ["top", "bottom", "left", "right"]) find(`.${side}`, figure).textContent = data.told ? plane.ends[side] : "";
+  drawFrame(figure, plane, state.at, find(".cross").checked, data.told ? plane.ends : null);
   caption(view);
 }
 
@@ -231,26 +182,9 @@ function toggle() {
 }
 
 function listen(view) {
-  let turned = 0;
-  view.canvas.addEventListener("wheel", (event) => {
-    const plane = planeOf(view);
-    if (event.ctrlKey || event.deltaY === 0 || data.shape[PLANES[plane].normal] < 2) return;
-    event.preventDefault();
-    turned += event.deltaY * (event.deltaMode === 0 ? 1 : NOTCH);
-    if (Math.abs(turned) < NOTCH) return;
-    moveSlice(plane, Math.sign(turned));
-    turned = 0;
-  }, { passive: false });
-  const point = (event) => {
-    const plane = PLANES[planeOf(view)], box = view.canvas.getBoundingClientRect();
-    const place = (part, size) => Math.max(0, Math.min(size - 1, Math.floor(part * size)));
-    const row = place((event.clientY - box.top) / box.height, data.shape[plane.down]);
-    state.at[plane.across] = place((event.clientX - box.left) / box.width, data.shape[plane.across]);
-    state.at[plane.down] = plane.down === 0 ? data.shape[0] - 1 - row : row;
-    render();
-  };
-  view.canvas.addEventListener("click", point);
-  view.canvas.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse" && event.buttons === 1) point(event); });
+  const { canvas } = view;
+  onWheel(canvas, () => data.shape[PLANES[planeOf(view)].normal] > 1, (by) => moveSlice(planeOf(view), by));
+  onPoint(canvas, (event) => { pointAt(event, canvas, PLANES[planeOf(view)], state.at); render(); });
 }
 
 function press(event) {

@@ -86,7 +86,9 @@ def write_volumes(path: Path, volumes: Volumes, notes: Sequence[str]) -> int:
         "notes": "".join(f"<li>{escape(note)}</li>" for note in notes),
         "data": document.as_json(data),
     }
-    content = document.fill("volume.html", ("page.css", "volume.css"), "volume.js", parts).encode()
+    content = document.fill(
+        "volume.html", ("page.css", "slices.css", "volume.css"), ("slices.js", "volume.js"), parts
+    ).encode()
     with replacing(path) as file:
         file.write(content)
     return len(content)
