@@ -1,5 +1,7 @@
 """Compute on signals, pictures and volumes larger than memory, tile by tile, with the result of the whole."""
 
-from .tiling import assemble, exact_halo, piece, tiled, windows
+from .in_memory import tiled
+from .problem import WindowedProblem, piece, step_halo
+from .tiling import assemble, windows
 
-__all__ = ["assemble", "exact_halo", "piece", "tiled", "windows"]
+__all__ = ["WindowedProblem", "assemble", "piece", "step_halo", "tiled", "windows"]

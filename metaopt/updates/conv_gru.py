@@ -102,7 +102,7 @@ class ConvGru(nn.Module):
         """Return how many pixels away a step sees at most; nothing beyond changes a pixel or the memory at it."""
         between = self.dilation * (len(self.kernels) - 1)
         memories = sum(self.dilation * (kernel // 2) for kernel in self.kernels)
-        coarse = sum(3 * scale for scale in self.scales)
+        coarse = sum((5 * scale - 2) // 2 for scale in self.scales)  # two cells, and half of the one a pixel is in
         return 2 + self.stride * (between + memories + coarse + 2) - 1  # at stride 1: 2 of the embedding, 1 of the head
 
     def init(self, x: Tensor, context: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:

@@ -31,6 +31,10 @@ def window():
     return (slice(0, 4), slice(0, 8))
 
 
+def read_window(window):
+    return scale.piece(picture_problem(), window)
+
+
 def energy_of_run(net, trajectory, problem, target):
     return losses.energy(trajectory.final, problem)
 
@@ -164,8 +168,13 @@ SCALE = {
         scale.assemble,
         lambda: {"compute": lambda window: torch.ones(1, 8, 8)[(..., *window)], "shape": [8, 8], "size": 4, "halo": 1},
     ),
-    "exact_halo": Call(scale.exact_halo, lambda: {"net": descent(), "operator": mo.operators.Identity(), "steps": 2}),
+    "WindowedProblem": Call(
+        scale.WindowedProblem,
+        lambda: {"read": read_window, "shape": (8, 8), "operator": mo.operators.Identity()},
+        lambda problem: problem.read((slice(0, 4), slice(0, 4))),
+    ),
     "piece": Call(scale.piece, lambda: {"problem": picture_problem(), "window": window()}),
+    "step_halo": Call(scale.step_halo, lambda: {"net": descent(), "operator": mo.operators.Identity()}),
     "tiled": Call(
         scale.tiled, lambda: {"net": descent(), "problem": picture_problem(), "size": 4, "halo": 1, "steps": 1}
     ),

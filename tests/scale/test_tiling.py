@@ -16,7 +16,8 @@ from metaopt import operators as ops
 from metaopt.applications.imaging import denoise
 from metaopt.priors import TotalVariation
 from metaopt.problems.noise import noise_variance
-from metaopt.scale import assemble, exact_halo, piece, tiled, windows
+from metaopt.scale import WindowedProblem, assemble, piece, step_halo, tiled, windows
+from metaopt.scale.layout import Bands
 
 from .networks import random_rim, randomize
 
@@ -71,6 +72,21 @@ def complex_problem(operator: ops.Operator, *shape: int) -> mo.InverseProblem:
     return mo.InverseProblem(operator, torch.complex(random(*shape), random(*shape, seed=1)), 0.1)
 
 
+def fourier() -> ops.Operator:
+    return ops.Mask((random(53, 91) > 0.5).double()) @ ops.Fourier()
+
+
+def seen_from(given: mo.InverseProblem) -> mo.InverseProblem:
+    return mo.InverseProblem(given.operator, given.y, given.noise, guess=torch.tensor(0.5 + 0.1j, dtype=given.y.dtype))
+
+
+def coordinatewise() -> mo.core.Unrolled:
+    torch.manual_seed(0)
+    net = mo.unroll(mo.Descent(mo.updates.CoordinatewiseLstm(hidden=3)), 2).double()
+    randomize(net)
+    return net
+
+
 PLANE, ODD = (2, 1, 60, 84), (1, 1, 53, 91)
 CASES = {
     "signal": lambda: (random_rim(dims=1), problem(ops.Identity(), 2, 1, 301)),
@@ -116,6 +132,21 @@ CASES = {
         with_total_variation(mo.MapEstimation, unit=noise_variance),
         problem(ops.Identity(), *ODD),
     ),
+    "coordinates of an LSTM": lambda: (coordinatewise(), problem(ops.Blur(kernel()), *ODD)),
+}
+CONNECTED = {  # operators that connect all pixels
+    "k-space": lambda: (random_rim(is_complex=True, stride=2), complex_problem(fourier(), *ODD)),
+    "k-space from a guess": lambda: (random_rim(is_complex=True), seen_from(complex_problem(fourier(), *ODD))),
+    "circular blur": lambda: (random_rim(**CELLS[2]), problem(ops.CircularBlur(kernel()), *ODD)),
+    "circular blur, noise a pixel": lambda: (
+        random_rim(),
+        problem(ops.CircularBlur(kernel()), *ODD, noise=noise(*ODD)),
+    ),
+    "circular blur, accelerated": lambda: (
+        with_total_variation(mo.Fista),
+        problem(ops.CircularBlur(kernel()), *ODD),
+    ),
+    "circular blur, invertible": lambda: (irim(), problem(ops.CircularBlur(kernel()), *PLANE)),
 }
 TIGHT = ["signal", "picture", "volume", "complex", "blur", "blur, masked", "untied", "total variation, gradient"]
 
@@ -133,10 +164,21 @@ def test_tiles_give_the_whole(name: str) -> None:
     assert (tiled(net, given, SIDE) - expected).abs().max() <= 1e-12 * max(1, expected.abs().max())
 
 
+@pytest.mark.parametrize("name", CONNECTED)
+def test_a_gradient_of_all_pixels_is_computed_whole_and_the_network_in_tiles(name: str) -> None:
+    net, given = CONNECTED[name]()
+    expected = whole(net, given)
+    assert expected.abs().std() > 0.01
+    assert (tiled(net, given, SIDE) - expected).abs().max() <= 1e-12 * max(1, expected.abs().max())
+    reach = mo.operators.reach.reach_of(net.algorithm)
+    half = tuple((r - 1) // 2 for r in mo.operators.reach.per_axis(reach, 2, 0))
+    assert (tiled(net, given, SIDE, halo=half) - expected).abs().max() > 1e-12
+
+
 @pytest.mark.parametrize("name", TIGHT)
 def test_one_pixel_less_of_halo_does_not(name: str) -> None:
     net, given = CASES[name]()
-    halo, expected = exact_halo(net, given.operator), whole(net, given)
+    halo, expected = step_halo(net, given.operator), whole(net, given)
     dims = given.y.ndim - 2
     sides = (halo,) * dims if isinstance(halo, int) else halo
     for axis, side in enumerate(sides):
@@ -149,7 +191,7 @@ def test_one_pixel_less_of_halo_does_not(name: str) -> None:
 def test_half_the_halo_does_not(name: str) -> None:
     """For those as well whose halo is a bound: it is no waste."""
     net, given = CASES[name]()
-    halo, expected = exact_halo(net, given.operator), whole(net, given)
+    halo, expected = step_halo(net, given.operator), whole(net, given)
     half = (halo - 1) // 2 if isinstance(halo, int) else tuple((n - 1) // 2 for n in halo)
     assert (tiled(net, given, SIDE, halo=half) - expected).abs().max() > 1e-12
 
@@ -159,7 +201,7 @@ def test_more_steps_reach_further() -> None:
     for steps in (1, 5):
         expected = net(given, steps=steps).final
         assert (tiled(net, given, 7, steps=steps) - expected).abs().max() <= 1e-12
-        assert exact_halo(net, given.operator, steps) == (2 * steps + 1, 4 * steps + 2)
+        assert step_halo(net, given.operator) == (2, 4)
 
 
 def test_a_noise_level_a_sample_goes_with_every_tile() -> None:
@@ -176,6 +218,16 @@ def test_a_piece_holds_what_belongs_to_its_window() -> None:
     assert part.operator(part.guess).shape == part.y.shape
 
 
+def test_windows_that_are_read_are_solved_in_trained_units() -> None:
+    net = mo.models.load("denoise_grey").double()
+    bright = 4000 * random(1, 1, 200, 130)
+    given = mo.InverseProblem(ops.Identity(), bright, 400.0)
+    read = WindowedProblem(lambda window: piece(given, window), (200, 130))
+    expected = net(given, steps=2).final
+    assert (tiled(net, read, 64, steps=2) - expected).abs().max() <= 1e-9 * 4000
+    assert expected.max() > 1000
+
+
 def test_the_error_of_a_smaller_halo_is_as_small_as_documented() -> None:
     from skimage import data
 
@@ -190,15 +242,23 @@ def test_the_error_of_a_smaller_halo_is_as_small_as_documented() -> None:
     assert errors[-1] <= 0.01
 
 
-def test_memory_is_that_of_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, given = CASES["blur"]()
-    seen = []
-    forward = type(net).forward
-    monkeypatch.setattr(type(net), "forward", lambda self, p, **s: seen.append(p.y.shape[-2:]) or forward(self, p, **s))
+def test_memory_is_that_of_a_tile_and_of_two_halos_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, given = descent(), problem(ops.Blur(kernel()), 1, 1, 203, 91)
+    seen, held = [], []
+    step, drop = mo.Descent.step, Bands.drop
+
+    def dropped(self: Bands, before: int) -> None:
+        drop(self, before)
+        held.append(len(self.tensors[0][0, 0]) if self.tensors[0] is not None else 0)
+
+    monkeypatch.setattr(mo.Descent, "step", lambda self, p, s, k: seen.append(p.y.shape[-2:]) or step(self, p, s, k))
+    monkeypatch.setattr(Bands, "drop", dropped)
     tiled(net, given, 10)
-    assert max(h for h, _ in seen) <= 10 + 2 * 7
-    assert max(w for _, w in seen) <= 10 + 2 * 14
-    assert len(seen) == 6 * 10
+    assert max(h for h, _ in seen) <= 10 + 2 * 2
+    assert max(w for _, w in seen) <= 10 + 2 * 4
+    assert 0 < max(held) <= 2 * 2
+    pixels = sum(h * w for h, w in seen)
+    assert pixels <= 3 * (203 + 2 * 2 * 21) * (91 + 2 * 4 * 9)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
@@ -242,22 +302,22 @@ def test_every_pixel_is_kept_once_and_windows_are_aligned(shape: list[int], size
 
 def test_what_cannot_be_tiled_is_said() -> None:
     net, plane = descent(), random(*ODD)
-    fourier = mo.InverseProblem(ops.Fourier() @ ops.RealToComplex(), torch.fft.fft2(plane), 0.1)
     circular = mo.InverseProblem(ops.CircularBlur(kernel()), plane, 0.1)
-    for given_, name in ((fourier, "Compose"), (circular, "CircularBlur")):
-        with pytest.raises(mo.MetaoptError, match=f"{name} connects pixels however far apart"):
-            tiled(net, given_, 16)
+    with pytest.raises(mo.MetaoptError, match="CircularBlur connects pixels however far apart"):
+        tiled(net, WindowedProblem(lambda window: circular, (53, 91), circular.operator), 16)
     with pytest.raises(mo.MetaoptError, match="there is no CircularBlur of a window"):
-        tiled(net, circular, 16, halo=3)
+        piece(circular, (slice(0, 16), slice(0, 16)))
     update = torch.nn.Identity()
     update.init = lambda x, context: ()
     unknown = mo.unroll(mo.Descent(update), 2)
     with pytest.raises(mo.MetaoptError, match="a step of Descent reaches; its update has none, so it cannot be tiled"):
-        exact_halo(unknown, ops.Identity())
+        step_halo(unknown, ops.Identity())
     varied = problem(ops.Blur(kernel()), *ODD, noise=noise(*ODD))
     with pytest.raises(mo.MetaoptError, match="steps of MapEstimation are in a unit of it"):
         tiled(with_total_variation(mo.MapEstimation, unit=noise_variance), varied, 16)
-    with pytest.raises(mo.MetaoptError, match="tiled needs problem to be an InverseProblem, but got a tensor"):
+    with pytest.raises(
+        mo.MetaoptError, match="tiled needs problem to be an InverseProblem or a WindowedProblem, but got a tensor"
+    ):
         tiled(net, plane, 16)
     with pytest.raises(mo.MetaoptError, match=r"\(3, 4\), but tiles are of"):
         tiled(net, mo.InverseProblem(ops.Identity(), random(3, 4)), 16)
