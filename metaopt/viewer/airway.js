@@ -296,7 +296,7 @@ function select(number, moves = true) {
   for (const row of document.querySelectorAll("tbody tr")) {
     const here = number >= 0 && row === rowOf(number);
     row.classList.toggle("now", here);
-    find("button", row).setAttribute("aria-pressed", String(here));
+    Object.assign(find("button", row), { ariaPressed: String(here), tabIndex: here ? 0 : -1 }); // keys reach the others
   }
   find(".picked").textContent = number < 0 ? "" : wordsOf(number);
   if (number >= 0) {

@@ -97,7 +97,8 @@ function listenToPointers() {
 function press(event) {
   if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("select")) return;
   const on = event.target, slice = sliceViews.find((view) => view.canvas === on), by = event.shiftKey ? 3 * STEP : STEP;
-  const next = { n: 1, p: -1 }[event.key.toLowerCase()];
+  const rows = on.closest(".rows") ? { ArrowDown: 1, ArrowUp: -1 } : {};
+  const next = { n: 1, p: -1 }[event.key.toLowerCase()] || rows[event.key];
   const turns = { ArrowRight: [by, 0], ArrowLeft: [-by, 0], ArrowDown: [0, by], ArrowUp: [0, -by] }[event.key];
   const slices = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
   if (next) select(((state.branch < 0 ? (next > 0 ? -1 : 0) : state.branch) + next + branches.length) % branches.length);
@@ -123,6 +124,7 @@ function fillLegend() {
     list.append(item);
   }
   for (const button of document.querySelectorAll("button[data-branch]")) {
+    button.tabIndex = -1;
     find("i", button).style.background = colourOf(branches[Number(button.dataset.branch)].generation);
   }
 }

@@ -188,6 +188,8 @@ def test_a_click_on_a_row_and_the_keys_n_and_p_pick_a_branch(browser: Browser, t
     for key, number in (("n", "3"), ("n", "0"), ("p", "3"), ("p", "2")):
         pressed(browser, "body", key)
         assert browser.run(SHOWN)["pressed"] == [number]
+    pressed(browser, ".rows", Keys.ARROW_DOWN)
+    assert browser.run(SHOWN)["pressed"] == ["3"]
     pressed(browser, "body", Keys.ESCAPE)
     assert browser.run(SHOWN)["rows"] == []
 
