@@ -26,6 +26,7 @@ from .calls import (
     names_of,
     problems,
     scans,
+    segmentation,
     tasks,
 )
 
@@ -43,6 +44,7 @@ TABLES = {
     "metaopt.estimators": problems.ESTIMATORS,
     "metaopt.tasks": {**tasks.TASKS, "AirwayCts": NOT_A_CALL},
     "metaopt.tasks.airways": airways.AIRWAYS,  # with AirwayCts, which metaopt.tasks exports too
+    "metaopt.applications.airway": segmentation.AIRWAY,
     "metaopt.applications.mri": mri.MRI,
     "metaopt.operators.nufft": scans.NUFFT,
     "metaopt.operators.patterns": scans.PATTERNS,

@@ -9,15 +9,21 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from packaging.requirements import Requirement
+from pydicom.encaps import encapsulate
 
 import metaopt as mo
+from metaopt.data.formats.ct_grid import grid_of
 from metaopt.foundation.extras import require
 from metaopt.problems.graph_formats import to_data, to_networkx
 from metaopt.tasks import airways
+
+from .data.formats import scans
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,6 +82,28 @@ def _tube() -> torch.Tensor:
     return mask
 
 
+def _file(name: str, content: bytes) -> Callable[[Path], object]:
+    def run(folder: Path) -> object:
+        (folder / name).write_bytes(content)
+        return mo.data.read_ct(folder / name)
+
+    return run
+
+
+def _slices(folder: Path) -> object:
+    (folder / "a.dcm").write_bytes(bytes(128) + b"DICM")
+    return mo.data.read_ct(folder)
+
+
+def _compressed_slices(folder: Path) -> object:
+    def compress(data: Any, number: int) -> None:
+        data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"
+        data.PixelData = encapsulate([b"none"])
+
+    scans.series_of(folder / "slices", edit=compress)
+    return mo.data.read_ct(folder / "slices")
+
+
 def _signal() -> mo.GraphSignal:
     return mo.GraphSignal.from_edges(torch.ones(2, 1), torch.tensor([[0, 1], [1, 0]]))
 
@@ -114,6 +142,13 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
         lambda _: airways.grow_airways(torch.ones(30, 30, 30, dtype=torch.bool), (4, 4, 4), 0),
     ],
     ("skimage", "airway"): [lambda _: airways.measure_airways(_tube(), (1, 1, 1))],
+    ("nibabel", "airway"): [
+        _file("a.nii", b""),
+        lambda folder: mo.data.write_mask(folder / "a.nii", _tube(), grid_of(np.eye(4), (9, 9, 12))),
+    ],
+    ("nrrd", "airway"): [_file("a.nrrd", b"NRRD0004")],
+    ("pydicom", "airway"): [_slices],
+    ("SimpleITK", "airway"): [_compressed_slices],
     ("finufft", "mri"): [lambda _: mo.operators.Nufft(torch.zeros(3, 2), (4, 4))],
 }
 

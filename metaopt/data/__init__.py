@@ -7,11 +7,14 @@ from .datasets.omniglot import read_omniglot
 from .datasets.planetoid import read_planetoid
 from .fetch import fetch_source
 from .formats.alist import read_alist, read_generator, read_sparse_alist
+from .formats.ct import Ct, read_ct
+from .formats.ct_mask import Mask, read_mask, write_mask
 from .formats.fastmri import write_fastmri
 from .formats.images import Picture, check_writable, read_image, write_image
 from .formats.kspace import KSpace
 from .formats.nifti import write_nifti
 from .formats.open_kspace import open_kspace
+from .formats.swc import SwcNodes, read_swc, write_swc
 from .formats.uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
 from .formats.uai_answers import (
     read_assignment,
@@ -26,10 +29,13 @@ from .location import data_path
 from .sources import Source, SourceFile, read_source, source_names
 
 __all__ = [
+    "Ct",
     "KSpace",
+    "Mask",
     "Picture",
     "Source",
     "SourceFile",
+    "SwcNodes",
     "UaiModel",
     "check_writable",
     "data_path",
@@ -38,6 +44,7 @@ __all__ = [
     "open_kspace",
     "read_alist",
     "read_assignment",
+    "read_ct",
     "read_digits",
     "read_evidence",
     "read_generator",
@@ -45,6 +52,7 @@ __all__ = [
     "read_log10_z",
     "read_magnitudes",
     "read_marginals",
+    "read_mask",
     "read_mnist",
     "read_omniglot",
     "read_pictures",
@@ -52,6 +60,7 @@ __all__ = [
     "read_slices",
     "read_source",
     "read_sparse_alist",
+    "read_swc",
     "read_uai",
     "source_names",
     "uai_model",
@@ -61,6 +70,8 @@ __all__ = [
     "write_image",
     "write_log10_z",
     "write_marginals",
+    "write_mask",
     "write_nifti",
+    "write_swc",
     "write_uai",
 ]

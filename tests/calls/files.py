@@ -82,10 +82,13 @@ VIEWER = {
 }
 
 DATA = {
+    "Ct": NOT_A_CALL,
     "KSpace": NOT_A_CALL,  # open_kspace makes it
+    "Mask": NOT_A_CALL,
     "Picture": Call(data.Picture, lambda: {"pixels": picture(), "bits": 8}),
     "Source": NOT_A_CALL,
     "SourceFile": NOT_A_CALL,
+    "SwcNodes": NOT_A_CALL,
     "UaiModel": Call(
         data.UaiModel,
         lambda: {"cardinalities": [2, 2], "scopes": [(0, 1)], "tables": [np.ones((2, 2))], "kind": "MARKOV"},
@@ -97,6 +100,7 @@ DATA = {
     "open_kspace": Call(data.open_kspace, lambda: {"path": kspace()}, lambda found: found.read(0), PLACE),
     "read_alist": NOT_A_CALL,
     "read_assignment": NOT_A_CALL,
+    "read_ct": NOT_A_CALL,
     "read_digits": Call(data.read_digits, lambda: {"first": 0, "last": 4}),
     "read_evidence": NOT_A_CALL,
     "read_generator": NOT_A_CALL,
@@ -104,6 +108,7 @@ DATA = {
     "read_log10_z": NOT_A_CALL,
     "read_magnitudes": NOT_A_CALL,
     "read_marginals": NOT_A_CALL,
+    "read_mask": NOT_A_CALL,
     "read_mnist": NOT_A_CALL,
     "read_omniglot": NOT_A_CALL,
     "read_pictures": NOT_A_CALL,
@@ -111,6 +116,7 @@ DATA = {
     "read_slices": NOT_A_CALL,
     "read_sparse_alist": NOT_A_CALL,
     "read_source": Call(data.read_source, lambda: {"name": "natural/set5"}),
+    "read_swc": NOT_A_CALL,
     "read_uai": NOT_A_CALL,
     "source_names": NOT_A_CALL,
     "uai_model": Call(data.uai_model, lambda: {"graph": grid()}),
@@ -150,5 +156,7 @@ DATA = {
         lambda _: None,
         PLACE,
     ),
+    "write_mask": NOT_A_CALL,
+    "write_swc": NOT_A_CALL,
     "write_uai": Call(data.write_uai, lambda: {"path": place("u"), "model": model()}, lambda _: None, PLACE),
 }

@@ -2,16 +2,22 @@
 
 from .candidates import AirwayNodes, find_candidates
 from .labelling import LabelledTree, find_root, labelled_tree
+from .measure_file import measure_file
 from .measures import AirwayScores, dice_of_edges, evaluate_airways
+from .outputs import Outputs
 from .refine import airway_graph, refine, refinement
 from .segment import Airways, segment_airways
+from .table import Branch, summarize, tabulate, write_table
+from .tree_files import read_tree, write_tree
 from .voxels import fill_airways
 
 __all__ = [
     "AirwayNodes",
     "AirwayScores",
     "Airways",
+    "Branch",
     "LabelledTree",
+    "Outputs",
     "airway_graph",
     "dice_of_edges",
     "evaluate_airways",
@@ -19,7 +25,13 @@ __all__ = [
     "find_candidates",
     "find_root",
     "labelled_tree",
+    "measure_file",
+    "read_tree",
     "refine",
     "refinement",
     "segment_airways",
+    "summarize",
+    "tabulate",
+    "write_table",
+    "write_tree",
 ]

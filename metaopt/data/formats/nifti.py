@@ -61,12 +61,21 @@ def write_nifti(
     code = 0 if matrix is None else 1
     image.header["qform_code"] = image.header["sform_code"] = code
     image.header["descrip"] = b"metaopt" if code else b"metaopt; place in the scanner unknown"
-    with replacing(path) as file, _compressed(file, path) as target:
+    with replacing(path) as file, compressed(file, path) as target:
         image.to_stream(target)
 
 
 @contextlib.contextmanager
-def _compressed(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+def compressed(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """Open a file within a file: compressed where its name ends in .gz, and without a time in it.
+
+    Args:
+        file: The open file.
+        path: Its name.
+
+    Returns:
+        A context manager that gives the file to write to.
+    """
     if not path.name.lower().endswith(".gz"):
         yield file
         return

@@ -61,7 +61,7 @@ def read_nifti(path: str | os.PathLike[str]) -> Volume:
             shape = shape[:-1]
         shape = (*shape, 1) if len(shape) == 2 else shape
         if len(shape) != 3:
-            raise MetaoptError(f"holds an array {tuple(image.shape)}; a volume has three axes.")
+            raise MetaoptError(f"holds an array {tuple(image.shape)}; a volume has three axes; save one.")
         if image.get_data_dtype().kind not in "fiub":
             raise MetaoptError(f"holds {image.get_data_dtype()} voxels; save their magnitudes as real numbers.")
         values = _values(image).reshape(shape)

@@ -1,0 +1,167 @@
+"""Read single CT slices from DICOM files."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...core.errors import MetaoptError
+from ...foundation.extras import require
+
+TAGS = (
+    "ImageOrientationPatient ImagePositionPatient PixelSpacing RescaleSlope RescaleIntercept SeriesInstanceUID "
+    "SeriesNumber SeriesDescription Modality ImageType Rows Columns NumberOfFrames SamplesPerPixel "
+    "PhotometricInterpretation SliceThickness PixelPaddingValue BitsAllocated"
+).split()
+SCALARS = ("SliceThickness", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
+LEAST, MOST = -1100.0, 3100.0  # HU, between which a value of padding may be one of tissue
+REMEDY = "decompress the slices, as by `gdcmconv --raw` or `dcmdjpeg`, or export them without compression"
+
+
+class Header(NamedTuple):
+    """Hold what a DICOM slice says of itself; what it does not say is empty, or NaN."""
+
+    path: Path
+    series: str
+    number: int
+    description: str
+    modality: str
+    kind: str
+    rows: int
+    columns: int
+    orientation: tuple[float, ...]
+    position: tuple[float, ...]
+    pixel: tuple[float, ...]
+    thickness: float
+    slope: float
+    intercept: float
+    padding: float
+
+
+def read_header(path: Path) -> Header | None:
+    """Return the header of a DICOM slice.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The header, or None where the file holds no picture.
+
+    Raises:
+        MetaoptError: Several frames, or colours, in words that :func:`~metaopt.files.named_errors` completes.
+        Exception: pydicom cannot read the file.
+    """
+    pydicom: Any = require("pydicom", "airway")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        rows, columns = _whole(data, "Rows", 0), _whole(data, "Columns", 0)
+        if rows < 1 or columns < 1:
+            return None
+        modality = _text(data, "Modality").upper()
+        if modality == "CT" and _whole(data, "NumberOfFrames", 1) != 1:
+            raise MetaoptError(
+                f"holds {_whole(data, 'NumberOfFrames', 1)} frames in one file (enhanced CT); convert it to NIfTI, as "
+                "dcm2niix does, or to single slices."
+            )
+        kinds = _text(data, "ImageType").upper().split("\\")
+        colours = _whole(data, "SamplesPerPixel", 1) != 1 or ("SECONDARY" in kinds[1:2] and modality != "CT")
+        if colours:
+            return None
+        return Header(
+            path,
+            _text(data, "SeriesInstanceUID"),
+            _whole(data, "SeriesNumber", 0),
+            _text(data, "SeriesDescription"),
+            modality,
+            "LOCALIZER" if "LOCALIZER" in kinds else "",
+            rows,
+            columns,
+            _numbers(data, "ImageOrientationPatient", 6),
+            _numbers(data, "ImagePositionPatient", 3),
+            _numbers(data, "PixelSpacing", 2),
+            *((_numbers(data, name, 1) or (math.nan,))[0] for name in SCALARS),
+        )
+
+
+def read_pixels(header: Header) -> np.ndarray:
+    """Return the values of a slice in Hounsfield units, (row, column) float32.
+
+    Args:
+        header: That of the slice.
+
+    Returns:
+        The values; those of padding outside of the range of tissue are -1024.
+
+    Raises:
+        MetaoptError: The slice does not say how its numbers become Hounsfield units, or cannot be decoded, in words
+            that :func:`~metaopt.files.named_errors` completes.
+        Exception: pydicom cannot read the file.
+    """
+    if not math.isfinite(header.slope) or not math.isfinite(header.intercept) or header.slope == 0:
+        raise MetaoptError(
+            "does not say how its numbers become Hounsfield units (RescaleSlope and RescaleIntercept); export the "
+            "series again, or add the two with `dcmodify` if you know them (often 1 and -1024)."
+        )
+    pydicom: Any = require("pydicom", "airway")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = pydicom.dcmread(header.path)
+        if "PixelData" not in data:
+            raise MetaoptError("ends before its voxels; it was cut short, so copy it again.")
+        syntax = data.file_meta.TransferSyntaxUID
+        values = _decoded(data, header) if syntax.is_encapsulated else _rescaled(data.pixel_array, header)
+    if values.shape != (header.rows, header.columns):
+        raise MetaoptError(f"holds voxels {values.shape} where it declares {(header.rows, header.columns)}.")
+    padding = header.padding * header.slope + header.intercept
+    if not LEAST <= padding <= MOST:  # NaN, too, which equals nothing
+        values[values == np.float32(padding)] = -1024.0
+    return values
+
+
+def _rescaled(stored: np.ndarray, header: Header) -> np.ndarray:
+    return stored.astype(np.float32) * np.float32(header.slope) + np.float32(header.intercept)
+
+
+def _decoded(data: Any, header: Header) -> np.ndarray:
+    """Return the values of a compressed slice, by SimpleITK, or by what pydicom finds where that cannot."""
+    itk: Any = require("SimpleITK", "airway")
+    try:
+        itk.ProcessObject.SetGlobalWarningDisplay(False)
+        return itk.GetArrayFromImage(itk.ReadImage(str(header.path)))[0].astype(np.float32)
+    except Exception as first:  # of any type, and with many lines
+        try:
+            return _rescaled(data.pixel_array, header)
+        except Exception:
+            name = data.file_meta.TransferSyntaxUID.name
+            raise MetaoptError(
+                f"is compressed by {name} and cannot be decoded; if it is not damaged, {REMEDY}."
+            ) from first
+
+
+def _text(data: Any, name: str) -> str:
+    value = data.get(name)
+    if value is None:
+        return ""
+    return "\\".join(map(str, value)) if not isinstance(value, str) and hasattr(value, "__iter__") else str(value)
+
+
+def _numbers(data: Any, name: str, count: int) -> tuple[float, ...]:
+    """Return so many finite numbers of an entry, or none of them."""
+    try:
+        value = data.get(name)
+        numbers = tuple(float(number) for number in (value if count > 1 else [value]))
+    except (TypeError, ValueError, OverflowError):
+        return ()
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else ()
+
+
+def _whole(data: Any, name: str, otherwise: int) -> int:
+    try:
+        return int(data.get(name))
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
