@@ -61,6 +61,8 @@ def read_nrrd(path: Path) -> tuple[Tensor, np.ndarray, bool]:
 
 def _check_extent(header: dict[str, Any], held: int, path: Path) -> None:
     sizes = [int(size) for size in header.get("sizes", ())]
+    if not sizes:
+        raise MetaoptError("does not say how many voxels it holds; it was cut short, or is another file.")
     if len(sizes) != 3:
         raise MetaoptError(f"holds an array {tuple(sizes)}; a volume has three axes, so save one of its volumes alone.")
     if min(sizes) < 1 or math.prod(sizes) > LARGEST:
@@ -68,8 +70,8 @@ def _check_extent(header: dict[str, Any], held: int, path: Path) -> None:
     encoding = str(header.get("encoding", "")).lower()
     if "data file" in header or "datafile" in header or path.suffix.lower() == ".nhdr":
         return
-    least = {"raw": math.prod(sizes)}.get(encoding, math.prod(sizes) // PACKED)  # a byte a voxel, at the least
-    if encoding in ("raw", "gzip", "gz") and least > held + PACKED * (encoding != "raw"):
+    least = math.prod(sizes)  # a byte a voxel
+    if encoding in ("raw", "gzip", "gz") and least > held * (1 if encoding == "raw" else PACKED):
         raise MetaoptError(f"has {held:,} bytes of voxels, but declares {sizes} of them; it was cut short.")
 
 

@@ -204,7 +204,7 @@ def _check_steps(slices: list[Header], steps: np.ndarray, usual: float) -> None:
         )
     wide = np.nonzero(steps > 1.5 * usual)[0]
     gaps = steps[wide] / usual
-    if len(wide) and len(wide) <= 0.2 * len(steps) and np.abs(gaps - gaps.round()).max() < 2 * JITTER:
+    if 0 < len(wide) < max(2, len(steps) / 3) and np.abs(gaps - gaps.round()).max() < 2 * JITTER:
         a, b = slices[wide[0]], slices[wide[0] + 1]
         raise MetaoptError(
             f"lacks {int(gaps.round().sum()) - len(wide)} slices, the first between {a.path.name} and {b.path.name}, "

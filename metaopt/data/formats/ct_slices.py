@@ -18,6 +18,7 @@ TAGS = (
     "PhotometricInterpretation SliceThickness PixelPaddingValue BitsAllocated"
 ).split()
 SCALARS = ("SliceThickness", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
+IMAGES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1")  # storage of CT, and of enhanced CT
 LEAST, MOST = -1100.0, 3100.0  # HU, between which a value of padding may be one of tissue
 REMEDY = "decompress the slices, as by `gdcmconv --raw` or `dcmdjpeg`, or export them without compression"
 
@@ -61,6 +62,9 @@ def read_header(path: Path) -> Header | None:
         data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
         rows, columns = _whole(data, "Rows", 0), _whole(data, "Columns", 0)
         if rows < 1 or columns < 1:
+            kind = str(data.file_meta.get("MediaStorageSOPClassUID", ""))
+            if kind in ("", *IMAGES):
+                raise MetaoptError("ends within its header; it was cut short, so copy it again.")
             return None
         modality = _text(data, "Modality").upper()
         if modality == "CT" and _whole(data, "NumberOfFrames", 1) != 1:
