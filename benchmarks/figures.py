@@ -139,6 +139,59 @@ def draw_histograms(name: str, panels: Mapping[str, tuple[Sequence[float], Mappi
     return _save(figure, name)
 
 
+def draw_detection(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Length of airways detected against false positives: one panel a subject, one point a scan, one line a method.
+
+    The lines join the means of the settings, whose markers differ.
+    """
+    subjects, methods, settings = (
+        list(dict.fromkeys(row[column] for row in rows)) for column in ("subject", "method", "setting")
+    )
+    figure = _figure(4.2 * len(subjects), 4.0)
+    grid = figure.subplots(1, len(subjects), squeeze=False, sharey=True)[0]
+    for axis, subject in zip(grid, subjects, strict=True):
+        for i, method in enumerate(methods):
+            means = []
+            for setting, marker in zip(settings, "os^v", strict=False):
+                chosen = (subject, method, setting)
+                of = [r for r in rows if (r["subject"], r["method"], r["setting"]) == chosen]
+                x, y = [r["false_positive_rate"] for r in of], [r["length"] for r in of]
+                axis.scatter(x, y, color=f"C{i}", marker=marker, s=12, alpha=0.35, linewidths=0)
+                means += [(sum(x) / len(x), sum(y) / len(y), marker)] if of else []
+            axis.plot([m[0] for m in means], [m[1] for m in means], color=f"C{i}", linewidth=1.2, label=method)
+            for x_mean, y_mean, marker in means:
+                axis.plot(x_mean, y_mean, color=f"C{i}", marker=marker, markersize=6)
+        axis.set_title(subject, fontsize=9)
+        axis.set_xlabel("false positives (% of the volume found)", fontsize=9)
+        axis.tick_params(labelsize=8)
+        axis.grid(alpha=0.25)
+    grid[0].set_ylabel("length detected (%)", fontsize=9)
+    handles, labels = grid[0].get_legend_handles_labels()
+    for setting, marker in zip(settings, "os^v", strict=False):
+        handles += grid[0].plot([], [], color="grey", marker=marker, linestyle="", label=setting)
+        labels.append(setting)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return _save(figure, name)
+
+
+def draw_tree(name: str, lines: Mapping[str, Sequence[tuple[Tensor, Tensor]]]) -> Path:
+    """Trees from the front: of each label the pieces (P, 3) of centre lines in mm, (z, y, x), with their radii (P,)."""
+    colors = ("0.35", "C3", "C1", "C0")
+    figure = _figure(6.0, 5.6)
+    axis = figure.subplots()
+    for (label, pieces), color in zip(lines.items(), colors, strict=False):
+        for points, radius in pieces:
+            axis.plot(points[:, 2], points[:, 0], color=color, linewidth=0.6 + 0.5 * float(radius.mean()))
+        length = sum(float(points.diff(dim=0).norm(dim=1).sum()) for points, _ in pieces)
+        axis.plot([], [], color=color, label=f"{label}, {length / 10:.0f} cm")
+    axis.set_aspect("equal")
+    axis.set_xlabel("x (mm)", fontsize=9)
+    axis.set_ylabel("z (mm), up", fontsize=9)
+    axis.tick_params(labelsize=8)
+    axis.legend(fontsize=8, frameon=False, loc="upper left")
+    return _save(figure, name)
+
+
 def _figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

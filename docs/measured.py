@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import airway_tables
+
 from benchmarks.readme import figures, read_results
 from metaopt.weights import read_card, shipped
 
@@ -26,22 +28,30 @@ def write(folder: Path) -> None:
     """Tables ``NAME.csv`` and the figure ``learning_curves.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     benchmarks = {*TABLES, *(benchmark for benchmark, _, _ in LISTS.values())}
-    rows = {name: json.loads((RESULTS / f"{name}.json").read_text())["rows"] for name in benchmarks}
+    rows = {name: _rows_of(name) for name in benchmarks}
     rows["random_projections"] += [cell for row in rows["random_projections"] if "task" in row for cell in _cells(row)]
     rows["denoising"] += [cell for row in rows["denoising"] if "timed" in row for cell in _times(row)]
     families = [row for row in rows["graphical_models"] if row["part"] == "families"]
+    rows["airway"] += [cell for row in rows["airway"] if "of" in row for cell in airway_tables.cells(row)]
     rows["graphical_models"] += [cell for row in [families[-1], *families[:-1]] for cell in _errors(row)]
     for benchmark, tables in TABLES.items():
         for name, (chosen, down, across, shown) in tables.items():
             found = [row for row in rows[benchmark] if chosen(row)]
             with (folder / f"{name}.csv").open("w", newline="") as file:
-                csv.writer(file).writerows(pivot(found, down, across, shown))
+                csv.writer(file).writerows(pivot(found, down, across, shown) if found else NOT_MEASURED)
     for name, (benchmark, chosen, columns) in LISTS.items():
         found = [row for row in rows[benchmark] if chosen(row)]
         with (folder / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([columns, *([_text(row.get(column)) for column in columns] for row in found)])
+    (folder / "airway_pictures.rst").write_text(airway_tables.pictures(RESULTS / "airway.json"))
     cards = {name: read_card(name) for name in shipped()}
     draw_curves({name: card for name, card in cards.items() if "curve" in card}, folder / "learning_curves.png")
+
+
+def _rows_of(benchmark: str) -> list[Any]:
+    """Its rows; none of a benchmark that has not run."""
+    path = RESULTS / f"{benchmark}.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
 
 
 def pivot(
@@ -144,6 +154,7 @@ def _sigma(row: Row) -> str:
     return f"sigma {row['sigma']}" + (", 8 bit" if row["noise"] == "8 bit" else "")
 
 
+NOT_MEASURED = [["not measured"], ["the benchmark has not run"]]
 MRI = {
     "2x 2-D Gaussian, noise 0.02, 1 coil": "2x",
     "3x 2-D Gaussian, noise 0.02, 1 coil": "3x",
@@ -215,6 +226,11 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
         ["samples", "seconds", "pgmax_seconds", "ratio", "pgmax_compile_seconds"],
     ),
     "mri_seconds": ("mri", lambda row: "seconds" in row, ["setting", "method", "seconds"]),
+    "airway_whole": (
+        "airway",
+        lambda row: "whole" in row,
+        ["whole", "method", "scan_seconds", "scan_gib"],
+    ),
     "ldpc": (
         "ldpc",
         lambda row: True,
@@ -241,6 +257,7 @@ TABLES: dict[str, dict[str, tuple[Callable[[Row], bool], ...]]] = {
             lambda row: f"{row['error']:.4f}",
         ),
     },
+    "airway": airway_tables.TABLES,
     "citation": {
         "citation_depth": (
             lambda row: row["table"] == "depth",
