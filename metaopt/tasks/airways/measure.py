@@ -51,7 +51,7 @@ def measure_airways(mask: Tensor, spacing: Any) -> AirwayTree:
         MetaoptError: The mask is empty or too small to have a centre line, or the spacing is missing or not positive.
 
     Source:
-        T. C. Lee, R. L. Kashyap and C. N. Chu, Building skeleton models via 3-D medial surface axis thinning algorithms
+        T. C. Lee, R. L. Kashyap and C. N. Chu, Building skeleton models via 3-D medial surface/axis thinning algorithms
         (1994), https://doi.org/10.1006/cgip.1994.1042
     """
     mask, sizes = check_mask("The mask of the lumen", mask), np.array(check_spacing(spacing))
