@@ -1,6 +1,6 @@
 """Draw problems with their targets, on which networks are trained and validated."""
 
-from .airways import AirwayCts
+from .airways import AirwayCts, AirwayGraphs
 from .benchmark_functions import (
     BENCHMARK_FUNCTIONS as BENCHMARK_FUNCTIONS,  # a table, which the reference pages cannot show
 )
@@ -38,6 +38,7 @@ from .trainings import NetworkTrainings, conv_net, mlp
 
 __all__ = [
     "AirwayCts",
+    "AirwayGraphs",
     "BenchmarkFunction",
     "BenchmarkFunctions",
     "BranchingGraphs",

@@ -32,8 +32,8 @@ from .start import start_from
 from .yaml_file import read_yaml
 
 TASKS = (
-    "BranchingGraphs Deblurring Decoding Denoising FewShot IllConditioned Inpainting LogisticRegression Mixture "
-    "NetworkTrainings Patches Quadratics RandomFactors RandomFields RandomNetworks RandomProjections "
+    "AirwayGraphs BranchingGraphs Deblurring Decoding Denoising FewShot IllConditioned Inpainting LogisticRegression "
+    "Mixture NetworkTrainings Patches Quadratics RandomFactors RandomFields RandomNetworks RandomProjections "
     "ReceivedCodewords RobustRegression Rosenbrock Sinusoids SparseCodes SuperResolution UndersampledMri "
     "UniformQuadratics block_projection grey_levels conv_net generator_matrix mlp pool shrinking"
 ).split()

@@ -66,7 +66,7 @@ REFINEMENTS = [
         lambda: seeded(lambda: EdgePerceptron(3, 2, 4)),
         refinement_problem,
         {"decode": mo.shared()},
-        steps=2,
+        steps=3,
         couples=True,
     ),
 ]

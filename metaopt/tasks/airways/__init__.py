@@ -6,6 +6,7 @@ same order, positions from the centre of the first voxel.
 
 from .chest import draw_lungs
 from .ct import SimulatedCt, simulate_ct
+from .graphs import AirwayGraphs, read_graph, write_graph
 from .growth import Morphometry, branching_angles, grow_airways
 from .measure import measure_airways
 from .nodes import NodeParents, node_parents
@@ -18,6 +19,7 @@ from .tubes import fill_tubes
 
 __all__ = [
     "AirwayCts",
+    "AirwayGraphs",
     "AirwayTree",
     "Generation",
     "Morphometry",
@@ -32,5 +34,7 @@ __all__ = [
     "grow_airways",
     "measure_airways",
     "node_parents",
+    "read_graph",
     "simulate_ct",
+    "write_graph",
 ]
