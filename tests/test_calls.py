@@ -42,7 +42,7 @@ TABLES = {
     "metaopt.scale": problems.SCALE,
     "metaopt.export": problems.EXPORT,
     "metaopt.estimators": problems.ESTIMATORS,
-    "metaopt.tasks": {**tasks.TASKS, "AirwayCts": NOT_A_CALL},
+    "metaopt.tasks": {**tasks.TASKS, "AirwayCts": NOT_A_CALL, "AirwayGraphs": NOT_A_CALL},
     "metaopt.tasks.airways": airways.AIRWAYS,  # with AirwayCts, which metaopt.tasks exports too
     "metaopt.applications.airway": segmentation.AIRWAY,
     "metaopt.applications.mri": mri.MRI,

@@ -3,7 +3,7 @@
 import torch
 
 from metaopt.applications import airway
-from metaopt.tasks.airways import AirwayTree
+from metaopt.tasks.airways import AirwayTree, fill_tubes
 
 from . import NOT_A_CALL, Call
 
@@ -16,6 +16,17 @@ def tree():
     return AirwayTree(torch.tensor([-1, 0]), [line(), line(6.0)], [torch.full((8,), 1.5), torch.ones(8)])
 
 
+TUBE = 0.9 * fill_tubes([(line(), torch.full((8,), 1.5))], (12, 12, 12), (1.0, 1.0, 1.0))
+NODES = airway.find_candidates(TUBE, (1.0, 1.0, 1.0))
+
+
+def joined():
+    """A graph of three nodes in a row, with its edges in both directions."""
+    edges = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    nodes = airway.AirwayNodes(torch.cat([line()[:3], torch.ones(3, 4)], dim=1), torch.ones(3, 7), torch.ones(3))
+    return nodes, edges, torch.tensor([2.0, 2.0, 1.0, 1.0])
+
+
 AIRWAY = {
     "AirwayNodes": NOT_A_CALL,
     "AirwayScores": NOT_A_CALL,
@@ -23,18 +34,53 @@ AIRWAY = {
     "Branch": NOT_A_CALL,
     "LabelledTree": NOT_A_CALL,
     "Outputs": NOT_A_CALL,  # it names files; those that are given to the functions below, tests/cli tries
-    "airway_graph": NOT_A_CALL,  # of it and the others before segment_airways, the tests of the application try more
+    "airway_graph": Call(
+        airway.airway_graph,
+        lambda: {"nodes": NODES, "airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "neighbors": 2},
+        lambda graph: (graph.x, graph.pairs),
+    ),
     "dice_of_edges": NOT_A_CALL,
     "evaluate_airways": NOT_A_CALL,
-    "fill_airways": NOT_A_CALL,
-    "find_candidates": NOT_A_CALL,
-    "find_root": NOT_A_CALL,
-    "labelled_tree": NOT_A_CALL,
+    "fill_airways": Call(
+        airway.fill_airways,
+        lambda: {"tree": tree(), "airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "level": 0.4, "reach": 1.5},
+    ),
+    "find_candidates": Call(
+        airway.find_candidates,
+        lambda: {"airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "least": 0.06, "apart": 1.5, "most": 20},
+        list,
+    ),
+    "find_root": Call(airway.find_root, lambda: {"nodes": NODES, "trachea": TUBE > 0.5, "spacing": (1.0, 1.0, 1.0)}),
+    "labelled_tree": Call(
+        airway.labelled_tree,
+        lambda: dict(zip(("nodes", "edge_index", "log_odds"), joined(), strict=True)) | {"root": 0, "least": 0.1},
+        lambda found: [*found.tree.points, found.probability],
+    ),
     "measure_file": NOT_A_CALL,
     "read_tree": NOT_A_CALL,
-    "refine": NOT_A_CALL,
-    "refinement": NOT_A_CALL,
-    "segment_airways": NOT_A_CALL,
+    "refine": Call(
+        airway.refine,
+        lambda: {
+            "problem": airway.airway_graph(NODES, TUBE, (1.0, 1.0, 1.0)),
+            "method": "mfn",
+            "net": airway.refinement("mfn", trained=False),
+        },
+    ),
+    "refinement": Call(airway.refinement, lambda: {"method": "mfn", "trained": False}, lambda net: net.steps),
+    "segment_airways": Call(
+        airway.segment_airways,
+        lambda: {
+            "volume": -900 * torch.ones(12, 12, 12),
+            "spacing": (1.0, 1.0, 1.0),
+            "method": "mst",
+            "airwayness": TUBE,
+            "progress": print,
+            "lungs": None,
+            "net": None,
+        },
+        lambda found: [*found.tree.points, found.mask],
+        but=("airwayness=None",),  # the lungs would be looked for
+    ),
     "summarize": Call(airway.summarize, lambda: {"tree": tree()}),
     "tabulate": Call(airway.tabulate, lambda: {"tree": tree()}, lambda rows: [row.length_mm for row in rows]),
     "write_table": NOT_A_CALL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from ...algorithms import maximum_arborescence
 from ...arguments.contracts import Natural, Share, checked
 from ...core.errors import MetaoptError
 from ...tasks.airways import AirwayTree
+from ...tasks.airways.grid import check_mask, check_spacing
 from .candidates import AirwayNodes
 
 SURE = 6.0  # the largest log-odds that an edge adds
@@ -28,16 +29,17 @@ class LabelledTree(NamedTuple):
     probability: Tensor
 
 
-def find_root(nodes: AirwayNodes, trachea: Tensor | None = None, spacing: tuple[float, ...] = (1.0, 1.0, 1.0)) -> int:
+@checked
+def find_root(nodes: AirwayNodes, trachea: Tensor | None = None, spacing: Any = None) -> int:
     """Return the number of the node where the trachea begins: the highest of the wide ones.
 
     Args:
         nodes: The nodes.
         trachea: The mask of the trachea, (D, H, W) bool, in which it is looked for first. None: not known.
-        spacing: The distance of voxels along (z, y, x), in mm.
+        spacing: The distance of voxels along (z, y, x), in mm, where there is a mask.
 
     Raises:
-        MetaoptError: No node has an airwayness to be trusted.
+        MetaoptError: No node has an airwayness to be trusted, or the mask is none or has no spacing.
     """
     clear = nodes.airwayness >= CLEAR
     if not bool(clear.any()):
@@ -48,7 +50,8 @@ def find_root(nodes: AirwayNodes, trachea: Tensor | None = None, spacing: tuple[
         )
     position, radius = nodes.mean[:, :3], nodes.mean[:, 3]
     if trachea is not None:
-        index = (position / torch.tensor(spacing)).round().long()
+        trachea = check_mask("The mask of the trachea", trachea)
+        index = (position / torch.tensor(check_spacing(spacing))).round().long()
         size = torch.tensor(trachea.shape)
         index = torch.minimum(index.clamp(min=0), size - 1)
         inside = clear & trachea[index[:, 0], index[:, 1], index[:, 2]]

@@ -20,7 +20,7 @@ from ...networks import EdgePotentials, potentials_from_numbers
 from ...problems import GraphRefinement, both_directions, nearest_neighbors, rigid_features
 from ...tasks.airways.grid import check_spacing
 from ...weights import shipped
-from .candidates import AirwayNodes, check_airwayness
+from .candidates import AirwayNodes, Volume, check_airwayness
 
 SAMPLES = 9  # of airwayness along an edge
 FEATURES, PAIRS = 5, 8
@@ -33,7 +33,7 @@ PAIR = (-5.0, -3.0, -1.0, 1.0, 0.5, 1.0, 2.0, 3.0)
 
 
 @checked
-def airway_graph(nodes: AirwayNodes, airwayness: Tensor, spacing: Any, neighbors: Count = 10) -> GraphRefinement:
+def airway_graph(nodes: AirwayNodes, airwayness: Volume, spacing: Any, neighbors: Count = 10) -> GraphRefinement:
     """Join candidate nodes to their nearest others, in both directions.
 
     To :func:`~metaopt.problems.rigid_features` comes what airwayness says: of a node its own, and of an edge the mean
@@ -94,6 +94,7 @@ REFINEMENTS: Mapping[str, Callable[[], Unrolled[GraphRefinement, Any, Tensor]]] 
 NAMELESS = ("gnn", "edge")  # nothing is set by hand in these, so that untrained they know nothing
 
 
+@checked
 def refinement(method: str, trained: bool = True) -> Unrolled[GraphRefinement, Any, Tensor]:
     """Return a network that refines airway graphs.
 
@@ -123,7 +124,7 @@ def refinement(method: str, trained: bool = True) -> Unrolled[GraphRefinement, A
 
 
 @checked
-def refine(problem: GraphRefinement, method: str = "gnn", net: Any = None) -> Tensor:
+def refine(problem: GraphRefinement, method: str = "gnn", net: Unrolled | None = None) -> Tensor:
     """Return the log-odds of the edges of an airway graph.
 
     Args:

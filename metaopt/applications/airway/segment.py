@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from ...arguments.checks import said
 from ...arguments.contracts import Axes, checked
+from ...core import Unrolled
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
 from ...tasks.airways import AirwayTree, measure_airways
@@ -49,10 +51,10 @@ def segment_airways(
     volume: Volume,
     spacing: Any,
     method: str = "gnn",
-    airwayness: Tensor | None = None,
+    airwayness: Volume | None = None,
     progress: Callable[[str], None] | None = None,
     lungs: Any = None,
-    net: Any = None,
+    net: Unrolled | None = None,
 ) -> Airways:
     """Segment the airways of a chest CT.
 
@@ -80,6 +82,8 @@ def segment_airways(
     sizes = check_spacing(spacing)
     if method not in METHODS:
         raise MetaoptError(f"The method is one of {', '.join(METHODS)}, not {method!r:.40}.")
+    if lungs is not None and not isinstance(getattr(lungs, "trachea", None), Tensor):
+        raise MetaoptError(f"The lungs are what find_lungs gives, with the mask of the trachea, not {said(lungs)}.")
     tell = progress or (lambda _: None)
     if lungs is None and (airwayness is None or method == "grow"):
         from .lungs import find_lungs

@@ -66,7 +66,7 @@ def test_the_root_is_the_highest_of_the_wide_nodes():
     assert find_root(found) == 0
     mask = torch.zeros(90, 3, 3, dtype=torch.bool)
     mask[:75] = True
-    assert find_root(found, mask) == 1
+    assert find_root(found, mask, (1, 1, 1)) == 1
 
 
 def test_without_a_clear_node_there_is_no_trachea():
