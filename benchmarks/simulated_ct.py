@@ -5,7 +5,7 @@ growing found 83 % of the length without a leak, which it does in no real CT: CT
 are. So walls are as in anatomy, where airways of 3, 1 and 0.7 mm diameter have 0.3, 0.15 and 0.1 mm, which is 0.2 to
 0.36 mm at a lumen of 10 mm perimeter (W. R. Webb, Thin-section CT of the secondary pulmonary lobule (2006),
 https://doi.org/10.1148/radiol.2392041968, after Weibel). Of healthy lungs at full inspiration 2.0 % (standard deviation
-2.7) have less than -950 HU (J. A. Zach et al. (2012), https://doi.org/10.1097/RLI.0b013e318262292e); of these it is 6 %.
+2.7) have less than -950 HU (J. A. Zach et al. (2012), https://doi.org/10.1097/RLI.0b013e318262292e); here 6 %.
 In the middle setting region growing, at the highest threshold without a leak, then found 80, 65 and 54 % of the length
 of people 1, 2 and 3, which is 66 % on average (the tree of person 1 is marked less deep than the others).
 """

@@ -35,7 +35,7 @@ class Morphometry:
     ``Q ~ d^n``, a plane through the branch divides the region, and the angles follow from the flows. The defaults are
     calibrated by :func:`measure_airways` on the airway masks of people 1 to 3 of Med-MPD (from LIDC-IDRI) and on ten
     segmentations of two more people by the five best teams of ATM'22. Medians there: exponents of 1.7 to 2.5 at each
-    division (hence 2.15; Kitaoka's is 2.8, Van de Moortele et al. too find less than Poiseuille's 3), a smaller share of the
+    division (hence 2.15; Kitaoka's is 2.8, Van de Moortele's below Poiseuille's 3 as well), a smaller share of the
     flow of 0.42 with quartiles 0.36 and 0.46, branches of 13.5, 11.2, 10.6, 9.3 and 9.8 mm at diameters of 7.5, 5.5,
     3.8, 2.8 and 2.1 mm (``l = 7 d^(1/3)``) with a standard deviation of log l of 0.5, and a trachea of 7.4 to 10.5 mm
     radius.

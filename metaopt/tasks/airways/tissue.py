@@ -34,9 +34,10 @@ class Tissue:
     The wall of a lumen of diameter D is ``thickness (D / 3.18 mm)^0.75`` thick: published walls at an inner perimeter
     of 10 mm (a diameter of 3.18 mm) go from 0.44 mm in never-smokers (0.49 in smokers) to 0.82 mm, where the inner is
     0.66 of the outer diameter as in subsegmental bronchi, and CT of segmental bronchi at sea level finds 1.1 mm; the
-    power gives 2 mm at the trachea. CT takes thin walls for thicker than they are: in anatomy they have 0.2 to 0.3 mm where
-    the diameter is 1.5 to 3 mm and 0.15 mm where it is 1 mm, a ``thickness`` of 0.2 to 0.36. An artery runs beside each bronchus: the diameter of a lumen is 0.62 to 0.79 of
-    that of its artery. Healthy lungs have -770 to -875 HU on average, and hold more air at total lung capacity.
+    power gives 2 mm at the trachea. CT takes thin walls for thicker than they are: those of anatomy, 0.2 to 0.3 mm at
+    diameters of 1.5 to 3 mm and 0.15 mm at 1 mm, are a ``thickness`` of 0.2 to 0.36. An artery runs beside each
+    bronchus: the diameter of a lumen is 0.62 to 0.79 of that of its artery. Healthy lungs have -770 to -875 HU on
+    average, and hold more air at total lung capacity.
 
     Args:
         thickness: The thickness in mm of a wall around a lumen of 10 mm perimeter.
@@ -54,7 +55,7 @@ class Tissue:
         https://doi.org/10.1186/s12890-017-0363-0; ratio of inner to outer diameter (1995),
         https://pubmed.ncbi.nlm.nih.gov/7790543; ratios and walls by altitude (1997),
         https://doi.org/10.1097/00004728-199703000-00028; W. R. Webb, Thin-section CT of the secondary pulmonary lobule
-        (2006), https://doi.org/10.1148/radiol.2392041968, walls after Weibel; A. A. Diaz et al., ratio of bronchus to artery (2017),
+        (2006), https://doi.org/10.1148/radiol.2392041968; A. A. Diaz et al., ratio of bronchus to artery (2017),
         https://doi.org/10.1111/resp.12875; density of normal lungs (1991),
         https://doi.org/10.1016/s0009-9260(05)80245-4
     """
