@@ -27,7 +27,7 @@ PERSON = 4  # people 1 to 3 are for training, validation and calibration
 MASKS = "ct/airway_masks"
 TISSUE = Tissue(thickness=0.22, parenchyma=-880.0, texture=45.0)
 AROUND = (10.0, 32.0, 32.0)  # mm of body that stay around the lungs, along (z, y, x)
-DRAWN = (1.5, 1.2, 1.2)  # mm, the voxels of a quick run
+DRAWN, LITRES = (1.2, 1.0, 1.0), 1.5  # mm and the size of the lungs of a quick run
 REAL, GROWN = "real mask", "grown tree"
 
 Spacing = tuple[float, float, float]
@@ -60,7 +60,7 @@ class Scene(NamedTuple):
 def scene(person: int | None, subject: str, seed: int) -> Scene:
     """The chest of that seed; without a person, lungs that are drawn."""
     if person is None:
-        mask, lungs, spacing = None, draw_lungs(1, DRAWN), DRAWN
+        mask, lungs, spacing = None, draw_lungs(1, DRAWN, LITRES), DRAWN
     else:
         mask, lungs, spacing = masks(person)
     if subject == GROWN or mask is None:

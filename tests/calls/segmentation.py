@@ -39,8 +39,22 @@ AIRWAY = {
         lambda: {"nodes": NODES, "airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "neighbors": 2},
         lambda graph: (graph.x, graph.pairs),
     ),
-    "dice_of_edges": NOT_A_CALL,
-    "evaluate_airways": NOT_A_CALL,
+    "dice_of_edges": Call(
+        airway.dice_of_edges,
+        lambda: {"edges": torch.tensor([[0, 1, 2], [1, 2, 3]]), "truth": torch.tensor([[1, 1], [0, 3]])},
+    ),
+    "evaluate_airways": Call(
+        airway.evaluate_airways,
+        lambda: {
+            "mask": TUBE > 0.2,
+            "truth": TUBE > 0.4,
+            "spacing": (1.0, 1.0, 1.0),
+            "tree": tree(),
+            "truth_tree": tree(),
+            "wall": 1.0,
+        },
+        list,
+    ),
     "fill_airways": Call(
         airway.fill_airways,
         lambda: {"tree": tree(), "airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "level": 0.4, "reach": 1.5},

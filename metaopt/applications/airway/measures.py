@@ -161,7 +161,7 @@ def _lines(tree: AirwayTree) -> _Lines:
     """Return the pieces of the centre lines, of equal length in each branch and at most half a millimetre long."""
     middles, directions, lengths, branches = [], [], [], []
     for number, points in enumerate(tree.points):
-        line = points.double().numpy()
+        line = points.detach().double().cpu().numpy()
         along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
         count = max(1, math.ceil(along[-1] / FINE))
         places = np.linspace(0, along[-1], count + 1)
@@ -197,10 +197,10 @@ def _largest(mask: np.ndarray) -> np.ndarray:
 
 def _early_volume(right: np.ndarray, tree: AirwayTree, corner: np.ndarray, sizes: Sequence[float]) -> int:
     """Return how many voxels belong to the trachea or a main bronchus."""
-    generation = tree.generation.numpy()
+    generation = tree.generation.cpu().numpy()
     numbers = np.concatenate([np.full(len(points), n) for n, points in enumerate(tree.points)])
     places = (np.argwhere(right) + corner) * sizes
-    return int((generation[numbers[_nearest(torch.cat(list(tree.points)).numpy(), places)[1]]] < 2).sum())
+    return int((generation[numbers[_nearest(torch.cat(list(tree.points)).detach().cpu().numpy(), places)[1]]] < 2).sum())
 
 
 def _leaks(found: np.ndarray, truth: np.ndarray, sizes: Sequence[float], wall: float) -> tuple[int, int]:
