@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import airway_measure
+from . import airway_evaluate, airway_measure, airway_segment
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -20,5 +20,5 @@ def add(commands: argparse._SubParsersAction) -> None:
         "measure the branches of a mask. Needs the extra airway.",
     )
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (airway_measure,):
+    for command in (airway_segment, airway_evaluate, airway_measure):
         command.add(actions)

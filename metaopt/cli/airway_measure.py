@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .arguments import say_written
-
-if TYPE_CHECKING:
-    from ..tasks.airways import AirwayTree
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -52,22 +48,10 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def say_tree(tree: AirwayTree) -> None:
-    """Print what a tree consists of.
-
-    Args:
-        tree: The tree.
-    """
-    from ..applications.airway import summarize
-
-    print(summarize(tree))
-
-
 def _run(arguments: argparse.Namespace) -> None:
-    from ..applications.airway import measure_file
+    from ..applications.airway import measure_file, summarize
 
-    tree = measure_file(arguments.mask, arguments.table, arguments.tree)
-    say_tree(tree)
+    print(summarize(measure_file(arguments.mask, arguments.table, arguments.tree)))
     for path in (arguments.tree, arguments.table):
         if path is not None:
             say_written(path)

@@ -33,12 +33,14 @@ AIRWAY = {
     "Airways": NOT_A_CALL,
     "Branch": NOT_A_CALL,
     "LabelledTree": NOT_A_CALL,
+    "Segmented": NOT_A_CALL,
     "Outputs": NOT_A_CALL,  # it names files; those that are given to the functions below, tests/cli tries
     "airway_graph": Call(
         airway.airway_graph,
         lambda: {"nodes": NODES, "airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "neighbors": 2},
         lambda graph: (graph.x, graph.pairs),
     ),
+    "describe_scores": NOT_A_CALL,
     "dice_of_edges": Call(
         airway.dice_of_edges,
         lambda: {"edges": torch.tensor([[0, 1, 2], [1, 2, 3]]), "truth": torch.tensor([[1, 1], [0, 3]])},
@@ -55,6 +57,7 @@ AIRWAY = {
         },
         list,
     ),
+    "evaluate_file": NOT_A_CALL,
     "fill_airways": Call(
         airway.fill_airways,
         lambda: {"tree": tree(), "airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "level": 0.4, "reach": 1.5},
@@ -95,6 +98,7 @@ AIRWAY = {
         lambda found: [*found.tree.points, found.mask],
         but=("airwayness=None",),  # the lungs would be looked for
     ),
+    "segment_file": NOT_A_CALL,
     "summarize": Call(airway.summarize, lambda: {"tree": tree()}),
     "tabulate": Call(airway.tabulate, lambda: {"tree": tree()}, lambda rows: [row.length_mm for row in rows]),
     "write_table": NOT_A_CALL,

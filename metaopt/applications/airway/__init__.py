@@ -1,12 +1,14 @@
 """Segment the airways of a chest CT: candidate nodes, a graph whose edges are judged, a labelled tree and its mask."""
 
 from .candidates import AirwayNodes, find_candidates
+from .evaluate_file import describe_scores, evaluate_file
 from .labelling import LabelledTree, find_root, labelled_tree
 from .measure_file import measure_file
 from .measures import AirwayScores, dice_of_edges, evaluate_airways
 from .outputs import Outputs
 from .refine import airway_graph, refine, refinement
 from .segment import Airways, segment_airways
+from .segment_file import Segmented, segment_file
 from .table import Branch, summarize, tabulate, write_table
 from .tree_files import read_tree, write_tree
 from .voxels import fill_airways
@@ -18,9 +20,12 @@ __all__ = [
     "Branch",
     "LabelledTree",
     "Outputs",
+    "Segmented",
     "airway_graph",
+    "describe_scores",
     "dice_of_edges",
     "evaluate_airways",
+    "evaluate_file",
     "fill_airways",
     "find_candidates",
     "find_root",
@@ -30,6 +35,7 @@ __all__ = [
     "refine",
     "refinement",
     "segment_airways",
+    "segment_file",
     "summarize",
     "tabulate",
     "write_table",

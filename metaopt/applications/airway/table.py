@@ -22,6 +22,7 @@ from ...tasks.airways import AirwayTree
 
 SPUR = 0.12  # of the length beyond a division, below which a branch is none of the two main bronchi
 ENDS = 0.1  # of the length, at each end, where a branch widens into others and its taper is not measured
+CLEAR = 1.5  # radii of its parent, after which a branch has left its lumen
 SHORTEST = 3.0  # mm over which a taper can be measured
 
 
@@ -34,7 +35,7 @@ class Branch(NamedTuple):
     - ``length_mm``: the length of its centre line.
     - ``diameter_mm``: twice the median radius of its lumen; ``area_mm2``: pi times the square of that radius.
     - ``taper_mm_per_mm``: by how much the diameter decreases per length, by least squares over the middle 80 % of the
-      branch; negative where it widens. None below 3 mm of these.
+      branch, as far as it has left the lumen of its parent; negative where it widens. None below 3 mm of these.
     - ``angle_deg``: the angle to the direction of its parent. None for the trachea.
     """
 
@@ -74,7 +75,7 @@ def tabulate(tree: AirwayTree, grid: Grid | None = None) -> list[Branch]:
             lengths[number],
             2 * radii[number],
             math.pi * radii[number] ** 2,
-            _taper(tree.points[number].double(), tree.radius[number].double()),
+            _taper(tree, number, parent),
             None if math.isnan(angle) else angle,
         )
         for number, (parent, angle) in enumerate(zip(tree.parent.tolist(), tree.angle.tolist(), strict=True))
@@ -145,10 +146,11 @@ def sides_of(tree: AirwayTree, right: Tensor) -> list[str]:
     return ["" if number not in top else "right" if places[top[number]] > 0 else "left" for number in range(len(tree))]
 
 
-def _taper(points: Tensor, radius: Tensor) -> float | None:
+def _taper(tree: AirwayTree, number: int, parent: int) -> float | None:
+    points, radius = tree.points[number].double(), tree.radius[number].double()
     along = torch.cat([torch.zeros(1, dtype=torch.float64), points.diff(dim=0).norm(dim=1).cumsum(0)])
-    whole = float(along[-1])
-    inner = (along >= ENDS * whole) & (along <= (1 - ENDS) * whole)
+    whole, within = float(along[-1]), CLEAR * float(tree.radius[parent][-1]) if parent >= 0 else 0.0
+    inner = (along >= max(ENDS * whole, within)) & (along <= (1 - ENDS) * whole)
     x, y = along[inner], 2 * radius[inner]
     if len(x) < 3 or float(x[-1] - x[0]) < SHORTEST:
         return None

@@ -99,7 +99,9 @@ def _rooted(nodes: np.ndarray, lumen: np.ndarray, sizes: np.ndarray) -> Skeleton
     def paths_from(start: int) -> tuple[np.ndarray, np.ndarray]:
         return graphs.dijkstra(links, directed=False, indices=start, return_predecessors=True)
 
-    distance, before = paths_from(int(width.argmax()))
+    distance, _ = paths_from(int(width.argmax()))
+    far = int(np.where(np.isfinite(distance), distance, -1).argmax())  # an end, from which the others are seen whole
+    distance, before = paths_from(far)
     root = _widest_end(Skeleton(points, width, before, distance), float(sizes.max()))
     distance, before = paths_from(root)
     return Skeleton(points, width, before, distance)
