@@ -6,6 +6,7 @@ from .named import LOSSES as LOSSES  # a table, which the reference pages cannot
 from .steps import step_weights, weighted_mean
 from .supervised import (
     binary_cross_entropy,
+    branch_overlap,
     cross_entropy,
     dice,
     marginal_cross_entropy,
@@ -20,6 +21,7 @@ __all__ = [
     "TrainingLoss",
     "Unsupervised",
     "binary_cross_entropy",
+    "branch_overlap",
     "cross_entropy",
     "dice",
     "energy",

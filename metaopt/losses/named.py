@@ -6,6 +6,7 @@ from .adapters import Supervised, Unsupervised
 from .energies import energy, log_energy
 from .supervised import (
     binary_cross_entropy,
+    branch_overlap,
     cross_entropy,
     dice,
     marginal_cross_entropy,
@@ -17,6 +18,7 @@ from .training_loss import TrainingLoss
 
 LOSSES: dict[str, TrainingLoss] = {
     "binary_cross_entropy": Supervised(binary_cross_entropy),
+    "branch_overlap": Supervised(branch_overlap),
     "cross_entropy": Supervised(cross_entropy),
     "dice": Supervised(dice),
     "energy": Unsupervised(energy),

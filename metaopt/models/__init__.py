@@ -28,12 +28,15 @@ from .proximal_net import proximal_net
 from .rim import rim, untie
 
 if TYPE_CHECKING:
+    from .airway import AirwayNetwork, airway_network
     from .refinement import EdgeNetwork, edge_network, edge_perceptron, learned_bp_refinement, mean_field_refinement
 
 __all__ = [
+    "AirwayNetwork",
     "EdgeNetwork",
     "GraphNetwork",
     "Prototypes",
+    "airway_network",
     "alista",
     "appnp",
     "data_consistent",
@@ -73,8 +76,11 @@ __all__ = [
 
 __getattr__ = on_demand(
     __name__,
-    dict.fromkeys(
-        ("EdgeNetwork", "edge_network", "edge_perceptron", "learned_bp_refinement", "mean_field_refinement"),
-        ".refinement",
-    ),
+    {
+        **dict.fromkeys(("AirwayNetwork", "airway_network"), ".airway"),
+        **dict.fromkeys(
+            ("EdgeNetwork", "edge_network", "edge_perceptron", "learned_bp_refinement", "mean_field_refinement"),
+            ".refinement",
+        ),
+    },
 )

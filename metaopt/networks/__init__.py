@@ -15,6 +15,7 @@ from .schedules import LstmSchedule
 
 if TYPE_CHECKING:
     from .edge_potentials import EdgePotentials, potentials_from_numbers
+    from .v_cycle import VCycle
 
 __all__ = [
     "CoarseMemory",
@@ -41,10 +42,14 @@ __all__ = [
     "ResidualProx",
     "Shift",
     "Transductive",
+    "VCycle",
     "Writer",
     "few_shot_network",
     "log_and_sign",
     "potentials_from_numbers",
 ]
 
-__getattr__ = on_demand(__name__, {"EdgePotentials": ".edge_potentials", "potentials_from_numbers": ".edge_potentials"})
+__getattr__ = on_demand(
+    __name__,
+    {"EdgePotentials": ".edge_potentials", "VCycle": ".v_cycle", "potentials_from_numbers": ".edge_potentials"},
+)

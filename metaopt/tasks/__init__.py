@@ -1,6 +1,6 @@
 """Draw problems with their targets, on which networks are trained and validated."""
 
-from .airways import AirwayCts, AirwayGraphs
+from .airways import AirwayCts, AirwayGraphs, AirwayScenes, read_people
 from .benchmark_functions import (
     BENCHMARK_FUNCTIONS as BENCHMARK_FUNCTIONS,  # a table, which the reference pages cannot show
 )
@@ -39,6 +39,7 @@ from .trainings import NetworkTrainings, conv_net, mlp
 __all__ = [
     "AirwayCts",
     "AirwayGraphs",
+    "AirwayScenes",
     "BenchmarkFunction",
     "BenchmarkFunctions",
     "BranchingGraphs",
@@ -80,6 +81,7 @@ __all__ = [
     "mlp",
     "pool",
     "random_codewords",
+    "read_people",
     "shrinking",
     "smooth_phase",
     "structure",

@@ -32,10 +32,11 @@ from .start import start_from
 from .yaml_file import read_yaml
 
 TASKS = (
-    "AirwayGraphs BranchingGraphs Deblurring Decoding Denoising FewShot IllConditioned Inpainting LogisticRegression "
-    "Mixture NetworkTrainings Patches Quadratics RandomFactors RandomFields RandomNetworks RandomProjections "
-    "ReceivedCodewords RobustRegression Rosenbrock Sinusoids SparseCodes SuperResolution UndersampledMri "
-    "UniformQuadratics block_projection grey_levels conv_net generator_matrix mlp pool shrinking"
+    "AirwayCts AirwayGraphs AirwayScenes BranchingGraphs Deblurring Decoding Denoising FewShot IllConditioned "
+    "Inpainting LogisticRegression Mixture NetworkTrainings Patches Quadratics RandomFactors RandomFields "
+    "RandomNetworks RandomProjections ReceivedCodewords RobustRegression Rosenbrock Sinusoids SparseCodes "
+    "SuperResolution UndersampledMri UniformQuadratics block_projection grey_levels conv_net generator_matrix mlp "
+    "pool read_people shrinking"
 ).split()
 READERS = (
     "data_path read_alist read_digits read_generator read_image read_magnitudes read_mnist read_omniglot read_pictures "

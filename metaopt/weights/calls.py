@@ -40,6 +40,7 @@ MODEL_CALLS = (
     )
     | _names(
         "models",
+        "airway_network "
         "alista appnp data_consistent edge_network edge_perceptron first_order_maml gcn graph_network implicit_gnn "
         "irim learned_bp learned_bp_refinement learned_map learned_optimizer lista lista_cp maml mean_field_net "
         "mean_field_refinement meta_lstm meta_sgd na_alista neural_enhanced_bp neural_enhanced_decoder prototypes "

@@ -4,6 +4,7 @@ import torch
 
 from metaopt.tasks.airways import (
     AirwayCts,
+    AirwayScenes,
     AirwayTree,
     Morphometry,
     Scanner,
@@ -56,6 +57,15 @@ AIRWAYS = {
     "AirwayGraphs": NOT_A_CALL,  # of files, which tests/tasks/airways writes first; so are the next two
     "read_graph": NOT_A_CALL,
     "write_graph": NOT_A_CALL,
+    "AirwayScenes": Call(
+        AirwayScenes,
+        lambda: {
+            "patches": AirwayCts(lungs=[(LUNGS, (3.2, 3.2, 3.2), tree())], size=6, batch=1, spacing=(0.8, 1.0)),
+            "scenes": 1,
+        },
+        lambda task: task.sample(0),
+    ),
+    "read_people": NOT_A_CALL,  # it reads data that may not be there
     "AirwayTree": Call(
         AirwayTree,
         lambda: {"parent": torch.tensor([-1, 0]), "points": [line(), line()], "radius": [torch.ones(8), torch.ones(8)]},

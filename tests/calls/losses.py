@@ -41,11 +41,20 @@ def pair(first, second):
     return lambda: {"output": first(), "target": second()}
 
 
+def log_odds():
+    return torch.linspace(-2, 2, 64).reshape(1, 1, 4, 4, 4)
+
+
+def tubes():
+    return (log_odds() > 1).float()
+
+
 CALLS = {
     "Supervised": Call(losses.Supervised, lambda: {"loss": losses.mse, "weights": "uniform"}, judged),
     "TrainingLoss": NOT_A_CALL,
     "Unsupervised": Call(losses.Unsupervised, lambda: {"loss": losses.energy, "weights": [0.0, 0.5, 0.5]}, judged),
     "binary_cross_entropy": Call(losses.binary_cross_entropy, pair(output, output)),
+    "branch_overlap": Call(losses.branch_overlap, pair(log_odds, tubes)),
     "cross_entropy": Call(losses.cross_entropy, pair(output, lambda: torch.tensor([0, 5]))),
     "dice": Call(losses.dice, pair(output, output)),
     "energy": Call(losses.energy, lambda: {"output": output(), "problem": problem()}),

@@ -33,6 +33,7 @@ def on(make):
 
 
 NETWORKS = {
+    "VCycle": Call(networks.VCycle, lambda: {"features": [2, 3], "dims": 2}, filled),
     "CoarseMemory": Call(networks.CoarseMemory, lambda: {"features": 4, "scale": 2, "dims": 2}, filled),
     "ConstantWeights": Call(networks.ConstantWeights, dict, filled),
     "Contraction": Call(networks.Contraction, lambda: {"width": 3, "bound": 0.9}, filled),
@@ -82,6 +83,14 @@ NETWORKS = {
 }
 
 MODELS = {
+    "AirwayNetwork": Call(
+        models.AirwayNetwork,
+        lambda: {"features": [2, 3]},
+        lambda a: mo.unroll(a, 1)(torch.full((1, 1, 5, 6, 7), -800.0)).final,
+    ),
+    "airway_network": Call(
+        models.airway_network, lambda: {"features": [2, 3], "steps": 1}, on(lambda: torch.full((1, 1, 5, 6, 7), -800.0))
+    ),
     "EdgeNetwork": Call(
         models.EdgeNetwork,
         lambda: {"features": 2, "pairs": 1, "hidden": 4},

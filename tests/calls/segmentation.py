@@ -5,6 +5,7 @@ import torch
 from metaopt.applications import airway
 from metaopt.tasks.airways import AirwayTree, fill_tubes
 
+from ..applications.airway.chests import chest
 from . import NOT_A_CALL, Call
 
 
@@ -17,6 +18,8 @@ def tree():
 
 
 TUBE = 0.9 * fill_tubes([(line(), torch.full((8,), 1.5))], (12, 12, 12), (1.0, 1.0, 1.0))
+CHEST = chest((6.0, 6.0, 6.0))
+LUNGS = airway.find_lungs(*CHEST[:2])
 NODES = airway.find_candidates(TUBE, (1.0, 1.0, 1.0))
 
 
@@ -61,6 +64,28 @@ AIRWAY = {
     "fill_airways": Call(
         airway.fill_airways,
         lambda: {"tree": tree(), "airwayness": TUBE, "spacing": (1.0, 1.0, 1.0), "level": 0.4, "reach": 1.5},
+    ),
+    "Lungs": NOT_A_CALL,
+    "airwayness": Call(
+        airway.airwayness,
+        lambda: {"volume": CHEST.volume, "lungs": LUNGS, "spacing": CHEST.spacing, "method": "tubeness", "net": None},
+        free=("volume", "net"),  # tests/applications/airway tries volumes; tubeness takes no network
+    ),
+    "find_lungs": Call(
+        airway.find_lungs, lambda: {"volume": CHEST.volume, "spacing": CHEST.spacing}, list, free=("volume",)
+    ),
+    "grow_region": Call(
+        airway.grow_region,
+        lambda: {
+            "volume": CHEST.volume,
+            "seed": LUNGS.seed,
+            "spacing": CHEST.spacing,
+            "threshold": -950.0,
+            "within": None,
+            "jump": 0.15,
+            "most": 400.0,
+        },
+        free=("volume",),
     ),
     "find_candidates": Call(
         airway.find_candidates,

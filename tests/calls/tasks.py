@@ -49,6 +49,8 @@ TASKS = {
         lambda: {"function": tasks.BENCHMARK_FUNCTIONS["rosenbrock"], "dimension": 2, "batch": 2},
         drawn,
     ),
+    "AirwayScenes": NOT_A_CALL,  # in the table of airways
+    "read_people": NOT_A_CALL,
     "BranchingGraphs": Call(
         tasks.BranchingGraphs,
         lambda: {

@@ -25,12 +25,13 @@ from metaopt.weights.calls import MODEL_CALLS, _resolve
 from . import tiny
 
 SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "random_projections", "restore_grey"]
+AIRWAYS = ["airway", "airway_edge", "airway_gnn", "airway_lbp", "airway_mfn", "airway_mfn3"]
 OPTIMIZERS = ["optimizer_digits", "optimizer_quadratics"]
 COMPARED = sorted((Path(__file__).parents[2] / "benchmarks" / "recipes").glob("*.yaml"))  # by benchmarks
 
 
 def test_the_shipped_recipes_are_all_known() -> None:
-    assert sorted(p.stem for p in find_recipe("mri").parent.glob("*.yaml")) == sorted(SHIPPED + OPTIMIZERS)
+    assert sorted(p.stem for p in find_recipe("mri").parent.glob("*.yaml")) == sorted(SHIPPED + AIRWAYS + OPTIMIZERS)
 
 
 def without_data(node: Any) -> Any:
@@ -148,7 +149,7 @@ def test_a_number_of_a_recipe_that_is_not_finite_is_named_with_its_place(tmp_pat
 
 
 def test_a_missing_recipe_lists_those_there_are(tmp_path: Path) -> None:
-    known = ", ".join(sorted(SHIPPED + OPTIMIZERS))
+    known = ", ".join(sorted(SHIPPED + AIRWAYS + OPTIMIZERS))
     with pytest.raises(mo.MetaoptError, match=rf"no recipe file nothing.*it has {known}"):
         find_recipe("nothing")
     with pytest.raises(mo.MetaoptError, match="no recipe file"):

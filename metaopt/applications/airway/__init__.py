@@ -1,8 +1,11 @@
 """Segment the airways of a chest CT: candidate nodes, a graph whose edges are judged, a labelled tree and its mask."""
 
+from .airwayness import airwayness
 from .candidates import AirwayNodes, find_candidates
 from .evaluate_file import describe_scores, evaluate_file
+from .growing import grow_region
 from .labelling import LabelledTree, find_root, labelled_tree
+from .lungs import Lungs, find_lungs
 from .measure_file import measure_file
 from .measures import AirwayScores, dice_of_edges, evaluate_airways
 from .outputs import Outputs
@@ -19,16 +22,20 @@ __all__ = [
     "Airways",
     "Branch",
     "LabelledTree",
+    "Lungs",
     "Outputs",
     "Segmented",
     "airway_graph",
+    "airwayness",
     "describe_scores",
     "dice_of_edges",
     "evaluate_airways",
     "evaluate_file",
     "fill_airways",
     "find_candidates",
+    "find_lungs",
     "find_root",
+    "grow_region",
     "labelled_tree",
     "measure_file",
     "read_tree",

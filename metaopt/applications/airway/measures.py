@@ -200,7 +200,9 @@ def _early_volume(right: np.ndarray, tree: AirwayTree, corner: np.ndarray, sizes
     generation = tree.generation.cpu().numpy()
     numbers = np.concatenate([np.full(len(points), n) for n, points in enumerate(tree.points)])
     places = (np.argwhere(right) + corner) * sizes
-    return int((generation[numbers[_nearest(torch.cat(list(tree.points)).detach().cpu().numpy(), places)[1]]] < 2).sum())
+    return int(
+        (generation[numbers[_nearest(torch.cat(list(tree.points)).detach().cpu().numpy(), places)[1]]] < 2).sum()
+    )
 
 
 def _leaks(found: np.ndarray, truth: np.ndarray, sizes: Sequence[float], wall: float) -> tuple[int, int]:

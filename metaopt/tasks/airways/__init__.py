@@ -11,7 +11,9 @@ from .growth import Morphometry, branching_angles, grow_airways
 from .measure import measure_airways
 from .nodes import NodeParents, node_parents
 from .patches import AirwayCts
+from .people import read_people
 from .scanner import Scanner
+from .scenes import AirwayScenes
 from .statistics import Generation, by_generation
 from .tissue import Tissue
 from .tree import AirwayTree
@@ -20,6 +22,7 @@ from .tubes import fill_tubes
 __all__ = [
     "AirwayCts",
     "AirwayGraphs",
+    "AirwayScenes",
     "AirwayTree",
     "Generation",
     "Morphometry",
@@ -35,6 +38,7 @@ __all__ = [
     "measure_airways",
     "node_parents",
     "read_graph",
+    "read_people",
     "simulate_ct",
     "write_graph",
 ]

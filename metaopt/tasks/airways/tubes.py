@@ -64,11 +64,11 @@ def fill_tubes(tubes: Sequence[Any], shape: Sequence[Count], spacing: Any) -> Te
     steps = (np.arange(SAMPLES) + 0.5) / SAMPLES - 0.5
     offsets = np.array(list(itertools.product(steps, repeat=3))) * sizes
     for cone, box, places in _boxes(cones, state.shape, sizes, half):
-        chosen = (state[box] == 1) & (np.abs(_outside(cone, places)) < half)
-        if chosen.any():
-            here = np.ravel_multi_index([index[chosen] for index in np.mgrid[box]], state.shape)
+        chosen = np.nonzero((state[box] == 1) & (np.abs(_outside(cone, places)) < half))
+        if len(chosen[0]):
+            here = np.ravel_multi_index([i + s.start for i, s in zip(chosen, box, strict=True)], state.shape)
             rows = np.searchsorted(border, here)
-            centers = np.stack([axis[chosen] for axis in np.broadcast_arrays(*places)], 1)
+            centers = np.stack([p.reshape(-1)[i] for p, i in zip(places, chosen, strict=True)], 1)
             inside[rows] |= _outside(cone, (centers[:, None] + offsets).transpose(2, 0, 1)) < 0
     filled = (state == 2).astype(np.float32)
     filled.reshape(-1)[border] = inside.mean(1)

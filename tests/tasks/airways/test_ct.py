@@ -215,7 +215,7 @@ def test_what_cannot_be_simulated_is_refused(lungs, change, word):
 
 def test_patches_show_lumen_as_dark_as_air_within_brighter_surroundings():
     task = AirwayCts(size=32, batch=4, noise=(5.0, 10.0), blur=(0.6, 0.8), opaque=0.0)
-    ct, lumen = task.sample(4)
+    ct, lumen = task.sample(5)
     assert ct.shape == lumen.shape == (4, 1, 32, 32, 32)
     assert ct.dtype == lumen.dtype == torch.float32
     assert set(lumen.unique().tolist()) == {0.0, 1.0}
