@@ -104,6 +104,15 @@ def _compressed_slices(folder: Path) -> object:
     return mo.data.read_ct(folder / "slices")
 
 
+def _uvfits(folder: Path) -> object:
+    (folder / "a.uvfits").write_bytes(b"SIMPLE  =                    T")
+    return mo.data.read_visibilities(folder / "a.uvfits")
+
+
+def _measurement_set(folder: Path) -> object:
+    return mo.data.read_visibilities(folder)
+
+
 def _signal() -> mo.GraphSignal:
     return mo.GraphSignal.from_edges(torch.ones(2, 1), torch.tensor([[0, 1], [1, 0]]))
 
@@ -150,6 +159,9 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
     ("pydicom", "airway"): [_slices],
     ("SimpleITK", "airway"): [_compressed_slices],
     ("finufft", "mri"): [lambda _: mo.operators.Nufft(torch.zeros(3, 2), (4, 4))],
+    ("finufft", "radio"): [lambda _: mo.operators.Visibilities(torch.zeros(3, 3), torch.ones(1), (4, 4), 1e-3)],
+    ("astropy", "radio"): [_uvfits],
+    ("casacore", "radio"): [_measurement_set],
 }
 
 

@@ -1,4 +1,4 @@
-"""Read pictures, volumes, graphical models and codes, and fetch the data sets that the library knows."""
+"""Read pictures, volumes, visibilities, graphical models and codes, and fetch the data sets that the library knows."""
 
 from .datasets.digits import read_digits, read_mnist
 from .datasets.folders import read_pictures, read_slices
@@ -12,8 +12,10 @@ from .formats.ct_mask import Mask, read_mask, write_mask
 from .formats.fastmri import write_fastmri
 from .formats.images import Picture, check_writable, read_image, write_image
 from .formats.kspace import KSpace
+from .formats.measurement_set_writer import write_measurement_set
 from .formats.nifti import write_nifti
 from .formats.open_kspace import open_kspace
+from .formats.open_visibilities import read_coverage, read_visibilities
 from .formats.swc import SwcNodes, read_swc, write_swc
 from .formats.uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
 from .formats.uai_answers import (
@@ -25,10 +27,13 @@ from .formats.uai_answers import (
     write_marginals,
 )
 from .formats.uai_graphs import factor_graph, uai_model
+from .formats.visibility_arrays import write_visibilities
+from .formats.visibility_set import Antennas, VisibilityChunk, VisibilitySet
 from .location import data_path
 from .sources import Source, SourceFile, read_source, source_names
 
 __all__ = [
+    "Antennas",
     "Ct",
     "KSpace",
     "Mask",
@@ -37,6 +42,8 @@ __all__ = [
     "SourceFile",
     "SwcNodes",
     "UaiModel",
+    "VisibilityChunk",
+    "VisibilitySet",
     "check_writable",
     "data_path",
     "factor_graph",
@@ -44,6 +51,7 @@ __all__ = [
     "open_kspace",
     "read_alist",
     "read_assignment",
+    "read_coverage",
     "read_ct",
     "read_digits",
     "read_evidence",
@@ -62,6 +70,7 @@ __all__ = [
     "read_sparse_alist",
     "read_swc",
     "read_uai",
+    "read_visibilities",
     "source_names",
     "uai_model",
     "write_assignment",
@@ -71,7 +80,9 @@ __all__ = [
     "write_log10_z",
     "write_marginals",
     "write_mask",
+    "write_measurement_set",
     "write_nifti",
     "write_swc",
     "write_uai",
+    "write_visibilities",
 ]

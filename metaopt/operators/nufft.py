@@ -162,8 +162,10 @@ def _tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
     return _DEFAULT[dtype] if tolerance is None else max(float(tolerance), _FINEST)
 
 
-def _spectrum(points: Tensor, shape: tuple[int, ...], tolerance: float) -> Tensor:
-    """Return the Fourier transform of the point spread function ``c_j = 1/N sum_m exp(2 pi i k_m . j)``, |j| < n.
+def _spectrum(points: Tensor, shape: tuple[int, ...], tolerance: float, weights: Tensor | None = None) -> Tensor:
+    """Return the Fourier transform of the point spread function ``c_j = 1/N sum_m w_m exp(2 pi i k_m . j)``, |j| < n.
+
+    The weights w, (B, M) float64, are 1 where there are none.
 
     It is real, since c_-j is the conjugate of c_j, for which j >= 0 along the last axis is enough. It has twice the
     size of x along each axis, with c = 0 at the one offset more; float64 whatever the points are, as the operator may
@@ -176,7 +178,8 @@ def _spectrum(points: Tensor, shape: tuple[int, ...], tolerance: float) -> Tenso
         offset = [(half - 1) * n + n // 2 for half, n in zip(halves, shape, strict=True)]
         place = [slice(half * n, half * n + n) for half, n in zip(halves, others, strict=False)]
         phase = 2 * math.pi * (each * each.new_tensor(offset)).sum(-1, keepdim=True).mT
-        piece = _compute(torch.polar(torch.ones_like(phase), phase), each, shape, tolerance, True)[:, 0]
+        size = torch.ones_like(phase) if weights is None else weights[:, None]
+        piece = _compute(torch.polar(size, phase), each, shape, tolerance, True)[:, 0]
         spread[(slice(None), *place, slice(last))] = piece
     axes = tuple(range(1, spread.ndim))
     for axis in axes[:-1]:

@@ -39,6 +39,18 @@ def kspace():
     return path
 
 
+def chunk():
+    ones = torch.ones(2, 3)
+    numbers = torch.tensor([0, 0])
+    return data.VisibilityChunk(ones.double(), ones + 0j, ones, ones[:, 0].double(), numbers, numbers + 1)
+
+
+def visibilities():
+    path = place("v.npz")
+    data.write_visibilities(path, [chunk()], torch.tensor([1e9, 2e9, 3e9]))
+    return path
+
+
 def model():
     return data.uai_model(grid())
 
@@ -83,6 +95,7 @@ VIEWER = {
 
 DATA = {
     "Ct": NOT_A_CALL,
+    "Antennas": NOT_A_CALL,
     "KSpace": NOT_A_CALL,  # open_kspace makes it
     "Mask": NOT_A_CALL,
     "Picture": Call(data.Picture, lambda: {"pixels": picture(), "bits": 8}),
@@ -93,6 +106,8 @@ DATA = {
         data.UaiModel,
         lambda: {"cardinalities": [2, 2], "scopes": [(0, 1)], "tables": [np.ones((2, 2))], "kind": "MARKOV"},
     ),
+    "VisibilityChunk": NOT_A_CALL,
+    "VisibilitySet": NOT_A_CALL,  # read_visibilities makes it
     "check_writable": NOT_A_CALL,
     "data_path": NOT_A_CALL,
     "factor_graph": Call(data.factor_graph, lambda: {"model": model(), "evidence": {0: 1}}),
@@ -101,6 +116,7 @@ DATA = {
     "read_alist": NOT_A_CALL,
     "read_assignment": NOT_A_CALL,
     "read_ct": NOT_A_CALL,
+    "read_coverage": Call(data.read_coverage, lambda: {"path": visibilities()}, lambda found: found.read(), PLACE),
     "read_digits": Call(data.read_digits, lambda: {"first": 0, "last": 4}),
     "read_evidence": NOT_A_CALL,
     "read_generator": NOT_A_CALL,
@@ -118,6 +134,9 @@ DATA = {
     "read_source": Call(data.read_source, lambda: {"name": "natural/set5"}),
     "read_swc": NOT_A_CALL,
     "read_uai": NOT_A_CALL,
+    "read_visibilities": Call(
+        data.read_visibilities, lambda: {"path": visibilities()}, lambda found: found.read(), PLACE
+    ),
     "source_names": NOT_A_CALL,
     "uai_model": Call(data.uai_model, lambda: {"graph": grid()}),
     "write_assignment": Call(
@@ -150,6 +169,7 @@ DATA = {
     "write_marginals": Call(
         data.write_marginals, lambda: {"path": place("m"), "marginals": [np.array([0.5, 0.5])]}, lambda _: None, PLACE
     ),
+    "write_measurement_set": NOT_A_CALL,  # tests/data/formats/test_visibilities.py tries it
     "write_nifti": Call(
         data.write_nifti,
         lambda: {"path": place("v.nii"), "pictures": torch.ones(2, 4, 4), "voxel": (1.0, 1.0, 1.0)},
@@ -159,4 +179,16 @@ DATA = {
     "write_mask": NOT_A_CALL,
     "write_swc": NOT_A_CALL,
     "write_uai": Call(data.write_uai, lambda: {"path": place("u"), "model": model()}, lambda _: None, PLACE),
+    "write_visibilities": Call(
+        data.write_visibilities,
+        lambda: {
+            "path": place("v.npz"),
+            "chunks": [chunk()],
+            "frequency": torch.tensor([1e9, 2e9, 3e9]),
+            "direction": (0.1, 0.2),
+            "antennas": None,
+        },
+        lambda _: None,
+        PLACE,
+    ),
 }

@@ -48,6 +48,20 @@ def _image(operator: Callable[[torch.dtype, int], ops.Operator], *shape: int, co
     return build
 
 
+def baselines(dtype: torch.dtype, seed: int) -> tuple[Tensor, Tensor]:
+    """(uvw, frequency) of 5 rows and 2 channels, the second of which is the lower, w = 0."""
+    uvw = torch.cat([100 * points(5, 2, dtype=torch.float64, seed=seed), torch.zeros(5, 1, dtype=torch.float64)], 1)
+    return uvw.to(dtype), torch.tensor([1.4e9, 1.2e9], dtype=dtype)
+
+
+def weights(dtype: torch.dtype, seed: int) -> Tensor:
+    return random(5, 2, dtype=dtype, seed=seed).abs() + 0.1
+
+
+def beam(dtype: torch.dtype, seed: int) -> Tensor:
+    return random(6, 4, dtype=dtype, seed=seed + 1)
+
+
 class Difference:
     """x -> neighbours' differences and back, in plain torch: picklable functions for ``LinearMap``."""
 
@@ -133,6 +147,18 @@ CASES = [
     Case(
         "nufft of lines",
         _image(lambda d, s: ops.Nufft(points(5, 1, dtype=d, seed=s), (4,), 1e-14) @ ops.RealToComplex()),
+    ),
+    Case(
+        "visibilities",
+        _image(
+            lambda d, s: ops.Visibilities(
+                *baselines(d, s), (6, 4), 1e-3, weights(d, s), beam(d, s), planes=2, tolerance=1e-14
+            )
+        ),
+    ),
+    Case(
+        "visibilities of one picture",
+        _image(lambda d, s: ops.Visibilities(*baselines(d, s), (6, 4), 1e-3, tolerance=1e-14), 1, 6, 4),
     ),
     Case(
         "whitening",
