@@ -9,6 +9,7 @@ from typing import Any, Generic
 
 import torch
 from torch import nn
+from torch.utils._pytree import register_pytree_node
 
 from . import tree
 from .algorithm import Algorithm, AnyAlgorithm, Keep, Output, Problem, State, check_algorithm, intact
@@ -21,7 +22,7 @@ from .slots import check_steps
 BACKPROP = Backprop()
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning Fabric maps over what a network returns, and puts the fields back
 class Trajectory(Generic[State, Output]):
     """A trajectory holds what a run gives: readouts, the final state and a report.
 
@@ -47,14 +48,17 @@ class Trajectory(Generic[State, Output]):
     @property
     def not_finite_at(self) -> int | None:
         """Return the first step whose kept readout holds NaN or infinity; it is searched for at each call."""
-        first = self.stop - len(self.outputs)
-        bad = (k for k, o in enumerate(self.outputs, first) if not all(torch.isfinite(t).all() for t in tree.leaves(o)))
-        return next(bad, self.report.not_finite_at)
+        finite = [all(t.isfinite().all() for t in tree.leaves(output)) for output in self.outputs]
+        return self.report.not_finite_at if all(finite) else self.stop - len(finite) + finite.index(False)
 
     @property
     def counted(self) -> list[Output]:
         """Return the outputs that a loss counts: those of differentiated steps, or all of them without a gradient."""
         return self.outputs if self.report.counted is None else self.outputs[-self.report.counted :]
+
+
+# DistributedDataParallel (a static graph, unused parameters) and FSDP2 look for the tensors of a result in this way.
+register_pytree_node(Trajectory, lambda t: ([t.outputs, t.state], (t.report, t.stop)), lambda a, b: Trajectory(*a, *b))
 
 
 class Unrolled(nn.Module, Generic[Problem, State, Output]):
