@@ -117,6 +117,8 @@ def check_same_training(path: Path, found: Any, own: Mapping[str, Any]) -> set[s
     other = sorted((k for k in keys if then.get(k) != now.get(k)), key=_rank)
     if other:
         rest = f" ({len(other)} entries differ in all)" if len(other) > 1 else ""
+        if other[0] == "settings.batches":
+            rest += f" (batches={then.get(other[0])} goes on from there in any number of processes that divides it)"
         raise MetaoptError(
             f"{path} belongs to another training: {_difference(other[0], then, now)}{rest}; train in a new folder, or "
             "remove the checkpoints of this one to start anew."

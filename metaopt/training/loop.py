@@ -7,6 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from ..core import MetaoptError, Unrolled
 from ..core.errors import warn
 from ..core.tree import describe
+from ..core.tree import to as moved
 from ..files import clear_parts, locked, make_folder
+from ..foundation.drawing import drawing_from
 from ..losses import Supervised, TrainingLoss
 from ..losses.adapters import with_default_weights
 from ..losses.training_loss import check_training_loss, evaluate, name_of
@@ -35,7 +38,7 @@ from .checkpoint import (
     unpack_optimizer,
     write_checkpoint,
 )
-from .distributed import Workers, hold_gradients, workers
+from .distributed import Workers, workers
 from .feed import Seeds, batch_seed, feed
 from .identity import CHANGING, changing, check_same_training, describe_training
 from .log import Log
@@ -94,33 +97,42 @@ def train(
     check_unrolled(net)
     check_training_loss(loss)
     check_arguments(task, folder, settings, validation, watch, seed, num_workers, recipe)
-    with workers() as team, locked(make_folder(Path(folder))) if team.leads else contextlib.nullcontext():
-        check_places(Path(folder))
-        run = _Run(net, settings, Path(folder), team, loss, seed)
-        run.describe = functools.partial(describe_training, net, settings, loss, task, validation, recipe)
-        run.description = run.describe()
-        run.resume()
-        run.check_card({"name": run.folder.name, "seed": seed})
+    with workers(next(net.parameters()).device) as team, contextlib.ExitStack() as held:
+        settings = replace(settings, batches=settings.batches_among(team.world))
+        team.check_alike(net, {"settings": settings, "watch": watch, "seed": seed})
+        run, log = _Run(net, settings, Path(folder), team, loss, seed), None
+        with team.together():
+            if team.leads:
+                held.enter_context(locked(make_folder(run.folder)))
+                check_places(run.folder)
+                run.describe = functools.partial(describe_training, net, settings, loss, task, validation, recipe)
+                run.description = run.describe()
+                run.resume()
+                run.check_card({"name": run.folder.name, "seed": seed})
+                log = Log(run.folder, run.update)
+        run.spread()
         batches = feed(task, run.seeds(), num_workers, run.device)
-        log = Log(run.folder, run.update) if team.leads else None
         result: dict[str, Any] = {"loss": None, "validation": None}
         for update in _progress(range(run.update, settings.updates), settings.updates, team):
             row = run.step(batches)
             due = run.update % watch.validate_every == 0 or run.update == settings.updates
-            if validation is not None and due:
-                result["validation"] = row["validation"] = run.validate(validation, watch.batches)
-            if log is not None and (run.update % watch.log_every == 0 or due):
-                log.write({**row, "update": run.update, "minutes": round(run.minutes(), 3)})
+            if run.update % watch.log_every == 0 or due:
+                with team.together():
+                    if validation is not None and due:
+                        result["validation"] = row["validation"] = run.validate(validation, watch.batches)
+                    if log is not None:
+                        log.write({**row, "update": run.update, "minutes": round(run.minutes(), 3)})
             if run.update % watch.checkpoint_every == 0 or update + 1 == settings.updates:
                 run.save()
             result["loss"] = row["loss"]
-        if result["loss"] is None:  # the run was complete already, but its weights may be gone or damaged
-            run.save_weights()
-        run.adopt_average()
-        if validation is not None and result["validation"] is None:  # the run was complete already
-            result["validation"] = run.validate(validation, watch.batches)
-        result |= {"minutes": run.minutes(), "updates": run.update}
-        run.write_card({"name": run.folder.name, "seed": seed}, result)
+        with team.together():
+            if result["loss"] is None:  # the run was complete already, but its weights may be gone or damaged
+                run.save_weights()
+            run.adopt_average()
+            if validation is not None and result["validation"] is None:  # the run was complete already
+                result["validation"] = run.validate(validation, watch.batches)
+            result |= {"minutes": run.minutes(), "updates": run.update}
+            run.write_card({"name": run.folder.name, "seed": seed}, result)
         return result
 
 
@@ -142,20 +154,20 @@ class _Run:
         self.seed, self.device = seed, next(net.parameters()).device
         if not any(p.requires_grad for p in net.parameters()):
             thaw(net.train())
-        self.parallel = team.wrap(net)  # DDP copies the first process's parameters to all
         self.parameters = dict(net.named_parameters())
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = OPTIMIZERS[settings.rate.optimizer](net.parameters(), lr=settings.rate.peak)
         self.update, self.before, self.begun = 0, 0.0, time.monotonic()
         self.arguments = arguments_of(net)
         self.varying: set[str] = set()
+        self.mine = team.share(settings.batches_among(team.world))
 
     def minutes(self) -> float:
         return self.before + (time.monotonic() - self.begun) / 60
 
     def seeds(self) -> Seeds:
         """Return the seeds of the batches of this process, from the next update to the last."""
-        return Seeds(self.seed, range(self.update, self.settings.updates), self.team.share(self.settings.batches))
+        return Seeds(self.seed, range(self.update, self.settings.updates), self.mine)
 
     def step(self, batches: Iterator[tuple[Any, Any]]) -> dict[str, Any]:
         """Update the parameters and their average once, with the next of ``batches``."""
@@ -163,31 +175,44 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        mine = list(self.team.share(self.settings.batches))
-        total = torch.zeros((), dtype=torch.float64)
-        for j in mine:
-            steps = self.settings.steps_at(batch_seed(self.seed, self.update, j))
-            with hold_gradients(self.parallel, last=j == mine[-1]):
-                loss, trajectory = self._batch_loss(*next(batches), steps)
-                (loss / len(mine)).backward()
-            total += loss.detach().double().cpu() / len(mine)
-            if not torch.isfinite(total):
-                self._stop([j], float(total), trajectory.not_finite_at)
-        norm = nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])
+        with self.team.together():
+            total = self._backpropagate(batches)
+        loss = float(self.team.average(self.parameters.values(), total))
+        norm = self._gradient_norm()
         if not torch.isfinite(norm):
-            self._stop(range(self.settings.batches), float(total))
+            self._stop(range(self.settings.batches_among(self.team.world)), loss)
         nn.utils.clip_grads_with_norm_(self.parameters.values(), self.settings.clip, norm)
         self.optimizer.step()
         self.update += 1
         decay = min(self.settings.ema, self.update / (self.update + 10))
         for name, parameter in self.parameters.items():
             self.average[name].lerp_(parameter.detach(), 1 - decay)
-        return {"loss": float(self.team.mean(total)), "rate": rate, "gradient_norm": float(norm)}
+        self.team.spread(self.net.buffers())  # those of the first process count, as in DistributedDataParallel
+        return {"loss": loss, "rate": rate, "gradient_norm": float(norm)}
+
+    def _backpropagate(self, batches: Iterator[tuple[Any, Any]]) -> Tensor:
+        """Accumulate the gradients of this process's share of ``batches``, and return the mean of their losses."""
+        total = torch.zeros((), dtype=torch.float64)
+        for j in self.mine:
+            steps = self.settings.steps_at(batch_seed(self.seed, self.update, j))
+            problem, target = next(batches)
+            with drawing_from(self.seed, self.update, j, 0):  # the same in any number of processes, and after a break
+                loss, trajectory = self._batch_loss(problem, target, steps)
+                (loss / len(self.mine)).backward()
+            total += loss.detach().double().cpu() / len(self.mine)
+            if not torch.isfinite(total):
+                self._stop([j], float(total), trajectory.not_finite_at)
+        if self.team.world > 1 and not torch.isfinite(self._gradient_norm()):  # here its rank is known
+            self._stop(self.mine, float(total))
+        return total
+
+    def _gradient_norm(self) -> Tensor:
+        return nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None])
 
     def _batch_loss(self, problem: Any, target: Any, steps: int) -> tuple[Tensor, Any]:
         context = torch.autocast(self.device.type, torch.bfloat16) if self.settings.bfloat16 else None
         with context or contextlib.nullcontext():
-            trajectory = self.parallel(problem, steps=steps)
+            trajectory = self.net(problem, steps=steps)
         loss = evaluate(self.loss, self.net, trajectory, problem, target)
         if not loss.requires_grad:
             raise MetaoptError(
@@ -240,8 +265,10 @@ class _Run:
 
     def save(self) -> None:
         """Write the weights, then the checkpoint, so that a run that is cut off in between writes both again."""
-        self.save_weights()
-        if self.team.leads:
+        with self.team.together():
+            self.save_weights()
+            if not self.team.leads:
+                return
             state, rest = pack_optimizer(self.optimizer)
             kept = {"parameter": self.parameters, "average": self.average, "buffer": self.buffers(), "optimizer": state}
             card = {"update": self.update, "minutes": self.minutes(), "optimizer": rest, "seed": self.seed}
@@ -249,7 +276,6 @@ class _Run:
             write_checkpoint(
                 self.folder, kept, {**card, "training": {**self.description, CHANGING: sorted(self.varying)}}
             )
-        self.team.wait()
 
     def save_weights(self) -> None:
         """Write the averaged weights."""
@@ -275,9 +301,17 @@ class _Run:
         if self.team.leads and (full := card_of_training(self.net, result, card)) is not None:
             write_card(self.folder / WEIGHTS, full)
 
+    def spread(self) -> None:
+        """Take over the state of the first process, which alone has read the checkpoint."""
+        if self.team.world == 1:
+            return
+        self.team.spread([*self.net.parameters(), *self.net.buffers(), *self.average.values()])
+        own = self.update, self.before, moved(self.optimizer.state_dict(), "cpu")
+        self.update, self.before, state = self.team.first(own)
+        self.optimizer.load_state_dict(state)
+
     def resume(self) -> None:
-        if self.team.leads:
-            clear_parts(self.folder)  # of a run that was killed while it wrote
+        clear_parts(self.folder)  # of a run that was killed while it wrote
         if (read := read_checkpoint(self.folder)) is None:
             return
         path, parts, card = read
@@ -304,8 +338,7 @@ class _Run:
         self.average = {name: tensor.to(self.device) for name, tensor in parts["average"].items()}
         unpack_optimizer(self.optimizer, parts["optimizer"], card["optimizer"])
         self.update, self.before = update, minutes
-        self.team.wait()  # until all have read it
-        if self.team.leads and path != self.folder / NEWEST:
+        if path != self.folder / NEWEST:
             (self.folder / NEWEST).unlink(missing_ok=True)  # it is damaged, and must not take the place of this one
         if update > self.settings.updates:
             warn(

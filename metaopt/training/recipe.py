@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..core import MetaoptError
+from ..core import MetaoptError, Unrolled
 from ..files import check_apart
 from ..foundation.drawing import drawing_from
 from ..losses import LOSSES, TrainingLoss
@@ -25,6 +25,7 @@ from ..weights.calls import build
 from ..weights.cards import check_json, weight_file, write_card
 from .arguments import check_path, check_task, check_unrolled
 from .cards import card_of_training
+from .distributed import workers
 from .log import read_log
 from .loop import train
 from .settings import MOST, Settings, Watch
@@ -185,26 +186,35 @@ def run_recipe(
     Raises:
         MetaoptError: The recipe cannot be built, torch has no such device, or :func:`train` refuses.
     """
-    recipe = read_recipe(path)
     check_path("folder", folder)
-    seed = recipe.get("seed", 0)
-    with drawing_from(seed), Bounded(LARGEST, memory() // TRAINED):  # as constructors of networks do
+    with workers(_device(device)) as team:
+        with team.together():
+            recipe = read_recipe(path)
+            net = _network_of(recipe, Path(folder)).to(team.device)
+            settings, watch = settings_of(recipe), watch_of(recipe)
+            task, validation = task_of(recipe), task_of(recipe, "validation")
+            card = {"name": Path(path).stem, "history": _history(recipe), "recipe": recipe}
+            card |= recipe.get("card") or {}
+            check_json(card)
+        seed = recipe.get("seed", 0)
+        result = train(net, task, folder, settings, validation, loss_of(recipe), watch, seed, num_workers, recipe)
+        with team.together():
+            full = card_of_training(net, result, {"curve": learning_curve(folder), **card}) if team.leads else None
+            if full is not None:
+                write_card(Path(folder) / "weights.safetensors", full)
+    return result
+
+
+def _network_of(recipe: Mapping[str, Any], folder: Path) -> Unrolled[Any, Any, Any]:
+    """Build the network of a recipe on the CPU."""
+    with drawing_from(recipe.get("seed", 0)), Bounded(LARGEST, memory() // TRAINED):  # as constructors of networks do
         net = build(recipe["model"])
     check_unrolled(net)
     remember(net, recipe["model"])
     if "start" in recipe:
-        check_apart(Path(folder) / "weights.safetensors", weight_file(recipe["start"]))
+        check_apart(folder / "weights.safetensors", weight_file(recipe["start"]))
         start_from(net, recipe["start"])
-    net.to(_device(device))
-    settings, watch = settings_of(recipe), watch_of(recipe)
-    task, validation = task_of(recipe), task_of(recipe, "validation")
-    card = {"name": Path(path).stem, "history": _history(recipe), "recipe": recipe, **(recipe.get("card") or {})}
-    check_json(card)
-    result = train(net, task, folder, settings, validation, loss_of(recipe), watch, seed, num_workers, recipe)
-    full = card_of_training(net, result, {"curve": learning_curve(folder), **card})
-    if full is not None:
-        write_card(Path(folder) / "weights.safetensors", full)
-    return result
+    return net
 
 
 def _device(name: torch.device | str) -> torch.device:

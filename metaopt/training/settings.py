@@ -78,7 +78,8 @@ class Settings:
         clip: Upper bound on the norm of all gradients together, positive; infinity stands for none.
         ema: Decay of the averaged weights, which are validated and saved, from 0, the last weights, to 1, where those
             after update k count about in proportion to k^9.
-        batches: Number of batches whose gradients are averaged in one update.
+        batches: Number of batches whose gradients are averaged in one update, in all processes together; each draws its
+            share of them one after the other. None: one in each process.
         weights: Step weights, for losses over steps that have none of their own; see
             :func:`~metaopt.losses.step_weights`.
         bfloat16: Whether convolutions and matrix products run in that precision.
@@ -92,13 +93,13 @@ class Settings:
     rate: LearningRate = field(default_factory=LearningRate)
     clip: float = 1.0
     ema: float = 0.999
-    batches: int = 1
+    batches: int | None = None
     weights: str | Sequence[float] = "uniform"
     bfloat16: bool = False
 
     def __post_init__(self) -> None:
         check_count("updates", self.updates, most=MOST_UPDATES)
-        check_count("batches", self.batches, most=MOST)
+        check_count("batches", 1 if self.batches is None else self.batches, most=MOST)
         if self.clip != math.inf:
             check_number("clip", self.clip, above=True)
         check_number("ema", self.ema, most=1)
@@ -113,6 +114,17 @@ class Settings:
         step_weights(self.weights, max(1, len(self.weights)) if isinstance(self.weights, list | tuple) else 1)
         if not isinstance(self.bfloat16, bool):
             raise MetaoptError(f"bfloat16 must be True or False, but got {self.bfloat16!r:.80}.")
+
+    def batches_among(self, processes: int) -> int:
+        """Return the number of batches of one update.
+
+        Args:
+            processes: The number of processes.
+
+        Returns:
+            The number in all processes together.
+        """
+        return processes if self.batches is None else self.batches
 
     def steps_at(self, seed: int) -> int:
         """Return the number of steps for which the batch of a seed is unrolled.
