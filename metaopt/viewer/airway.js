@@ -93,7 +93,7 @@ function drawSlice({ plane, figure, canvas, over, range }) {
   canvas.dataset.slice = shownSlice(normal);
   const context = clearOver(over), wide = over.width / width;
   if (seen && find(".outlined").checked) outline(context, seen, width, height, wide, over.height / height);
-  scaleBar(context, over, wide / data.spacing[across], "#fff", "#000");
+  scaleBar(context, over, wide / data.spacing[across], 0.2 * Math.max(extent(LEFT), extent(BACK)), "#fff", "#000");
 }
 
 /** The edges of labelled pixels against others, each in the colour of its generation. */
@@ -133,9 +133,9 @@ function clearOver(over) {
   return context;
 }
 
-/** A bar in the lower left corner, of a round length in mm: `scale` pixels are one. */
-function scaleBar(context, over, scale, colour, around) {
-  const room = (0.28 * over.width) / scale, decade = 10 ** Math.floor(Math.log10(room));
+/** A bar in the lower left corner, of a round length up to `room`, both in mm: `scale` pixels are one. */
+function scaleBar(context, over, scale, room, colour, around) {
+  const decade = 10 ** Math.floor(Math.log10(room));
   const long = decade * [5, 2, 1].find((digit) => digit * decade <= room), unit = density();
   const x = 10 * unit, y = over.height - 10 * unit;
   over.dataset.bar = JSON.stringify({ mm: long, pixels: (long * scale) / unit });
@@ -206,7 +206,7 @@ function drawTree(most) {
   tubes.draw(picture, project, scale, { colours, background: ground, shown: state.branch });
   context.putImageData(picture, 0, 0);
   const over = clearOver(treeOver), text = own("--text");
-  scaleBar(over, treeOver, treeScale(box) * density(), text, own("--card"));
+  scaleBar(over, treeOver, treeScale(box) * density(), (0.28 * box.width) / treeScale(box), text, own("--card"));
   letters(over, text);
   marks(over, box);
   const degrees = (((Math.round(state.turn) % 360) + 360) % 360), words = viewWords();
