@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,8 @@ def test_segment_writes_a_mask_that_lies_on_its_ct(
     assert np.allclose(found.affine, given.affine) and found.shape == given.shape
     assert np.array_equal(np.asarray(found.dataobj), np.asarray(given.dataobj) < -500)
     assert len(rows_of(table)) == 5 and len(read_tree(tree)) == 5 and page.stat().st_size > 1000
+    heads = re.findall('<th scope="col">(.*?)</th>', page.read_text())
+    assert heads[3:] == ["Length (mm)", "Diameter (mm)", "Side", "Area (mm²)", "Taper (mm/mm)", "Angle (°)"]
     said, err = capsys.readouterr()
     assert said.splitlines()[0] == "70 x 60 x 80 voxels of 1 x 0.8 x 0.8 mm (z, y, x), -1000 to 40 HU."
     assert "5 branches were found." in said and said.count("Wrote ") == 4 and err == ""

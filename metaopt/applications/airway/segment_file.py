@@ -126,7 +126,12 @@ def _write_page(found: Segmented, name: str, path: Path) -> None:
     from ...viewer.airway_page import write_airway_page
 
     rows = tabulate(found.tree, found.ct.grid)
-    columns = {field: [getattr(row, field) for row in rows] for field in ("side", "length_mm", "diameter_mm")}
+    columns = {
+        "Side": [row.side for row in rows],
+        "Area (mm²)": [row.area_mm2 for row in rows],
+        "Taper (mm/mm)": [row.taper_mm_per_mm for row in rows],
+        "Angle (°)": [row.angle_deg for row in rows],
+    }
     write_airway_page(
         path,
         found.ct.volume,
@@ -135,5 +140,5 @@ def _write_page(found: Segmented, name: str, path: Path) -> None:
         found.mask,
         title=f"Airways of {name}",
         columns=columns,
-        notes=found.notes,
+        notes=[f"{note.removesuffix('.')}." for note in found.notes],
     )
