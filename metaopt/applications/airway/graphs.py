@@ -30,7 +30,8 @@ from .candidates import find_candidates
 from .refine import airway_graph
 
 Sight = Callable[[SimulatedCt, Tensor], Tensor]
-BLUR, NOISE, THICKNESS = (0.6, 1.6), (15.0, 90.0), (0.44, 0.99)  # as the network's own training has them
+BLUR, NOISE, THICKNESS = (0.6, 1.6), (15.0, 90.0), (0.2, 0.8)  # as the network's own training has them
+PARENCHYMA, TEXTURE = (-920.0, -790.0), (25.0, 60.0)
 OPAQUE = 0.2  # of the CTs have opacities
 MARGIN = 12.0  # mm around the airways of people, beyond which the CT is cut off
 VISIBLE = 0.3  # voxels, the least radius of a branch
@@ -83,9 +84,11 @@ def simulate_chest(seed: int, size: Positive = 0.9, masks: Sequence[Any] | None 
         The CT and its lung mask.
     """
     generator = random.generator(seed, 0)
-    blur, noise, thickness = (float(uniform(*r, 1, generator)) for r in (BLUR, NOISE, THICKNESS))
+    ranges = (BLUR, NOISE, THICKNESS, PARENCHYMA, TEXTURE)
+    blur, noise, thickness, parenchyma, texture = (float(uniform(*r, 1, generator)) for r in ranges)
     opaque = float(torch.rand((), generator=generator)) < OPAQUE
-    tissue, scanner = Tissue(thickness=thickness, opacities=2 if opaque else 0), Scanner(blur, noise)
+    scanner = Scanner(blur, noise)
+    tissue = Tissue(thickness, parenchyma=parenchyma, texture=texture, opacities=2 if opaque else 0)
     if masks is None:
         spacing = (size, size, size)
         lungs = draw_lungs(random.derive(seed, 1), spacing, litres=4.5)

@@ -25,6 +25,7 @@ from .tubes import Tube, fill_tubes, visible
 
 BORDER = 4  # voxels around a patch that are simulated and cut off, so that it is blurred as inside a volume
 DRAWN = (3.0, 3.0, 3.0)  # mm, the spacing of lungs that are drawn
+TEXTURE = (25.0, 60.0)  # HU, standard deviation of the parenchyma
 ELSEWHERE = 0.25  # of the patches lie anywhere in the lungs, the others at airways
 LEVELS = 64  # of the share of a voxel, which is sampled at 4 x 4 x 4 places
 
@@ -58,7 +59,8 @@ class AirwayCts:
 
     Each batch grows one tree in lungs that it draws, and takes patches of it: three of four around a place on a branch,
     every branch with the same probability, the others anywhere in the lungs. Every patch has its own spacing, blur,
-    noise, thickness of walls and density of parenchyma, from the ranges of published CT protocols and morphometry.
+    noise, thickness of walls, density and texture of parenchyma, from the ranges of published CT protocols and
+    morphometry; thin walls are those of anatomy.
 
     Args:
         lungs: Lung masks (D, H, W) with their spacing (z, y, x) in mm, in pairs, of which each batch takes one; a
@@ -79,7 +81,7 @@ class AirwayCts:
     spacing: Positives = (0.5, 1.0)
     blur: Positives = (0.6, 1.6)
     noise: Positives = (15.0, 90.0)
-    thickness: Positives = (0.44, 0.99)
+    thickness: Positives = (0.2, 0.8)
     opaque: Share = 0.2
 
     def __post_init__(self) -> None:
@@ -141,10 +143,14 @@ class AirwayCts:
         Args:
             scene: The scene.
             seed: Draws texture, opacities and noise.
-            generator: Draws the density of the parenchyma, whether there are opacities, blur and the level of noise.
+            generator: Draws density and texture of the parenchyma, whether there are opacities, blur and noise level.
         """
-        parenchyma, opaque, blur, noise = torch.rand(4, generator=generator).tolist()
-        tissue = Tissue(parenchyma=-920 + 130 * parenchyma, opacities=2 if opaque < self.opaque else 0)
+        parenchyma, opaque, blur, noise, texture = torch.rand(5, generator=generator).tolist()
+        tissue = Tissue(
+            parenchyma=-920 + 130 * parenchyma,
+            texture=TEXTURE[0] + texture * (TEXTURE[1] - TEXTURE[0]),
+            opacities=2 if opaque < self.opaque else 0,
+        )
         lumen, outer, vessels = scene.shares.float() / LEVELS
         volume = paint((lumen, outer, vessels), scene.lungs, scene.spacing, tissue, seed)
         levels = [low + share * (high - low) for (low, high), share in ((self.blur, blur), (self.noise, noise))]
