@@ -17,9 +17,11 @@ from .ct_grid import Grid, grid_of, said, warn_unplaced
 from .ct_nrrd import NRRD, read_nrrd
 from .ct_series import is_dicom, read_series
 from .nifti import ENDINGS
+from .nifti_header import states_sizes
 from .nifti_volume import read_nifti
 
 AIR, EMPTY = -1024.0, -1500.0  # HU; below the second nothing was measured: scanners fill what is beyond their circle so
+LARGEST = 1e5  # HU
 FORMATS = "give NIfTI (.nii, .nii.gz), NRRD (.nrrd) or a folder of DICOM slices"
 
 
@@ -79,6 +81,11 @@ def read_ct(path: str | os.PathLike[str], series: str | int | None = None) -> Ct
             volume[padded] = AIR
             notes = (*notes, f"{count} voxels below {EMPTY:g} HU, where nothing was measured, became {AIR:g} HU")
         low, high = (float(limit) for limit in torch.aminmax(volume))
+        if max(-low, high) > LARGEST:
+            raise MetaoptError(
+                f"holds {low:g} to {high:g}, but no tissue and no metal has so many Hounsfield units; correct how its "
+                "numbers are scaled."
+            )
         if low == high:
             raise MetaoptError(f"holds nothing: each of its voxels is {low:g}.")
         count = " x ".join(map(str, volume.shape))
@@ -105,6 +112,8 @@ def read_volume(path: Path) -> tuple[Tensor, Grid, tuple[str, ...]]:
         raise MetaoptError(f"is neither a file nor a folder; {FORMATS}.")
     if name.endswith(ENDINGS):
         require("nibabel", "airway")
+        if not states_sizes(path):
+            raise MetaoptError("does not say the size of its voxels (pixdim); correct its header.")
         found = read_nifti(path)
         stored = found.pictures.permute(2, 1, 0)
         matrix = found.affine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +44,17 @@ def read_nrrd(path: Path) -> tuple[Tensor, np.ndarray, bool]:
         Exception: pynrrd cannot read the file.
     """
     nrrd = require("nrrd", "airway")
-    with path.open("rb") as file:
-        header = dict(nrrd.read_header(file))
-        begin = file.tell()
-    _check_extent(header, path.stat().st_size - begin, path)
-    matrix, known = _matrix(header)
-    values = nrrd.read(str(path))[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is refused below, or is nothing to a user
+        with path.open("rb") as file:
+            header = dict(nrrd.read_header(file))
+            begin = file.tell()
+        _check_extent(header, path.stat().st_size - begin, path)
+        matrix, known = _matrix(header)
+        try:
+            values = nrrd.read(str(path))[0]
+        except FileNotFoundError as error:
+            raise MetaoptError(f"keeps its voxels in {error.filename}, which does not exist; copy that, too.") from None
     if values.dtype.kind not in "fiub":
         raise MetaoptError(f"holds {values.dtype} voxels; save them as real numbers.")
     if values.dtype.kind == "f" and not np.isfinite(values).all():

@@ -81,8 +81,8 @@ def _headers(folder: Path) -> tuple[list[Header], list[Path]]:
             if not is_dicom(path):
                 if path.suffix.lower() in (".dcm", ".ima"):
                     raise MetaoptError(
-                        "is named as a DICOM slice but does not begin as one; copy it again, or take it out of the "
-                        "folder."
+                        "is named as a DICOM slice but does not begin as one; copy it again, write it with a head by "
+                        "`dcmconv +F`, or take it out of the folder."
                     )
                 passed.append(path)
                 continue
@@ -133,7 +133,14 @@ def _chosen(groups: list[list[Header]], series: str | int | None) -> list[Header
     several = [group for group in scans if len(group) > 1] or scans
     if len(several) > 1:
         raise MetaoptError(f"holds {len(several)} series of CT slices; {_choices(groups)}.")
-    return several[0]
+    chosen = several[0]
+    odd = [group[0] for group in scans if group is not chosen and group[0].series == chosen[0].series]
+    if odd:
+        raise MetaoptError(
+            f"has slices of unlike sizes or directions in one series, such as {chosen[0].path.name} and "
+            f"{odd[0].path.name}; take the odd ones out, or {_choices(groups)}."
+        )
+    return chosen
 
 
 def _choices(groups: list[list[Header]]) -> str:
@@ -205,10 +212,10 @@ def _check_steps(slices: list[Header], steps: np.ndarray, usual: float) -> None:
     wide = np.nonzero(steps > 1.5 * usual)[0]
     gaps = steps[wide] / usual
     if 0 < len(wide) < max(2, len(steps) / 3) and np.abs(gaps - gaps.round()).max() < 2 * JITTER:
-        a, b = slices[wide[0]], slices[wide[0] + 1]
+        a, b, lacking = slices[wide[0]], slices[wide[0] + 1], int(gaps.round().sum()) - len(wide)
         raise MetaoptError(
-            f"lacks {int(gaps.round().sum()) - len(wide)} slices, the first between {a.path.name} and {b.path.name}, "
-            f"which are {steps[wide[0]]:.4g} mm apart where others are {usual:.4g} mm; copy the missing ones too."
+            f"lacks {'1 slice' if lacking == 1 else f'{lacking} slices'}, the first between {a.path.name} and "
+            f"{b.path.name}, which are {steps[wide[0]]:.4g} mm apart where others are {usual:.4g} mm; copy the missing ones too."
         )
     even = np.linspace(0, steps.sum(), len(slices))
     away = np.abs(np.concatenate([[0.0], np.cumsum(steps)]) - even).max()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +23,11 @@ TAGS = (
 ).split()
 SCALARS = ("SliceThickness", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue")
 IMAGES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1")  # storage of CT, and of enhanced CT
+# What SimpleITK decodes: JPEG of 8 bits, lossless JPEG, JPEG-LS and JPEG 2000, each in two forms, and run lengths.
+RUN_LENGTHS = ("1.2.840.10008.1.2.5",)
+WELL_KNOWN = (*(f"1.2.840.10008.1.2.4.{code}" for code in (50, 57, 70, 80, 81, 90, 91)), *RUN_LENGTHS)
+STDERR = 2
+END, LAST = b"\xff\xd9", 16  # with what every frame of JPEG ends, within its last bytes
 LEAST, MOST = -1100.0, 3100.0  # HU, between which a value of padding may be one of tissue
 REMEDY = "decompress the slices, as by `gdcmconv --raw` or `dcmdjpeg`, or export them without compression"
 
@@ -63,7 +72,7 @@ def read_header(path: Path) -> Header | None:
         rows, columns = _whole(data, "Rows", 0), _whole(data, "Columns", 0)
         if rows < 1 or columns < 1:
             kind = str(data.file_meta.get("MediaStorageSOPClassUID", ""))
-            if kind in ("", *IMAGES):
+            if kind in ("", *IMAGES) and _text(data, "Modality").upper() in ("", "CT"):
                 raise MetaoptError("ends within its header; it was cut short, so copy it again.")
             return None
         modality = _text(data, "Modality").upper()
@@ -132,19 +141,51 @@ def _rescaled(stored: np.ndarray, header: Header) -> np.ndarray:
 
 
 def _decoded(data: Any, header: Header) -> np.ndarray:
-    """Return the values of a compressed slice, by SimpleITK, or by what pydicom finds where that cannot."""
-    itk: Any = require("SimpleITK", "airway")
+    """Return the values of a compressed slice, by SimpleITK, or by what pydicom finds for compressions beyond that."""
+    syntax = data.file_meta.TransferSyntaxUID
     try:
-        itk.ProcessObject.SetGlobalWarningDisplay(False)
-        return itk.GetArrayFromImage(itk.ReadImage(str(header.path)))[0].astype(np.float32)
-    except Exception as first:  # of any type, and with many lines
-        try:
+        frame = next(require("pydicom.encaps", "airway").generate_frames(data.PixelData, number_of_frames=1))
+        if syntax not in RUN_LENGTHS and END not in frame[-LAST:]:
+            raise MetaoptError("ends within its compressed voxels; it was cut short, so copy it again.")
+        if syntax not in WELL_KNOWN:
             return _rescaled(data.pixel_array, header)
-        except Exception:
-            name = data.file_meta.TransferSyntaxUID.name
-            raise MetaoptError(
-                f"is compressed by {name} and cannot be decoded; if it is not damaged, {REMEDY}."
-            ) from first
+        itk: Any = require("SimpleITK", "airway")
+        itk.ProcessObject.SetGlobalWarningDisplay(False)
+        with _complaints() as complaints:
+            image = itk.ReadImage(str(header.path))
+        if complaints and b"JPEG" in complaints[0]:
+            raise ValueError("the decoder went on after damage")
+        return itk.GetArrayFromImage(image)[0].astype(np.float32)
+    except MetaoptError:
+        raise
+    except Exception as error:  # of any type, and with many lines
+        raise MetaoptError(
+            f"is compressed by {syntax.name} and cannot be decoded; if it is not damaged, {REMEDY}."
+        ) from error
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[bytes]]:
+    """Give what is written meanwhile on the process's standard error, where libjpeg alone says that a file is damaged.
+
+    It says so below Python, goes on, and SimpleITK then returns wrong voxels without an error.
+    """
+    found: list[bytes] = []
+    with tempfile.TemporaryFile() as sink:
+        try:
+            kept = os.dup(STDERR)
+        except OSError:  # there is none
+            yield found
+            return
+        try:
+            os.dup2(sink.fileno(), STDERR)
+            yield found
+        finally:
+            os.dup2(kept, STDERR)
+            os.close(kept)
+            sink.seek(0)
+            if text := sink.read():
+                found.append(text)
 
 
 def _text(data: Any, name: str) -> str:

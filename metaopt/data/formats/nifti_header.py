@@ -48,6 +48,23 @@ def open_nifti(path: Path) -> Any:
     return image
 
 
+def states_sizes(path: Path) -> bool:
+    """Return whether the header states the place of voxels, or that the size of each is above 0.
+
+    nibabel gives 1 mm where a header states none.
+
+    Args:
+        path: The file, .nii or .nii.gz.
+
+    Raises:
+        Exception: The file cannot be read.
+    """
+    header, _ = _header(path)
+    if header is None or int(header["sform_code"]) > 0:
+        return True
+    return bool((np.asarray(header["pixdim"][1 : 1 + min(3, max(0, int(header["dim"][0])))]) > 0).all())
+
+
 def millimetres(image: Any) -> float:
     """Return how many millimetres the header's unit of length has; where it states none, they are millimetres.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,18 @@ def junk(data: pydicom.FileDataset, number: int) -> None:
     data.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8 no picture"])
 
 
+def compressed(change: Callable[[bytes], bytes]) -> scans.Edit:
+    """An edit that compresses a slice without loss and changes the compressed bytes."""
+
+    def edit(data: pydicom.FileDataset, number: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            scans.compress(data, pydicom.uid.JPEGLosslessSV1, Path(folder))
+        frame = next(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=1))
+        data.PixelData = pydicom.encaps.encapsulate([change(frame)])
+
+    return edit
+
+
 def tilted(degrees: float) -> Callable[[int], tuple[float, float, float]]:
     return lambda n: (0.0, 2.0 * n * np.tan(np.deg2rad(degrees)), 2.0 * n)
 
@@ -64,7 +77,7 @@ EDITS: dict[str, tuple[scans.Edit, str]] = {
     "scouts": (put(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), r"only CT localizers \(scouts\)"),
     "a gap": (
         lambda _, n: n != 3,
-        "lacks 1 slices, the first between 03-2.dcm and 06-4.dcm, which are 4 mm apart",
+        "lacks 1 slice, the first between 03-2.dcm and 06-4.dcm, which are 4 mm apart",
     ),
     "a gap of two": (lambda _, n: n not in (2, 3), "lacks 2 slices"),
     "one slice": (lambda _, n: n == 3, "holds a single slice"),
@@ -85,9 +98,16 @@ EDITS: dict[str, tuple[scans.Edit, str]] = {
     "no shift": (put(RescaleIntercept=None), "does not say how its numbers become Hounsfield units"),
     "a slope of 0": (put(RescaleSlope=0), "does not say how its numbers become Hounsfield units"),
     "other pixels": (only(2, put(PixelSpacing=[0.7, 0.7])), "pixels have .* mm"),
+    "other sizes": (only(2, put(Rows=4)), "slices of unlike sizes or directions in one series, such as .*1.dcm"),
+    "a slope beyond all": (put(RescaleSlope=1e30), "no tissue and no metal has so many Hounsfield units"),
     "no voxels": (only(2, put(PixelData=None)), "ends before its voxels"),
     "too few voxels": (only(2, put(PixelData=bytes(10))), "holds no DICOM slice .*copy or save it again"),
     "a compression that is broken": (only(2, junk), "is compressed by JPEG Lossless.* and cannot be decoded"),
+    "a compression that ends early": (only(2, compressed(lambda b: b[: len(b) // 2])), "ends within its compressed"),
+    "a compression that changed": (
+        only(2, compressed(lambda b: b[:-60] + bytes(40) + b[-20:])),
+        "is compressed by JPEG Lossless.* and cannot be decoded",
+    ),
     "enhanced CT": (put(NumberOfFrames=3), "holds 3 frames in one file"),
     "colours": (put(SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0), "no DICOM pictures"),
     "nothing": (put(PixelData=bytes(160)), "each of its voxels is -1024"),
@@ -172,6 +192,14 @@ def test_files_of_nifti_that_are_no_ct_are_refused(tmp_path: Path) -> None:
     broken[0, 0, 0] = np.nan
     refused(nifti(tmp_path, broken), "NaN or infinite")
     refused(nifti(tmp_path, affine=np.diag([0.0007, 0.0007, 0.001, 1])), "those of a chest have 0.05 to 20 mm")
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((10, 8, 6))
+    header.set_data_dtype(np.int16)
+    for size in (0.0, -1.0):
+        header["pixdim"][1:4] = size
+        header["vox_offset"] = 352
+        (tmp_path / "ct.nii").write_bytes(header.binaryblock + bytes(4) + HU.tobytes())
+        refused(tmp_path / "ct.nii", "does not say the size of its voxels")
     skewed = scans.affine()
     skewed[1, 2] = 0.4
     refused(nifti(tmp_path, affine=skewed), "not perpendicular, but off by 11.3 degrees")
@@ -220,6 +248,8 @@ def test_an_nrrd_that_was_cut_short_is_refused(tmp_path: Path) -> None:
         for length in (0, 4, 100, len(whole) - 100):
             path.write_bytes(whole[:length])
             refused(path, "cut short|does not say")
+    path.with_suffix(".nhdr").write_bytes(whole.replace(b"type:", b"data file: none.raw\ntype:", 1))
+    refused(path.with_suffix(".nhdr"), r"keeps its voxels in .*none.raw, which does not exist")
     huge = whole.replace(b"sizes: 10 8 6", b"sizes: 1000 1000 1000")
     path.write_bytes(huge)
     refused(path, "bytes of voxels, but declares")
