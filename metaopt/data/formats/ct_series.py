@@ -215,7 +215,8 @@ def _check_steps(slices: list[Header], steps: np.ndarray, usual: float) -> None:
         a, b, lacking = slices[wide[0]], slices[wide[0] + 1], int(gaps.round().sum()) - len(wide)
         raise MetaoptError(
             f"lacks {'1 slice' if lacking == 1 else f'{lacking} slices'}, the first between {a.path.name} and "
-            f"{b.path.name}, which are {steps[wide[0]]:.4g} mm apart where others are {usual:.4g} mm; copy the missing ones too."
+            f"{b.path.name}, which are {steps[wide[0]]:.4g} mm apart where others are "
+            f"{usual:.4g} mm; copy the missing ones too."
         )
     even = np.linspace(0, steps.sum(), len(slices))
     away = np.abs(np.concatenate([[0.0], np.cumsum(steps)]) - even).max()

@@ -51,7 +51,7 @@ def at(place: Callable[[int], tuple[float, float, float]]) -> scans.Edit:
 
 def junk(data: pydicom.FileDataset, number: int) -> None:
     data.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLosslessSV1
-    data.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8 no picture"])
+    data.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8 no picture\xff\xd9"])
 
 
 def compressed(change: Callable[[bytes], bytes]) -> scans.Edit:
@@ -98,7 +98,10 @@ EDITS: dict[str, tuple[scans.Edit, str]] = {
     "no shift": (put(RescaleIntercept=None), "does not say how its numbers become Hounsfield units"),
     "a slope of 0": (put(RescaleSlope=0), "does not say how its numbers become Hounsfield units"),
     "other pixels": (only(2, put(PixelSpacing=[0.7, 0.7])), "pixels have .* mm"),
-    "other sizes": (only(2, put(Rows=4)), "slices of unlike sizes or directions in one series, such as .*1.dcm"),
+    "other sizes": (
+        only(2, put(Rows=4)),
+        "slices of unlike sizes or directions in one series, such as 00-0.dcm and 03-2.dcm",
+    ),
     "a slope beyond all": (put(RescaleSlope=1e30), "no tissue and no metal has so many Hounsfield units"),
     "no voxels": (only(2, put(PixelData=None)), "ends before its voxels"),
     "too few voxels": (only(2, put(PixelData=bytes(10))), "holds no DICOM slice .*copy or save it again"),
@@ -136,7 +139,7 @@ def test_a_slice_that_was_cut_short_or_is_none_is_named(tmp_path: Path) -> None:
         paths[2].write_bytes(whole[:length])
         assert paths[2].name in refused(tmp_path, "copy|cut short")
     paths[2].write_text("no DICOM")
-    assert paths[2].name in refused(tmp_path, "does not begin as one; copy it again, or take it out")
+    assert paths[2].name in refused(tmp_path, "does not begin as one; copy it again, write it with a head by")
 
 
 def test_two_series_are_listed_and_one_of_them_is_read_when_it_is_named(tmp_path: Path) -> None:
