@@ -293,16 +293,17 @@ function branchNear(place) {
 
 function select(number, moves = true) {
   state.branch = number;
+  const picked = number < 0 ? null : rowOf(number);
   for (const row of document.querySelectorAll("tbody tr")) {
-    const here = number >= 0 && row === rowOf(number);
+    const here = row === picked;
     row.classList.toggle("now", here);
     Object.assign(find("button", row), { ariaPressed: String(here), tabIndex: here ? 0 : -1 }); // keys reach the others
   }
   find(".picked").textContent = number < 0 ? "" : wordsOf(number);
   if (number >= 0) {
     if (moves) state.at = voxelOf(middle(number).point);
-    const row = rowOf(number), list = find(".rows"), head = find("thead").offsetHeight; // the page itself stays where it is
-    const top = row.offsetTop - head, bottom = row.offsetTop + row.offsetHeight;
+    const list = find(".rows"), head = find("thead").offsetHeight; // the page itself stays where it is
+    const top = picked.offsetTop - head, bottom = picked.offsetTop + picked.offsetHeight;
     if (top < list.scrollTop || bottom > list.scrollTop + list.clientHeight) {
       list.scrollTo({ top: top - list.clientHeight / 3, behavior: calm.matches ? "auto" : "smooth" });
     }

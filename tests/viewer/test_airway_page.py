@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -348,6 +349,35 @@ def test_nothing_is_wider_than_the_window_fetched_or_complained_about(
     assert browser.run("const e = document.documentElement; return e.scrollWidth <= e.clientWidth")
     assert browser.requests() == [page.as_uri()]
     assert browser.console() == []
+
+
+def test_a_tree_of_one_branch_without_length_is_shown(browser: Browser, tmp_path: Path) -> None:
+    points = [torch.tensor([[1.0, 2.0, 3.0]] * 2)]
+    tree = AirwayTree(torch.tensor([-1]), points, [torch.ones(2)])
+    volume = small_ct()[:1, :6, :7]
+    opened(browser, tmp_path, volume=volume, tree=tree, mask=volume > 0, spacing=(2.0, 1.0, 1.0))
+    pressed(browser, "body", "n")
+    assert browser.run(SHOWN)["rows"] == ["0"]
+    until(browser, VIEW)
+    assert browser.run("return tubes.owners.some((owner) => owner === 0)")
+    assert "1 branch, generation 0 (0" in browser.run("return document.querySelector('.summary').textContent")
+    assert browser.console() == []
+
+
+def test_generations_beyond_the_palette_have_its_last_colour_and_the_legend_says_so(
+    browser: Browser, tmp_path: Path
+) -> None:
+    count = len(PALETTE) + 2
+    ends = [(55.0 - 3 * n, 10.0 + n, 20.0) for n in range(count + 1)]
+    tree = AirwayTree(
+        torch.arange(-1, count - 1), [line(a, b) for a, b in itertools.pairwise(ends)], [torch.ones(25)] * count
+    )
+    opened(browser, tmp_path, tree=tree, mask=None)
+    items = browser.run("return [...document.querySelectorAll('.generations li')].map((e) => e.textContent)")
+    assert items[1:] == [*map(str, range(len(PALETTE) - 1)), f"{len(PALETTE) - 1} and more"]
+    swatch = "return [...document.querySelectorAll('tbody i')].map((e) => e.style.background)"
+    assert len(set(browser.run(swatch)[-3:])) == 1
+    assert browser.run("return [...document.querySelectorAll('td')].some((e) => e.textContent === '15')")
 
 
 def test_markup_in_titles_columns_and_notes_is_text(browser: Browser, tmp_path: Path) -> None:
