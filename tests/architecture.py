@@ -63,7 +63,7 @@ MAY_IMPORT["__init__"] = set(MAY_IMPORT) - {"__main__", "cli"}
 # What no one needs to have: imported by ``require`` in the function that uses it. tests/test_extras.py has the extras.
 OPTIONAL = set(
     "PIL tifffile skimage matplotlib torch_geometric networkx scipy higher onnx onnxscript onnxruntime h5py nibabel "
-    "nrrd pydicom SimpleITK astropy finufft dask zarr pooch sklearn torchmetrics torchopt".split()
+    "nrrd pydicom SimpleITK astropy finufft dask distributed zarr pooch sklearn torchmetrics torchopt".split()
 )
 HEAVY = OPTIONAL | {"requests", "yaml", "tensorboard", "torch.utils.tensorboard", "torch._dynamo", "torch._inductor"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch.load", "torch.jit.load"}

@@ -117,6 +117,13 @@ def _signal() -> mo.GraphSignal:
     return mo.GraphSignal.from_edges(torch.ones(2, 1), torch.tensor([[0, 1], [1, 0]]))
 
 
+def _stored(folder: Path, workers: int | str | None = None) -> object:
+    problem = mo.InverseProblem(mo.operators.Identity(), torch.zeros(1, 1, 8, 8), 0.1)
+    return mo.scale.out_of_core(
+        mo.unroll(mo.Descent(mo.updates.Sgd(0.1)), 1), problem, folder / "run", 4, None, workers
+    )
+
+
 # (package, extra): what needs it, given an empty folder. Every pair that the package requires has a row.
 ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
     ("PIL", "pictures"): [_picture],
@@ -158,6 +165,9 @@ ENTRIES: dict[tuple[str, str], list[Callable[[Path], object]]] = {
     ("nrrd", "airway"): [_file("a.nrrd", b"NRRD0004")],
     ("pydicom", "airway"): [_slices],
     ("SimpleITK", "airway"): [_compressed_slices],
+    ("zarr", "scale"): [lambda folder: _stored(folder)],
+    ("dask", "scale"): [lambda folder: _stored(folder, 2)],
+    ("distributed", "scale"): [lambda folder: _stored(folder, "tcp://127.0.0.1:9")],
     ("finufft", "mri"): [lambda _: mo.operators.Nufft(torch.zeros(3, 2), (4, 4))],
     ("finufft", "radio"): [lambda _: mo.operators.Visibilities(torch.zeros(3, 3), torch.ones(1), (4, 4), 1e-3)],
     ("astropy", "radio"): [_uvfits],

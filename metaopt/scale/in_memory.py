@@ -17,8 +17,8 @@ from ..operators.reach import PerAxis, Window, crop
 from ..problems import InverseProblem, protocol
 from ..problems.noise import per_sample
 from .layout import Bands
-from .problem import GivenGradient, WindowedProblem, asked_point, in_trained_units, windowed
-from .sweep import Read, Stage, layouts, shown, started, stepped, sweep, tiles_of
+from .problem import GivenGradient, WindowedProblem, asks, in_trained_units, point_of, windowed
+from .sweep import Read, Stage, layouts, prepared, shown, started, stepped, sweep, tiles_of
 
 
 @checked
@@ -56,23 +56,43 @@ def tiled(
     """
     steps = net.steps if steps is None else steps
     check_steps(net.algorithm, steps)
-    trained, scale = net.algorithm.trained_range, None
-    if isinstance(problem, InverseProblem):
-        check_unit(net, problem)
-        if trained is not None:  # a dark tile is measured by the whole, or seams would be seen
-            fixed: Any = trained.fixed(problem)
-            problem, scale = fixed, fixed.scale
     with torch.no_grad():
-        whole = _whole_gradient(net, problem) if isinstance(problem, InverseProblem) else None
-        if whole is not None:
+        if isinstance(problem, InverseProblem) and problem.operator.reach is None:
+            trained = net.algorithm.trained_range
+            fixed: Any = problem if trained is None else trained.fixed(problem)
+            whole, scale = _whole_gradient(net, fixed), fixed.scale if trained is not None else None
             result = _swept(net, WindowedProblem(_unread, whole.shape, problem.operator), size, halo, steps, whole)
         else:
-            given = problem if isinstance(problem, WindowedProblem) else windowed(problem)
-            check_reach(given.operator)
-            if not isinstance(problem, InverseProblem):
-                given, scale = in_trained_units(trained, given)
+            given, scale = entered(net, problem)
             result = _swept(net, given, size, halo, steps, None)
         return result if scale is None else result / per_sample(scale, result)
+
+
+def entered(net: Unrolled, problem: Any) -> tuple[Any, Tensor | None]:
+    """Return a problem as it is read window by window, in trained units, and the factor by which it was multiplied.
+
+    Args:
+        net: The unrolled algorithm.
+        problem: A problem in memory, or one that is read window by window.
+
+    Returns:
+        The problem, and the factor, (B,) or (1,), or None.
+
+    Raises:
+        MetaoptError: Windows of it say nothing of its gradient, or not in which unit steps are.
+    """
+    trained = net.algorithm.trained_range
+    if isinstance(problem, InverseProblem):
+        check_reach(problem.operator)
+        check_unit(net, problem)
+        if trained is None:
+            return windowed(problem), None
+        fixed: Any = trained.fixed(problem)  # a dark tile is measured by the whole, or seams would be seen
+        return windowed(fixed), fixed.scale
+    if isinstance(problem, WindowedProblem):
+        check_reach(problem.operator)
+        return in_trained_units(trained, problem)
+    return problem, None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +112,9 @@ class WholeGradient:
         point = self.first
         if level is not None:
             state = level.read(tuple(slice(0, n) for n in self.shape))
-            point = asked_point(self.algorithm, self.problem, state, k)
-        slope = self.problem.gradient(point)
+            point = point_of(self.algorithm, self.problem, state, k)
+        asked = level is not None or asks(self.algorithm, self.problem)
+        slope = self.problem.gradient(point) if asked else torch.zeros_like(point)
         levels, squared = protocol.context(self.problem), protocol.variance(self.problem)
 
         def read(window: Window) -> GivenGradient:
@@ -113,10 +134,7 @@ def _unread(window: Window) -> Any:
     raise MetaoptError("The windows of this problem are those of its gradient.")
 
 
-def _whole_gradient(net: Unrolled, problem: InverseProblem) -> WholeGradient | None:
-    """Return what computes the gradient whole, or None where the operator has a reach."""
-    if problem.operator.reach is not None:
-        return None
+def _whole_gradient(net: Unrolled, problem: InverseProblem) -> WholeGradient:
     first = problem.start()
     if first.ndim < 3:
         raise MetaoptError(f"x is {tree.describe(first)}, but tiles are of (B, C, n), (B, C, H, W) or (B, C, D, H, W).")
@@ -132,22 +150,18 @@ def _swept(
     whole: WholeGradient | None,
 ) -> Tensor:
     tiles = tiles_of(net, problem, size, halo)
-    prepare = partial(_prepared, problem.read) if whole is None else whole.prepare
+    prepare = partial(prepared, problem.read) if whole is None else whole.prepare
     read = prepare(0, None)
     state, readout = layouts(net, read, tiles, steps)
-    stages = [Stage(started, lambda _: read, Bands(state, tiles.shape))]
+    stages = [Stage(started, partial(prepared, read, 0), Bands(state, tiles.shape))]
     for k in range(steps):
         stages.append(Stage(partial(stepped, k), partial(prepare, k), Bands(state, tiles.shape)))
     result = Bands(readout, tiles.shape)
     result.open(tiles.shape[0])
-    stages.append(Stage(partial(shown, max(0, steps - 1)), lambda _: read, result))
-    rows = tiles.rows if whole is None else tiles.shape[0] + len(stages) * tiles.lag  # all, before the next stage
+    stages.append(Stage(partial(shown, max(0, steps - 1)), partial(prepared, read, 0), result))
+    rows = tiles.sides[0] if whole is None else tiles.shape[0] + len(stages) * tiles.lag  # all, before the next stage
     sweep(net.algorithm, stages, tiles, rows)
     return result.read(tuple(slice(0, n) for n in tiles.shape))
-
-
-def _prepared(read: Read, k: int, level: Any) -> Read:
-    return read
 
 
 def check_reach(operator: Operator) -> None:

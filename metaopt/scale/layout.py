@@ -179,6 +179,9 @@ class Bands:
             elif tensor is not None:
                 tensor[place.entries(window, origin)] = part
 
+    def close(self, stop: int) -> None:
+        """Do nothing: what is in memory is there."""
+
     def drop(self, before: int) -> None:
         """Forget the rows before ``before``."""
         rows = self._window(max(before, self.first), self.stop)

@@ -81,15 +81,27 @@ def in_trained_units(trained: Any, problem: WindowedProblem) -> tuple[WindowedPr
     """
     if trained is None:
         return problem, None
-    periods = per_axis(problem.operator.period, len(problem.shape), 1)
-    axes = [_thirds(n, p) for n, p in zip(problem.shape, periods, strict=True)]
-    parts = [problem.read(window) for window in itertools.product(*axes)]
+    parts = looked_at(problem)
     if parts[0].scale is not None:
         return problem, None
     brightest = max(parts, key=lambda part: float(part.start().abs().flatten().kthvalue(_most(part)).values))
     factor = trained.fixed(brightest).scale
     read = partial(_read_scaled, trained, problem.read, factor)
     return WindowedProblem(read, problem.shape, problem.operator), factor
+
+
+def looked_at(problem: Any) -> list[Any]:
+    """Return nine windows of a problem, by which it is known from others.
+
+    Args:
+        problem: A problem with ``read``, ``shape`` and ``operator``.
+
+    Returns:
+        The problems of the windows.
+    """
+    periods = per_axis(problem.operator.period, len(problem.shape), 1)
+    axes = [_thirds(n, p) for n, p in zip(problem.shape, periods, strict=True)]
+    return [problem.read(window) for window in itertools.product(*axes)]
 
 
 def _thirds(length: int, period: int) -> list[slice]:
@@ -216,7 +228,7 @@ class GivenGradient:
         return self.squared
 
 
-class _Asked(Exception):
+class Asked(Exception):
     """Tells at which x a step asks for the gradient."""
 
     def __init__(self, x: Tensor):
@@ -225,14 +237,16 @@ class _Asked(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class _Asking:
+class Asking:
+    """A problem that says where it is asked for its gradient, instead of computing it."""
+
     problem: Any
 
     def start(self) -> Tensor:
         return self.problem.start()
 
     def gradient(self, x: Tensor) -> Tensor:
-        raise _Asked(x)
+        raise Asked(x)
 
     def context(self) -> tuple[Tensor, ...]:
         return protocol.context(self.problem)
@@ -241,8 +255,8 @@ class _Asking:
         return protocol.variance(self.problem)
 
 
-def asked_point(algorithm: Any, problem: Any, state: Any, k: int) -> Tensor:
-    """Return the x at which step ``k`` of the algorithm asks for the gradient.
+def point_of(algorithm: Any, problem: Any, state: Any, k: int) -> Tensor:
+    """Return the x at which step ``k`` of an algorithm asks for the gradient.
 
     Args:
         algorithm: The algorithm.
@@ -257,10 +271,24 @@ def asked_point(algorithm: Any, problem: Any, state: Any, k: int) -> Tensor:
         MetaoptError: The step does not ask for a gradient.
     """
     try:
-        algorithm.step(_Asking(problem), state, k)
-    except _Asked as asked:
+        algorithm.step(Asking(problem), state, k)
+    except Asked as asked:
         return asked.x
     raise MetaoptError(f"A step of {type(algorithm).__name__} asks for no gradient, so there is nothing to compute.")
+
+
+def asks(algorithm: Any, problem: Any) -> bool:
+    """Return whether an algorithm asks for the gradient already where it starts.
+
+    Args:
+        algorithm: The algorithm.
+        problem: A small problem.
+    """
+    try:
+        algorithm.init(Asking(problem))
+    except Asked:
+        return True
+    return False
 
 
 def _is_unlimited(held: Any) -> bool:

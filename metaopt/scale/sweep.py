@@ -8,7 +8,7 @@ on disk a stage is finished before the next one begins.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +24,7 @@ from .layout import Layout, layout_of
 from .locality import check_local
 from .problem import WindowedProblem, step_halo, step_period
 from .tiling import along
+from .workers import Runner, in_turn
 
 Read = Callable[[Window], Any]  # a problem of a window
 
@@ -31,13 +32,16 @@ Read = Callable[[Window], Any]  # a problem of a window
 class Level(Protocol):
     """Hold the state between two stages."""
 
-    layout: Layout
+    @property
+    def layout(self) -> Layout: ...
 
     def open(self, stop: int) -> None: ...
 
     def read(self, window: Window) -> Any: ...
 
     def write(self, window: Window, parts: Sequence[Tensor]) -> None: ...
+
+    def close(self, stop: int) -> None: ...
 
     def drop(self, before: int) -> None: ...
 
@@ -81,9 +85,9 @@ class Tiles:
         return -(-self.halo[0] // self.period[0]) * self.period[0]
 
     @property
-    def rows(self) -> int:
-        """Return the rows of a tile, rounded up as its windows are."""
-        return -(-self.size[0] // self.period[0]) * self.period[0]
+    def sides(self) -> tuple[int, ...]:
+        """Return the sizes of a tile, rounded up to multiples of the period."""
+        return tuple(-(-s // p) * p for s, p in zip(self.size, self.period, strict=True))
 
 
 def tiles_of(net: Unrolled, problem: WindowedProblem, size: PerAxis, halo: PerAxis | None = None) -> Tiles:
@@ -109,26 +113,20 @@ def tiles_of(net: Unrolled, problem: WindowedProblem, size: PerAxis, halo: PerAx
     return tiles
 
 
-Each = Callable[[Callable[[tuple[Window, Window]], None], Iterable[tuple[Window, Window]]], None]
-
-
-def in_turn(compute: Callable[[tuple[Window, Window]], None], pairs: Iterable[tuple[Window, Window]]) -> None:
-    """Compute one tile after the other."""
-    for pair in pairs:
-        compute(pair)
-
-
-def sweep(algorithm: Any, stages: Sequence[Stage], tiles: Tiles, rows: int, each: Each = in_turn) -> None:
+def sweep(
+    algorithm: Any, stages: Sequence[Stage], tiles: Tiles, rows: int, run: Runner = in_turn, given: Level | None = None
+) -> None:
     """Run all stages over all tiles, ``rows`` rows of x at a time.
 
     Args:
         algorithm: The algorithm.
-        stages: The stages, in order. The level before the first is None.
+        stages: The stages, in order.
         tiles: How x is cut.
         rows: How many rows the first stage computes before the second begins; a multiple of the period.
-        each: How the tiles of a stage are run.
+        run: How the tiles of a stage are run.
+        given: The level before the first stage, or None.
     """
-    height, before = tiles.shape[0], [None, *(stage.level for stage in stages)]
+    height, before = tiles.shape[0], [given, *(stage.level for stage in stages)]
     done = [0] * len(stages)
     for wave in itertools.count(1):
         for i, stage in enumerate(stages):
@@ -136,12 +134,16 @@ def sweep(algorithm: Any, stages: Sequence[Stage], tiles: Tiles, rows: int, each
             if stop == done[i]:
                 continue
             stage.level.open(stop)
-            compute = partial(compute_tile, algorithm, stage.work, stage.prepare(before[i]), before[i], stage.level)
-            each(compute, tiles.of(slice(done[i], stop)))
+            read = stage.prepare(before[i])
+            run(
+                partial(compute_tile, algorithm, stage.work, read, before[i], stage.level),
+                tiles.of(slice(done[i], stop)),
+            )
             done[i] = stop
-            if i:
+            stage.level.close(stop)
+            if before[i] is not None:
                 before[i].drop(height if stop == height else stop - tiles.lag)
-        if done[-1] == height:
+        if all(stop == height for stop in done):
             return
 
 
@@ -172,6 +174,11 @@ def started(algorithm: Any, problem: Any, state: Any) -> Any:
 def stepped(k: int, algorithm: Any, problem: Any, state: Any) -> Any:
     """Return the state after step ``k``."""
     return advance(algorithm, problem, state, k)
+
+
+def prepared(read: Read, k: int, level: Any) -> Read:
+    """Return how windows are read where nothing has to be computed before."""
+    return read
 
 
 def shown(k: int, algorithm: Any, problem: Any, state: Any) -> Any:

@@ -164,6 +164,13 @@ GRAPHS = {
 }
 
 SCALE = {
+    "Convolved": Call(
+        scale.Convolved,
+        lambda: {"dirty": torch.ones(1, 1, 8, 8), "transfer": torch.ones(8, 8), "noise": 0.1},
+        lambda problem: problem.gradient(problem.start()),
+    ),
+    "channel_by_channel": NOT_A_CALL,  # they write a folder
+    "out_of_core": NOT_A_CALL,
     "assemble": Call(
         scale.assemble,
         lambda: {"compute": lambda window: torch.ones(1, 8, 8)[(..., *window)], "shape": [8, 8], "size": 4, "halo": 1},
