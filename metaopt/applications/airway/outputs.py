@@ -13,6 +13,7 @@ from ...core import MetaoptError
 from ...data.formats.ct_grid import Grid
 from ...data.formats.ct_mask import check_mask_name, put_mask
 from ...files import check_output, replacing
+from ...foundation.extras import require
 from ...tasks.airways import AirwayTree
 from .table import check_table_name, put_table, tabulate
 from .tree_files import check_tree_name, put_tree
@@ -48,6 +49,10 @@ class Outputs:
         Raises:
             MetaoptError: One of them cannot be written, has the ending of another format, is read, or is given twice.
         """
+        if self.mask is not None:
+            require("nibabel", "airway")
+        if self.page is not None:
+            require("PIL", "viewer")
         for path, check in ((self.mask, check_mask_name), (self.tree, check_tree_name), (self.table, check_table_name)):
             if path is not None:
                 check(path)

@@ -22,6 +22,7 @@ from .nifti_volume import read_nifti
 
 AIR, EMPTY = -1024.0, -1500.0  # HU; below the second nothing was measured: scanners fill what is beyond their circle so
 LARGEST = 1e5  # HU
+COARSE = 2.5  # mm, the longest voxels of scans in which airways are segmented
 FORMATS = "give NIfTI (.nii, .nii.gz), NRRD (.nrrd) or a folder of DICOM slices"
 
 
@@ -88,6 +89,8 @@ def read_ct(path: str | os.PathLike[str], series: str | int | None = None) -> Ct
             )
         if low == high:
             raise MetaoptError(f"holds nothing: each of its voxels is {low:g}.")
+        if (thickest := max(grid.spacing)) > COARSE:
+            notes = (*notes, f"its voxels are {thickest:.3g} mm long, so that narrow airways cannot be seen")
         count = " x ".join(map(str, volume.shape))
         notes = (f"{count} voxels of {said(grid.spacing)} mm (z, y, x), {low:g} to {high:g} HU", *notes)
     return Ct(volume, grid, notes)

@@ -174,6 +174,17 @@ def test_a_file_that_does_not_say_how_the_patient_lies_is_read_with_a_warning(tm
     assert torch.equal(ct.volume, torch.from_numpy(HU).float()) and ct.spacing == pytest.approx(scans.SPACING)
 
 
+def test_slices_far_apart_are_read_with_a_note(tmp_path: Path) -> None:
+    scans.series_of(tmp_path, edit=lambda data, n: setattr(data, "ImagePositionPatient", [0, 0, 5.0 * n]))
+    ct = read_ct(tmp_path)
+    assert ct.spacing[0] == 5 and any("5 mm long, so that narrow airways" in line for line in ct.report)
+
+
+def test_places_that_were_rounded_are_at_equal_distances(tmp_path: Path) -> None:
+    scans.series_of(tmp_path, edit=lambda data, n: setattr(data, "ImagePositionPatient", [0, 0, round(0.625 * n, 1)]))
+    assert read_ct(tmp_path).spacing[0] == pytest.approx(0.62, abs=0.01)
+
+
 def test_positions_are_led_to_the_scanner_and_back(tmp_path: Path) -> None:
     scans.series_of(tmp_path)
     grid = read_ct(tmp_path).grid
