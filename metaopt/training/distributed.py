@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -233,7 +234,7 @@ def _check_devices(team: Workers) -> None:
     """Check that no two processes train on one GPU, as they do where all of them say ``net.to("cuda")``."""
     if team.device.type != "cuda":
         return
-    places: Sequence[tuple[str, str]] = team._gather((os.uname().nodename, str(team.device)))
+    places: Sequence[tuple[str, str]] = team._gather((platform.node(), str(team.device)))
     for rank, place in enumerate(places):
         if (other := places.index(place)) < rank:
             raise MetaoptError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -138,6 +139,44 @@ def test_sharded_parameters_have_the_gradients_of_one_process(tmp_path: Path) ->
     expected = _gradients(_coupled(Backprop()))
     for found in ranks.run(tmp_path, _sharded):
         assert all(_close(ours, expected) for ours in found)
+
+
+class Numbered(nn.Module):
+    """A change by a convolution, times a number without an axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((2, 1, 3, 3), 0.05, dtype=torch.float64))
+        self.number = nn.Parameter(torch.tensor(-0.1, dtype=torch.float64))
+
+    def init(self, x: Tensor, context: Any) -> tuple[()]:
+        return ()
+
+    def forward(self, gradient: Tensor, x: Tensor, memory: Any, k: int, context: Any) -> tuple[Tensor, Any]:
+        return self.number * nn.functional.conv2d(gradient, self.weight, padding=1).sum(1, keepdim=True), memory
+
+
+def _numbered() -> mo.core.Unrolled:
+    return mo.unroll(mo.Descent(Numbered()), 3, Checkpointed(2))
+
+
+def _with_number(rank: int) -> list[Any]:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    net = _numbered()
+    numbers = {p for p in net.parameters() if p.ndim == 0}
+    fully_shard(net, mesh=init_device_mesh("cpu", (2,)), ignored_params=numbers)
+    _loss(net, rank).backward()
+    for number in numbers:
+        dist.all_reduce(number.grad)
+        number.grad /= 2
+    return [(g.full_tensor() if hasattr(g, "full_tensor") else g).numpy() for g in (p.grad for p in net.parameters())]
+
+
+def test_numbers_that_cannot_be_sharded_are_left_out(tmp_path: Path) -> None:
+    for found in ranks.run(tmp_path, _with_number):
+        assert _close(found, _gradients(_numbered()))
 
 
 def test_a_trajectory_is_a_tree_of_its_readouts_and_state_for_torch() -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import metaopt as mo
-from metaopt.training import LearningRate, Settings
+from metaopt.training import LearningRate, Settings, train
 from metaopt.training.distributed import Workers
 from metaopt.training.feed import batch_seed
 from metaopt.training.log import read_log
@@ -217,6 +217,33 @@ def test_draws_and_unused_parameters_are_as_in_one_process(tmp_path: Path) -> No
     for name in (n for n in ours if not n.endswith("seen")):
         torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=1e-10)
     assert len({float(of["algorithm.update.module.seen"]) for of in (first[0], second[0], theirs)}) == 1
+
+
+def _averaged(rank: int) -> tuple[list[Any], float]:
+    """Gradients 1 + rank of several dtypes and layouts; the third parameter has one in the second process alone."""
+    kinds = (torch.float32, torch.complex64, torch.float64, torch.float64)
+    parameters = [nn.Parameter(torch.zeros(2, 3, 1, 2, dtype=kind)) for kind in kinds]
+    for parameter in parameters[: 2 + rank]:
+        value = complex(1, rank) if parameter.is_complex() else 1 + rank
+        parameter.grad = torch.full_like(parameter, value).to(memory_format=torch.channels_last)
+    frozen = nn.Parameter(torch.zeros(1), requires_grad=False)
+    loss = Workers(rank, 2).average([frozen, *parameters], torch.tensor(float(rank)))
+    return [None if p.grad is None else list(set(p.grad.flatten().tolist())) for p in parameters], float(loss)
+
+
+def test_gradients_of_every_dtype_are_averaged_and_lacking_ones_count_as_zero(tmp_path: Path) -> None:
+    """Where no process has one, there is none afterwards."""
+    for gradients, loss in ranks.run(tmp_path, _averaged):
+        assert gradients == [[1.5], [1 + 0.5j], [1.0], None]
+        assert loss == 0.5
+
+
+def test_processes_that_are_announced_and_not_there_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(mo.MetaoptError, match=r"The 2 processes that WORLD_SIZE announces cannot be joined .*torchrun"):
+        train(tiny.network(), tiny.Noisy(), "nowhere", SHORT)
 
 
 @pytest.mark.slow
