@@ -23,7 +23,7 @@ MEASURES = {  # the head of the column, and how a number is written
     "seconds": ("seconds", ".0f"),
     "GiB": ("GiB", ".1f"),
 }
-TABLES: dict[str, tuple[Callable[[Row], bool], ...]] = {
+TABLES: dict[str, tuple[Callable[[Row], Any], ...]] = {
     "airway_main": (
         lambda row: "cell" in row and row["scans"] == MAIN,
         lambda row: row["method"],
