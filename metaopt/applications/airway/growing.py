@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from ...arguments.contracts import Positive, checked
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
 from ...tasks.airways.grid import check_mask
+from ...tasks.airways.scanner import blurred
 from .hounsfield import check_ct
 
 HIGHEST = -600.0  # HU, to which a threshold is looked for
 STEP = 4.0  # HU
 AROUND = 4.0  # mm around the seed in which the noise of the lumen is seen
+LEAST = 25.0  # HU above the air around the seed, where thresholds begin if there is less noise than this
+BLURS = (0.0, 1.0, 2.0)  # mm, full widths at half maximum
 
 
 @checked
@@ -33,9 +37,10 @@ def grow_region(
 ) -> Tensor:
     """Grow the airways from a seed through all voxels below a threshold that share a face.
 
-    Without a threshold, it is raised from where nearly all air around the seed lies below, until the volume explodes
+    Without a threshold, it is raised from where most of the air around the seed lies below, until the volume explodes
     because the region breaks through a thin wall into the parenchyma: it grows by more than ``jump`` of itself in 4
-    Hounsfield units, or exceeds ``most``. The last region before is taken.
+    Hounsfield units, or exceeds ``most``. The last region before is taken. Where the CT is so noisy that it leaks from
+    the beginning, it is blurred by a Gaussian of 1 mm full width at half maximum, or else of 2 mm.
 
     Args:
         volume: The CT, (D, H, W) in Hounsfield units.
@@ -73,7 +78,7 @@ def grow_region(
     local = tuple(i - s.start for i, s in zip(place, box, strict=True))
     start = float(values[place])
     if threshold is None:
-        grown = _without_leak(part, inside, local, sizes, jump, most)
+        grown = _least_blurred(part, inside, local, sizes, jump, most)
     elif start < threshold:
         grown = _region(part, inside, local, threshold)
     else:
@@ -85,22 +90,43 @@ def grow_region(
     return found
 
 
+def _least_blurred(
+    part: np.ndarray,
+    inside: np.ndarray | None,
+    seed: tuple[int, ...],
+    sizes: tuple[float, float, float],
+    jump: float,
+    most: float,
+) -> np.ndarray:
+    """Return the region without a leak after as little blurring as possible."""
+    for width in BLURS:
+        given = blurred(torch.from_numpy(part), sizes, width).numpy() if width else part
+        place, lowest = _dark_place(given if inside is None else np.where(inside, given, np.inf), seed, sizes)
+        found = _without_leak(given, inside, place, (math.prod(sizes) / 1e3, lowest), jump, most)
+        if found is not None:
+            return found
+    raise MetaoptError(
+        f"At {lowest:.0f} Hounsfield units, below which the air around the seed lies, the region has more than "
+        f"{most:.5g} ml already, so that it leaks at any threshold, or the seed is not in the trachea."
+    )
+
+
 def _without_leak(
     part: np.ndarray,
     inside: np.ndarray | None,
     seed: tuple[int, ...],
-    sizes: tuple[float, ...],
+    scale: tuple[float, float],
     jump: float,
     most: float,
-) -> np.ndarray:
-    """Return the region at the highest threshold without a leak."""
-    millilitres, lowest = math.prod(sizes) / 1e3, _lumen_below(part, seed, sizes)
+) -> np.ndarray | None:
+    """Return the region at the highest threshold without a leak; None where there is none.
+
+    ``scale`` are the millilitres of a voxel and the lowest threshold.
+    """
+    millilitres, lowest = scale
     best = _region(part, inside, seed, lowest)
     if best.sum() * millilitres > most:
-        raise MetaoptError(
-            f"At {lowest:.0f} Hounsfield units, which the air around the seed reaches, the region has more than "
-            f"{most:.5g} ml already, so that it leaks at any threshold, or the seed is not in the trachea."
-        )
+        return None
     low, high = 0, max(1, math.ceil((HIGHEST - lowest) / STEP))
     while high - low > 1:
         middle = (low + high) // 2
@@ -122,16 +148,19 @@ def _without_leak(
     return found
 
 
-def _lumen_below(part: np.ndarray, seed: tuple[int, ...], sizes: tuple[float, ...]) -> float:
-    """Return the Hounsfield units below which nearly all air around the seed is, with its noise."""
+def _dark_place(part: np.ndarray, seed: tuple[int, ...], sizes: Sequence[float]) -> tuple[tuple[int, ...], float]:
+    """Return the darkest voxel around the seed, and Hounsfield units below which most of the air there is."""
     reach = [max(1, round(AROUND / s)) for s in sizes]
-    near = part[tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(seed, reach, strict=True))]
+    box = tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(seed, reach, strict=True))
+    near = part[box]
     dark = near[near < HIGHEST]
     if not dark.size:
         raise MetaoptError(f"There is no air around the seed, which has {float(part[seed]):.0f} Hounsfield units.")
     middle = float(np.median(dark))
     spread = 1.4826 * float(np.median(np.abs(dark - middle)))
-    return min(max(middle + 2.5 * spread, float(part[seed]) + 1), HIGHEST)
+    darkest = np.unravel_index(int(near.argmin()), near.shape)
+    place = tuple(int(i) + s.start for i, s in zip(darkest, box, strict=True))
+    return place, min(middle + max(spread, LEAST), HIGHEST)
 
 
 def _region(part: np.ndarray, inside: np.ndarray | None, seed: tuple[int, ...], threshold: float) -> np.ndarray:

@@ -18,13 +18,13 @@ plain = functools.cache(chest)
 SEED = (65, 33, 47)
 
 
-def _leaky(wall=-890.0):
+def _leaky(wall=-890.0, given=None):
     """A chest whose bronchi have a hole: there the wall is nearly as dark as the parenchyma."""
-    given = plain()
+    given = plain() if given is None else given
     volume = given.volume.clone()
     around = torch.from_numpy(ndimage.binary_dilation(given.bronchi.numpy(), iterations=2))
     hole = around & ~given.bronchi & (volume > -500)
-    hole[..., :60] = False  # at the far end of one bronchus
+    hole[..., : 60 * hole.shape[2] // 94] = False  # at the far end of one bronchus
     volume[hole] = wall
     return volume
 
@@ -51,6 +51,27 @@ def test_it_stops_before_the_leak_of_a_thin_wall():
     assert float((leaked & given.lungs).sum()) > 0.4 * float(given.lungs.sum()), "the threshold matters"
     assert float((found & given.lungs).sum()) < 0.02 * float(given.lungs.sum())
     assert overlap(found, given.trachea | given.bronchi) > 0.9
+
+
+def test_noise_that_reaches_beyond_the_threshold_of_a_leak_hides_no_airways():
+    given = plain()
+    volume = _leaky(-900.0) + 40 * torch.randn(given.volume.shape, generator=torch.Generator().manual_seed(0))
+    assert float((volume[given.trachea] > -900).float().mean()) > 0.005, "some of the lumen is above the leak"
+    found = grow_region(volume, SEED, given.spacing)
+    assert overlap(found, given.trachea | given.bronchi) > 0.8
+    assert float((found & given.lungs).sum()) < 0.02 * float(given.lungs.sum())
+
+
+def test_where_any_threshold_leaks_for_noise_it_grows_in_the_blurred_ct():
+    given = chest((1.5, 1.5, 1.5))
+    volume = _leaky(-860.0, given) + 90 * torch.randn(given.volume.shape, generator=torch.Generator().manual_seed(0))
+    seed = (130, 66, 93)
+    volume[seed] = -1000.0
+    leaked = grow_region(volume, seed, given.spacing, threshold=-905.0)  # above it is a sixth of the lumen
+    found = grow_region(volume, seed, given.spacing)
+    assert float((leaked & given.lungs).sum()) > 0.1 * float(given.lungs.sum())
+    assert float((found & given.lungs).sum()) < 0.02 * float(given.lungs.sum())
+    assert overlap(found, given.trachea | given.bronchi) > 0.7
 
 
 def test_within_a_mask_it_is_the_same_but_for_what_lies_outside():
