@@ -29,7 +29,6 @@ import torch
 from metaopt.applications.airway import Outputs, describe_scores, evaluate_file, segment_file, summarize, tabulate
 from metaopt.data import write_nifti
 from metaopt.tasks.airways import Scanner, by_generation, draw_lungs, grow_airways, simulate_ct
-from metaopt.viewer.airway_page import PALETTE
 
 # %%
 # A chest
@@ -78,10 +77,13 @@ print(describe_scores(evaluate_file(folder / "airways.nii.gz", folder / "truth.n
 WIDTH = SPACING[2] * (lungs.shape[2] - 1)
 
 
+COLORS = plt.get_cmap("viridis_r", 10)  # of the generations
+
+
 def draw(axis, title, tree, mirrored=False):
     for line, radius, generation in zip(tree.points, tree.radius, tree.generation.tolist(), strict=True):
         across = WIDTH - line[:, 2] if mirrored else line[:, 2]
-        axis.plot(across, line[:, 0], color=PALETTE[generation], lw=float(radius.mean()), solid_capstyle="round")
+        axis.plot(across, line[:, 0], color=COLORS(generation), lw=float(radius.mean()), solid_capstyle="round")
     axis.set(title=title, aspect="equal", xlim=(0, WIDTH), xlabel="to the left, mm")
 
 

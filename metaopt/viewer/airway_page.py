@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments.checks import as_numbers, check_finite, check_tensor
+from ..arguments.checks import as_numbers, check_finite, check_tensor, said
+from ..arguments.contracts import checked
 from ..core.errors import MetaoptError
 from ..files import check_output, replacing
 from ..foundation.extras import require
@@ -48,6 +49,7 @@ class Branches(Protocol):
         ...
 
 
+@checked
 def write_airway_page(
     path: str | os.PathLike[str],
     volume: Tensor,
@@ -128,18 +130,31 @@ def _check(volume: Tensor, spacing: Any, mask: Tensor | None) -> tuple[float, ..
     return tuple(sizes.tolist())
 
 
-def _check_tree(tree: Branches, extent: Sequence[float]) -> None:
-    count = len(tree.points)
-    if not count or len(tree.parent) != count or len(tree.radius) != count:
+def _check_tree(tree: Any, extent: Sequence[float]) -> None:
+    parent, points, radius = (getattr(tree, name, None) for name in ("parent", "points", "radius"))
+    if not isinstance(points, list | tuple) or not isinstance(radius, list | tuple):
+        raise MetaoptError(
+            f"The tree of a page must have parent, points and radius, as an AirwayTree has, but got {said(tree)}."
+        )
+    parents = check_tensor("The parents of a tree", parent, "whole", "(N,)")
+    if not points or not len(parents) == len(points) == len(radius):
         raise MetaoptError(
             f"A tree needs a parent, a centre line and radii for each branch, and at least one branch, but this one "
-            f"has {len(tree.parent)} parents, {count} centre lines and {len(tree.radius)} lists of radii."
+            f"has {len(parents)} parents, {len(points)} centre lines and {len(radius)} lists of radii."
         )
-    points = torch.cat([p.detach().cpu().double() for p in tree.points])
-    inside = ((points >= -1) & (points <= torch.tensor(extent) + 1)).all(1)
+    for number, (line, widths, before) in enumerate(zip(points, radius, parents.tolist(), strict=True)):
+        check_finite(f"Centre line {number}", check_tensor(f"Centre line {number}", line, "real", "(P, 3)"))
+        check_finite(f"Radius {number}", check_tensor(f"Radius {number}", widths, "real", "(P,)"))
+        if len(line) != len(widths) or len(line) < 2 or before >= number:
+            raise MetaoptError(
+                f"Branch {number} has {len(line)} points, {len(widths)} radii and the parent {before}; it needs a "
+                "radius for each of at least 2 points, and to come after its parent."
+            )
+    places = torch.cat([line.detach().cpu().double() for line in points])
+    inside = ((places >= -1) & (places <= torch.tensor(extent) + 1)).all(1)
     if float(inside.double().mean()) < 0.5:
         raise MetaoptError(
-            f"Of the {len(points)} points of the tree, {int((~inside).sum())} lie outside of the CT, which reaches "
+            f"Of the {len(places)} points of the tree, {int((~inside).sum())} lie outside of the CT, which reaches "
             f"from 0 to {[round(e, 1) for e in extent]} mm along (D, H, W); points are in mm from the centre of "
             "the first voxel, in the order of these axes."
         )

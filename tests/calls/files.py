@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from metaopt import data, viewer
+from metaopt.tasks.airways import AirwayTree
 
 from . import NOT_A_CALL, Call
 from .algorithms import grid
@@ -37,6 +38,10 @@ def kspace():
     path = place("k.npy")
     np.save(path, np.ones((4, 40, 36)) + 0j)
     return path
+
+
+def airways():
+    return AirwayTree(torch.tensor([-1]), [torch.tensor([[1.0, 2, 3], [4, 5, 6]])], [torch.ones(2)])
 
 
 def chunk():
@@ -85,6 +90,21 @@ VIEWER = {
         lambda section: shown([section]),
     ),
     "save_strips": NOT_A_CALL,  # a figure takes seconds to draw
+    "write_airway_page": Call(
+        viewer.write_airway_page,
+        lambda: {
+            "path": place("page.html"),
+            "volume": torch.zeros(8, 9, 10),
+            "spacing": (1.0, 1.0, 1.0),
+            "tree": airways(),
+            "mask": torch.ones(8, 9, 10, dtype=torch.bool),
+            "axes": "SPL",
+            "title": "t",
+            "columns": {"Side": ["left"]},
+            "notes": ["n"],
+        },
+        free=("path",),
+    ),
     "write_page": Call(
         viewer.write_page,
         lambda: {"folder": place("page"), "sections": [section()], "title": "t", "intro": "i"},
