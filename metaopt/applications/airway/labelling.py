@@ -15,7 +15,8 @@ from ...tasks.airways import AirwayTree
 from ...tasks.airways.grid import check_mask, check_spacing
 from .candidates import AirwayNodes
 
-SURE = 6.0  # the largest log-odds that an edge adds
+LEAST = 0.02  # the least probability of an edge
+SURE = 6.0  # the largest log-odds that a node adds
 SPUR = 2.0  # mm beyond the lumen of its parent that a last branch must lead
 WIDE = 0.6  # of the widest radius: the trachea
 DENSE = 1.0  # mm between points of a centre line
@@ -64,14 +65,14 @@ def find_root(nodes: AirwayNodes, trachea: Tensor | None = None, spacing: Any = 
 
 @checked
 def labelled_tree(
-    nodes: AirwayNodes, edge_index: Tensor, log_odds: Tensor, root: Natural, least: Share = 0.1
+    nodes: AirwayNodes, edge_index: Tensor, log_odds: Tensor, root: Natural, least: Share = LEAST
 ) -> LabelledTree:
     """Return the labelled tree of the most probable edges.
 
     Among the trees from the root whose edges have a probability of at least ``least``, it is found by
-    :func:`~metaopt.algorithms.maximum_arborescence`; then each part stays whose edges have log-odds with a sum above 0,
-    so that one improbable edge is taken for what lies beyond, but nothing improbable stays at the ends. Last branches
-    that hardly leave the lumen of their parent are no branches.
+    :func:`~metaopt.algorithms.maximum_arborescence`; then each part stays whose nodes have log-odds of being in the
+    tree with a sum above 0, so that one improbable edge is taken for what lies beyond, but nothing improbable stays at
+    the ends. Last branches that hardly leave the lumen of their parent are no branches.
 
     Args:
         nodes: The nodes.
@@ -88,7 +89,7 @@ def labelled_tree(
             names a node that does not exist.
     """
     found = maximum_arborescence(edge_index, len(nodes.mean), log_odds, root, least)
-    gain = torch.where(found.edge >= 0, log_odds.detach().clamp(-SURE, SURE)[found.edge.clamp(min=0)], 0.0)
+    gain = _gain(edge_index, log_odds.detach(), found.edge)
     parent, score = found.parent.tolist(), gain.double().tolist()
     order = _order(parent, root)
     children = _worth(parent, score, order, root)
@@ -104,9 +105,30 @@ def labelled_tree(
         )
     parents, paths = _branches(children, root)
     lines = [_line(path, number == 0, position, radius) for number, path in enumerate(paths)]
-    sure = torch.sigmoid(gain)
+    sure = torch.sigmoid(log_odds.detach())[found.edge.clamp(min=0)]
     mean = torch.stack([sure[path[1:]].mean() for path in paths])
     return LabelledTree(AirwayTree(torch.tensor(parents), [p for p, _ in lines], [r for _, r in lines]), mean)
+
+
+def _gain(edge_index: Tensor, log_odds: Tensor, edge: Tensor) -> Tensor:
+    """Return how much each node adds to the worth of the tree, (N,), given the edge (N,) from its parent.
+
+    It is the log-odds that any edge of the node is real, for independent edges, since a node whose place in the tree is
+    not clear may surely be in it; less what its edge is worse than its best one, in log probability.
+    """
+    nodes = len(edge)
+    score = log_odds.double()
+    missing = torch.nn.functional.logsigmoid(-score)  # log (1 - p)
+    none = torch.zeros(nodes, dtype=score.dtype)
+    for end in edge_index:
+        none = none.index_add(0, end, missing / 2)  # of opposite edges, which say the same, the mean
+    inside = torch.log(-torch.expm1(none.clamp(max=-1e-12))) - none
+    present = torch.nn.functional.logsigmoid(score)
+    best = torch.full((nodes,), -torch.inf, dtype=score.dtype)
+    for end in edge_index:
+        best = best.scatter_reduce(0, end, present, "amax")
+    worse = torch.where(edge >= 0, present[edge.clamp(min=0)] - best, 0.0)
+    return inside.clamp(-SURE, SURE) + worse
 
 
 def _order(parent: list[int], root: int) -> list[int]:

@@ -22,22 +22,23 @@ from ...tasks.airways.grid import check_spacing
 from ...weights import shipped
 from .candidates import AirwayNodes, Volume, check_airwayness
 
+LEAST = 7  # the column of the least airwayness along an edge
 SAMPLES = 9  # of airwayness along an edge
-FEATURES, PAIRS = 5, 8
+FEATURES, PAIRS = 5, 9
 STEPS = 10
 JOINED, APART = 3.0, -6.0  # log-odds of the edges of a baseline
 SEEN = 0.3  # airwayness all along an edge of the shortest tree
 # Set by hand: edges are short, in line and inside an airway. In the order of airway_graph.
 NODE = (0.0, 0.0, 0.0, 0.0, 1.0)
-PAIR = (-5.0, -3.0, -1.0, 1.0, 0.5, 1.0, 2.0, 3.0)
+PAIR = (-5.0, -2.0, -1.0, 1.0, 0.5, 1.0, 2.0, 3.0, -0.5)
 
 
 @checked
 def airway_graph(nodes: AirwayNodes, airwayness: Volume, spacing: Any, neighbors: Count = 10) -> GraphRefinement:
     """Join candidate nodes to their nearest others, in both directions.
 
-    To :func:`~metaopt.problems.rigid_features` comes what airwayness says: of a node its own, and of an edge the mean
-    and the least along it.
+    To :func:`~metaopt.problems.rigid_features` comes what airwayness says, of a node its own, and of an edge the mean
+    and the least along it; and the length of an edge in radii of its nodes, since nodes of wide tubes are further apart.
 
     Args:
         nodes: The nodes.
@@ -46,7 +47,7 @@ def airway_graph(nodes: AirwayNodes, airwayness: Volume, spacing: Any, neighbors
         neighbors: The number of nearest nodes that each is joined to.
 
     Returns:
-        The problem, with 5 features of a node and 8 of an edge.
+        The problem, with 5 features of a node and 9 of an edge.
 
     Raises:
         MetaoptError: There are fewer than two nodes, or airwayness or spacing are not as they should be.
@@ -56,7 +57,9 @@ def airway_graph(nodes: AirwayNodes, airwayness: Volume, spacing: Any, neighbors
     edges = both_directions(nearest_neighbors(nodes.mean[:, :3], neighbors))
     x, pairs = rigid_features(nodes.mean, nodes.variance, edges)
     along = _along(nodes.mean[:, :3], edges, check_airwayness(airwayness), check_spacing(spacing))
-    own = torch.stack([along.mean(1), along.amin(1)], dim=1)
+    wide = nodes.mean[:, 3][edges].sum(0)
+    length = (nodes.mean[edges[1], :3] - nodes.mean[edges[0], :3]).norm(dim=1)
+    own = torch.stack([along.mean(1), along.amin(1), length / wide], dim=1)
     return GraphRefinement(
         torch.cat([x, nodes.airwayness[:, None].to(x)], dim=1), torch.cat([pairs, own.to(x)], dim=1), edges
     )
@@ -152,7 +155,7 @@ def shortest_tree(problem: GraphRefinement, least: float = SEEN) -> Tensor:
     Returns:
         (E,), 3 for edges of the tree and -6 for others.
     """
-    length, low = problem.pairs[:, 1], problem.pairs[:, -1]
+    length, low = problem.pairs[:, 1], problem.pairs[:, LEAST]
     seen = (low >= least).nonzero()[:, 0]
     chosen = torch.full_like(length, APART)
     if len(seen):
