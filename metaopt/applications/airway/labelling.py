@@ -15,7 +15,7 @@ from ...tasks.airways import AirwayTree
 from ...tasks.airways.grid import check_mask, check_spacing
 from .candidates import AirwayNodes
 
-LEAST = 0.02  # the least probability of an edge
+LEAST = 0.005  # the least probability of an edge
 SURE = 6.0  # the largest log-odds that a node adds
 SPUR = 2.0  # mm beyond the lumen of its parent that a last branch must lead
 WIDE = 0.6  # of the widest radius: the trachea
@@ -113,22 +113,29 @@ def labelled_tree(
 def _gain(edge_index: Tensor, log_odds: Tensor, edge: Tensor) -> Tensor:
     """Return how much each node adds to the worth of the tree, (N,), given the edge (N,) from its parent.
 
-    It is the log-odds that any edge of the node is real, for independent edges, since a node whose place in the tree is
-    not clear may surely be in it; less what its edge is worse than its best one, in log probability.
+    It is the log-odds that one of its two best edges is real, for independent edges: a node that may be joined in two
+    ways is surely in the tree, though neither edge is sure. What its edge is worse than its best one, in log
+    probability, is taken off.
     """
-    nodes = len(edge)
     score = log_odds.double()
-    missing = torch.nn.functional.logsigmoid(-score)  # log (1 - p)
-    none = torch.zeros(nodes, dtype=score.dtype)
-    for end in edge_index:
-        none = none.index_add(0, end, missing / 2)  # of opposite edges, which say the same, the mean
-    inside = torch.log(-torch.expm1(none.clamp(max=-1e-12))) - none
-    present = torch.nn.functional.logsigmoid(score)
-    best = torch.full((nodes,), -torch.inf, dtype=score.dtype)
+    missing, present = torch.nn.functional.logsigmoid(-score), torch.nn.functional.logsigmoid(score)
+    none = torch.minimum(*(-_two_best(end, -missing, len(edge)) for end in edge_index)).clamp(max=-1e-12)
+    inside = torch.log(-torch.expm1(none)) - none
+    best = torch.full((len(edge),), -torch.inf, dtype=score.dtype)
     for end in edge_index:
         best = best.scatter_reduce(0, end, present, "amax")
     worse = torch.where(edge >= 0, present[edge.clamp(min=0)] - best, 0.0)
     return inside.clamp(-SURE, SURE) + worse
+
+
+def _two_best(node: Tensor, values: Tensor, nodes: int) -> Tensor:
+    """Return the sum of the two largest values, which are positive, of each node, (nodes,)."""
+    order = values.argsort(descending=True, stable=True)
+    order = order[node[order].argsort(stable=True)]
+    counts = torch.bincount(node, minlength=nodes)
+    rank = torch.arange(len(node)) - (counts.cumsum(0) - counts)[node[order]]
+    two = order[rank < 2]
+    return torch.zeros(nodes, dtype=values.dtype).index_add(0, node[two], values[two])
 
 
 def _order(parent: list[int], root: int) -> list[int]:
