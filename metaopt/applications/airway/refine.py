@@ -30,7 +30,7 @@ JOINED, APART = 3.0, -6.0  # log-odds of the edges of a baseline
 SEEN = 0.3  # airwayness all along an edge of the shortest tree
 # Set by hand: edges are short, in line and inside an airway. In the order of airway_graph.
 NODE = (0.0, 0.0, 0.0, 0.0, 1.0)
-PAIR = (-5.0, -2.0, -1.0, 1.0, 0.5, 1.0, 2.0, 3.0, -0.5)
+PAIR = (-6.0, -2.0, -1.0, 1.0, 0.5, 1.0, 2.0, 4.0, -1.0)
 
 
 @checked
@@ -38,7 +38,7 @@ def airway_graph(nodes: AirwayNodes, airwayness: Volume, spacing: Any, neighbors
     """Join candidate nodes to their nearest others, in both directions.
 
     To :func:`~metaopt.problems.rigid_features` comes what airwayness says, of a node its own, and of an edge the mean
-    and the least along it; and the length of an edge in radii of its nodes, since nodes of wide tubes are further apart.
+    and the least along it; and its length in radii of its nodes, since nodes of wide tubes are further apart.
 
     Args:
         nodes: The nodes.

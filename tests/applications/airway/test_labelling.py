@@ -45,9 +45,9 @@ def test_branches_have_parents_generations_lengths_and_radii():
 
 
 def test_a_gap_is_bridged_for_what_lies_beyond_and_not_for_less():
-    reach = {gap: float(labelled_tree(nodes(), *graph(gap=gap), root=0).tree.length.max()) for gap in (-1.5, -4.0)}
+    reach = {gap: float(labelled_tree(nodes(), *graph(gap=gap), root=0).tree.length.max()) for gap in (-1.5, -6.0)}
     assert reach[-1.5] > 40
-    assert reach[-4.0] < 31  # below the least probability
+    assert reach[-6.0] < 31  # below the least probability
     edges, log_odds = graph(gap=-2.0)
     log_odds[(edges == 12).any(0)] = 0.5  # beyond the gap it is worth less than the gap costs
     assert float(labelled_tree(nodes(), edges, log_odds, root=0).tree.length.max()) < 31
