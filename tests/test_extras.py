@@ -98,7 +98,7 @@ def _slices(folder: Path) -> object:
 def _compressed_slices(folder: Path) -> object:
     def compress(data: Any, number: int) -> None:
         data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"
-        data.PixelData = encapsulate([b"none"])
+        data.PixelData = encapsulate([b"none\xff\xd9"])
 
     scans.series_of(folder / "slices", edit=compress)
     return mo.data.read_ct(folder / "slices")

@@ -142,12 +142,12 @@ def _rescaled(stored: np.ndarray, header: Header) -> np.ndarray:
 
 def _decoded(data: Any, header: Header) -> np.ndarray:
     """Return the values of a compressed slice, by SimpleITK, or by what pydicom finds for compressions beyond that."""
-    syntax = data.file_meta.TransferSyntaxUID
+    syntax: Any = data.file_meta.TransferSyntaxUID
     try:
         frame = next(require("pydicom.encaps", "airway").generate_frames(data.PixelData, number_of_frames=1))
-        if syntax not in RUN_LENGTHS and END not in frame[-LAST:]:
+        if str(syntax) not in RUN_LENGTHS and END not in frame[-LAST:]:
             raise MetaoptError("ends within its compressed voxels; it was cut short, so copy it again.")
-        if syntax not in WELL_KNOWN:
+        if str(syntax) not in WELL_KNOWN:
             return _rescaled(data.pixel_array, header)
         itk: Any = require("SimpleITK", "airway")
         itk.ProcessObject.SetGlobalWarningDisplay(False)
