@@ -15,9 +15,9 @@ import torch
 
 from .. import __version__
 from ..core import MetaoptError
-from . import airway, data, demo, denoise, doctor, infer, inpaint, mri, train, upscale, view
+from . import airway, data, demo, denoise, doctor, infer, inpaint, mri, radio, train, upscale, view
 
-COMMANDS = (demo, denoise, upscale, inpaint, infer, mri, airway, view, train, data, doctor)
+COMMANDS = (demo, denoise, upscale, inpaint, infer, mri, airway, radio, view, train, data, doctor)
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -16,6 +16,7 @@ from .formats.measurement_set_writer import write_measurement_set
 from .formats.nifti import write_nifti
 from .formats.open_kspace import open_kspace
 from .formats.open_visibilities import read_coverage, read_visibilities
+from .formats.sky_picture import SkyPicture, read_sky_picture, write_sky_picture
 from .formats.swc import SwcNodes, read_swc, write_swc
 from .formats.uai import UaiModel, read_evidence, read_uai, write_evidence, write_uai
 from .formats.uai_answers import (
@@ -38,6 +39,7 @@ __all__ = [
     "KSpace",
     "Mask",
     "Picture",
+    "SkyPicture",
     "Source",
     "SourceFile",
     "SwcNodes",
@@ -65,6 +67,7 @@ __all__ = [
     "read_omniglot",
     "read_pictures",
     "read_planetoid",
+    "read_sky_picture",
     "read_slices",
     "read_source",
     "read_sparse_alist",
@@ -82,6 +85,7 @@ __all__ = [
     "write_mask",
     "write_measurement_set",
     "write_nifti",
+    "write_sky_picture",
     "write_swc",
     "write_uai",
     "write_visibilities",

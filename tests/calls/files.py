@@ -119,6 +119,18 @@ DATA = {
     "KSpace": NOT_A_CALL,  # open_kspace makes it
     "Mask": NOT_A_CALL,
     "Picture": Call(data.Picture, lambda: {"pixels": picture(), "bits": 8}),
+    "SkyPicture": Call(
+        data.SkyPicture,
+        lambda: {
+            "pixels": torch.ones(3, 4, 4),
+            "cell": 1e-5,
+            "direction": (0.1, 0.2),
+            "frequency": torch.tensor([1e9, 2e9, 3e9]),
+            "unit": "JY/BEAM",
+            "beam": (3e-5, 2e-5, 0.1),
+        },
+        lambda made: data.write_sky_picture(place("s.fits"), made),
+    ),
     "Source": NOT_A_CALL,
     "SourceFile": NOT_A_CALL,
     "SwcNodes": NOT_A_CALL,
@@ -149,6 +161,7 @@ DATA = {
     "read_omniglot": NOT_A_CALL,
     "read_pictures": NOT_A_CALL,
     "read_planetoid": NOT_A_CALL,
+    "read_sky_picture": NOT_A_CALL,
     "read_slices": NOT_A_CALL,
     "read_sparse_alist": NOT_A_CALL,
     "read_source": Call(data.read_source, lambda: {"name": "natural/set5"}),
@@ -197,6 +210,7 @@ DATA = {
         PLACE,
     ),
     "write_mask": NOT_A_CALL,
+    "write_sky_picture": NOT_A_CALL,  # with SkyPicture
     "write_swc": NOT_A_CALL,
     "write_uai": Call(data.write_uai, lambda: {"path": place("u"), "model": model()}, lambda _: None, PLACE),
     "write_visibilities": Call(

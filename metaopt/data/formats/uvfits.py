@@ -14,6 +14,7 @@ import torch
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
 from .measurement_set import Choice
+from .sky_picture import quiet
 from .stokes import choose_hands, stokes_i
 from .visibility_set import Antennas, VisibilityChunk, VisibilitySet, chunk_of
 
@@ -49,7 +50,7 @@ def open_uvfits(path: Path, choice: Choice) -> VisibilitySet:
         MetaoptError: It has no random groups, lacks an axis, or holds several sources and none is chosen.
     """
     fits = require("astropy.io.fits", "radio")
-    with path.open("rb") as opened, fits.open(opened, lazy_load_hdus=False) as file:
+    with quiet(), path.open("rb") as opened, fits.open(opened, lazy_load_hdus=False) as file:
         header = file[0].header
         if not header.get("GROUPS") or header.get("NAXIS1") != 0 or not header.get("GCOUNT"):
             raise MetaoptError(
