@@ -220,7 +220,7 @@ def _filled(array: np.ndarray) -> Tensor:
 
 @checked
 def write_sky_picture(path: str | Path, picture: SkyPicture) -> None:
-    """Write a picture as FITS, with the axes RA---SIN, DEC--SIN, FREQ and STOKES.
+    """Write a picture as FITS, with the axes RA---SIN, DEC--SIN, FREQ where it is known, and STOKES.
 
     Args:
         path: The file.
@@ -237,16 +237,17 @@ def write_sky_picture(path: str | Path, picture: SkyPicture) -> None:
     height, width = picture.pixels.shape[-2:]
     header = fits.Header()
     cell, right, declination = (math.degrees(angle) for angle in (picture.cell, *picture.direction))
-    first, step = _spacing(picture.frequency)
-    for number, (name, middle, value, delta, unit) in enumerate(
-        (
-            ("RA---SIN", width // 2 + 1.0, right % 360, -cell, "deg"),
-            ("DEC--SIN", height // 2 + 1.0, declination, cell, "deg"),
-            ("FREQ", 1.0, first, step, "Hz"),
-            ("STOKES", 1.0, 1.0, 1.0, ""),
-        ),
-        1,
-    ):
+    axes = [
+        ("RA---SIN", width // 2 + 1.0, right % 360, -cell, "deg"),
+        ("DEC--SIN", height // 2 + 1.0, declination, cell, "deg"),
+    ]
+    array = picture.pixels.detach().cpu().float().numpy()
+    if picture.frequency is not None:
+        axes.append(("FREQ", 1.0, *_spacing(picture.frequency), "Hz"))
+        array = array[None]
+    elif len(array) > 1:
+        raise MetaoptError(f"A picture of {len(array)} channels is written with their frequencies; give them.")
+    for number, (name, middle, value, delta, unit) in enumerate([*axes, ("STOKES", 1.0, 1.0, 1.0, "")], 1):
         for key, entry in (("CTYPE", name), ("CRPIX", middle), ("CRVAL", value), ("CDELT", delta), ("CUNIT", unit)):
             header[f"{key}{number}"] = entry
     header["BUNIT"], header["BTYPE"], header["EQUINOX"], header["RADESYS"] = picture.unit, "Intensity", 2000.0, "FK5"
@@ -254,16 +255,13 @@ def write_sky_picture(path: str | Path, picture: SkyPicture) -> None:
     if picture.beam is not None:
         for key, angle in zip(("BMAJ", "BMIN", "BPA"), picture.beam, strict=True):
             header[key] = math.degrees(angle)
-    array = picture.pixels.detach().cpu().float().numpy()[None]
     content = io.BytesIO()  # astropy does not know the mode of a new file
     fits.PrimaryHDU(array, header).writeto(content)
     with replacing(Path(path)) as file:
         file.write(content.getbuffer())
 
 
-def _spacing(frequency: Tensor | None) -> tuple[float, float]:
-    if frequency is None:
-        return 0.0, 1.0
+def _spacing(frequency: Tensor) -> tuple[float, float]:
     values = frequency.double()
     steps = values.diff()
     if len(steps) and float((steps - steps.mean()).abs().max()) > 1e-3 * float(steps.mean().abs()):
