@@ -16,6 +16,8 @@ SCALES = (0.8, 1.3, 2.1, 3.4, 5.5)  # mm, standard deviations that suit tubes of
 FINEST = 1.5  # voxels of a grid to one standard deviation, at the most
 CONTRAST = 60.0  # HU, the curvature at which a tube is as probable as not
 DARK = -300.0  # HU, above which the smoothed volume is no lumen
+AIR, LUNG = -1000.0, -600.0  # HU; what is below the second counts as parenchyma
+WIDE = 2.0  # mm, the scale from which a lumen must be darker than parenchyma
 SLAB = 48  # slices at once
 
 
@@ -24,7 +26,9 @@ def tubeness(volume: Tensor, where: Tensor, spacing: tuple[float, ...]) -> Tenso
 
     For standard deviations s of 0.8 to 5.5 mm, the volume is smoothed and has the second derivatives with eigenvalues
     a >= b >= c. A tube has large a and b and a small c: ``r = s^2 (b - |c| / 2)``, and the largest r of all s gives
-    ``1 - exp(-log(2) (r / 60 HU)^2)``.
+    ``1 - exp(-log(2) (r / 60 HU)^2)``. Dark strips of parenchyma between vessels and the chest wall look like wide tubes;
+    so for s above 2 mm, r is also multiplied by how much nearer the voxels are to air than to the median of the
+    parenchyma: it counts fully from halfway on, and not at all from the median on.
 
     Args:
         volume: The CT, (D, H, W) float32 in Hounsfield units.
@@ -35,16 +39,21 @@ def tubeness(volume: Tensor, where: Tensor, spacing: tuple[float, ...]) -> Tenso
         Sato et al., 1998, https://doi.org/10.1016/S1361-8415(98)80009-1 (there for bright tubes).
     """
     best = torch.zeros(volume.shape)
+    some = volume[::3, ::3, ::3][where[::3, ::3, ::3]]
+    lungs = some[some < LUNG]
+    median = float(lungs.median()) if len(lungs) else AIR / 2
     for scale in SCALES:
         steps = [max(1, math.floor(scale / FINEST / size)) for size in spacing]
-        strength = _at_scale(volume, where, steps, spacing, scale)
+        strength = _at_scale(volume, where, steps, spacing, scale, median)
         for z, layer in enumerate(_finer(strength, steps, volume.shape)):
             torch.maximum(best[z], layer, out=best[z])
     best = 1 - torch.exp(-math.log(2) * (best / CONTRAST) ** 2)
     return best.mul_(where)
 
 
-def _at_scale(volume: Tensor, where: Tensor, steps: list[int], spacing: tuple[float, ...], scale: float) -> Tensor:
+def _at_scale(
+    volume: Tensor, where: Tensor, steps: list[int], spacing: tuple[float, ...], scale: float, median: float
+) -> Tensor:
     """Return r in HU on a grid that is coarser by ``steps``, slab by slab."""
     small, seen = volume, where.float()
     if max(steps) > 1:
@@ -61,6 +70,8 @@ def _at_scale(volume: Tensor, where: Tensor, steps: list[int], spacing: tuple[fl
         if bool(seen[start:stop].any()):
             part = _strength(small[begin:end], seen[begin:end] > 0, sizes, scale)
             found[start:stop] = part[start - begin : stop - begin]
+    if scale > WIDE:
+        found *= ((median - small) / max(1.0, (median - AIR) / 2)).clamp(0, 1)
     return found
 
 
