@@ -26,8 +26,8 @@ def tubeness(volume: Tensor, where: Tensor, spacing: tuple[float, ...]) -> Tenso
 
     For standard deviations s of 0.8 to 5.5 mm, the volume is smoothed and has the second derivatives with eigenvalues
     a >= b >= c. A tube has large a and b and a small c: ``r = s^2 (b - |c| / 2)``, and the largest r of all s gives
-    ``1 - exp(-log(2) (r / 60 HU)^2)``. Dark strips of parenchyma between vessels and the chest wall look like wide tubes;
-    so for s above 2 mm, r is also multiplied by how much nearer the voxels are to air than to the median of the
+    ``1 - exp(-log(2) (r / 60 HU)^2)``. Dark strips of parenchyma between vessels and the chest wall look like wide
+    tubes; so for s above 2 mm, r is also multiplied by how much nearer the voxels are to air than to the median of the
     parenchyma: it counts fully from halfway on, and not at all from the median on.
 
     Args:
