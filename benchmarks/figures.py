@@ -147,7 +147,7 @@ def draw_detection(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     subjects, methods, settings = (
         list(dict.fromkeys(row[column] for row in rows)) for column in ("subject", "method", "setting")
     )
-    figure = _figure(4.2 * len(subjects), 4.0)
+    figure = _figure(max(8.0, 4.2 * len(subjects)), 4.2)
     grid = figure.subplots(1, len(subjects), squeeze=False, sharey=True)[0]
     for axis, subject in zip(grid, subjects, strict=True):
         for i, method in enumerate(methods):
