@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,29 @@ class _Arrays:
         return chunk_of(found["uvw"], values, np.array(weights, np.float64), time, (first, second))
 
     def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as file:
+        with _member(self.path, f"{name}.npy") as file:
             shape, transposed, dtype = _header(file)
             if transposed and len(shape) > 1:
                 raise MetaoptError(f"has {name} in Fortran order; save numpy.ascontiguousarray of it.")
             row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
             file.seek(start * row, 1)
             return np.frombuffer(file.read((stop - start) * row), dtype).reshape(-1, *shape[1:]).copy()
+
+
+@contextlib.contextmanager
+def _member(path: Path, name: str) -> Iterator[Any]:
+    """Open an array of an archive: where it is not compressed in the file itself, in which it is cheap to go ahead."""
+    with zipfile.ZipFile(path) as archive:
+        found = archive.getinfo(name)
+        if found.compress_type != zipfile.ZIP_STORED:
+            with archive.open(name) as file:
+                yield file
+            return
+    with path.open("rb") as file:
+        file.seek(found.header_offset + 26)  # the lengths of the name and of what follows it, before the content
+        lengths = [int.from_bytes(file.read(2), "little") for _ in range(2)]
+        file.seek(found.header_offset + 30 + sum(lengths))
+        yield file
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:

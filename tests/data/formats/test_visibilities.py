@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,25 @@ def test_a_measurement_set_reads_back_as_it_was_written(tmp_path: Path) -> None:
     whole = VisibilityChunk(*(torch.cat(pair) for pair in zip(*parts, strict=True)))
     same(found.read(), whole)
     same(VisibilityChunk(*(torch.cat(p) for p in zip(*found.chunks(rows=17), strict=True))), whole)
+
+
+@pytest.mark.parametrize("name", ["a.ms", "a.npz"])
+def test_memory_does_not_grow_with_the_set_that_is_read(name: str, tmp_path: Path) -> None:
+    peaks = []
+    for count in (2, 8):
+        path = tmp_path / f"{count}{name}"
+        parts = [chunk(4000, seed) for seed in range(count)]
+        if path.suffix == ".ms":
+            data.write_measurement_set(path, parts, FREQUENCY, DIRECTION, antennas())
+        else:
+            data.write_visibilities(path, parts, FREQUENCY, DIRECTION, antennas())
+        found = data.read_visibilities(path)
+        tracemalloc.start()
+        rows = sum(len(part.uvw) for part in found.chunks(rows=1000))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert rows == 4000 * count
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 def test_archives_of_numpy_read_back_as_they_were_written(tmp_path: Path) -> None:
