@@ -50,7 +50,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coverage",
         action="store_true",
-        help="look at baselines, flags and weights alone, where visibilities are missing",
+        help="look at baselines, flags and weights alone, where visibilities are missing (default: off)",
     )
 
 

@@ -35,7 +35,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--like",
         metavar="VIS",
         type=Path,
-        help="a set of visibilities whose baselines, flags, weights and frequencies are taken, not those of --array",
+        help="a set of visibilities whose baselines, flags, weights and frequencies are taken (default: those of "
+        "--array)",
     )
     numbers = (
         ("--hours", "hours", 1.0, "length of the observation in hours; 0 for a snapshot (default: %(default)s)"),
@@ -44,7 +45,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         ("--frequency", "frequency", None, "middle of the band in MHz (default: the picture's, or the array's)"),
         ("--bandwidth", "bandwidth", 64.0, "width of the band in MHz (default: %(default)s)"),
         ("--sefd", "sefd", None, "system equivalent flux density in Jy; 0 for no noise (default: the array's)"),
-        ("--cell", "cell", None, "size of a pixel in arcseconds, where the picture does not say it"),
+        (
+            "--cell",
+            "cell",
+            None,
+            "size of a pixel in arcseconds (default: as the picture says)",
+        ),
     )
     for option, name, default, said in numbers:
         parser.add_argument(option, metavar="NUMBER", dest=name, type=number, default=default, help=said)
