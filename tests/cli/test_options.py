@@ -23,6 +23,19 @@ PICTURES, MODEL = ["in.png", "out.png"], ["m.uai", "--task", "MAR"]
 TYPES = (memory, number, tolerance, whole_number)
 NO_NUMBERS = (*"nan NaN inf -inf infinity 1e400 -1e400 1e-400 text 0x10 1,5 -1 1_0 ٢".split(), "")
 
+SKY = ["none.fits", "out.npz", "--array", "atca"]  # tests/cli/test_radio.py tries what only a picture shows
+RADIO = {
+    "--bandwidth": ("0", "-1e-9", "9" * 400),
+    "--cell": ("0", "9" * 400),
+    "--channels": ("0", "2.5"),
+    "--frequency": ("0", "9" * 400),
+    "--hour-angle": ("9" * 400,),
+    "--hours": ("-1e-9", "9" * 400),
+    "--integration": ("0", "9" * 400),
+    "--seed": ("2.5", "9" * 20),
+    "--sefd": ("-1e-9", "9" * 400),
+}
+
 # The command and its other arguments, the option, and what of it is refused besides NO_NUMBERS.
 OPTIONS = {
     ("denoise", "--sigma"): (PICTURES, ("0", "-0.0", "1e3", "5e-324")),
@@ -45,6 +58,8 @@ OPTIONS = {
     ("mri simulate", "--coils"): (VOLUME, ("0", "2.5", "257")),
     ("mri simulate", "--noise"): (VOLUME, ("-1e-9", "9" * 400)),
     ("mri simulate", "--seed"): (VOLUME, ("2.5", "9" * 20)),
+    ("radio info", "--window"): (["none.npz"], ("2.5", "9" * 20)),
+    **{("radio simulate", option): (SKY, refused) for option, refused in RADIO.items()},
 }
 TAKEN = {("mri simulate", "--seed"): "-1"}  # every whole number is a seed
 
