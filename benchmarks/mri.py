@@ -123,7 +123,7 @@ def rows_of(setting: Setting, saved: Rows, quick: bool) -> list[Row]:
 
 
 @torch.inference_mode()
-def seconds_of_pictures(chosen: Mapping[str, Row]) -> Row:
+def seconds_of_pictures(chosen: Mapping[str, Row]) -> list[Row]:
     """The seconds of each method for one picture, at its chosen weight and step; measure on a machine at rest.
 
     The methods take turns, and the least of five rounds counts. BART's hold the start of its process.
@@ -139,7 +139,7 @@ def seconds_of_pictures(chosen: Mapping[str, Row]) -> Row:
             pictures = run(case)
             share = min(1, chosen[name]["step"] / len(pictures))
             least[name] = min(least[name], share * (time.perf_counter() - begin))
-    return least
+    return [{"setting": "seconds of a picture", "method": name, "seconds": s} for name, s in least.items()]
 
 
 def whole_head(coils: int) -> Row:
@@ -224,12 +224,8 @@ def main() -> None:
         rows += real_brain.rows_of(acceleration, saved, {SHIPPED: weights(SHIPPED)}, options.quick)
     if not options.quick:
         four = {row["method"]: row for row in rows if row["setting"] == str(Setting(4))}
-        cost = saved.row(
-            "seconds of a picture", functools.partial(seconds_of_pictures, four), [HEADS, weights(SHIPPED)]
-        )
-        rows += [
-            {"setting": "seconds of a picture", "method": name, "seconds": cost[name]} for name in cost if name in four
-        ]
+        compute = functools.partial(seconds_of_pictures, four)
+        rows += saved.rows("seconds of a picture", compute, [HEADS, weights(SHIPPED)])
         for coils in (1, 8):
             setting = f"whole head, {coils} coil{'s'[: coils > 1]}"
             row = saved.row(setting, functools.partial(whole_head, coils), [HEADS, weights(SHIPPED)])

@@ -18,6 +18,7 @@ from ...scale.tiling import assemble
 from .hounsfield import check_ct
 from .lungs import Lungs, find_lungs, search_region
 from .tubeness import tubeness
+from .wide import wide_airways
 
 NETWORK = "airway"  # the weights that come with the package
 FINEST, COARSEST = 0.45, 1.05  # mm, of the voxels on which the network was trained
@@ -31,6 +32,8 @@ def airwayness(volume: Any, lungs: Lungs | None, spacing: Any, method: str = "ne
     """Return how probably each voxel lies in the lumen of an airway.
 
     It is computed where airways can be, in the lungs, the trachea and what lies between the lungs, and is 0 elsewhere.
+    The network sees 14 mm around a voxel, so what a ball of 3 mm fits in is grown from the trachea without a leak and
+    gets 1.
 
     Args:
         volume: The CT, (D, H, W), z towards the head, in Hounsfield units.
@@ -64,7 +67,7 @@ def airwayness(volume: Any, lungs: Lungs | None, spacing: Any, method: str = "ne
         found = seen_by(_network(net), values[box], where, sizes)
     result = torch.zeros(values.shape)
     result[box] = found
-    return result
+    return result if method == "tubeness" else result.masked_fill_(wide_airways(values, lungs, sizes), 1.0)
 
 
 def bounds(mask: Tensor) -> tuple[slice, ...]:

@@ -85,11 +85,8 @@ def segment_airways(
     if lungs is not None and not isinstance(getattr(lungs, "trachea", None), Tensor):
         raise MetaoptError(f"The lungs are what find_lungs gives, with the mask of the trachea, not {said(lungs)}.")
     tell = progress or (lambda _: None)
-    if lungs is None and (airwayness is None or method == "grow"):
-        from .lungs import find_lungs
-
-        tell("finding the lungs")
-        lungs = find_lungs(volume, sizes)
+    if airwayness is None or method == "grow":
+        lungs = _given_or_found(lungs, volume, sizes, tell)
     if method == "grow":
         from .growing import grow_region
 
@@ -110,6 +107,14 @@ def segment_airways(
         tell("growing the mask")
         return _measured(threshold_airways(airwayness), sizes, airwayness)
     return _by_graph(airwayness, sizes, method, (tell, lungs, net))
+
+
+def _given_or_found(lungs: Any, volume: Tensor, sizes: tuple[float, float, float], tell: Callable[[str], None]) -> Any:
+    from .lungs import find_lungs
+
+    if lungs is None:
+        tell("finding the lungs")
+    return find_lungs(volume, sizes) if lungs is None else lungs
 
 
 def _by_graph(

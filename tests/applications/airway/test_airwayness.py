@@ -13,6 +13,7 @@ from metaopt import MetaoptError
 from metaopt.applications.airway import airwayness as seen
 from metaopt.applications.airway import find_lungs
 from metaopt.applications.airway.tubeness import eigenvalues, tubeness
+from metaopt.applications.airway.wide import wide_airways
 from metaopt.models import airway_network
 from metaopt.operators.reach import reach_of
 
@@ -143,3 +144,22 @@ def test_what_cannot_be_seen_is_refused(change, words):
     given = {"volume": plain().volume, "lungs": lungs(), "spacing": (3.0, 3.0, 3.0), "net": _small()}
     with pytest.raises(MetaoptError, match=words):
         seen(**given | change)
+
+
+def test_the_widest_airways_are_grown_from_the_trachea_and_are_certain():
+    ct = plain()
+    wide = wide_airways(ct.volume, lungs(), ct.spacing)
+    assert bool(wide[lungs().trachea].all())
+    assert float(wide[ct.bronchi].float().mean()) > 0.9
+    narrower = wide_airways(ct.volume, lungs(), ct.spacing, 7.5)  # the bronchi have a radius of 6 mm, the trachea 8.5
+    assert bool(narrower[lungs().trachea].all())
+    assert float(narrower[ct.bronchi & ~ct.trachea].float().mean()) < 0.3
+    found = seen(ct.volume, lungs(), ct.spacing, net=_small())
+    assert bool((found[wide] == 1).all())
+    assert float(found[~wide].max()) < 1
+
+
+def test_where_growing_leaks_the_trachea_alone_is_certain():
+    ct = plain()
+    leaking = torch.where(lungs().mask, ct.volume.min(), ct.volume)
+    assert torch.equal(wide_airways(leaking, lungs(), ct.spacing), lungs().trachea)
