@@ -89,12 +89,12 @@ class Visibilities(Operator):
         seen = (pixel_gain(self, wide) * wide).transpose(0, 1)  # (P, B, H, W), since a picture's points are its own
         rows = torch.complex(seen, torch.zeros_like(seen))
         samples = _transform(rows, self._points(), tuple(self.shape), self.tolerance, False) * self._norm()
-        y = samples.unflatten(-1, (-1, len(self.uvw))).permute(1, 3, 0, 2).flatten(2)
+        y = samples.unflatten(-1, (samples.shape[-1] // len(self.uvw), len(self.uvw))).permute(1, 3, 0, 2).flatten(2)
         return weigh(self, y)
 
     def adjoint(self, y: Tensor) -> Tensor:
         wide = weigh(self, fitting_samples(self, y))
-        samples = wide.unflatten(-1, (self.planes, -1)).permute(2, 0, 3, 1).flatten(2)  # (P, B, F / P V)
+        samples = wide.unflatten(-1, (self.planes, wide.shape[-1] // self.planes)).permute(2, 0, 3, 1).flatten(2)  # (P, B, F / P V)
         pictures = _transform(samples, self._points(), tuple(self.shape), self.tolerance, True) * self._norm()
         x = pictures.real.transpose(0, 1)
         return pixel_gain(self, x) * x
@@ -160,6 +160,8 @@ class Visibilities(Operator):
 def convolve(spectrum: Tensor, x: Tensor) -> Tensor:
     """Return the middle of the convolution of real pictures (..., H, W) with a function of that spectrum (2 H, 2 W)."""
     height, width = x.shape[-2:]
+    if not x.numel():
+        return x
     padded = torch.fft.rfft(x, n=2 * width)
     padded = torch.fft.fft(padded, n=2 * height, dim=-2) * same_precision(spectrum, x)[..., : width + 1]
     rows = torch.fft.ifft(padded, dim=-2).narrow(-2, 0, height)

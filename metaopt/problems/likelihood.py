@@ -53,8 +53,9 @@ def _over_variance(values: Tensor, noise: Tensor | None) -> Tensor:
     """
     if noise is None:
         return values
-    quotient = at_least_single(values) / at_least_single(noise).square()
-    return quotient.to(torch.result_type(values, noise))
+    wide = at_least_single(values)
+    quotient = wide / at_least_single(noise).square()
+    return quotient if wide is values else quotient.to(values.dtype)
 
 
 @checked

@@ -108,7 +108,7 @@ def test_operators_that_see_everything_have_no_reach_and_no_window(case: Case) -
     """What has no reach among all operators is what mixes all pixels, or lists them in another order."""
     operator, x = case.build(DOUBLE, 0)
     words = ("select", "dense", "projection", "blocks", "circular", "fourier", "nufft", "separable", "adjoint")
-    words += ("linear map",)
+    words += ("linear map", "visibilities")
     assert (operator.reach is None) == any(word in case.name for word in words)
     if operator.reach is None and "separable" not in case.name:
         with pytest.raises(mo.MetaoptError, match="of a window of x; compute it whole"):
