@@ -1,7 +1,8 @@
 """Finds the airways of simulated chest CT, of a person whom no training saw, by learned graphs and by baselines.
 
-Every method gets the same CT, and all but region growing the same airwayness from one network. What is simulated, and
-how that was chosen, is said in benchmarks/simulated_ct.py; the headline is of the real mask in the middle setting.
+Every method gets the same CT, and all but region growing the same airwayness: from one network, and what is wider than
+6 mm from region growing without a leak. What is simulated, and how that was chosen, is said in
+benchmarks/simulated_ct.py; the headline is of the real mask in the middle setting.
 "Network alone" is the network's airwayness above a threshold, the lowest at which it leaks no more than the graph
 network does on the same scan; "region growing" has the highest threshold that does not leak. Rows are measured scan by
 scan, and a run that was cut off goes on after the last one.
