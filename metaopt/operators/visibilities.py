@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,28 @@ from ..foundation.extras import require
 from .nufft import _spectrum, _tolerance, _transform
 from .operator import Operator, at_least_single, same_precision
 from .uv import LIGHT, check_geometry, check_weights, inverse_n, known, w_phase
+
+
+class Measures(Protocol):
+    """Name what operators from pictures to visibilities have in common."""
+
+    @property
+    def uvw(self) -> Tensor: ...
+    @property
+    def frequency(self) -> Tensor: ...
+    @property
+    def shape(self) -> Sequence[int]: ...
+    @property
+    def cell(self) -> float: ...
+    @property
+    def weights(self) -> Tensor | None: ...
+    @property
+    def beam(self) -> Tensor | None: ...
+    @property
+    def planes(self) -> int: ...
+    @property
+    def tolerance(self) -> float | None: ...
+
 
 NOTICED, WRONG = 0.1, 1.0  # radians that neglecting w may cost: from here on it is said, and refused
 
@@ -94,7 +117,8 @@ class Visibilities(Operator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         wide = weigh(self, fitting_samples(self, y))
-        samples = wide.unflatten(-1, (self.planes, wide.shape[-1] // self.planes)).permute(2, 0, 3, 1).flatten(2)  # (P, B, F / P V)
+        by_plane = wide.unflatten(-1, (self.planes, wide.shape[-1] // self.planes))
+        samples = by_plane.permute(2, 0, 3, 1).flatten(2)  # (P, B, F / P V)
         pictures = _transform(samples, self._points(), tuple(self.shape), self.tolerance, True) * self._norm()
         x = pictures.real.transpose(0, 1)
         return pixel_gain(self, x) * x
@@ -168,7 +192,7 @@ def convolve(spectrum: Tensor, x: Tensor) -> Tensor:
     return torch.fft.irfft(rows, n=2 * width).narrow(-1, 0, width)
 
 
-def check_fields(operator: Visibilities) -> None:
+def check_fields(operator: Measures) -> None:
     """Check the arguments of an operator from pictures to visibilities, and make its shape a tuple."""
     who = type(operator).__name__
     shape = check_geometry(who, operator.uvw, operator.frequency, operator.shape, operator.cell)
@@ -207,7 +231,7 @@ def _say_neglected(phase: float) -> None:
     warnings.warn(f"{cost[0].upper()}{cost[1:]}; {remedy}.", MetaoptWarning, stacklevel=5)
 
 
-def fitting(operator: Visibilities, x: Tensor) -> Tensor:
+def fitting(operator: Measures, x: Tensor) -> Tensor:
     """Return x, if it is real, (B, P, H, W)."""
     wanted = (operator.planes, *operator.shape)
     if x.ndim != 4 or tuple(x.shape[1:]) != wanted or x.is_complex() or not x.is_floating_point():
@@ -218,7 +242,7 @@ def fitting(operator: Visibilities, x: Tensor) -> Tensor:
     return x
 
 
-def fitting_samples(operator: Visibilities, y: Tensor) -> Tensor:
+def fitting_samples(operator: Measures, y: Tensor) -> Tensor:
     """Return y, if it is complex, (B, V, F)."""
     wanted = (len(operator.uvw), len(operator.frequency))
     if y.ndim != 3 or tuple(y.shape[1:]) != wanted or not y.is_complex():
@@ -229,18 +253,18 @@ def fitting_samples(operator: Visibilities, y: Tensor) -> Tensor:
     return at_least_single(y)
 
 
-def pixel_gain(operator: Visibilities, x: Tensor) -> Tensor:
+def pixel_gain(operator: Measures, x: Tensor) -> Tensor:
     """Return ``beam / n``, (H, W) or (P, H, W), in the precision of real x."""
     gain = inverse_n(operator.shape, operator.cell).to(x)
     return gain if operator.beam is None else gain * operator.beam.to(x)
 
 
-def weigh(operator: Visibilities, y: Tensor) -> Tensor:
+def weigh(operator: Measures, y: Tensor) -> Tensor:
     """Return ``sqrt(weights) y``."""
     return y if operator.weights is None else y * same_precision(operator.weights, y).sqrt()
 
 
-def whitened(operator: Visibilities, visibilities: Tensor) -> Tensor:
+def whitened(operator: Measures, visibilities: Tensor) -> Tensor:
     """Return ``sqrt(weights)`` times the visibilities, and 0 where the weight is 0."""
     check_tensor(f"The visibilities for {type(operator).__name__}", visibilities, "real or complex")
     y = fitting_samples(operator, visibilities)

@@ -177,7 +177,7 @@ def _predicted(picture: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     return _gridder().dirty2vis(dirty=padded, **settings)
 
 
-def _picture(samples: np.ndarray, shape: tuple[int, int], settings: dict[str, Any]) -> np.ndarray:
+def _picture(samples: np.ndarray, shape: tuple[int, ...], settings: dict[str, Any]) -> np.ndarray:
     (rows, top), (columns, left) = map(_padded, shape)
     values = np.ascontiguousarray(samples, dtype=np.complex128)
     picture = _gridder().vis2dirty(vis=values, npix_x=rows, npix_y=columns, **settings)

@@ -99,6 +99,7 @@ def _least_blurred(
     most: float,
 ) -> np.ndarray:
     """Return the region without a leak after as little blurring as possible."""
+    lowest = math.inf
     for width in BLURS:
         given = blurred(torch.from_numpy(part), sizes, width).numpy() if width else part
         place, lowest = _dark_place(given if inside is None else np.where(inside, given, np.inf), seed, sizes)

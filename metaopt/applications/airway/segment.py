@@ -85,18 +85,22 @@ def segment_airways(
     if lungs is not None and not isinstance(getattr(lungs, "trachea", None), Tensor):
         raise MetaoptError(f"The lungs are what find_lungs gives, with the mask of the trachea, not {said(lungs)}.")
     tell = progress or (lambda _: None)
-    if airwayness is None or method == "grow":
-        lungs = _given_or_found(lungs, volume, sizes, tell)
+    chest: Any = lungs
+    if lungs is None and (airwayness is None or method == "grow"):
+        from .lungs import find_lungs
+
+        tell("finding the lungs")
+        chest = find_lungs(volume, sizes)
     if method == "grow":
         from .growing import grow_region
 
         tell("growing a region")
-        return _measured(grow_region(volume, lungs.seed, sizes), sizes, None)
+        return _measured(grow_region(volume, chest.seed, sizes), sizes, None)
     if airwayness is None:
         from .airwayness import airwayness as see
 
         tell("looking for airways")
-        airwayness = see(volume, lungs, sizes)
+        airwayness = see(volume, chest, sizes)
     if airwayness.shape != volume.shape:
         raise MetaoptError(
             f"Airwayness is a number for each voxel of the CT, but has {tuple(airwayness.shape)} for "
@@ -106,15 +110,7 @@ def segment_airways(
     if method == "threshold":
         tell("growing the mask")
         return _measured(threshold_airways(airwayness), sizes, airwayness)
-    return _by_graph(airwayness, sizes, method, (tell, lungs, net))
-
-
-def _given_or_found(lungs: Any, volume: Tensor, sizes: tuple[float, float, float], tell: Callable[[str], None]) -> Any:
-    from .lungs import find_lungs
-
-    if lungs is None:
-        tell("finding the lungs")
-    return find_lungs(volume, sizes) if lungs is None else lungs
+    return _by_graph(airwayness, sizes, method, (tell, chest, net))
 
 
 def _by_graph(

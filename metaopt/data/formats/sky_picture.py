@@ -144,7 +144,8 @@ def _picture(header: Any, array: np.ndarray) -> SkyPicture:
     array = array[:, :: flips[1], :: flips[0]]
     beam = None
     if float(header.get("BMAJ", 0) or 0) > 0 and float(header.get("BMIN", 0) or 0) > 0:
-        beam = tuple(math.radians(float(header.get(key, 0))) for key in ("BMAJ", "BMIN", "BPA"))
+        major, minor, angle = (math.radians(float(header.get(key, 0))) for key in ("BMAJ", "BMIN", "BPA"))
+        beam = (major, minor, angle)
     return SkyPicture(_filled(array), cell, direction, frequency, unit or "JY/PIXEL", beam)
 
 

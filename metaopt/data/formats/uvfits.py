@@ -242,8 +242,8 @@ class _Loader:
         array = array.reshape(len(groups), -1, *array.shape[-2:])[:, list(self.channels)][:, :, list(self.hands)]
         if array.shape[-1] < 3:
             raise MetaoptError("has no weights beside its real and imaginary parts.")
-        uvw = [self.parameter(groups, axis * 2) for axis in "UVW"]
-        if any(axis is None for axis in uvw):
+        uvw = [found for axis in "UVW" if (found := self.parameter(groups, axis * 2)) is not None]
+        if len(uvw) < 3:
             raise MetaoptError("has no parameters UU, VV and WW.")
         values = (array[..., 0] + 1j * array[..., 1]).astype(np.complex64 if self.header["BITPIX"] == -32 else complex)
         combined = stokes_i(values, array[..., 2])  # a weight of 0 or less says that it is flagged

@@ -152,7 +152,7 @@ def checked_chunks(chunks: Any, channels: int) -> Iterator[VisibilityChunk]:
     for chunk in chunks:
         check_instance("A chunk to write", chunk, VisibilityChunk)
         count = len(chunk.uvw)
-        wanted = VisibilityChunk((count, 3), (count, channels), (count, channels), *[(count,)] * 3)
+        wanted = [(count, 3), (count, channels), (count, channels), *[(count,)] * 3]
         for name, tensor, shape in zip(chunk._fields, chunk, wanted, strict=True):
             check_tensor(f"The {name} of a chunk", tensor, "any")
             if tuple(tensor.shape) != shape:
@@ -182,7 +182,7 @@ def chunk_of(
         The chunk.
     """
     numbers = np.float64 if values.dtype == np.complex128 else np.float32
-    good = np.isfinite(values) & np.isfinite(weights) & (weights > 0) & np.isfinite(uvw).all(1)[:, None]
+    good = np.isfinite(values) & np.isfinite(weights) & (weights > 0) & np.isfinite(uvw).all(1, keepdims=True)
     return VisibilityChunk(
         torch.from_numpy(np.nan_to_num(np.ascontiguousarray(uvw, np.float64))),
         torch.from_numpy(np.where(good, values, 0).astype(values.dtype)),

@@ -92,7 +92,8 @@ def write_graph(path: Path, problem: GraphRefinement, position: Tensor, real: Te
             f"targets, but got {len(position)} and {len(real)}."
         )
     values = (problem.x, problem.pairs, problem.edge_index, position, real.to(problem.x))
-    np.savez(path, **{name: value.numpy() for name, value in zip(FIELDS, values, strict=True)})
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in zip(FIELDS, values, strict=True)}
+    np.savez(path, **arrays)
 
 
 def read_graph(path: Path) -> dict[str, Tensor]:
