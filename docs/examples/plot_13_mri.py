@@ -196,7 +196,7 @@ print("pictures:", tuple(volume.pictures.shape), "residual:", [round(level, 2) f
 # What to trust
 # -------------
 # The shipped network ``mri`` was trained on simulated k-space of heads and photographs: one to eight coils, masks of
-# points and of lines at accelerations of 2 to 6, noise of 0.002 to 0.05, pictures whose magnitudes go to 1. It sees the
+# points and of lines at accelerations of 2 to 6, noise of 0.001 to 0.05, pictures whose magnitudes go to 1. It sees the
 # gradient of the misfit, as a picture, and the level of the noise, so one network serves any number of coils and every
 # mask; two sets of maps are two pictures, which it improves side by side and which only the gradient couples. It is
 # given pictures in the units that it knows, and gives back those of the data. After each of its steps the estimate is

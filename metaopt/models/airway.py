@@ -57,7 +57,7 @@ class AirwayNetwork(Algorithm[Tensor, CtFeatures, Tensor]):
         if problem.ndim != 5 or problem.shape[1] != 1 or problem.dtype != weight:
             raise MetaoptError(
                 f"This network reads volumes of CT (B, 1, D, H, W) of {weight}, in Hounsfield units, but got "
-                f"{tuple(problem.shape)} of {problem.dtype}."
+                f"{tuple(problem.shape)} of {problem.dtype}; another precision is converted by ct.to({weight})."
             )
         low, high = WINDOW
         unit = (problem.clamp(low, high) - low) * (2 / (high - low)) - 1

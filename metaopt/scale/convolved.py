@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arguments.checks import check_tensor, said
 from ..arguments.contracts import Positive, checked
 from ..core import MetaoptError, tree
 from ..foundation.extras import require
@@ -48,6 +49,8 @@ class Convolved:
     noise: Positive
 
     def __post_init__(self) -> None:
+        for name, value in (("A^H y", self.dirty), ("The transfer function", self.transfer)):
+            _check_array(f"{name} of Convolved", value)
         shapes = tuple(self.dirty.shape), tuple(self.transfer.shape)
         if [len(s) for s in shapes] != [4, 2] or any(n > m for n, m in zip(shapes[0][2:], shapes[1], strict=True)):
             raise MetaoptError(
@@ -93,6 +96,19 @@ class Convolved:
         """Return what is known of a window without computing a gradient, which is zero there."""
         first = torch.as_tensor(self.dirty[(slice(None), slice(None), *window)])
         return GivenGradient(first, torch.zeros_like(first), first, self.context(), self.variance())
+
+
+def _check_array(name: str, value: Any) -> None:
+    """Raise unless a value is a tensor, or an array that is read by slices, of numbers of at least 32 bits."""
+    if isinstance(value, Tensor):
+        check_tensor(name, value, "real or complex")
+    elif not (hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "__getitem__")):
+        raise MetaoptError(f"{name} is a tensor, or an array with a shape and a dtype, but got {said(value)}.")
+    if value.dtype.itemsize < 4 or 0 in value.shape:
+        raise MetaoptError(
+            f"{name} has numbers of at least 32 bits, since torch takes no Fourier transform of others, and at least "
+            f"one, but got {tuple(value.shape)} of {value.dtype}."
+        )
 
 
 def check_units(trained: Any, problem: Convolved) -> None:

@@ -226,7 +226,7 @@ def test_train_takes_its_data_from_where_it_is_told(
         (
             "nothing",
             "out",
-            "it has denoise_color, denoise_grey, learned_map, mri, optimizer_digits, optimizer_quadratics",
+            "denoise_color, denoise_grey, learned_map, mri, optimizer_digits, optimizer_quadratics",
         ),
         ("broken.yaml", "out", "is not YAML"),
         ("tiny.yaml", "/proc/out", "/proc/out cannot be made"),

@@ -15,7 +15,8 @@ PAGE = " ".join((DOCS / "examples" / "plot_13_mri.py").read_text().replace("\n#"
 def test_what_the_network_was_trained_on_is_what_its_card_and_recipe_say() -> None:
     card = read_card("mri")
     trained, tasks = card["trained_range"], card["recipe"]["task"]["tasks"]
-    assert {tuple(task["coils"]) for task in tasks} == {(1, 8)} and "one to eight coils" in PAGE
+    coils = [number for task in tasks for number in task["coils"]]
+    assert (min(coils), max(coils)) == (1, 8) and "one to eight coils" in PAGE
     masks = {task["mask"]["take"].rpartition(".")[2] for task in tasks}
     assert masks == {"gaussian_mask", "gaussian_columns_mask", "equispaced_mask"} and "of points and of lines" in PAGE
     first, last = inspect.signature(UndersampledMri).parameters["accelerations"].default

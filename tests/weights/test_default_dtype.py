@@ -37,6 +37,8 @@ def problem_of(name: str, dtype: torch.dtype) -> Any:
         return mo.FactorGraph(
             graph.cardinalities, graph.unary, (*graph.factors, parity(torch.arange(3)[None], dtype=dtype))
         )
+    if name == "airway":
+        return 900 * drawn(1, 1, 12, 16, 20, dtype=dtype) - 1000
     if name == "mri":
         x = torch.complex(drawn(1, 1, 16, 20, dtype=dtype), drawn(1, 1, 20, 16, dtype=dtype).mT)
         operator: Any = ops.Fourier(ops.cartesian_mask((16, 20), 2, 0.1, 0))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...algorithms import maximum_arborescence
+from ...arguments.checks import check_tensor
 from ...arguments.contracts import Natural, Share, checked
 from ...core.errors import MetaoptError
 from ...tasks.airways import AirwayTree
@@ -88,6 +89,7 @@ def labelled_tree(
         MetaoptError: No edge of the root is probable, or the graph has no edge, a self-loop, or one that comes twice or
             names a node that does not exist.
     """
+    check_tensor("The edges of labelled_tree", edge_index, "whole", "(2, E)")
     found = maximum_arborescence(edge_index, len(nodes.mean), log_odds, root, least)
     gain = _gain(edge_index, log_odds.detach(), found.edge)
     parent, score = found.parent.tolist(), gain.double().tolist()
