@@ -79,7 +79,7 @@ def draw_curves(cards: Mapping[str, Mapping[str, Any]], path: Path, columns: int
         axis.plot(updates, [-v for v in values] if loss == "negative_psnr" else values, marker=".")
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("update", fontsize=8)
-        axis.set_ylabel(VALIDATED[loss], fontsize=8)
+        axis.set_ylabel(VALIDATED.get(loss, loss.replace("_", " ")), fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.25)
     figure.savefig(path, dpi=110)
@@ -92,6 +92,7 @@ VALIDATED = {
     "energy": "loss after 100 steps",
     "log_energy": "log loss after 100 steps",
     "marginal_error": "error of marginals",
+    "branch_overlap": "cross entropy + 1 - Dice",
 }
 
 
