@@ -42,7 +42,8 @@ def write(folder: Path) -> None:
     for name, (benchmark, chosen, columns) in LISTS.items():
         found = [row for row in rows[benchmark] if chosen(row)]
         with (folder / f"{name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([columns, *([_text(row.get(column)) for column in columns] for row in found)])
+            lines = [columns, *([_text(row.get(column)) for column in columns] for row in found)]
+            csv.writer(file).writerows(lines if found else NOT_MEASURED)
     (folder / "airway_pictures.rst").write_text(airway_tables.pictures(RESULTS / "airway.json"))
     cards = {name: read_card(name) for name in shipped()}
     draw_curves({name: card for name, card in cards.items() if "curve" in card}, folder / "learning_curves.png")
