@@ -28,8 +28,9 @@ extensions = [
 ]
 exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
-# Before the first example is written there is no gallery for the front page to list.
-suppress_warnings = ["toc.empty_glob"]
+# Before the first example is written there is no gallery for the front page to list. The axes of an annotated tensor,
+# as in (D, H, W), are taken for names, of which H is that of two operators' adjoints.
+suppress_warnings = ["toc.empty_glob", "ref.python"]
 
 html_theme = "furo"
 html_title = f"metaopt {version}"
