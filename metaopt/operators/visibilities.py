@@ -19,7 +19,7 @@ from .operator import Operator, at_least_single, same_precision
 from .uv import LIGHT, check_geometry, check_weights, inverse_n, known, w_phase
 
 
-class Measures(Protocol):
+class _Measures(Protocol):
     """Name what operators from pictures to visibilities have in common."""
 
     @property
@@ -192,7 +192,7 @@ def convolve(spectrum: Tensor, x: Tensor) -> Tensor:
     return torch.fft.irfft(rows, n=2 * width).narrow(-1, 0, width)
 
 
-def check_fields(operator: Measures) -> None:
+def check_fields(operator: _Measures) -> None:
     """Check the arguments of an operator from pictures to visibilities, and make its shape a tuple."""
     who = type(operator).__name__
     shape = check_geometry(who, operator.uvw, operator.frequency, operator.shape, operator.cell)
@@ -231,7 +231,7 @@ def _say_neglected(phase: float) -> None:
     warnings.warn(f"{cost[0].upper()}{cost[1:]}; {remedy}.", MetaoptWarning, stacklevel=5)
 
 
-def fitting(operator: Measures, x: Tensor) -> Tensor:
+def fitting(operator: _Measures, x: Tensor) -> Tensor:
     """Return x, if it is real, (B, P, H, W)."""
     wanted = (operator.planes, *operator.shape)
     if x.ndim != 4 or tuple(x.shape[1:]) != wanted or x.is_complex() or not x.is_floating_point():
@@ -242,7 +242,7 @@ def fitting(operator: Measures, x: Tensor) -> Tensor:
     return x
 
 
-def fitting_samples(operator: Measures, y: Tensor) -> Tensor:
+def fitting_samples(operator: _Measures, y: Tensor) -> Tensor:
     """Return y, if it is complex, (B, V, F)."""
     wanted = (len(operator.uvw), len(operator.frequency))
     if y.ndim != 3 or tuple(y.shape[1:]) != wanted or not y.is_complex():
@@ -253,18 +253,18 @@ def fitting_samples(operator: Measures, y: Tensor) -> Tensor:
     return at_least_single(y)
 
 
-def pixel_gain(operator: Measures, x: Tensor) -> Tensor:
+def pixel_gain(operator: _Measures, x: Tensor) -> Tensor:
     """Return ``beam / n``, (H, W) or (P, H, W), in the precision of real x."""
     gain = inverse_n(operator.shape, operator.cell).to(x)
     return gain if operator.beam is None else gain * operator.beam.to(x)
 
 
-def weigh(operator: Measures, y: Tensor) -> Tensor:
+def weigh(operator: _Measures, y: Tensor) -> Tensor:
     """Return ``sqrt(weights) y``."""
     return y if operator.weights is None else y * same_precision(operator.weights, y).sqrt()
 
 
-def whitened(operator: Measures, visibilities: Tensor) -> Tensor:
+def whitened(operator: _Measures, visibilities: Tensor) -> Tensor:
     """Return ``sqrt(weights)`` times the visibilities, and 0 where the weight is 0."""
     check_tensor(f"The visibilities for {type(operator).__name__}", visibilities, "real or complex")
     y = fitting_samples(operator, visibilities)
