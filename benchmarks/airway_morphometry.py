@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from metaopt import MetaoptError
 from metaopt.data import data_path
-from metaopt.data.formats.nifti_volume import read_nifti
 from metaopt.tasks.airways import AirwayTree, by_generation, fill_tubes, grow_airways, measure_airways
+from metaopt.tasks.airways.people import upright_mask
 
 from .figures import draw_histograms
 
@@ -54,19 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _measured(path: Path) -> AirwayTree:
-    mask, spacing = _mask(path)
+    mask, spacing = upright_mask(path)
     return measure_airways(mask, spacing)
 
 
 def _grown(path: Path, seed: int) -> AirwayTree:
-    lungs, spacing = _mask(path)
+    lungs, spacing = upright_mask(path)
     tree = grow_airways(lungs, spacing, seed)
     return measure_airways(fill_tubes(tree.tubes, tuple(lungs.shape), spacing) >= 0.5, spacing)
-
-
-def _mask(path: Path) -> tuple[Tensor, tuple[float, ...]]:
-    volume = read_nifti(path)
-    return volume.pictures > 0, volume.voxel[::-1]
 
 
 def _panels(real: list[AirwayTree], grown: list[AirwayTree]) -> dict[str, tuple[list[float], dict[str, list[float]]]]:

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from metaopt.core import random
-from metaopt.data import data_path
-from metaopt.data.formats.nifti_volume import read_nifti
 from metaopt.tasks.airways import AirwayTree, Scanner, Tissue, draw_lungs, grow_airways, simulate_ct
+from metaopt.tasks.airways.grid import bounding_box
+from metaopt.tasks.airways.people import masks_of
 
 PERSON = 4  # people 1 to 3 are for training, validation and calibration
 MASKS = "ct/airway_masks"
@@ -78,15 +78,8 @@ def scan(chest: Scene, setting: Setting, seed: int) -> Tensor:
 
 def masks(person: int) -> tuple[Tensor, Tensor, Spacing]:
     """Airways and lungs (D, H, W) of a person, from below the lungs to the upper end of the trachea."""
-    folder = data_path(MASKS) / f"patient{person}"
-    airways, lungs = (read_nifti(folder / f"{name}.nii.gz") for name in ("bronchialTree", "pleuralBoundary"))
-    spacing = airways.voxel[2], airways.voxel[1], airways.voxel[0]
-    mask, lung = airways.pictures > 0, lungs.pictures > 0
-    box = []
-    for axis, (size, around) in enumerate(zip(spacing, AROUND, strict=True)):
-        used = lung.any(tuple(other for other in range(3) if other != axis)).nonzero()
-        margin = round(around / size)
-        box.append(slice(max(0, int(used[0]) - margin), int(used[-1]) + margin + 1))
+    lung, mask, spacing = masks_of(MASKS, person)
+    box = list(bounding_box(lung, [round(around / size) for size, around in zip(spacing, AROUND, strict=True)]))
     box[0] = slice(box[0].start, int(mask.any(2).any(1).nonzero()[-1]) + 1)
     return mask[tuple(box)].clone(), lung[tuple(box)].clone(), spacing
 

@@ -15,6 +15,7 @@ from ...core.errors import MetaoptError
 from ...models.airway import AirwayNetwork
 from ...operators.reach import period_of, reach_of, times, total
 from ...scale.tiling import assemble
+from ...tasks.airways.grid import bounding_box
 from .hounsfield import check_ct
 from .lungs import Lungs, find_lungs, search_region
 from .tubeness import tubeness
@@ -59,7 +60,7 @@ def airwayness(volume: Any, lungs: Lungs | None, spacing: Any, method: str = "ne
             f"The lungs are {tuple(lungs.mask.shape)} and the CT {tuple(values.shape)}; they must share one grid."
         )
     region = search_region(lungs, sizes)
-    box = bounds(region)
+    box = bounding_box(region)
     where = region[box]
     if method == "tubeness":
         found = tubeness(values[box], where, sizes)
@@ -68,14 +69,6 @@ def airwayness(volume: Any, lungs: Lungs | None, spacing: Any, method: str = "ne
     result = torch.zeros(values.shape)
     result[box] = found
     return result if method == "tubeness" else result.masked_fill_(wide_airways(values, lungs, sizes), 1.0)
-
-
-def bounds(mask: Tensor) -> tuple[slice, ...]:
-    """Return the smallest box of a mask (D, H, W) that is not empty."""
-    planes = mask.any(0)
-    used = mask.flatten(1).any(1), planes.any(1), planes.any(0)
-    places = [u.nonzero()[:, 0] for u in used]
-    return tuple(slice(int(p[0]), int(p[-1]) + 1) for p in places)
 
 
 def seen_by(net: Unrolled[Any, Any, Any], volume: Tensor, where: Tensor, spacing: tuple[float, ...]) -> Tensor:

@@ -20,11 +20,11 @@ from torch import Tensor
 from ...arguments.contracts import Count, Natural, Positive, checked
 from ...core import random
 from ...core.errors import MetaoptError
-from ...data.formats.nifti_volume import read_nifti
-from ...data.location import data_path
 from ...tasks import tree_edges
 from ...tasks.airways import Scanner, SimulatedCt, Tissue, draw_lungs, grow_airways, node_parents, simulate_ct
 from ...tasks.airways.graphs import write_graph
+from ...tasks.airways.grid import bounding_box
+from ...tasks.airways.people import masks_of
 from ...tasks.patches import uniform
 from .candidates import find_candidates
 from .refine import airway_graph
@@ -96,7 +96,7 @@ def simulate_chest(seed: int, size: Positive = 0.9, masks: Sequence[Any] | None 
     else:
         lungs, lumen, spacing = masks[(seed // 2) % len(masks)]
         if seed % 2:
-            box = _around(lumen, spacing)
+            box = bounding_box(lumen, [round(MARGIN / size) for size in spacing])
             lungs, airways = lungs[box].clone(), lumen[box].clone()
         else:
             steps = [max(1, round(size / s)) for s in spacing]
@@ -139,33 +139,6 @@ def make_graphs(
             yield f"{path}: {nodes} nodes, {len(ct.tree)} branches"
 
 
-def read_masks(folder: Path, people: Sequence[int]) -> list[tuple[Tensor, Tensor, tuple[float, float, float]]]:
-    """Return lung mask, mask of the lumen and spacing of people of Med-MPD, with the axes (z, y, x).
-
-    Args:
-        folder: The folder that holds one for each person, ``patient1`` and so on, relative to the folder of data.
-        people: Their numbers.
-
-    Raises:
-        MetaoptError: A file is missing.
-    """
-    found = []
-    for person in people:
-        lungs, lumen = (
-            read_nifti(data_path(folder / f"patient{person}" / f"{name}.nii.gz"))
-            for name in ("pleuralBoundary", "bronchialTree")
-        )
-        z, y, x = lungs.voxel[::-1]
-        found.append((lungs.pictures > 0, lumen.pictures > 0, (z, y, x)))
-    return found
-
-
-def _around(mask: Tensor, spacing: Sequence[float]) -> tuple[slice, ...]:
-    used = [mask.any(tuple(b for b in range(3) if b != a)).nonzero() for a in range(3)]
-    margin = [round(MARGIN / s) for s in spacing]
-    return tuple(slice(max(0, int(u[0]) - m), int(u[-1]) + m + 1) for u, m in zip(used, margin, strict=True))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line of this module.
 
@@ -181,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--people", type=int, nargs="+", default=[1, 2, 3], help="whose (default: 1 2 3)")
     options = parser.parse_args(arguments)
     try:
-        masks = read_masks(options.masks, options.people) if options.masks else None
+        masks = [masks_of(options.masks, person) for person in options.people] if options.masks else None
         for line in make_graphs(options.folder, options.count, options.seed, masks, None, options.size):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

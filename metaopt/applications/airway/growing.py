@@ -14,7 +14,7 @@ from ...arguments.checks import as_numbers
 from ...arguments.contracts import Positive, checked
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
-from ...tasks.airways.grid import check_mask
+from ...tasks.airways.grid import bounding_box, check_mask
 from ...tasks.airways.scanner import blurred
 from .hounsfield import check_ct
 
@@ -72,7 +72,7 @@ def grow_region(
                 f"The mask of where to grow is {tuple(mask.shape)} and the CT {tuple(values.shape)}; they must share "
                 f"one grid, and the seed {place} must lie in the mask."
             )
-        box = tuple(slice(int(u[0]), int(u[-1]) + 1) for u in _used(mask))
+        box = bounding_box(mask)
         inside = mask[box].numpy()
     part = values[box].numpy()
     local = tuple(i - s.start for i, s in zip(place, box, strict=True))
@@ -172,12 +172,6 @@ def _region(part: np.ndarray, inside: np.ndarray | None, seed: tuple[int, ...], 
         dark &= inside
     labels = ndimage.label(dark)[0]
     return labels == labels[seed] if labels[seed] else np.zeros(part.shape, bool)
-
-
-def _used(mask: Tensor) -> list[Tensor]:
-    """Return, for each axis, the places that a mask uses."""
-    planes = mask.any(0)
-    return [mask.flatten(1).any(1).nonzero()[:, 0], planes.any(1).nonzero()[:, 0], planes.any(0).nonzero()[:, 0]]
 
 
 def _check_seed(seed: Any, values: Tensor) -> tuple[int, int, int]:

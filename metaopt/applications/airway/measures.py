@@ -15,7 +15,7 @@ from ...arguments.contracts import NotNegative, checked
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
 from ...tasks.airways import AirwayTree, measure_airways
-from ...tasks.airways.grid import check_mask, check_spacing
+from ...tasks.airways.grid import bounding_box, check_mask, check_spacing
 
 FINE = 0.5  # mm between the points of a centre line at which it is looked at
 LEAST = 1.0  # mm of centre line that make a branch detected (EXACT'09)
@@ -108,7 +108,7 @@ def evaluate_airways(
         raise MetaoptError(
             f"The mask is {tuple(found.shape)}, but the reference {tuple(truth.shape)}; they must share one grid."
         )
-    box = _box_of(found | truth)
+    box = bounding_box(found | truth)
     a, b, corner = found[box].numpy(), truth[box].numpy(), np.array([s.start for s in box])
     reference = truth_tree if truth_tree is not None else measure_airways(truth, sizes)
     lines, voxels = _lines(reference), np.argwhere(b)
@@ -148,13 +148,6 @@ def dice_of_edges(edges: Tensor, truth: Tensor) -> float:
         sets.append({(a, b) for a, b in pairs.tolist()})
     total = len(sets[0]) + len(sets[1])
     return 200 * len(sets[0] & sets[1]) / total if total else 100.0
-
-
-def _box_of(mask: Tensor) -> Box:
-    planes = mask.any(0)
-    used = [mask.flatten(1).any(1).nonzero(), planes.any(1).nonzero(), planes.any(0).nonzero()]
-    z, y, x = (slice(int(u[0]), int(u[-1]) + 1) for u in used)
-    return z, y, x
 
 
 def _lines(tree: AirwayTree) -> _Lines:

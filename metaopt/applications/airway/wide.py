@@ -10,9 +10,9 @@ from torch import Tensor
 from ...arguments.contracts import Positive, checked
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
-from ...tasks.airways.grid import check_spacing
+from ...tasks.airways.grid import bounding_box, check_spacing
 from .growing import grow_region
-from .lungs import Lungs
+from .lungs import Lungs, widened
 
 
 @checked
@@ -41,14 +41,10 @@ def wide_airways(volume: Tensor, lungs: Lungs, spacing: Any, radius: Positive = 
         grown = grow_region(volume, lungs.seed, sizes) | lungs.trachea
     except MetaoptError:
         return lungs.trachea.clone()
-    box = tuple(
-        slice(int(used[0]), int(used[-1]) + 1)
-        for axis in range(3)
-        for used in [grown.any(dim=tuple(a for a in range(3) if a != axis)).nonzero()[:, 0]]
-    )
+    box = bounding_box(grown)
     inside = grown[box].numpy()
     core = ndimage.distance_transform_edt(inside, sampling=sizes) >= radius
-    wide = inside & (ndimage.distance_transform_edt(~core, sampling=sizes) <= radius) if core.any() else core
+    wide = inside & widened(core, sizes, radius)
     labels, _ = ndimage.label(wide | lungs.trachea[box].numpy())
     result = torch.zeros(volume.shape, dtype=torch.bool)
     result[box] = torch.from_numpy(

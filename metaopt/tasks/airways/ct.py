@@ -11,7 +11,7 @@ from ...arguments.contracts import checked
 from ...core import random
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
-from .grid import check_mask, check_spacing
+from .grid import bounding_box, check_mask, check_spacing
 from .measure import measure_airways
 from .scanner import Scanner, to_tensor
 from .tissue import Tissue, cut_body, paint, vessel_tubes
@@ -118,8 +118,7 @@ def _outer_of(mask: Tensor, tree: AirwayTree, spacing: tuple[float, float, float
     sizes = torch.tensor(spacing)
     walls = torch.cat([tissue.walls(r) for r in tree.radius])
     margin = [int(float(walls.max()) / s) + 3 for s in spacing]
-    used = [mask.any(tuple(b for b in range(3) if b != a)).nonzero() for a in range(3)]
-    box = tuple(slice(max(0, int(u[0]) - m), int(u[-1]) + m + 1) for u, m in zip(used, margin, strict=True))
+    box = bounding_box(mask, margin)
     depth = to_tensor(ndimage.distance_transform_edt(~mask[box].numpy(), sampling=spacing)).float()
     size = sum(spacing) / 3
     near = ((depth > 0) & (depth < float(walls.max()) + 2 * size)).nonzero()

@@ -1,7 +1,8 @@
-"""Check the volumes and spacings that the airway tasks take."""
+"""Check the volumes and spacings that the airway tasks take, and find where a mask is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -48,3 +49,22 @@ def check_mask(name: str, mask: Any) -> Tensor:
     if not bool(mask.any()):
         raise MetaoptError(f"{name} is empty: none of its {tuple(mask.shape)} voxels is set.")
     return mask.detach().cpu()
+
+
+def bounding_box(mask: Tensor, margin: Sequence[int] = (0, 0, 0)) -> tuple[slice, slice, slice]:
+    """Return the smallest box that holds a mask, with a margin as far as the volume reaches.
+
+    Args:
+        mask: (D, H, W) bool, of which a voxel at least is set.
+        margin: Voxels around it, along each axis.
+
+    Returns:
+        Three slices.
+    """
+    planes = mask.any(0)
+    used = mask.flatten(1).any(1).nonzero(), planes.any(1).nonzero(), planes.any(0).nonzero()
+    z, y, x = (
+        slice(max(0, int(u[0]) - m), min(n, int(u[-1]) + m + 1))
+        for u, m, n in zip(used, margin, mask.shape, strict=True)
+    )
+    return z, y, x

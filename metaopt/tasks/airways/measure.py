@@ -12,7 +12,7 @@ from torch import Tensor
 from ...arguments.contracts import checked
 from ...core.errors import MetaoptError
 from ...foundation.extras import require
-from .grid import check_mask, check_spacing
+from .grid import bounding_box, check_mask, check_spacing
 from .tree import AirwayTree
 
 SMOOTHING = 2.0  # standard deviation of the smoothing along a centre line, in points of the skeleton
@@ -77,9 +77,9 @@ def measure_airways(mask: Tensor, spacing: Any) -> AirwayTree:
 def _largest_part(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest part without its holes, cut out with a border of 1, and the corner of the cut in ``mask``."""
     ndimage: Any = require("scipy.ndimage", "airway")
-    filled = np.nonzero(mask.any((1, 2)))[0], np.nonzero(mask.any((0, 2)))[0], np.nonzero(mask.any((0, 1)))[0]
-    corner = np.array([n[0] for n in filled])
-    cut = np.pad(mask[tuple(slice(n[0], n[-1] + 1) for n in filled)], 1)
+    box = bounding_box(torch.from_numpy(mask))
+    corner = np.array([side.start for side in box])
+    cut = np.pad(mask[box], 1)
     labels, count = ndimage.label(cut, np.ones((3, 3, 3)))
     part = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:]) if count > 1 else cut
     outside, _ = ndimage.label(~part)

@@ -34,11 +34,7 @@ def read_people(
     """
     found = []
     for person in people:
-        place = data_path(Path(folder) / f"patient{person}")
-        lungs, spacing = _mask(place / "pleuralBoundary.nii.gz")
-        airways, beside = _mask(place / "bronchialTree.nii.gz")
-        if lungs.shape != airways.shape or spacing != beside:
-            raise MetaoptError(f"The masks of lungs and airways in {place} are not on one grid.")
+        lungs, airways, spacing = masks_of(folder, person)
         steps = [max(1, round(COARSE / size)) for size in spacing]
         thin = lungs[:: steps[0], :: steps[1], :: steps[2]].contiguous()
         sizes = tuple(n * size for n, size in zip(steps, spacing, strict=True))
@@ -46,8 +42,26 @@ def read_people(
     return found
 
 
-def _mask(path: Path) -> tuple[Tensor, tuple[float, float, float]]:
-    """Return a mask and its spacing, both (z, y, x), z towards the head."""
+def masks_of(folder: str | Path, person: int) -> tuple[Tensor, Tensor, tuple[float, float, float]]:
+    """Return the lungs and the airways of a person of Med-MPD, (D, H, W) bool, and their spacing, z towards the head.
+
+    Args:
+        folder: As for :func:`read_people`.
+        person: The number of the person.
+
+    Raises:
+        MetaoptError: A file is missing or damaged, or the two are not on one grid.
+    """
+    place = data_path(Path(folder) / f"patient{person}")
+    lungs, spacing = upright_mask(place / "pleuralBoundary.nii.gz")
+    airways, beside = upright_mask(place / "bronchialTree.nii.gz")
+    if lungs.shape != airways.shape or spacing != beside:
+        raise MetaoptError(f"The masks of lungs and airways in {place} are not on one grid.")
+    return lungs, airways, spacing
+
+
+def upright_mask(path: Path) -> tuple[Tensor, tuple[float, float, float]]:
+    """Return the mask in a NIfTI file and its spacing, both (z, y, x), z towards the head."""
     volume = read_nifti(path)
     x, y, z = volume.voxel
     mask = volume.pictures > 0

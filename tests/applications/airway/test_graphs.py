@@ -10,10 +10,11 @@ from torch import Tensor
 
 import metaopt as mo
 from metaopt.applications.airway import refinement
-from metaopt.applications.airway.graphs import make_graphs, read_masks, simulate_chest
+from metaopt.applications.airway.graphs import make_graphs, simulate_chest
 from metaopt.losses import binary_cross_entropy
 from metaopt.tasks import AirwayGraphs
 from metaopt.tasks.airways import SimulatedCt, draw_lungs, fill_tubes, read_graph
+from metaopt.tasks.airways.people import masks_of
 from metaopt.training.recipe import read_recipe, task_of
 from metaopt.weights import build
 
@@ -86,4 +87,4 @@ def test_people_give_their_own_airways_at_odd_seeds_and_their_lungs_to_grown_one
 
 def test_missing_masks_are_said():
     with pytest.raises(mo.MetaoptError, match="patient9"):
-        read_masks(Path("/nowhere"), [9])
+        masks_of(Path("/nowhere"), 9)
