@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ..arguments.checks import check_number
 from ..arguments.contracts import NotNegative, ValueSlot, checked, within
-from ..core import Algorithm, MetaoptError, slot, tree
-from ..problems import protocol
+from ..core import Algorithm, MetaoptError, autodiff, slot, tree
+from ..problems import Gaussian, protocol
+from ..problems.noise import per_sample
+from .conjugate_gradient import inner
 
 WIDTH = 3 / 16  # standard deviation of a component over its scale
 
@@ -61,7 +63,8 @@ class Clean(Algorithm[Any, CleanState, Tensor]):
         bias: The factor or factors, at least 0.
 
     Raises:
-        MetaoptError: An argument is none of these, or x is not real or has other axes.
+        MetaoptError: An argument is none of these, x is not real or has other axes, the likelihood is not Gaussian, or
+            the measurement says nothing of the pixel in the middle.
 
     Source:
         Hogbom, 1974, Astron. Astrophys. Suppl. 15, 417; Steer, Dewdney & Ito, 1984, Astron. Astrophys. 137, 159;
@@ -88,19 +91,35 @@ class Clean(Algorithm[Any, CleanState, Tensor]):
         self.scales, self.softness, self.positive = tuple(map(float, scales)), softness, positive
 
     def init(self, problem: Any) -> CleanState:
-        x = protocol.begin(problem, "Clean").mul(0)
+        start = protocol.begin(problem, "Clean")
+        x = torch.zeros_like(start)
         if x.ndim != 4 or x.is_complex():
             raise MetaoptError(f"Clean deconvolves real pictures (B, C, H, W), but x is {tree.describe(x)}.")
+        if not isinstance(getattr(problem, "likelihood", Gaussian()), Gaussian):
+            raise MetaoptError(
+                "Clean lowers a quadratic energy, that of a Gaussian likelihood, not of "
+                f"{type(problem.likelihood).__name__}; Descent and ProximalGradient take other energies."
+            )
         gradient = protocol.at(problem, 0).gradient
         residual = -gradient(x)
         middle = torch.zeros_like(x)
         middle[..., x.shape[2] // 2, x.shape[3] // 2] = 1
+        bright = start.abs().amax(
+            (1, 2, 3), keepdim=True
+        )  # the response to a faint component would be lost in rounding
+        bright = torch.where(bright > 0, bright, 1)
         peaks = []
         for scale in self.scales:
             component = _smoothed(middle, scale)
-            curved = gradient(component) + residual
-            peaks.append((component * curved).flatten(1).sum(1) / x.shape[1])
-        return CleanState(x, residual, torch.stack(peaks, dim=1))
+            curved = (gradient(bright * component) + residual) / bright
+            peaks.append(inner(component, curved) / x.shape[1])
+        found = torch.stack(peaks, dim=1)
+        if autodiff.values_known() and not bool(((found > 0) & found.isfinite()).all()):
+            raise MetaoptError(
+                "The measurement says nothing of the pixel in the middle, whose response Clean takes for that of every "
+                "pixel; it is for visibilities, k-space and blurs, and ProximalGradient for masks of pixels."
+            )
+        return CleanState(x, residual, found)
 
     def step(self, problem: Any, state: CleanState, k: int) -> CleanState:
         found = torch.stack([_smoothed(state.residual, scale) for scale in self.scales], dim=1)
@@ -109,16 +128,19 @@ class Clean(Algorithm[Any, CleanState, Tensor]):
         bias = torch.as_tensor(self.bias(k)).to(found).reshape(-1, 1, 1, 1)
         flux = found / peaks * self._chosen(bias * size / peaks.sqrt(), k)
         added = torch.stack([_smoothed(part, s) for part, s in zip(flux.unbind(1), self.scales, strict=True)]).sum(0)
+        # As large as x, since the curvature along a faint component would be lost in the rounding of the gradient at x.
+        bright, faint = (t.abs().amax((1, 2, 3), keepdim=True) for t in (state.x, added))
+        added = added * (bright / torch.where(faint > 0, faint, 1)).clamp_min(1)
         curved = protocol.at(problem, k).gradient(state.x + added) + state.residual
-        falls, bends = (_dot(added, other) for other in (state.residual, curved))
-        size = (self.gain(k) * falls / bends.clamp_min(torch.finfo(bends.dtype).tiny)).to(added.dtype)
+        falls, bends = (inner(added, other) for other in (state.residual, curved))
+        size = per_sample((self.gain(k) * falls / bends.clamp_min(torch.finfo(bends.dtype).tiny)).to(added), added)
         return CleanState(state.x + size * added, state.residual - size * curved, state.peaks)
 
     def readout(self, problem: Any, state: CleanState, k: int) -> Tensor:
         return state.x
 
     def _chosen(self, strength: Tensor, k: int) -> Tensor:
-        largest = strength.flatten(1).amax(1).reshape(-1, 1, 1, 1, 1) if len(strength) else strength
+        largest = strength.amax((1, 2, 3, 4), keepdim=True)
         over = [strength - (self.share(k) * largest).to(strength), (strength - self.threshold(k)).to(strength)]
         if not self.softness:
             return (over[0] >= 0) & (over[1] >= 0) & (strength > 0)
@@ -134,10 +156,6 @@ def _smoothed(x: Tensor, scale: float) -> Tensor:
     radius = math.ceil(4 * deviation)
     profile = torch.exp(-torch.arange(-radius, radius + 1, dtype=torch.float64).square() / (2 * deviation**2))
     profile = (profile / profile.sum()).to(x)
-    planes = x.reshape(-1, 1, *x.shape[-2:]) if x.numel() else x
+    planes = x.flatten(0, 1).unsqueeze(1)
     planes = F.conv2d(planes, profile.view(1, 1, -1, 1), padding=(radius, 0))
     return F.conv2d(planes, profile.view(1, 1, 1, -1), padding=(0, radius)).reshape(x.shape)
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1).reshape(-1, 1, 1, 1) if len(a) else a

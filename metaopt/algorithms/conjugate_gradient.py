@@ -85,7 +85,7 @@ class ConjugateGradient(Algorithm[InverseProblem, ConjugateGradientState, Tensor
 
 def begin_at(x: Tensor, residual: Tensor) -> ConjugateGradientState:
     """Return the state before the first step, at x with that residual."""
-    rho = _dot(residual, residual)
+    rho = inner(residual, residual)
     return ConjugateGradientState(x, residual, residual, rho, rho)
 
 
@@ -93,9 +93,9 @@ def advance(state: ConjugateGradientState, image: Tensor) -> ConjugateGradientSt
     """Take one step, where ``image`` is the positive semi-definite matrix times the direction."""
     x, residual, direction, rho, first = state
     floor = (10 * torch.finfo(rho.dtype).eps) ** 2 * first
-    alpha = per_sample(_ratio(rho, _dot(direction, image), rho > floor), x)
+    alpha = per_sample(_ratio(rho, inner(direction, image), rho > floor), x)
     x, residual = x + alpha * direction, residual - alpha * image
-    following = _dot(residual, residual)
+    following = inner(residual, residual)
     beta = per_sample(_ratio(following, rho, rho > floor), x)
     return ConjugateGradientState(x, residual, residual + beta * direction, following, first)
 
@@ -118,8 +118,8 @@ def _normal(problem: InverseProblem, x: Tensor, variance: Tensor) -> Tensor:
     return problem.operator.adjoint(image * (smallest / problem.noise.square()))
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Re<a, b> of each sample, (B,)."""
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return Re<a, b> of each sample, (B,)."""
     product = (a.conj() * b).real if a.is_complex() else a * b
     return product.unsqueeze(-1).flatten(1).sum(1)
 

@@ -77,6 +77,16 @@ def test_the_energy_never_rises(gain: float, share: float) -> None:
     assert bool((energies.diff() <= 1e-9 * energies[:-1].abs()).all())
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_far_fainter_than_the_brightest_is_found_at_any_scale_of_flux(unit: float, dtype: torch.dtype) -> None:
+    sky = (unit * points((3, 4, 1.0), (9, 11, 1e-5))).to(dtype)
+    mask = mo.operators.gaussian_mask((SIZE, SIZE), 2, 0.05, 0).to(dtype)
+    operator = mo.operators.Fourier(mask) @ mo.operators.RealToComplex()
+    found = mo.unroll(Clean(gain=0.5), 400)(mo.InverseProblem(operator, operator(sky), 1e-3 * unit)).final
+    torch.testing.assert_close(found / unit, sky / unit, atol=1e-6, rtol=0)
+
+
 def test_the_residual_of_the_state_is_that_of_the_problem() -> None:
     problem = uv_problem(points((3, 4, 1.0)))
     state = mo.unroll(Clean(gain=0.7, share=0.6, scales=(0, 3)), 12)(problem).state
@@ -110,6 +120,12 @@ def test_what_it_does_not_deconvolve_is_refused() -> None:
     operator = mo.operators.Fourier()
     with pytest.raises(mo.MetaoptError, match=r"real pictures \(B, C, H, W\).*complex"):
         mo.unroll(Clean(), 1)(mo.InverseProblem(operator, torch.zeros(1, 1, 4, 4, dtype=torch.complex64), 0.1))
+    hole = torch.ones(4, 4).index_fill(0, torch.tensor([2]), 0.0)
+    with pytest.raises(mo.MetaoptError, match="nothing of the pixel in the middle"):
+        mo.unroll(Clean(), 1)(mo.InverseProblem(mo.operators.Mask(hole), torch.ones(1, 1, 4, 4) * hole, 0.1))
+    counts = mo.InverseProblem(mo.operators.Identity(), torch.ones(1, 1, 4, 4), likelihood=mo.problems.Poisson())
+    with pytest.raises(mo.MetaoptError, match="Gaussian likelihood, not of Poisson"):
+        mo.unroll(Clean(), 1)(counts)
     with pytest.raises(mo.MetaoptError, match="scale"):
         Clean(scales=())
     with pytest.raises(mo.MetaoptError, match="scale"):
