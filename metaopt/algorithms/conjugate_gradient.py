@@ -67,7 +67,7 @@ class ConjugateGradient(Algorithm[InverseProblem, ConjugateGradientState, Tensor
                 "ConjugateGradient solves linear least squares, an InverseProblem with a Gaussian likelihood, not "
                 f"{type(what).__name__}; Descent and ProximalGradient take other energies."
             )
-        start = torch.zeros_like(problem.operator.adjoint(problem.y)) if problem.guess is None else problem.guess
+        start = torch.zeros_like(problem.start()) if problem.guess is None else problem.guess
         return begin_at(start, -_variance(problem, start) * problem.gradient(start))
 
     def step(self, problem: InverseProblem, state: ConjugateGradientState, k: int) -> ConjugateGradientState:

@@ -189,6 +189,9 @@ class Scaled(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         return self.operator.adjoint(self.factor * y)
 
+    def normal(self, x: Tensor) -> Tensor:
+        return self.factor * self.operator.normal(self.factor * x)
+
     @property
     def is_diagonal(self) -> bool:
         return self.operator.is_diagonal

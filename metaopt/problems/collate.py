@@ -77,7 +77,8 @@ def _joined_problems(problems: Sequence[InverseProblem]) -> InverseProblem:
     y = _joined([p.y for p in problems])
     noise = None if first.noise is None else _joined_noise(problems)
     guess = None if first.guess is None else _joined([p.guess for p in problems])
-    return InverseProblem(_joined_operators(problems), y, noise, first.likelihood, guess)
+    joined = InverseProblem(_joined_operators(problems), y, noise, first.likelihood, guess)
+    return joined.by_normal() if all(p.moment is not None for p in problems) else joined
 
 
 def _joined_noise(problems: Sequence[InverseProblem]) -> Tensor:

@@ -115,9 +115,9 @@ class TrainedRange:
             if all(c == 1 for c in factors) or not isinstance(problem.likelihood, Gaussian):
                 return problem
             factor = torch.tensor(factors, dtype=start.real.dtype, device=start.device)
-        changes = {"y": _times(problem.y, factor), "guess": _times(problem.guess, factor), "scale": factor}
+        changes: dict[str, Any] = {name: _times(getattr(problem, name), factor) for name in ("y", "guess", "moment")}
         changes |= {name: _leveled(getattr(problem, name), factor) for name in ("noise", "level")}
-        return tree.replace(problem, changes)
+        return tree.replace(problem, {**changes, "scale": factor})
 
     def fixed(self, problem: InverseProblem) -> InverseProblem:
         """Return the problem in trained units with a ``scale``, so that those of its parts are not estimated again.
