@@ -73,6 +73,9 @@ PRIORS = {
         priors.FieldOfExperts, lambda: {"filters": priors.dct_filters(3), "weight": 1.0, "scale": 0.1}, looked_at
     ),
     "CycleSpinning": Call(priors.CycleSpinning, lambda: {"prior": prior(), "span": 4, "dims": 2}, looked_at),
+    "NonNegative": Call(
+        priors.NonNegative, lambda: {"prior": prior(), "inner": 2}, lambda made: made.prox(picture_problem().y, 0.1)
+    ),
     "Prior": NOT_A_CALL,
     "Sparsity": Call(priors.Sparsity, lambda: {"weight": 0.1, "smoothing": 1e-3}, looked_at),
     "TotalVariation": Call(

@@ -81,6 +81,13 @@ PRIORS = [
         steps=4,
     ),
     Case(
+        "fista, wavelets, not negative",
+        lambda: mo.Fista(mo.priors.NonNegative(mo.priors.Wavelet(0.5, levels=1), inner=2), 0.1),
+        blurred_mask_problem,
+        {"prior.prior.weight": positive(4), "step_size": positive(4)},
+        steps=4,
+    ),
+    Case(
         "fista, wavelets, complex",
         lambda: mo.Fista(mo.priors.Wavelet(0.5, levels=2, shifts=2), 0.2),
         kspace_problem,
