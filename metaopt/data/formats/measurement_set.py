@@ -74,15 +74,16 @@ def open_measurement_set(path: Path, choice: Choice) -> VisibilitySet:
         _probe(rows, column, path)
     weights, said = _weight_column(rows)
     direction = np.asarray(fields.getcell("PHASE_DIR", field)).reshape(-1, 2)[0]
+    frequency = np.asarray(windows.getcell("CHAN_FREQ", window), np.float64).reshape(-1)
     return VisibilitySet(
         path,
         "measurement set",
-        torch.from_numpy(np.asarray(windows.getcell("CHAN_FREQ", window), np.float64).reshape(-1)),
+        torch.from_numpy(frequency),
         (float(direction[0]), float(direction[1])),
         rows.nrows(),
         _antennas(path),
         (*notes, *said, f"visibilities are {column}" if column else "only its coverage is read"),
-        _Loader(rows, column, weights, hands),
+        _Loader(rows, column, weights, hands, len(frequency)),
     )
 
 
@@ -92,17 +93,18 @@ class _Loader:
     column: str | None
     weights: str | None
     hands: Sequence[int]
+    channels: int
 
-    def __call__(self, start: int, stop: int) -> VisibilityChunk:
-        rows, count, hands = self.rows, stop - start, list(self.hands)
+    def __call__(self, start: int, stop: int, chosen: Sequence[int] | None = None) -> VisibilityChunk:
+        rows, count = self.rows, stop - start
         names = rows.colnames()
-        flags = rows.getcol("FLAG", start, count)[..., hands] if "FLAG" in names else None
+        flags = self._cells("FLAG", start, count, chosen) if "FLAG" in names else None
         if self.column is None:
-            shape = rows.getcell("FLAG", start).shape if flags is None else flags.shape[1:]
-            values = np.zeros((count, shape[0], len(hands)), np.complex64)
+            channels = self.channels if chosen is None else len(chosen)
+            values = np.zeros((count, channels, len(self.hands)), np.complex64)
         else:
-            values = rows.getcol(self.column, start, count)[..., hands]
-        weights = self._weights(start, count, values.shape)
+            values = self._cells(self.column, start, count, chosen)
+        weights = self._weights(start, count, values.shape, chosen)
         if flags is not None:
             weights[flags] = 0
         if "FLAG_ROW" in names:
@@ -112,10 +114,24 @@ class _Loader:
         # A measurement set means exp(+2 pi i (u l + v m + w (n - 1))), as WSClean reads it.
         return chunk_of(-rows.getcol("UVW", start, count), *combined, rows.getcol("TIME", start, count), pairs)
 
-    def _weights(self, start: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    def _cells(self, column: str, start: int, count: int, chosen: Sequence[int] | None) -> np.ndarray:
+        """Return a column of cells (channel, correlation): of the channels ``chosen`` those between are read, too."""
+        if chosen is None:
+            return self.rows.getcol(column, start, count)[..., list(self.hands)]
+        first, last = min(chosen), max(chosen)
+        ends = [first, min(self.hands)], [last, max(self.hands)]
+        cells = self.rows.getcolslice(column, *ends, [], start, count)
+        return cells[:, [n - first for n in chosen]][..., [n - ends[0][1] for n in self.hands]]
+
+    def _weights(
+        self, start: int, count: int, shape: tuple[int, ...], chosen: Sequence[int] | None = None
+    ) -> np.ndarray:
         if self.weights is None:
             return np.ones(shape, np.float32)
-        given = np.array(self.rows.getcol(self.weights, start, count)[..., list(self.hands)], np.float32)
+        if self.weights.endswith("SPECTRUM"):
+            given = np.array(self._cells(self.weights, start, count, chosen), np.float32)
+        else:
+            given = np.array(self.rows.getcol(self.weights, start, count)[..., list(self.hands)], np.float32)
         if self.weights.startswith("SIGMA"):
             given = np.divide(1, np.square(given), out=np.zeros_like(given), where=given > 0)
         return np.broadcast_to(given if given.ndim == 3 else given[:, None], shape).copy()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from ...files import named_errors, replacing
 from ...foundation.extras import require
 
 UNITS = ("JY/PIXEL", "JY/BEAM")
+BLOCK = 2880  # bytes, of which FITS files have a whole number
 SHIFTED = 0.1  # of a pixel, by which another projection may move the corners
 
 
@@ -220,35 +220,55 @@ def _filled(array: np.ndarray) -> Tensor:
 
 
 @checked
-def write_sky_picture(path: str | Path, picture: SkyPicture) -> None:
+def write_sky_picture(path: str | Path, picture: SkyPicture, planes: Iterable[Tensor] | None = None) -> None:
     """Write a picture as FITS, with the axes RA---SIN, DEC--SIN, FREQ where it is known, and STOKES.
 
     Args:
         path: The file.
         picture: The picture, with its cell and direction.
+        planes: The pixels (H, W) of one channel after the other, which are written in the place of the picture's as
+            they come, so that a cube need not fit into memory.
 
     Raises:
-        MetaoptError: The size of a pixel or the direction is not known, the channels are not evenly spaced, or the file
-            cannot be written.
+        MetaoptError: The size of a pixel or the direction is not known, the channels are not evenly spaced, the planes
+            are not those of the picture, or the file cannot be written.
     """
-    fits = require("astropy.io.fits", "radio")
     check_instance("The picture", picture, SkyPicture)
+    header = _header(picture)
+    with replacing(Path(path)) as file:
+        file.write(header.tostring().encode("ascii"))
+        count, size = 0, tuple(picture.pixels.shape[1:])
+        for plane in picture.pixels if planes is None else planes:
+            if tuple(plane.shape) != size:
+                raise MetaoptError(f"Plane {count} of the picture is {tuple(plane.shape)}, but its pixels are {size}.")
+            file.write(plane.detach().cpu().numpy().astype(">f4").tobytes())
+            count += 1
+        if count != len(picture.pixels):
+            raise MetaoptError(f"The picture has {len(picture.pixels)} channels, but {count} planes were given.")
+        file.write(bytes(-file.tell() % BLOCK))
+
+
+def _header(picture: SkyPicture) -> Any:
     if picture.cell is None or picture.direction is None:
         raise MetaoptError("A picture is written with its cell and direction; dataclasses.replace sets them.")
-    height, width = picture.pixels.shape[-2:]
-    header = fits.Header()
+    count, height, width = picture.pixels.shape
+    header = require("astropy.io.fits", "radio").Header()
     cell, right, declination = (math.degrees(angle) for angle in (picture.cell, *picture.direction))
     axes = [
         ("RA---SIN", width // 2 + 1.0, right % 360, -cell, "deg"),
         ("DEC--SIN", height // 2 + 1.0, declination, cell, "deg"),
     ]
-    array = picture.pixels.detach().cpu().float().numpy()
     if picture.frequency is not None:
         axes.append(("FREQ", 1.0, *_spacing(picture.frequency), "Hz"))
-        array = array[None]
-    elif len(array) > 1:
-        raise MetaoptError(f"A picture of {len(array)} channels is written with their frequencies; give them.")
-    for number, (name, middle, value, delta, unit) in enumerate([*axes, ("STOKES", 1.0, 1.0, 1.0, "")], 1):
+    elif count > 1:
+        raise MetaoptError(f"A picture of {count} channels is written with their frequencies; give them.")
+    axes.append(("STOKES", 1.0, 1.0, 1.0, ""))
+    sizes = (width, height, *[count] * (picture.frequency is not None), 1)
+    for key, entry in (("SIMPLE", True), ("BITPIX", -32), ("NAXIS", len(axes))):
+        header[key] = entry
+    for number, size in enumerate(sizes, 1):
+        header[f"NAXIS{number}"] = size
+    for number, (name, middle, value, delta, unit) in enumerate(axes, 1):
         for key, entry in (("CTYPE", name), ("CRPIX", middle), ("CRVAL", value), ("CDELT", delta), ("CUNIT", unit)):
             header[f"{key}{number}"] = entry
     header["BUNIT"], header["BTYPE"], header["EQUINOX"], header["RADESYS"] = picture.unit, "Intensity", 2000.0, "FK5"
@@ -256,10 +276,7 @@ def write_sky_picture(path: str | Path, picture: SkyPicture) -> None:
     if picture.beam is not None:
         for key, angle in zip(("BMAJ", "BMIN", "BPA"), picture.beam, strict=True):
             header[key] = math.degrees(angle)
-    content = io.BytesIO()  # astropy does not know the mode of a new file
-    fits.PrimaryHDU(array, header).writeto(content)
-    with replacing(Path(path)) as file:
-        file.write(content.getbuffer())
+    return header
 
 
 def _spacing(frequency: Tensor) -> tuple[float, float]:

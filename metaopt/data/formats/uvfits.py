@@ -16,7 +16,7 @@ from ...foundation.extras import require
 from .measurement_set import Choice
 from .sky_picture import quiet
 from .stokes import choose_hands, stokes_i
-from .visibility_set import Antennas, VisibilityChunk, VisibilitySet, chunk_of
+from .visibility_set import CHUNK, Antennas, VisibilityChunk, VisibilitySet, chunk_of
 
 LIGHT = 299_792_458.0
 STOKES = {
@@ -79,7 +79,7 @@ def open_uvfits(path: Path, choice: Choice) -> VisibilitySet:
         len(rows),
         antennas,
         (*filter(None, [note]), *notes, *said),
-        lambda first, last: loader.load(rows[first:last]),
+        lambda first, last, chosen=None: loader.load(rows[first:last], chosen),
     )
 
 
@@ -230,8 +230,15 @@ class _Loader:
             found.append(start + np.flatnonzero(used))
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
-    def load(self, rows: np.ndarray) -> VisibilityChunk:
-        """Return some groups as a chunk."""
+    def load(self, rows: np.ndarray, chosen: Sequence[int] | None = None) -> VisibilityChunk:
+        """Return some groups as a chunk of all channels, or of those with the numbers ``chosen``."""
+        if chosen is None:
+            return self._load(rows, list(self.channels))
+        channels, step = [self.channels[number] for number in chosen], max(1, CHUNK // (60 * len(self.channels)))
+        parts = [self._load(rows[i : i + step], channels) for i in range(0, len(rows), step)]
+        return VisibilityChunk(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _load(self, rows: np.ndarray, channels: Sequence[int]) -> VisibilityChunk:
         groups, count = np.asarray(self.groups()[rows]), self.header["PCOUNT"]
         sizes = [self.header[f"NAXIS{n}"] for n in range(self.header["NAXIS"], 1, -1)]
         array = groups[:, count:].reshape(-1, *sizes).astype(np.float64)
@@ -239,7 +246,7 @@ class _Loader:
         order = [self.axes[name].place + 1 for name in ("IF", "FREQ", "STOKES", "COMPLEX") if name in self.axes]
         rest = [axis for axis in range(1, array.ndim) if axis not in order]
         array = array.transpose(0, *rest, *order)
-        array = array.reshape(len(groups), -1, *array.shape[-2:])[:, list(self.channels)][:, :, list(self.hands)]
+        array = array.reshape(len(groups), -1, *array.shape[-2:])[:, channels][:, :, list(self.hands)]
         if array.shape[-1] < 3:
             raise MetaoptError("has no weights beside its real and imaginary parts.")
         uvw = [found for axis in "UVW" if (found := self.parameter(groups, axis * 2)) is not None]

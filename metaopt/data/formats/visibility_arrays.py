@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...core.errors import MetaoptError
 from ...files import replacing
-from .visibility_set import Antennas, VisibilityChunk, VisibilitySet, check_parts, checked_chunks, chunk_of
+from .visibility_set import CHUNK, Antennas, VisibilityChunk, VisibilitySet, check_parts, checked_chunks, chunk_of
 
 ROWS = {"uvw": (3,), "visibilities": None, "weights": None, "time": (), "antenna1": (), "antenna2": ()}
 
@@ -87,11 +87,11 @@ class _Arrays:
         with zipfile.ZipFile(self.path) as archive, archive.open(f"{name}.npy") as file:
             return _header(file)[0]
 
-    def load(self, start: int, stop: int) -> VisibilityChunk:
-        found = {name: self._rows(name, start, stop) for name in self.names}
+    def load(self, start: int, stop: int, chosen: Sequence[int] | None = None) -> VisibilityChunk:
+        found = {name: self._rows(name, start, stop, chosen) for name in self.names}
         count = len(found["uvw"])
         with np.load(self.path, allow_pickle=False) as archive:
-            channels = len(archive["frequency"])
+            channels = len(archive["frequency"]) if chosen is None else len(chosen)
         values = found.get("visibilities", np.zeros((count, channels), np.complex64))
         if values.dtype.kind != "c":
             raise MetaoptError(f"has visibilities that are {values.dtype}, not complex.")
@@ -99,14 +99,21 @@ class _Arrays:
         time, first, second = (found.get(name, np.zeros(count)) for name in ("time", "antenna1", "antenna2"))
         return chunk_of(found["uvw"], values, np.array(weights, np.float64), time, (first, second))
 
-    def _rows(self, name: str, start: int, stop: int) -> np.ndarray:
+    def _rows(self, name: str, start: int, stop: int, chosen: Sequence[int] | None) -> np.ndarray:
         with _member(self.path, f"{name}.npy") as file:
             shape, transposed, dtype = _header(file)
             if transposed and len(shape) > 1:
                 raise MetaoptError(f"has {name} in Fortran order; save numpy.ascontiguousarray of it.")
             row = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
             file.seek(start * row, 1)
-            return np.frombuffer(file.read((stop - start) * row), dtype).reshape(-1, *shape[1:]).copy()
+            if chosen is None or ROWS[name] is not None:
+                return np.frombuffer(file.read((stop - start) * row), dtype).reshape(-1, *shape[1:]).copy()
+            found = np.empty((stop - start, len(chosen)), dtype)
+            step = max(1, CHUNK // row)  # rows of all channels, which are read to keep a few
+            for first in range(0, len(found), step):
+                part = found[first : first + step]
+                part[:] = np.frombuffer(file.read(len(part) * row), dtype).reshape(len(part), -1)[:, list(chosen)]
+            return found
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +55,8 @@ class VisibilitySet:
         rows: V, without autocorrelations.
         antennas: The stations, or None where the set has none.
         notes: What its user should know, a sentence each without its full stop.
-        load: Reads the rows from ``start`` to before ``stop``.
+        load: Reads the rows from ``start`` to before ``stop``, of all channels or of those with the numbers that follow.
+        chosen: The numbers of the channels in the file, where :meth:`narrowed` chose them. None: all.
     """
 
     path: Path
@@ -65,12 +66,30 @@ class VisibilitySet:
     rows: int
     antennas: Antennas | None
     notes: tuple[str, ...]
-    load: Callable[[int, int], VisibilityChunk] = field(repr=False)
+    load: Callable[[int, int, Sequence[int] | None], VisibilityChunk] = field(repr=False)
+    chosen: tuple[int, ...] | None = None
 
     @property
     def channels(self) -> int:
         """F."""
         return len(self.frequency)
+
+    def narrowed(self, channels: Sequence[int]) -> VisibilitySet:
+        """Return the set of some of the channels; others are not read.
+
+        Args:
+            channels: Their numbers, from 0, each once; the new set has them in this order.
+
+        Raises:
+            MetaoptError: There are no such channels, or none.
+        """
+        for number in channels:
+            check_count("A channel", number, 0, self.channels - 1)
+        if not channels or len(set(channels)) < len(channels):
+            raise MetaoptError(f"Channels are chosen by different numbers, at least one, but got {said(channels)}.")
+        before = range(self.channels) if self.chosen is None else self.chosen
+        chosen = tuple(before[number] for number in channels)
+        return replace(self, frequency=self.frequency[list(channels)], chosen=chosen)
 
     def chunks(self, rows: int | None = None) -> Iterator[VisibilityChunk]:
         """Read the set chunk by chunk, so that memory does not grow with it.
@@ -91,7 +110,7 @@ class VisibilitySet:
         used = False
         for start in range(0, self.rows, step):
             with named_errors(self.path, "visibilities"):
-                chunk = self.load(start, min(start + step, self.rows))
+                chunk = self.load(start, min(start + step, self.rows), self.chosen)
             used = used or bool((chunk.weights > 0).any())
             yield chunk
         if not used:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,17 @@ def test_real_pictures_are_read() -> None:
         found = read_sky_picture(path)
         assert found.pixels.ndim == 3
         assert float(found.pixels.max()) > 0
+
+
+def test_planes_that_come_one_by_one_are_written_as_the_whole_cube_is(tmp_path: Path) -> None:
+    pixels, frequency = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([1e9, 2e9, 3e9])
+    whole = SkyPicture(pixels, 1e-5, (0.3, 0.2), frequency.double(), "JY/BEAM", (3e-5, 2e-5, 0.1))
+    empty = dataclasses.replace(whole, pixels=torch.zeros(()).expand(3, 5, 4))
+    write_sky_picture(tmp_path / "whole.fits", whole)
+    write_sky_picture(tmp_path / "planes.fits", empty, iter(pixels))
+    assert (tmp_path / "whole.fits").read_bytes() == (tmp_path / "planes.fits").read_bytes()
+    assert torch.equal(read_sky_picture(tmp_path / "planes.fits").pixels.float(), pixels)
+    for planes, words in ((pixels[:2], "3 channels, but 2 planes"), (pixels[:, 1:], "Plane 0 of the picture is")):
+        with pytest.raises(mo.MetaoptError, match=words):
+            write_sky_picture(tmp_path / "none.fits", empty, iter(planes))
+    assert not (tmp_path / "none.fits").exists()

@@ -368,3 +368,50 @@ def test_wsclean_predicts_the_same_visibilities(tmp_path: Path) -> None:
     expected = ops.WideVisibilities(one.uvw, FREQUENCY, (size, size), math.radians(arcsec / 3600))(sky)[0]
     used = found.weights > 0
     torch.testing.assert_close(found.visibilities[used].to(torch.complex128), expected[used], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["a.ms", "a.npz", "compressed.npz", "a.uvfits"])
+def test_channels_that_are_chosen_are_those_of_the_whole_set(kind: str, tmp_path: Path) -> None:
+    if kind == "a.ms":
+        written(tmp_path)
+    elif kind == "a.uvfits":
+        pytest.importorskip("astropy")
+        small_uvfits(tmp_path / kind)
+    else:
+        data.write_visibilities(tmp_path / kind, [chunk()], FREQUENCY, DIRECTION)
+        if kind == "compressed.npz":
+            with np.load(tmp_path / kind) as archive:
+                arrays = dict(archive)
+            np.savez_compressed(tmp_path / kind, **arrays)
+    found = data.read_visibilities(tmp_path / kind)
+    whole = found.read()
+    for chosen in ([1], [2, 0], [0, 1, 2]):
+        part = found.narrowed(chosen)
+        assert torch.equal(part.frequency, found.frequency[chosen])
+        expected = whole._replace(visibilities=whole.visibilities[:, chosen], weights=whole.weights[:, chosen])
+        same(part.read(), expected)
+        same(VisibilityChunk(*(torch.cat(p) for p in zip(*part.chunks(rows=7), strict=True))), expected)
+    same(found.narrowed([2, 1]).narrowed([1]).read(), found.narrowed([1]).read())
+    for wrong in ([], [3], [0, 0], [-1]):
+        with pytest.raises(mo.MetaoptError):
+            found.narrowed(wrong)
+
+
+def small_uvfits(path: Path) -> None:
+    """Random groups of 40 rows and 3 channels, of Stokes I."""
+    from astropy.io import fits
+
+    numbers = np.random.default_rng(0)
+    cells = numbers.normal(size=(40, 1, 1, 3, 1, 3)).astype(">f4")
+    cells[..., 2] = abs(cells[..., 2]) + 0.1
+    uvw = [numbers.normal(size=40) * 1e-6 for _ in range(3)]
+    first = numbers.integers(1, 4, 40)
+    groups = fits.GroupData(
+        cells, bitpix=-32, parnames=["UU", "VV", "WW", "BASELINE"], pardata=[*uvw, first * 256.0 + first + 1]
+    )
+    hdu = fits.GroupsHDU(groups)
+    axes = [("COMPLEX", 1, 1), ("STOKES", 1, 1), ("FREQ", 1.4e9, 1e6), ("RA", 10.0, 1), ("DEC", -30.0, 1)]
+    for number, (name, value, step) in enumerate(axes, 2):
+        hdu.header[f"CTYPE{number}"], hdu.header[f"CRVAL{number}"] = name, value
+        hdu.header[f"CRPIX{number}"], hdu.header[f"CDELT{number}"] = 1, step
+    hdu.writeto(path)
