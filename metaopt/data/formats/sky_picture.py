@@ -220,13 +220,13 @@ def _filled(array: np.ndarray) -> Tensor:
 
 
 @checked
-def write_sky_picture(path: str | Path, picture: SkyPicture, planes: Iterable[Tensor] | None = None) -> None:
+def write_sky_picture(path: str | Path, picture: SkyPicture, planes: Any = None) -> None:
     """Write a picture as FITS, with the axes RA---SIN, DEC--SIN, FREQ where it is known, and STOKES.
 
     Args:
         path: The file.
         picture: The picture, with its cell and direction.
-        planes: The pixels (H, W) of one channel after the other, which are written in the place of the picture's as
+        planes: An iterable of the pixels (H, W) of each channel, which are written in the place of the picture's as
             they come, so that a cube need not fit into memory.
 
     Raises:
@@ -234,6 +234,8 @@ def write_sky_picture(path: str | Path, picture: SkyPicture, planes: Iterable[Te
             are not those of the picture, or the file cannot be written.
     """
     check_instance("The picture", picture, SkyPicture)
+    if planes is not None:
+        check_instance("The planes of write_sky_picture", planes, Iterable, "give the pixels (H, W) of each channel")
     header = _header(picture)
     with replacing(Path(path)) as file:
         file.write(header.tostring().encode("ascii"))

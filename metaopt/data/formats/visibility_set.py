@@ -55,7 +55,7 @@ class VisibilitySet:
         rows: V, without autocorrelations.
         antennas: The stations, or None where the set has none.
         notes: What its user should know, a sentence each without its full stop.
-        load: Reads the rows from ``start`` to before ``stop``, of all channels or of those with the numbers that follow.
+        load: Reads the rows from ``start`` to before ``stop``, of all channels or of those with the numbers given.
         chosen: The numbers of the channels in the file, where :meth:`narrowed` chose them. None: all.
     """
 
