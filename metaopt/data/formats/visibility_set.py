@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,7 +57,6 @@ class VisibilitySet:
         antennas: The stations, or None where the set has none.
         notes: What its user should know, a sentence each without its full stop.
         load: Reads the rows from ``start`` to before ``stop``, of all channels or of those with the numbers given.
-        chosen: The numbers of the channels in the file, where :meth:`narrowed` chose them. None: all.
     """
 
     path: Path
@@ -66,8 +66,7 @@ class VisibilitySet:
     rows: int
     antennas: Antennas | None
     notes: tuple[str, ...]
-    load: Callable[[int, int, Sequence[int] | None], VisibilityChunk] = field(repr=False)
-    chosen: tuple[int, ...] | None = None
+    load: Callable[..., VisibilityChunk] = field(repr=False)
 
     @property
     def channels(self) -> int:
@@ -87,9 +86,7 @@ class VisibilitySet:
             check_count("A channel", number, 0, self.channels - 1)
         if not channels or len(set(channels)) < len(channels):
             raise MetaoptError(f"Channels are chosen by different numbers, at least one, but got {said(channels)}.")
-        before = range(self.channels) if self.chosen is None else self.chosen
-        chosen = tuple(before[number] for number in channels)
-        return replace(self, frequency=self.frequency[list(channels)], chosen=chosen)
+        return replace(self, frequency=self.frequency[list(channels)], load=partial(_load, self.load, tuple(channels)))
 
     def chunks(self, rows: int | None = None) -> Iterator[VisibilityChunk]:
         """Read the set chunk by chunk, so that memory does not grow with it.
@@ -110,7 +107,7 @@ class VisibilitySet:
         used = False
         for start in range(0, self.rows, step):
             with named_errors(self.path, "visibilities"):
-                chunk = self.load(start, min(start + step, self.rows), self.chosen)
+                chunk = self.load(start, min(start + step, self.rows))
             used = used or bool((chunk.weights > 0).any())
             yield chunk
         if not used:
@@ -130,6 +127,16 @@ class VisibilitySet:
         """
         chunks = list(self.chunks())
         return VisibilityChunk(*(torch.cat(parts) for parts in zip(*chunks, strict=True)))
+
+
+def _load(
+    load: Callable[..., VisibilityChunk],
+    channels: Sequence[int],
+    start: int,
+    stop: int,
+    chosen: Sequence[int] | None = None,
+) -> VisibilityChunk:
+    return load(start, stop, channels if chosen is None else [channels[number] for number in chosen])
 
 
 def check_parts(frequency: Any, direction: Any, antennas: Any) -> tuple[float, float]:
