@@ -18,6 +18,7 @@ from benchmarks import (
     graphical_models,
     ldpc,
     mri,
+    radio,
     report,
     sparse_training,
     super_resolution,
@@ -26,7 +27,9 @@ from benchmarks import (
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("benchmark", [citation, denoising, few_shot, graphical_models, ldpc, mri, super_resolution])
+@pytest.mark.parametrize(
+    "benchmark", [citation, denoising, few_shot, graphical_models, ldpc, mri, radio, super_resolution]
+)
 @pytest.mark.parametrize("named", [True, False])
 def test_a_benchmark_without_its_data_says_in_a_sentence_how_to_get_it(
     benchmark: ModuleType,
