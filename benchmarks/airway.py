@@ -25,18 +25,18 @@ from metaopt.applications.airway import (
     AirwayNodes,
     AirwayScores,
     airway_graph,
+    below_larynx,
     evaluate_airways,
     fill_airways,
     find_candidates,
     find_root,
     labelled_tree,
-    refine,
     refinement,
     segment_airways,
 )
 from metaopt.applications.airway.airwayness import airwayness
 from metaopt.applications.airway.lungs import Lungs, find_lungs
-from metaopt.applications.airway.refine import NAMELESS
+from metaopt.applications.airway.refine import NAMELESS, favored
 from metaopt.applications.airway.segment import FULL, threshold_airways
 from metaopt.problems import GraphRefinement
 from metaopt.tasks.airways import AirwayTree
@@ -154,8 +154,8 @@ def of_graph(one: Scan, method: str, trained: bool) -> Found:
     """What :func:`segment_airways` does with a graph, which is made once for all methods."""
     if one.nodes is None or one.graph is None:
         raise MetaoptError("There is no graph.")
-    odds = refine(one.graph, method, None if trained else refinement(method, trained=False))
-    tree = labelled_tree(one.nodes, one.graph.edge_index, odds, one.root).tree
+    odds = favored(one.graph, method, None if trained else refinement(method, trained=False))
+    tree = below_larynx(labelled_tree(one.nodes, one.graph.edge_index, odds, one.root).tree).tree
     return Found(tree, fill_airways(tree, one.seen, one.chest.spacing))
 
 

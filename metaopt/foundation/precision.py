@@ -18,6 +18,14 @@ NARROWER = {
 }
 
 
+def computes_bfloat16() -> bool:
+    """Return whether the processor has instructions for products in bfloat16, which without them is slow."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
+        return False
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
 def moved(convert: Callable[[Tensor], Tensor], tensor: Tensor, is_number: bool, is_factor: bool = False) -> Tensor:
     """Return ``convert(tensor)``, but numbers never below float32, and float32 where a device has no float64.
 

@@ -35,6 +35,7 @@ AIRWAY = {
     "AirwayScores": NOT_A_CALL,
     "Airways": NOT_A_CALL,
     "Branch": NOT_A_CALL,
+    "BelowLarynx": NOT_A_CALL,
     "LabelledTree": NOT_A_CALL,
     "Segmented": NOT_A_CALL,
     "Outputs": NOT_A_CALL,  # it names files; those that are given to the functions below, tests/cli tries
@@ -44,6 +45,7 @@ AIRWAY = {
         lambda graph: (graph.x, graph.pairs),
     ),
     "describe_scores": NOT_A_CALL,
+    "below_larynx": Call(airway.below_larynx, lambda: {"tree": tree()}, lambda found: [*found.tree.points]),
     "dice_of_edges": Call(
         airway.dice_of_edges,
         lambda: {"edges": torch.tensor([[0, 1, 2], [1, 2, 3]]), "truth": torch.tensor([[1, 1], [0, 3]])},

@@ -5,6 +5,7 @@ from .candidates import AirwayNodes, find_candidates
 from .evaluate_file import describe_scores, evaluate_file
 from .growing import grow_region
 from .labelling import LabelledTree, find_root, labelled_tree
+from .larynx import BelowLarynx, below_larynx
 from .lungs import Lungs, find_lungs
 from .measure_file import measure_file
 from .measures import AirwayScores, dice_of_edges, evaluate_airways
@@ -20,6 +21,7 @@ __all__ = [
     "AirwayNodes",
     "AirwayScores",
     "Airways",
+    "BelowLarynx",
     "Branch",
     "LabelledTree",
     "Lungs",
@@ -27,6 +29,7 @@ __all__ = [
     "Segmented",
     "airway_graph",
     "airwayness",
+    "below_larynx",
     "describe_scores",
     "dice_of_edges",
     "evaluate_airways",

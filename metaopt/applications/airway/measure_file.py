@@ -9,6 +9,7 @@ from ...arguments.contracts import checked
 from ...core import MetaoptError
 from ...data.formats.ct_mask import read_mask
 from ...tasks.airways import AirwayTree, measure_airways
+from .larynx import below_larynx
 from .outputs import Outputs
 
 
@@ -19,6 +20,8 @@ def measure_file(
     tree: str | os.PathLike[str] | None = None,
 ) -> AirwayTree:
     """Measure the branches of an airway mask in a file, and write their table and their tree.
+
+    Side branches of the trachea above the carina, as of a larynx, are left out (``below_larynx``).
 
     Args:
         mask: The mask, NIfTI or NRRD.
@@ -36,7 +39,7 @@ def measure_file(
     outputs.check(path)
     found = read_mask(path)
     try:
-        measured = measure_airways(found.mask, found.grid.spacing)
+        measured = below_larynx(measure_airways(found.mask, found.grid.spacing)).tree
     except MetaoptError as error:
         raise MetaoptError(f"{path} cannot be measured: {error}") from error
     outputs.write(None, measured, found.grid)

@@ -18,7 +18,8 @@ from ...tasks.airways import AirwayTree, measure_airways
 from ...tasks.airways.grid import check_spacing
 from .candidates import check_airwayness, find_candidates
 from .labelling import find_root, labelled_tree
-from .refine import REFINEMENTS, airway_graph, refine
+from .larynx import BelowLarynx, below_larynx
+from .refine import REFINEMENTS, airway_graph, favored
 from .voxels import fill_airways
 
 Volume = Annotated[Tensor, Axes("real", "(D, H, W)")]
@@ -122,9 +123,11 @@ def _by_graph(
     root = find_root(nodes, None if lungs is None else lungs.trachea, sizes)
     tell(f"judging the edges of {len(nodes.mean)} nodes")
     graph = airway_graph(nodes, airwayness, sizes)
-    found = labelled_tree(nodes, graph.edge_index, refine(graph, method, net), root)
+    found = labelled_tree(nodes, graph.edge_index, favored(graph, method, net), root)
+    below = below_larynx(found.tree)
+    probability = below.mean(found.probability, found.tree.length)
     tell("filling the tree")
-    mask = fill_airways(found.tree, airwayness, sizes)
+    mask = fill_airways(below.tree, airwayness, sizes)
     notes = []
     if len(nodes.mean) < FEW:
         notes.append(f"Only {len(nodes.mean)} candidate nodes were found; a chest CT gives some 2,000 to {FULL:,}.")
@@ -133,10 +136,10 @@ def _by_graph(
             f"More than {FULL:,} candidates were found, of which the weakest were left out; the CT is noisy, or much "
             "in it looks like airways."
         )
-    doubtful = int((found.probability < DOUBTFUL).sum())
+    doubtful = int((probability < DOUBTFUL).sum())
     if doubtful:
-        notes.append(f"{doubtful} of the {len(found.tree)} branches have a mean probability below {DOUBTFUL}.")
-    return Airways(found.tree, mask, [*_said(found.tree), *notes], airwayness, found.probability)
+        notes.append(f"{doubtful} of the {len(below.tree)} branches have a mean probability below {DOUBTFUL}.")
+    return Airways(below.tree, mask, [*_said(below), *notes], airwayness, probability)
 
 
 def threshold_airways(airwayness: Tensor, high: float = HIGH, low: float = LOW) -> Tensor:
@@ -167,12 +170,13 @@ def threshold_airways(airwayness: Tensor, high: float = HIGH, low: float = LOW) 
 
 
 def _measured(mask: Tensor, sizes: tuple[float, float, float], airwayness: Tensor | None) -> Airways:
-    tree = measure_airways(mask, sizes)
-    return Airways(tree, mask, _said(tree), airwayness)
+    below = below_larynx(measure_airways(mask, sizes))
+    return Airways(below.tree, mask, _said(below), airwayness)
 
 
-def _said(tree: AirwayTree) -> list[str]:
-    """Return sentences on what is in a tree."""
+def _said(below: BelowLarynx) -> list[str]:
+    """Return sentences on what is in a tree, and what is not."""
+    tree = below.tree
     generation = tree.generation
     notes = [
         f"{len(tree)} branches were found, {float(tree.length.sum()) / 10:.0f} cm long together, down to generation "
@@ -182,4 +186,6 @@ def _said(tree: AirwayTree) -> list[str]:
         notes.append("Only a trachea was found, without bronchi.")
     elif int((generation == 1).sum()) > 1 and len(tree) < 7:
         notes.append("Only the largest bronchi were found.")
+    if below.dropped:
+        notes.append(f"Above the carina, {below.dropped} side branches were left out, as those of a larynx.")
     return notes

@@ -92,8 +92,27 @@ def test_slabs_give_what_the_whole_gives(monkeypatch):
     volume = torch.randn(50, 21, 18, generator=torch.Generator().manual_seed(1)) * 300 - 600
     where, net = torch.ones(volume.shape, dtype=torch.bool), _small()
     whole = net(volume[None, None]).final[0, 0].sigmoid().detach()
-    monkeypatch.setattr(module, "SLAB", 8)
+    monkeypatch.setattr(module, "SLABS", {False: 8, True: 8})
+    for short, tolerance in ((False, 1e-6), (True, 2e-2)):
+        monkeypatch.setattr(module, "computes_bfloat16", lambda short=short: short)
+        assert torch.allclose(module.seen_by(net, volume, where, (0.7, 0.7, 0.7)), whole, atol=tolerance)
+
+
+def test_what_is_far_from_the_voxels_that_are_asked_for_changes_nothing(monkeypatch):
+    monkeypatch.setattr(module, "computes_bfloat16", lambda: False)
+    computed = []
+
+    def look(_, inputs):
+        computed.append(inputs[0].shape[2:].numel())
+
+    net = _small()
+    volume = torch.randn(61, 67, 93, generator=torch.Generator().manual_seed(1)) * 300 - 600
+    where = torch.zeros(volume.shape, dtype=torch.bool)
+    where[3:9, 30:37, 61:70] = True
+    whole = net(volume[None, None]).final[0, 0].sigmoid().detach() * where
+    net.register_forward_pre_hook(look)
     assert torch.allclose(module.seen_by(net, volume, where, (0.7, 0.7, 0.7)), whole, atol=1e-6)
+    assert sum(computed) < volume.numel()
 
 
 def test_the_halo_is_as_far_as_the_network_sees_and_no_farther():
