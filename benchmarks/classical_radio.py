@@ -42,7 +42,7 @@ def _wavelet(problem: mo.InverseProblem, weight: float, noise: float) -> mo.Fist
 
 
 def _hogbom(problem: mo.InverseProblem, weight: float, noise: float) -> Clean:
-    return Clean(0.1)
+    return Clean(0.2)
 
 
 def _multi_scale(problem: mo.InverseProblem, weight: float, noise: float) -> Clean:
@@ -51,11 +51,11 @@ def _multi_scale(problem: mo.InverseProblem, weight: float, noise: float) -> Cle
 
 TV, WAVELET = "TV MAP", "wavelet MAP"
 OURS: Mapping[str, Classical] = {
-    "Hogbom CLEAN": Classical(_hogbom, 1500),
-    "multi-scale CLEAN": Classical(_multi_scale, 150, 3.0),
-    "non-negative least squares": Classical(_non_negative, 400),
-    TV: Classical(_total_variation, 200, 0.3),
-    WAVELET: Classical(_wavelet, 200, 0.3),
+    "Hogbom CLEAN": Classical(_hogbom, 600),
+    "multi-scale CLEAN": Classical(_multi_scale, 100, 0.3),
+    "non-negative least squares": Classical(_non_negative, 300),
+    TV: Classical(_total_variation, 150, 0.1),
+    WAVELET: Classical(_wavelet, 150, 0.1),
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import airway_tables
+import radio_tables
 
 from benchmarks.readme import figures, read_results
 from metaopt.weights import read_card, shipped
@@ -33,6 +34,7 @@ def write(folder: Path) -> None:
     rows["denoising"] += [cell for row in rows["denoising"] if "timed" in row for cell in _times(row)]
     families = [row for row in rows["graphical_models"] if row["part"] == "families"]
     rows["airway"] += [cell for row in rows["airway"] if "of" in row for cell in airway_tables.cells(row)]
+    rows["radio"] += radio_tables.cells(rows["radio"])
     rows["graphical_models"] += [cell for row in [families[-1], *families[:-1]] for cell in _errors(row)]
     for benchmark, tables in TABLES.items():
         for name, (chosen, down, across, shown) in tables.items():
@@ -45,6 +47,7 @@ def write(folder: Path) -> None:
             lines = [columns, *([_text(row.get(column)) for column in columns] for row in found)]
             csv.writer(file).writerows(lines if found else NOT_MEASURED)
     (folder / "airway_pictures.rst").write_text(airway_tables.pictures(RESULTS / "airway.json"))
+    (folder / "radio_picture.rst").write_text(radio_tables.picture(RESULTS / "radio.json"))
     cards = {name: read_card(name) for name in shipped()}
     draw_curves({name: card for name, card in cards.items() if "curve" in card}, folder / "learning_curves.png")
 
@@ -233,6 +236,7 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
         lambda row: "whole" in row,
         ["whole", "method", "scan_seconds", "scan_gib"],
     ),
+    "radio_closures": ("radio", lambda row: "closure_phase" in row, radio_tables.CLOSURES),
     "ldpc": (
         "ldpc",
         lambda row: True,
@@ -260,6 +264,7 @@ TABLES: dict[str, dict[str, tuple[Callable[[Row], bool], ...]]] = {
         ),
     },
     "airway": airway_tables.TABLES,
+    "radio": radio_tables.TABLES,
     "citation": {
         "citation_depth": (
             lambda row: row["table"] == "depth",

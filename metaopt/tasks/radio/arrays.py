@@ -27,7 +27,8 @@ _ATCA = (
 class _Array:
     """The file of its stations, and the system equivalent flux density of one, with what it is taken from.
 
-    ``sefd`` is in jansky, of one polarization, near ``frequency`` in hertz; ``efficiency`` is that of the correlator.
+    ``sefd`` is in jansky, of one polarization, near ``frequency`` in hertz, and rounded; ``efficiency`` is that of the
+    correlator, 1 where it is not known or in ``sefd``.
     """
 
     file: str
@@ -37,14 +38,17 @@ class _Array:
     source: str
 
 
-_VLA = _Array("", 420.0, 1.5e9, 0.93, "NRAO, VLA Observational Status Summary, sensitivity at L band")
+_VLA = _Array("", 420.0, 1.5e9, 0.93, "NRAO, VLA Observational Status Summary, sensitivity, L band and 8-bit samplers")
+_LOFAR = "read off figure 22 of van Haarlem et al., 2013, doi:10.1051/0004-6361/201220873, to about 20 %"
+_MEERKAT = "426 Jy of https://www.meerkatplus.tel/image-sensitivity-for-a-heterogenous-array"
+_SKA = f"the mean of 133 dishes of 312 Jy and 64 of MeerKAT, {_MEERKAT}"
 ARRAYS = {
     **{f"vla-{letter}": replace(_VLA, file=f"vla{letter}.itrf.txt") for letter in "abcd"},
-    "meerkat": _Array("meerkat.itrf.txt", 430.0, 1.3e9, 0.96, "Jonas et al., MeerKAT, 2016, doi:10.22323/1.277.0001"),
-    "ska1-mid": _Array("skamid197.itrf.txt", 400.0, 1.4e9, 0.95, "Braun et al., 2019, arXiv:1912.12699"),
-    "lofar": _Array("lofar_nl.itrf.txt", 2800.0, 1.5e8, 1.0, "van Haarlem et al., doi:10.1051/0004-6361/201220873"),
-    "wsrt": _Array("wsrt.itrf.txt", 320.0, 1.4e9, 1.0, "2 k T / A of 30 K, 25 m and an aperture efficiency of 0.54"),
-    "kat-7": _Array("kat-7.itrf.txt", 1000.0, 1.8e9, 1.0, "2 k T / A of 28 K, 12 m and an aperture efficiency of 0.66"),
+    "meerkat": _Array("meerkat.itrf.txt", 430.0, 1.3e9, 0.96, _MEERKAT),
+    "ska1-mid": _Array("skamid197.itrf.txt", 350.0, 1.4e9, 0.95, _SKA),
+    "lofar": _Array("lofar_nl.itrf.txt", 2800.0, 1.5e8, 1.0, _LOFAR),
+    "wsrt": _Array("wsrt.itrf.txt", 310.0, 1.4e9, 1.0, "2 k T / A of 30 K, 25 m and an aperture efficiency of 0.54"),
+    "kat-7": _Array("kat-7.itrf.txt", 1000.0, 1.8e9, 1.0, "2 k T / A of 27 K, 12 m and an aperture efficiency of 0.66"),
     "atca": _Array("", 350.0, 2.1e9, 0.88, "2 k T / A of 29 K, 22 m and an aperture efficiency of 0.6"),
 }
 
@@ -91,8 +95,11 @@ def read_array(name: str, folder: str | Path = "radio/antennas") -> Antennas:
 def sefd(name: str) -> tuple[float, float]:
     """Return the system equivalent flux density of a station of an array, and the efficiency of its correlator.
 
-    The figures are nominal, those of one band (:func:`band`), and of LOFAR those of a core station; real ones differ
-    by tens of per cent with frequency, weather and station.
+    The figures are nominal, rounded to two digits, and hold in one band (:func:`band`); real ones differ by tens of per
+    cent with frequency, weather and station. Of the VLA and MeerKAT they are the observatories', of SKA1-MID the mean
+    of its dishes and MeerKAT's, of LOFAR that of a core station, read off a figure; of ATCA, WSRT and KAT-7 they are
+    ``2 k T / A`` of typical system temperatures and aperture efficiencies. The efficiencies of the correlators of
+    MeerKAT, SKA1-MID and ATCA are typical ones of their samplers, not measured.
 
     Args:
         name: One of :func:`array_names`.
@@ -102,6 +109,11 @@ def sefd(name: str) -> tuple[float, float]:
 
     Raises:
         MetaoptError: There is no such array.
+
+    Source:
+        NRAO, VLA Observational Status Summary 2025A, https://science.nrao.edu/facilities/vla/docs/manuals/oss;
+        MeerKAT+, https://www.meerkatplus.tel/image-sensitivity-for-a-heterogenous-array; van Haarlem et al., LOFAR,
+        2013, doi:10.1051/0004-6361/201220873.
     """
     found = _known(name)
     return found.sefd, found.efficiency

@@ -100,6 +100,21 @@ def test_the_stations_of_every_array_are_on_the_earth(name: str) -> None:
     assert min(*radio.sefd(name), radio.band(name)) > 0
 
 
+# (temperature, diameter, aperture efficiency) of the dishes whose flux density is not their observatory's.
+DISHES = {"atca": (29, 22, 0.6), "wsrt": (30, 25, 0.54), "kat-7": (27, 12, 0.66)}
+
+
+@pytest.mark.parametrize("name", DISHES)
+def test_the_flux_density_of_a_system_is_that_of_its_temperature_and_dish(name: str) -> None:
+    temperature, diameter, efficiency = DISHES[name]
+    area = efficiency * math.pi * (diameter / 2) ** 2
+    assert radio.sefd(name)[0] == pytest.approx(2 * 1380.649 * temperature / area, rel=0.02)
+
+
+def test_the_flux_density_of_a_system_of_ska1_mid_is_the_mean_of_its_dishes() -> None:
+    assert radio.sefd("ska1-mid")[0] == pytest.approx((133 * 0.7332 * 426 + 64 * 426) / 197, rel=0.02)
+
+
 def test_tables_of_stations_are_read_or_refused_by_their_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("# x y z\n1 2 3 25 a\n\n4 5 6\n")
