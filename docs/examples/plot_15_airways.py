@@ -54,25 +54,38 @@ write_nifti(folder / "truth.nii.gz", chest.lumen.float(), affine=affine)
 # starts in the trachea and takes what is dark and connected, up to the threshold above which it would leak into the
 # lung.
 
-outputs = Outputs(folder / "airways.nii.gz", folder / "tree.swc", folder / "branches.csv", folder / "airways.html")
-found = segment_file(folder / "ct.nii.gz", outputs, method="grow")
-print(*found.notes, sep="\n")
-print(*(f"{path.name}: {path.stat().st_size / 1000:,.0f} kB" for path in outputs.paths), sep="\n")
+
+def segmented(method):
+    names = (f"{method}.nii.gz", f"{method}.swc", f"{method}.csv", f"{method}.html")
+    outputs = Outputs(*(folder / name for name in names))
+    found = segment_file(folder / "ct.nii.gz", outputs, method=method)
+    print(*found.notes, sep="\n")
+    print(*(f"{path.name}: {path.stat().st_size / 1000:,.0f} kB" for path in outputs.paths), sep="\n")
+    return found
+
+
+grown = segmented("grow")
 
 # %%
 # How much of the truth is that? These are the measures of the EXACT'09 and ATM'22 challenges.
 
-print(describe_scores(evaluate_file(folder / "airways.nii.gz", folder / "truth.nii.gz")))
+print(describe_scores(evaluate_file(folder / "grow.nii.gz", folder / "truth.nii.gz")))
 
 # %%
 # What was found is right, but it ends early. Where a wall is thinner than a voxel, it is seen as little more than lung,
-# and growing further would leak. To see more than one voxel at a time is what the other methods learn.
-#
+# and growing further would leak. The default method has learned to see more than one voxel at a time: a network says of
+# each voxel how probably it lies in an airway, candidate branches are joined to a graph, a graph network says which of
+# its edges are real, and the most probable tree is filled.
+
+found = segmented("gnn")
+print(describe_scores(evaluate_file(folder / "gnn.nii.gz", folder / "truth.nii.gz")))
+
+# %%
 # The tree
 # --------
-# Both trees from the front in the colours of their generations, and a slice with the outlines of the truth (blue) and
-# of what was found (orange). The person's left is on the right: volumes that are read lead to the head, the back and
-# the left, whatever the file has; simulated ones lead to the head, the front and the right.
+# The trees from the front in the colours of their generations, and a slice with the outlines of the truth (blue) and
+# of what the network found (orange). The person's left is on the right: volumes that are read lead to the head, the
+# back and the left, whatever the file has; simulated ones lead to the head, the front and the right.
 
 WIDTH = SPACING[2] * (lungs.shape[2] - 1)
 
@@ -87,20 +100,21 @@ def draw(axis, title, tree, mirrored=False):
     axis.set(title=title, aspect="equal", xlim=(0, WIDTH), xlabel="to the left, mm")
 
 
-_, axes = plt.subplots(1, 3, figsize=(11, 4.4), layout="constrained", sharey=True)
+_, axes = plt.subplots(1, 4, figsize=(13, 4.2), layout="constrained", sharey=True)
 draw(axes[0], "truth", chest.tree, mirrored=True)
-draw(axes[1], "found", found.tree)
+draw(axes[1], "region growing", grown.tree)
+draw(axes[2], "graph network", found.tree)
 axes[0].set_ylabel("to the head, mm")
 at = round(float(found.tree.points[0][-1, 1]) / SPACING[1])  # where the trachea divides
-axes[2].imshow(found.ct.volume[:, at], cmap="gray", vmin=-1350, vmax=150, origin="lower")
-axes[2].contour(chest.lumen.flip(1, 2)[:, at], levels=[0.5], colors="tab:blue", linewidths=1.5)
-axes[2].contour(found.mask[:, at], levels=[0.5], colors="tab:orange", linewidths=0.8)
-axes[2].set(title="coronal slice", xlabel="to the left, mm")
+axes[3].imshow(found.ct.volume[:, at], cmap="gray", vmin=-1350, vmax=150, origin="lower")
+axes[3].contour(chest.lumen.flip(1, 2)[:, at], levels=[0.5], colors="tab:blue", linewidths=1.5)
+axes[3].contour(found.mask[:, at], levels=[0.5], colors="tab:orange", linewidths=0.8)
+axes[3].set(title="coronal slice", xlabel="to the left, mm")
 
 # %%
 # The table
 # ---------
-# :func:`~metaopt.applications.airway.tabulate` gives a row for each branch, and ``branches.csv`` has them all. Taper is
+# :func:`~metaopt.applications.airway.tabulate` gives a row for each branch, and ``gnn.csv`` has them all. Taper is
 # by how much the diameter falls per length.
 
 rows = tabulate(found.tree, found.ct.grid)
@@ -130,7 +144,7 @@ for real in by_generation([chest.tree]):
 #
 # Look at it
 # ----------
-# ``airways.html`` shows the tree beside three planes of the CT, without a network or anything installed: it is turned
+# ``gnn.html`` shows the tree beside three planes of the CT, without a network or anything installed: it is turned
 # with mouse, fingers or keys, and a click on a branch, in the tree, in a slice or in the table, shows it everywhere.
 # This is how it looks.
 #
@@ -140,6 +154,6 @@ for real in by_generation([chest.tree]):
 #
 # Learn it
 # --------
-# The other methods of ``--method`` judge a graph of candidate branches: ``mfn`` unrolls mean field, ``bp`` belief
-# propagation, and ``gnn``, the default, is a graph network. How such a graph is made, and how each slot is learned, is
-# shown on roads, on the page :doc:`Refine a graph <plot_14_graph_refinement>`.
+# The other methods of ``--method`` judge the same graph: ``mfn`` unrolls mean field, ``bp`` belief propagation, and
+# ``edge`` sees each edge alone. How such a graph is made, and how each slot is learned, is shown on roads, on the page
+# :doc:`Refine a graph <plot_14_graph_refinement>`; how much each finds, on :doc:`/results_airway`.
