@@ -56,7 +56,7 @@ from .solvers.radio import Cleaned, Settings
 NETWORKS = {"RIM": "radio", "learned CLEAN": "radio_clean"}
 MODEL, RESTORED, RADLER = "WSClean, model", "WSClean, restored", "radler"
 ROBUST = (-2.0, -1.0, -0.5, 0.0, 0.5)  # from uniform weights towards natural ones
-FURTHER = ({"mask": 2.0}, {"threshold": 0.1}, {"major_gain": 0.6}, {"negative": False})  # settings tried after it
+FURTHER = ({"mask": 2.0}, {"threshold": 0.1}, {"major_gain": 0.6})  # settings tried after it
 RATIO = 3.0  # of neighbouring weights
 DRAWN = (SETTINGS[1], "3C353")
 STRETCH = 1000.0  # in the picture, what is fainter than the peak by this is black
@@ -76,13 +76,14 @@ class Plan(NamedTuple):
 def classical(name: str, plan: Plan) -> list[Row]:
     """Rows of the weight and the step that are best on validation skies."""
     method = OURS[name]
-    at = [k for k in range(1, method.steps + 1) if k <= 10 or k % 10 == 0]
+    steps = method.steps_of(plan.setting)
+    at = [k for k in range(1, steps + 1) if k <= 10 or k % 10 == 0]
     best: dict[float, tuple[float, int]] = {}
 
     def score(weight: float) -> float:
         curves = []
         for given in (case(plan.setting, sky) for sky in plan.validation):
-            outputs = pictures(method, given, weight, method.steps, "all")
+            outputs = pictures(method, given, weight, steps, "all")
             curves.append([snr(outputs[k - 1], given.sky) for k in at])
         means = [statistics.mean(step) for step in zip(*curves, strict=True)]
         best[weight] = max((mean, k) for mean, k in zip(means, at, strict=True))

@@ -40,16 +40,12 @@ SPENT = re.compile(r"Inversion: (\S+), prediction: (\S+), deconvolution: (\S+)")
 
 
 class Settings(NamedTuple):
-    """Of both: the robust of Briggs' weights, mask and threshold in standard deviations, the gain of a major iteration.
-
-    ``negative`` is whether components may be so.
-    """
+    """Of both: the robust of Briggs' weights, mask and threshold in standard deviations, the gain of a major step."""
 
     robust: float = 0.0
     mask: float = 3.0
     threshold: float = 0.5
     major_gain: float = 0.8
-    negative: bool = True
 
 
 class Cleaned(NamedTuple):
@@ -91,7 +87,6 @@ def wsclean(given: Case, path: Path, settings: Settings) -> Cleaned:
     command += ["-scale", f"{math.degrees(given.cell) * 3600:.12g}asec", "-weight", "briggs", str(settings.robust)]
     command += ["-multiscale", "-mgain", str(settings.major_gain), "-gain", str(GAIN), "-niter", str(MOST)]
     command += ["-nmiter", str(MAJOR), "-auto-mask", str(settings.mask), "-auto-threshold", str(settings.threshold)]
-    command += [] if settings.negative else ["-no-negative"]
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     run = subprocess.run([*command, path.name], cwd=path.parent, capture_output=True, text=True)
     wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -130,7 +125,6 @@ def radler(given: Case, settings: Settings) -> Cleaned:
     options.minor_iteration_count, options.major_iteration_count = MOST, MAJOR
     options.minor_loop_gain, options.major_loop_gain = GAIN, settings.major_gain
     options.auto_mask_sigma, options.auto_threshold_sigma = settings.mask, settings.threshold
-    options.allow_negative_components = settings.negative
     options.thread_count = options.parallel.max_threads = 1
     psf = point_spread(operator, weights)[0].float().numpy().copy()
     residual, model = dirty[0, 0].float().numpy().copy(), np.zeros(shape, np.float32)

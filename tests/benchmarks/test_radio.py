@@ -132,11 +132,11 @@ def test_settings_are_the_best_of_those_that_were_tried(monkeypatch: pytest.Monk
         worse = abs(settings.robust + 1) + (settings.mask != 2) + (settings.threshold < 0.3)
         diverged = torch.full_like(given.sky, math.nan)
         model = given.sky.flip(3) if worse == 0 else given.sky + 1e-3 * worse * given.sky.flip(2)
-        restored = given.sky + 1e-3 * (1 + worse + 2 * settings.negative) * given.sky.flip(2)
+        restored = given.sky + 1e-3 * (1 + worse) * given.sky.flip(2)
         return rivals.Cleaned(diverged if settings.major_gain == 0.6 else model, restored, 1.0)
 
     best = radio.tuned(radio.Plan(simulated_radio.QUICK), {"sky": run})
-    assert best[radio.RESTORED] == rivals.Settings(-1.0, mask=2.0, negative=False)
+    assert best[radio.RESTORED] == rivals.Settings(-1.0, mask=2.0)
     assert best[radio.MODEL].robust == -1.0 and best[radio.MODEL].mask == 3.0
 
 
