@@ -1,16 +1,14 @@
 """Sets the methods that refine graphs of airways beside each other, before and after training, on the same graphs.
 
-``python -m benchmarks.airway_refinement --data DIR [--quick]`` prints the cross entropy of the edges, and the Dice
-overlap of those that are believed in, on the graphs in DIR/airway_graphs/held_out, none of which was trained on: for
-every method with the weights that come with the package, and for each slot of mean field, opened alone and trained here
-for a minute on DIR/airway_graphs/train. ``python -m metaopt.applications.airway.graphs`` makes the graphs.
+The cross entropy of the edges, and the Dice overlap of those that are believed in, on the graphs in
+DIR/airway_graphs/held_out, none of which was trained on: for every method with the weights that come with the package,
+and for each slot of mean field, opened alone and trained here for a minute on DIR/airway_graphs/train.
+``python -m metaopt.applications.airway.graphs`` makes the graphs.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +22,10 @@ from metaopt.problems import GraphRefinement
 from metaopt.tasks import AirwayGraphs
 from metaopt.weights import shipped
 
+from .report import need, parse_options, table
+from .rows import Row, Rows, weights_of
+
+HELD_OUT, TRAIN = "airway_graphs/held_out", "airway_graphs/train"
 STEPS = 10
 UPDATES = 60
 PART = 500  # nodes
@@ -37,29 +39,50 @@ SLOTS = {
 Pairs = Sequence[tuple[GraphRefinement, Tensor]]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="the folder of data, which holds airway_graphs/ (default: METAOPT_DATA)")
-    parser.add_argument("--quick", action="store_true", help="one graph, and no slot")
-    options = parser.parse_args(arguments)
-    if options.data:
-        os.environ["METAOPT_DATA"] = options.data
-    held = AirwayGraphs("airway_graphs/held_out")
+def main() -> None:
+    options = parse_options(__doc__)
+    need(options, [HELD_OUT, TRAIN])
+    held = AirwayGraphs(HELD_OUT)
     pairs = [held.sample(number) for number in range(1 if options.quick else len(held.files))]
-    print(f"{len(pairs)} graphs, {sum(len(p.x) for p, _ in pairs)} nodes, {sum(len(r) for _, r in pairs)} edges")
-    print(f"{'':24}  loss  Dice %  ->  loss  Dice %")
+    sizes = {"nodes": sum(len(p.x) for p, _ in pairs), "edges": sum(len(r) for _, r in pairs)}
+    saved = Rows("airway_refinement", {"graphs": len(pairs), **sizes, "updates": UPDATES, "part": PART}, options)
+    found = []
     for method in REFINEMENTS:
-        before = judged(refinement(method, trained=False), pairs)
         known = f"airway_{method}" in shipped()
-        show(method, before, judged(refinement(method), pairs) if known else None)
-    for slot, how in {} if options.quick else SLOTS.items():
-        net = mo.unroll(mo.parameterize(mo.algorithms.EdgeInference(mo.MeanField(0.5), by_hand()), {slot: how}), STEPS)
-        before = judged(net, pairs)
-        learn(net, AirwayGraphs("airway_graphs/train", nodes=PART))
-        show(f"mean field, {slot}", before, judged(net, pairs))
-    show("shortest tree", judged(shortest_tree, pairs), None)
+        compute = functools.partial(of_method, method, known, pairs)
+        found.append(saved.row(method, compute, [HELD_OUT, *([weights_of(f"airway_{method}")] if known else [])]))
+    for slot in () if options.quick else SLOTS:
+        found.append(saved.row(slot, functools.partial(of_slot, slot, pairs), [HELD_OUT, TRAIN]))
+    found.append(saved.row("shortest tree", lambda: row_of("shortest tree", judged(shortest_tree, pairs)), [HELD_OUT]))
+    found.append(saved.row("threshold", functools.partial(of_threshold, pairs), [HELD_OUT]))
+    print(table(found, ["refined by", "loss", "Dice", "loss, trained", "Dice, trained"]))
+    saved.write({}, found, [])
+
+
+def of_method(method: str, trained: bool, pairs: Pairs) -> Row:
+    """A method as it is before training, and with the weights that come with the package."""
+    before = judged(refinement(method, trained=False), pairs)
+    return row_of(method, before, judged(refinement(method), pairs) if trained else None)
+
+
+def of_slot(slot: str, pairs: Pairs) -> Row:
+    """Mean field, in which one slot is opened and learned."""
+    algorithm = mo.algorithms.EdgeInference(mo.MeanField(0.5), by_hand())
+    net = mo.unroll(mo.parameterize(algorithm, {slot: SLOTS[slot]}), STEPS)
+    before = judged(net, pairs)
+    learn(net, AirwayGraphs(TRAIN, nodes=PART))
+    return row_of(f"mean field, {slot}", before, judged(net, pairs))
+
+
+def of_threshold(pairs: Pairs) -> Row:
+    """The threshold that is best on the very graphs."""
     best = max(torch.linspace(0.1, 0.9, 17), key=lambda t: judged(above(float(t)), pairs)[1])
-    show(f"threshold at {float(best):.2f}", judged(above(float(best)), pairs), None)
+    return row_of(f"threshold at {float(best):.2f}", judged(above(float(best)), pairs))
+
+
+def row_of(name: str, before: tuple[float, float], after: tuple[float, float] | None = None) -> Row:
+    row: Row = {"refined by": name, "loss": before[0], "Dice": before[1]}
+    return row | ({"loss, trained": after[0], "Dice, trained": after[1]} if after else {})
 
 
 def above(level: float) -> Callable[[GraphRefinement], Tensor]:
@@ -86,13 +109,5 @@ def learn(net: mo.Unrolled, task: AirwayGraphs) -> None:
         optimizer.step()
 
 
-def show(name: str, before: tuple[float, float], after: tuple[float, float] | None) -> None:
-    print(f"{name:24}{before[0]:6.3f}{before[1]:8.1f}", *([f"  ->{after[0]:6.3f}{after[1]:8.1f}"] if after else []))
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except mo.MetaoptError as error:
-        sys.exit(str(error))
+    main()

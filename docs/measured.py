@@ -236,6 +236,11 @@ LISTS: dict[str, tuple[str, Callable[[Row], bool], list[str]]] = {
         lambda row: "whole" in row,
         ["whole", "method", "scan_seconds", "scan_gib"],
     ),
+    "airway_refinement": (
+        "airway_refinement",
+        lambda row: True,
+        ["refined by", "loss", "Dice", "loss, trained", "Dice, trained"],
+    ),
     "radio_closures": ("radio", lambda row: "closure_phase" in row, radio_tables.CLOSURES),
     "ldpc": (
         "ldpc",

@@ -12,7 +12,8 @@ from ...core import MetaoptError
 from ...data.formats.ct import read_ct
 from ...data.formats.ct_mask import check_same_grid, is_mask, read_mask
 from .measures import AirwayScores, evaluate_airways
-from .segment_file import check_method, named, segment_ct
+from .segment import check_method
+from .segment_file import named, segment_ct
 
 
 @checked

@@ -81,8 +81,7 @@ def segment_airways(
             the message says what was found.
     """
     sizes = check_spacing(spacing)
-    if method not in METHODS:
-        raise MetaoptError(f"The method is one of {', '.join(METHODS)}, not {method!r:.40}.")
+    check_method(method)
     if lungs is not None and not isinstance(getattr(lungs, "trachea", None), Tensor):
         raise MetaoptError(f"The lungs are what find_lungs gives, with the mask of the trachea, not {said(lungs)}.")
     tell = progress or (lambda _: None)
@@ -112,6 +111,19 @@ def segment_airways(
         tell("growing the mask")
         return _measured(threshold_airways(airwayness), sizes, airwayness)
     return _by_graph(airwayness, sizes, method, (tell, chest, net))
+
+
+def check_method(method: str) -> None:
+    """Check that there is a method to find airways.
+
+    Args:
+        method: Its name.
+
+    Raises:
+        MetaoptError: There is none of the name.
+    """
+    if method not in METHODS:
+        raise MetaoptError(f"There is no method {method!r:.80} to find airways; there are {', '.join(METHODS)}.")
 
 
 def _by_graph(

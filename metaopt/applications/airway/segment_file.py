@@ -17,7 +17,7 @@ from ...core import MetaoptError
 from ...data.formats.ct import Ct, read_ct
 from ...tasks.airways import AirwayTree
 from .outputs import Outputs
-from .segment import METHODS, segment_airways
+from .segment import check_method, segment_airways
 from .table import tabulate
 
 
@@ -64,19 +64,6 @@ def segment_file(
     say("writing")
     outputs.write(found.mask, found.tree, found.ct.grid, functools.partial(_write_page, found, path.name))
     return found
-
-
-def check_method(method: str) -> None:
-    """Check that there is a method to find airways.
-
-    Args:
-        method: Its name.
-
-    Raises:
-        MetaoptError: There is none of the name.
-    """
-    if method not in METHODS:
-        raise MetaoptError(f"There is no method {method!r:.80} to find airways; there are {', '.join(METHODS)}.")
 
 
 def segment_ct(ct: Ct, path: Path, method: str, progress: Callable[[str], None]) -> Segmented:
