@@ -87,9 +87,7 @@ def test_noise_alone_gives_no_tree():
 
 
 def test_an_unknown_method_and_airwayness_of_another_shape_are_refused():
-    with pytest.raises(mo.MetaoptError, match="There is no method .unet. to find airways; there are gnn, mfn, mfn3, bp, "):
-        mo.MetaoptError, match="There is no method .* to find airways; there are gnn, mfn, mfn3, bp, lbp, edge, mst, "
-    ):
+    with pytest.raises(mo.MetaoptError, match="no method 'unet' to find airways; there are gnn, mfn, mfn3, bp, lbp"):
         segment_airways(AIR, SPACING, "unet", shares(forked()))
     with pytest.raises(mo.MetaoptError, match="has \\(4, 4, 4\\) for \\(64, 64, 64\\)"):
         segment_airways(AIR, SPACING, "mst", torch.zeros(4, 4, 4))
