@@ -47,6 +47,7 @@ TABLES = {
     "metaopt.tasks.airways": airways.AIRWAYS,  # with AirwayCts, which metaopt.tasks exports too
     "metaopt.applications.airway": segmentation.AIRWAY,
     "metaopt.applications.mri": mri.MRI,
+    "metaopt.applications.radio": radio.RADIO,
     "metaopt.operators.imaging_weights": radio.IMAGING_WEIGHTS,
     "metaopt.operators.nufft": scans.NUFFT,
     "metaopt.operators.patterns": scans.PATTERNS,

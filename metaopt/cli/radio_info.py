@@ -35,6 +35,20 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The parser of a command.
     """
+    add_choice(parser)
+    parser.add_argument(
+        "--coverage",
+        action="store_true",
+        help="look at baselines, flags and weights alone, where visibilities are missing (default: off)",
+    )
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add the set of visibilities, and the options that choose a part of it.
+
+    Args:
+        parser: The parser of a command.
+    """
     parser.add_argument(
         "visibilities", metavar="VIS", type=Path, help="the set: a measurement set (folder), uvfits or NumPy .npz"
     )
@@ -47,11 +61,6 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
         "--window", metavar="NUMBER", type=whole_number, help="the spectral window (default: the only one)"
     )
     parser.add_argument("--field", metavar="NAME", help="the field, by number or name (default: the only one)")
-    parser.add_argument(
-        "--coverage",
-        action="store_true",
-        help="look at baselines, flags and weights alone, where visibilities are missing (default: off)",
-    )
 
 
 def opened(arguments: argparse.Namespace) -> VisibilitySet:

@@ -3,6 +3,7 @@
 import torch
 
 from metaopt import operators as ops
+from metaopt.applications import radio
 
 from . import NOT_A_CALL, Call
 
@@ -32,6 +33,11 @@ def operator():
 
 def picture():
     return torch.ones(1, 1, 6, 4, dtype=torch.float64)
+
+
+def bell():
+    side = torch.arange(-8, 9, dtype=torch.float64)
+    return torch.exp(-(side[:, None].square() + side.square()) / 6)
 
 
 def density():
@@ -79,4 +85,30 @@ IMAGING_WEIGHTS = {
     "point_spread": Call(ops.point_spread, lambda: {"operator": operator(), "weights": torch.ones(4, 2)}),
     "uniform_weights": Call(ops.uniform_weights, lambda: {**weighed(), "density": density()}),
     "uv_density": Call(ops.uv_density, weighed),
+}
+RADIO = {
+    "Fact": NOT_A_CALL,
+    "Imaged": NOT_A_CALL,
+    "Imaging": Call(
+        radio.Imaging,
+        lambda: {
+            "method": "clean",
+            "weighting": "briggs",
+            "robust": 0.5,
+            "network": "radio",
+            "steps": 3,
+            "weight": None,
+        },
+    ),
+    "Observation": Call(radio.Observation, lambda: {"array": "atca", "channels": 2}),
+    "Request": Call(radio.Request, lambda: {"size": 32, "cell": 1e-5, "channels": (0, 2), "planes": 1, "workers": 2}),
+    "Source": NOT_A_CALL,  # it names a file, as describe and the other commands take one; tests/applications try them
+    "describe": NOT_A_CALL,
+    "fit_beam": Call(radio.fit_beam, lambda: {"point": bell(), "cell": 1e-5}),
+    "image_file": NOT_A_CALL,
+    "restore": Call(
+        radio.restore, lambda: {"model": bell(), "residual": bell(), "beam": (4e-5, 3e-5, 0.5), "cell": 1e-5}
+    ),
+    "simulate": NOT_A_CALL,
+    "simulate_file": NOT_A_CALL,
 }

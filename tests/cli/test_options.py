@@ -23,6 +23,7 @@ PICTURES, MODEL = ["in.png", "out.png"], ["m.uai", "--task", "MAR"]
 TYPES = (memory, number, tolerance, whole_number)
 NO_NUMBERS = (*"nan NaN inf -inf infinity 1e400 -1e400 1e-400 text 0x10 1,5 -1 1_0 ٢".split(), "")
 
+IMAGE = ["none.npz", "out.fits"]
 SKY = ["none.fits", "out.npz", "--array", "atca"]  # tests/cli/test_radio.py tries what only a picture shows
 RADIO = {
     "--bandwidth": ("0", "-1e-9", "9" * 400),
@@ -58,6 +59,13 @@ OPTIONS = {
     ("mri simulate", "--coils"): (VOLUME, ("0", "2.5", "257")),
     ("mri simulate", "--noise"): (VOLUME, ("-1e-9", "9" * 400)),
     ("mri simulate", "--seed"): (VOLUME, ("2.5", "9" * 20)),
+    ("radio image", "--cell"): (IMAGE, ("0", "9" * 400)),
+    ("radio image", "--planes"): (IMAGE, ("0", "2.5", "9" * 20)),
+    ("radio image", "--robust"): (IMAGE, ("9" * 400,)),
+    ("radio image", "--size"): (IMAGE, ("0", "15", "2.5", "9" * 18)),
+    ("radio image", "--steps"): (IMAGE, ("0", "2.5")),
+    ("radio image", "--weight"): ([*IMAGE, "--method", "tv"], ("9" * 400,)),
+    ("radio image", "--window"): (IMAGE, ("2.5", "9" * 20)),
     ("radio info", "--window"): (["none.npz"], ("2.5", "9" * 20)),
     **{("radio simulate", option): (SKY, refused) for option, refused in RADIO.items()},
 }

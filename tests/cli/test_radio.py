@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from metaopt.data import SkyPicture, write_sky_picture
 
 pytest.importorskip("astropy")
 pytest.importorskip("casacore")
+pytest.importorskip("zarr")
 CELL = math.radians(1.0 / 3600)
 
 
@@ -105,3 +107,62 @@ def test_other_endings_and_sets_that_are_there_are_refused(
         assert words in capsys.readouterr().err
     assert run("info", tmp_path / "none.ms") == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_picture_is_made_of_visibilities_and_its_numbers_are_said(
+    sky: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("simulate", sky, tmp_path / "a.ms", "--array", "atca", "--hours", 1, "--channels", 2, "--sefd", 2e4)
+    capsys.readouterr()
+    options = ["--size", 32, "--cell", 1, "--planes", 1, "--method", "nnls"]
+    assert run("image", tmp_path / "a.ms", tmp_path / "a.fits", *options) == 0
+    said = capsys.readouterr().out
+    for words in ("1 picture of 32 x 32 cells of 1 arcseconds, in Jy/pixel", "of the noise (1 is ideal)", "a.fits ("):
+        assert words in said
+    picture = data.read_sky_picture(tmp_path / "a.fits")
+    assert picture.direction == pytest.approx((1.0, -0.6))
+    row, column = divmod(int(picture.pixels.argmax()), 32)
+    assert (abs(row - 20) <= 1, column) == (True, 9)  # an array from east to west resolves less to the north
+    assert float(picture.pixels.sum()) == pytest.approx(1.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--method", "rim", "--weights", "nothing.safetensors"], "nothing.json"),
+        (["--method", "clean", "--cell", "10"], "too coarse for the longest baseline"),
+        (["--method", "dirty", "--channels", "3:9"], "channels 0 to 1, so 3:9 are none"),
+        (["--method", "tv", "--planes", "3"], "cannot be shared out evenly"),
+        (["--method", "nothing"], "no method 'nothing'"),
+        (["--workers", "processes:none"], "processes:4"),
+        (["--field", "M31"], "no data of field 'M31'; its fields are 0"),
+        (["--window", "4"], "no data of spectral window 4; its windows are 0"),
+        (["--column", "MODEL_DATA"], "no column 'MODEL_DATA'; those of visibilities are DATA"),
+    ],
+)
+def test_what_cannot_be_imaged_is_a_sentence_and_leaves_nothing(
+    options: list[str], words: str, sky: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("simulate", sky, tmp_path / "a.ms", "--array", "atca", "--hours", 0.1, "--channels", 2)
+    capsys.readouterr()
+    assert run("image", tmp_path / "a.ms", tmp_path / "a.fits", "--size", 32, *options) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1, said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ms", "sky.fits"]
+
+
+def test_an_interruption_says_how_to_go_on(
+    sky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run("simulate", sky, tmp_path / "a.npz", "--array", "atca", "--hours", 0.1)
+    module = sys.modules["metaopt.applications.radio.image_file"]  # the package has a function of this name
+    monkeypatch.setattr(module, "write_sky_picture", interrupted)
+    options = ["--size", 32, "--cell", 1, "--method", "dirty"]
+    assert run("image", tmp_path / "a.npz", tmp_path / "a.fits", *options) == 130
+    assert "a.fits is not written yet, and the same command goes on where it was" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert run("image", tmp_path / "a.npz", tmp_path / "a.fits", *options) == 0

@@ -106,8 +106,7 @@ class VisibilitySet:
     def _chunks(self, step: int) -> Iterator[VisibilityChunk]:
         used = False
         for start in range(0, self.rows, step):
-            with named_errors(self.path, "visibilities"):
-                chunk = self.load(start, min(start + step, self.rows))
+            chunk = self.part(start, min(start + step, self.rows))
             used = used or bool((chunk.weights > 0).any())
             yield chunk
         if not used:
@@ -115,6 +114,19 @@ class VisibilitySet:
                 f"Every visibility of {self.path} is flagged, has weight 0 or is not finite, so there is nothing to "
                 "make a picture of; choose another field, window or column, or look at its flags."
             )
+
+    def part(self, start: int, stop: int) -> VisibilityChunk:
+        """Read some rows, all of which may be flagged.
+
+        Args:
+            start: The first.
+            stop: The one before which to stop.
+
+        Raises:
+            MetaoptError: They cannot be read.
+        """
+        with named_errors(self.path, "visibilities"):
+            return self.load(start, stop)
 
     def read(self) -> VisibilityChunk:
         """Read the whole set at once.
