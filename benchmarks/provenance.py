@@ -34,7 +34,7 @@ OURS = ("metaopt", "benchmarks")
 DATA = "data:"  # what the name of a data set starts with; other names are paths in the repository
 PACKAGES = (
     *("torch", "numpy", "scipy", "safetensors", "scikit-image", "scikit-learn", "torch-geometric"),
-    *("higher", "torchopt", "bm3d", "pgmax", "pgmpy", "jax"),
+    *("higher", "torchopt", "bm3d", "pgmax", "pgmpy", "jax", "finufft", "radler"),
 )
 FEATURES = re.compile(r"(avx|amx|fma|f16c|sse4_2|asimd|sve|sme\d|bf16|i8mm)")
 WRITTEN = ("benchmarks/results", "docs/images")  # by benchmarks, so that they make no tree dirty

@@ -28,7 +28,7 @@ from metaopt.models import load
 from metaopt.weights import shipped
 
 from . import sgr_a
-from .classical_radio import OURS, TV, WAVELET, pictures
+from .classical_radio import OURS, STEPS, TV, WAVELET, pictures
 from .figures import draw_panels
 from .report import need, parse_options, table
 from .rows import Row, Rows, weights_of
@@ -59,7 +59,8 @@ ROBUST = (-2.0, -1.0, -0.5, 0.0, 0.5)  # from uniform weights towards natural on
 FURTHER = ({"mask": 2.0}, {"threshold": 0.1}, {"major_gain": 0.6})  # settings tried after it
 RATIO = 3.0  # of neighbouring weights
 DRAWN = (SETTINGS[1], "3C353")
-STRETCH = 1000.0  # in the picture, what is fainter than the peak by this is black
+STRETCH = 1000.0  # in the picture, what is fainter than the peak by this is nearly black
+COLUMNS = 6
 DATA = [f"{ATCA_SET}/table.dat", GALAXIES, CYGNI, MODELS, ANTENNAS]
 MEASURES = ("snr", "log_snr", "ssim", "residual", "dynamic_range", "seconds")
 
@@ -235,7 +236,7 @@ def headline(summaries: Sequence[Row]) -> dict[str, float]:
 
 
 def draw(rows: Sequence[Row]) -> list[Path]:
-    """A sky by every method, on a logarithmic scale, with the errors below."""
+    """A sky by every method with the errors below, all on one logarithmic scale."""
     setting, sky = DRAWN
     given = case(setting, sky)
     shown = {"sky": given.sky, "dirty": given.problem.start()}
@@ -248,10 +249,17 @@ def draw(rows: Sequence[Row]) -> list[Path]:
         wide = picture.double()
         scaled = wide * ((wide * given.sky).sum() / wide.square().sum())
         caption = name if name == "sky" else f"{name}\n{snr(wide, given.sky):.1f} dB"
-        bright = (STRETCH * scaled.clamp(min=0) / peak).log1p() / torch.tensor(STRETCH).log1p()
-        panels.append((caption.replace("non-negative", "non-negative\n"), bright.float()))
-        errors.append(("", (5 * (scaled - given.sky).abs() / peak).float()))
-    return [draw_panels("radio", [(f"{sky}, {setting}", panels), ("error x 5, linear", errors)])]
+        panels.append((caption.replace("non-negative", "non-negative\n"), _stretched(scaled / peak)))
+        errors.append(("", _stretched((scaled - given.sky).abs() / peak)))
+    lines = []
+    for start in range(0, len(panels), COLUMNS):
+        lines.append((f"{sky}, {setting}", panels[start : start + COLUMNS]))
+        lines.append(("error, same scale", errors[start : start + COLUMNS]))
+    return [draw_panels("radio", lines)]
+
+
+def _stretched(picture: Tensor) -> Tensor:
+    return (STRETCH * picture.clamp(min=0)).log1p().float() / math.log1p(STRETCH)
 
 
 def _again(row: Row, given: Case) -> Tensor:
@@ -277,7 +285,8 @@ def main() -> None:
     torch.set_num_threads(1)  # as of the other programs
     plans = [Plan(QUICK, TEST[:2], VALIDATION[:1], (0.0,))] if options.quick else [Plan(s) for s in SETTINGS]
     given = {"settings": [list(s) for s in SETTINGS], "test": TEST, "validation": VALIDATION, "finest": FINEST}
-    saved = Rows("radio", {**given, "robust": ROBUST, "ratio": RATIO}, options)
+    given |= {"robust": ROBUST, "ratio": RATIO, "steps": STEPS, "wsclean": rivals.wsclean_version()}
+    saved = Rows("radio", given, options)
     rows, known = [], methods()
     for plan in plans:
         for name, (compute, weights) in known.items():

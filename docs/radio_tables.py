@@ -27,7 +27,7 @@ TABLES: dict[str, tuple[Callable[[Row], Any], ...]] = {
 }
 CLOSURES = ["model", "closure_phase", "log_closure_amplitude", "parameters", "found"]
 PICTURE = """.. image:: images/radio.png
-   :alt: 3C353 by every method, with a logarithmic scale, and the errors below.
+   :alt: 3C353 by every method, and below each its error, all on one logarithmic scale.
 """
 
 

@@ -61,6 +61,14 @@ def wsclean_is_missing() -> str | None:
     return None if shutil.which("wsclean") else "the program wsclean is not installed (apt-get install wsclean)"
 
 
+def wsclean_version() -> str | None:
+    """What WSClean says of its version; None where it is missing."""
+    if wsclean_is_missing():
+        return None
+    said = subprocess.run(["wsclean", "-version"], capture_output=True, text=True).stdout
+    return next((line.strip() for line in said.splitlines() if line.strip()), None)
+
+
 def radler_is_missing() -> str | None:
     """Why radler's rows cannot be measured here, or None where they can."""
     return None if find_spec("radler") else "the package radler is not installed"
