@@ -168,7 +168,8 @@ def _run(pictures: Pictures, store: Path, workers: Any) -> Any:
 
     def watch(bar: Any) -> None:
         while not ended.wait(0.5):
-            bar.update(done() - bar.n)
+            if (more := done() - bar.n) > 0:
+                bar.update(more)
 
     with (
         tqdm(total=count, initial=done(), desc="pictures", mininterval=1.0, delay=1.0) as bar,
