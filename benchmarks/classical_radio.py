@@ -19,7 +19,7 @@ from metaopt.priors import HAAR, CycleSpinning, NonNegative, TotalVariation, Wav
 from .simulated_radio import Case, Setting
 
 # Steps of a proximal method: with natural weights the centre of a dense core outweighs the longest baselines by far.
-STEPS = {"vla-a": 150, "atca": 150, "atca-set": 150, "meerkat": 300, "ska1-mid": 800}
+STEPS = {"vla-a": 150, "atca": 300, "atca-set": 200, "meerkat": 300, "ska1-mid": 800}
 
 
 class Classical(NamedTuple):

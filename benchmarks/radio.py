@@ -55,13 +55,13 @@ from .solvers.radio import Cleaned, Settings
 
 NETWORKS = {"RIM": "radio", "learned CLEAN": "radio_clean"}
 MODEL, RESTORED, RADLER = "WSClean, model", "WSClean, restored", "radler"
-ROBUST = (-2.0, -1.0, -0.5, 0.0, 0.5)  # from uniform weights towards natural ones
+ROBUST = (-2.0, -1.0, -0.5, 0.0)  # from uniform weights towards natural ones
 FURTHER = ({"mask": 2.0}, {"threshold": 0.1}, {"major_gain": 0.6})  # settings tried after it
 RATIO = 3.0  # of neighbouring weights
 DRAWN = (SETTINGS[1], "3C353")
 STRETCH = 1000.0  # in the picture, what is fainter than the peak by this is nearly black
 COLUMNS = 6
-DATA = [f"{ATCA_SET}/table.dat", GALAXIES, CYGNI, MODELS, ANTENNAS]
+DATA = [ATCA_SET, GALAXIES, CYGNI, MODELS, ANTENNAS]
 MEASURES = ("snr", "log_snr", "ssim", "residual", "dynamic_range", "seconds")
 
 
@@ -88,7 +88,8 @@ def classical(name: str, plan: Plan) -> list[Row]:
             curves.append([snr(outputs[k - 1], given.sky) for k in at])
         means = [statistics.mean(step) for step in zip(*curves, strict=True)]
         best[weight] = max((mean, k) for mean, k in zip(means, at, strict=True))
-        return best[weight][0]
+        # So that weights too small to matter are equal, and the search for a worse one ends.
+        return round(best[weight][0], 2)
 
     weight = best_weight(score, method.start, RATIO)[0] if method.start else 0.0
     step = best[weight][1] if method.start else (score(weight), best[weight][1])[1]

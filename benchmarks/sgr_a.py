@@ -135,7 +135,7 @@ def rows() -> list[Row]:
     given = measured()
     point = torch.ones(len(given.baselines), dtype=torch.complex128)
     found = [_row("point", point, given, 0, "")]
-    starts = {"Gaussian": (Gaussian, (30.0, 60.0)), "ring": (Ring, (35.0, 50.0, 65.0))}
+    starts = {"Gaussian": (Gaussian, (40.0,)), "ring": (Ring, (40.0, 60.0))}
     for name, (kind, sizes) in starts.items():
         models = [fitted(kind(size), given) for size in sizes]
         best = min(models, key=lambda model: float(sum(chi2(model(given.baselines), given))))
