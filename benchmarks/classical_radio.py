@@ -7,7 +7,7 @@ in units of the noise of a pixel of A^H y, and that of multi-scale CLEAN is its 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,9 +68,11 @@ OURS: Mapping[str, Classical] = {
 }
 
 
-def pictures(method: Classical, given: Case, weight: float, steps: int, keep: str = "last") -> Sequence[Tensor]:
+def pictures(
+    method: Classical, given: Case, weight: float, steps: int, keep: Literal["all", "last"] = "last"
+) -> Sequence[Tensor]:
     """What an algorithm of this library makes of visibilities, after each step or the last."""
     problem = given.problem.by_normal().normalized()
     noise = float(given.data.weights.double().sum().sqrt())
     algorithm = method.build(problem, weight, noise)
-    return mo.unroll(algorithm, steps, keep=keep)(problem).outputs  # type: ignore[arg-type]
+    return mo.unroll(algorithm, steps, keep=keep)(problem).outputs

@@ -122,7 +122,7 @@ def chi2(model: Tensor, given: Closures, parameters: int = 0) -> tuple[Tensor, T
 @torch.enable_grad()
 def fitted(model: nn.Module, given: Closures, steps: int = STEPS) -> nn.Module:
     """The model with the parameters to which Adam, an update of this library, brings the sum of both chi^2."""
-    loss = lambda visibilities, _: sum(chi2(visibilities, given))  # noqa: E731
+    loss = lambda visibilities, _: torch.stack(chi2(visibilities, given)).sum()  # noqa: E731
     objective = mo.Objective(model, loss, [(given.baselines, given.weights)])
     descent = mo.Descent(mo.updates.Adam(RATE))
     parameters = mo.unroll(descent, steps, gradient=mo.Truncated(1), keep="last")(objective).final

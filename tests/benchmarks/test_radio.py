@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from benchmarks.simulated_radio import Case
 from benchmarks.solvers import radio as rivals
 from metaopt.data import VisibilityChunk
 from metaopt.tasks import radio as task
+
+from ..real_data import real_data
 
 pytest.importorskip("finufft")
 
@@ -140,6 +143,40 @@ def test_settings_are_the_best_of_those_that_were_tried(monkeypatch: pytest.Monk
     assert best[radio.MODEL].robust == -1.0 and best[radio.MODEL].mask == 3.0
 
 
+def test_a_network_gets_the_gridded_problem_and_its_row_has_every_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = case()
+
+    class Perfect:
+        steps = 3
+
+        def __call__(self, problem: Any) -> Any:
+            assert problem.moment is not None and float(problem.noise) == 1  # gridded once, and whitened
+            return SimpleNamespace(final=2.0 * given.sky)
+
+    monkeypatch.setattr(radio, "case", lambda setting, sky: given)
+    monkeypatch.setattr(radio, "load", lambda path: Perfect())
+    plan = radio.Plan(simulated_radio.QUICK, ("M31",))
+    (found,) = radio.of_network("RIM", plan)
+    assert (found["setting"], found["sky"], found["method"]) == (str(plan.setting), "M31", "RIM")
+    assert set(radio.MEASURES) <= set(found) and found["step"] == 3
+    assert found["snr"] > 200 and found["seconds"] > 0
+    assert found["residual"] > 10  # the scale that is best for the picture is not its own
+
+
+def test_a_weight_is_inside_of_its_grid_also_where_small_weights_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = case()
+    monkeypatch.setattr(radio, "case", lambda setting, sky: given)
+    tried: list[float] = []
+
+    def pictures(method: Any, given: Case, weight: float, steps: int, keep: str = "last") -> list[Tensor]:
+        tried.append(weight)
+        return [given.sky + (1e-3 + 1e-5 * weight) * (1 + abs(k - 19)) * given.sky.flip(2) for k in range(steps)]
+
+    monkeypatch.setattr(radio, "pictures", pictures)
+    (found,) = radio.classical("TV MAP", radio.Plan(simulated_radio.QUICK, ("M31",), ("one",)))
+    assert found["step"] == 20 and min(tried) < found["weight"] < max(tried) and len(tried) < 8
+
+
 def row(method: str, snr: float, seconds: float) -> dict[str, Any]:
     figures = dict.fromkeys(("log_snr", "ssim", "dynamic_range"), 1.0)
     return {"method": method, "snr": snr, "seconds": seconds, "residual": 1.1, **figures}
@@ -221,3 +258,16 @@ def test_chi2_is_per_degree_of_freedom() -> None:
     counts = [len(given.triangles.rows), len(given.quadrangles.rows)]
     for one, other, count in zip(without, with_four, counts, strict=True):
         assert float(other) == pytest.approx(float(one) * count / (count - 4))
+
+
+def test_skies_are_whole_and_no_galaxy_is_for_both_tests_and_validation() -> None:
+    for data in (simulated_radio.GALAXIES, simulated_radio.CYGNI, simulated_radio.MODELS):
+        real_data(data)
+    for name in (*simulated_radio.TEST, *simulated_radio.VALIDATION):
+        sky = simulated_radio.sky(name)
+        assert sky.shape == (1, 1, simulated_radio.SIDE, simulated_radio.SIDE)
+        assert float(sky.sum()) == pytest.approx(1) and (sky >= 0).all()
+    parts = simulated_radio.galaxies()
+    for kind in ("FR I", "FR II"):
+        test, validation = (set(parts[f"{part} {kind}"]) for part in ("test", "validation"))
+        assert len(test) == len(validation) == simulated_radio.HELD_OUT and not test & validation
