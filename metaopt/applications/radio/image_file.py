@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -195,16 +197,36 @@ def _workers(workers: Any) -> Iterator[Any]:
         if not number.isdecimal() or not 0 < int(number) < 1000:
             raise MetaoptError(f"Processes are given as processes:4, but got {workers!r:.80}.")
         distributed = require("distributed", "scale")
-        settings = {"n_workers": int(number), "threads_per_worker": 1, "dashboard_address": None}
-        with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
-            yield client
+        settings = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+        with _uninterrupted():
+            cluster = distributed.LocalCluster(int(number), **settings)
+        loop = logging.getLogger("asyncio")  # it tells of tasks that an interruption has left alone
+        before, loop.disabled = loop.disabled, True
+        try:
+            with cluster, distributed.Client(cluster) as client:
+                yield client
+        finally:
+            loop.disabled = before
     else:
-        before = torch.get_num_threads()
+        count = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             yield workers
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(count)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: this one ends them, and they have nothing to say of it."""
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -250,7 +272,7 @@ def _words(pictures: Pictures) -> str:
     source = pictures.source
     return (
         f"{__version__} {source.path.resolve()} {source.column} {source.window} {source.field} {pictures.groups} "
-        f"{pictures.shape} {pictures.cell!r} {pictures.wide} {settings} {pictures.beam} {own}"
+        f"{pictures.shape} {pictures.cell!r} {pictures.wide} {settings} {own}"
     )
 
 

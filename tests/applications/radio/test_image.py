@@ -372,3 +372,30 @@ def test_settings_that_belong_to_another_method_are_refused(tmp_path: Path) -> N
     for out, words in (("a.png", "end it in .fits"), ("a.npz", "end it in .fits"), ("no/a.fits", "does not exist")):
         with pytest.raises(mo.MetaoptError, match=words):
             imaged(path, tmp_path / out)
+
+
+def test_a_network_is_given_the_problem_and_refused_where_none_is_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, found = observed(tmp_path / "a.npz", FREQUENCY[:1]), []
+    net = mo.models.rim(hidden=4, steps=2)
+    mo.models.save(net, tmp_path / "net.safetensors")
+    call = mo.Unrolled.forward
+
+    def watched(self: Any, problem: Any, *rest: Any, **options: Any) -> Any:
+        found.append(problem)
+        return call(self, problem, *rest, **options)
+
+    monkeypatch.setattr(mo.Unrolled, "forward", watched)
+    with pytest.warns(mo.MetaoptWarning, match="times the noise"):  # it is not trained
+        imaged(path, tmp_path / "a.fits", method="rim", network=str(tmp_path / "net.safetensors"))
+    (problem,) = found
+    assert isinstance(problem, mo.InverseProblem) and float(problem.noise) == 1
+    with torch.no_grad():
+        expected = call(net, problem).final[0]
+    torch.testing.assert_close(read_sky_picture(tmp_path / "a.fits").pixels.float(), expected)
+    monkeypatch.setattr("metaopt.applications.radio.methods.shipped", lambda: ["mri"])
+    with pytest.raises(mo.MetaoptError, match="needs the trained network radio, which does not come with this version"):
+        imaged(path, tmp_path / "b.fits", method="rim")
+    with pytest.raises(mo.MetaoptError, match="were trained to reconstruct MRI, not to image visibilities"):
+        imaged(path, tmp_path / "b.fits", method="rim", network="mri")
