@@ -50,7 +50,10 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         parser: The parser of a command.
     """
     parser.add_argument(
-        "visibilities", metavar="VIS", type=Path, help="the set: a measurement set (folder), uvfits or NumPy .npz"
+        "visibilities",
+        metavar="VIS",
+        type=Path,
+        help="the set: a measurement set (folder, zarr), uvfits or NumPy .npz",
     )
     parser.add_argument(
         "--column",

@@ -8,6 +8,7 @@ from ...arguments.contracts import checked
 from ...core.errors import MetaoptError
 from ...files import named_errors
 from .measurement_set import Choice, open_measurement_set
+from .processing_set import open_processing_set
 from .uvfits import open_uvfits
 from .visibility_arrays import open_visibility_archive
 from .visibility_set import VisibilitySet
@@ -22,9 +23,10 @@ def read_visibilities(
 ) -> VisibilitySet:
     """Open a set of visibilities, to be read as Stokes I, whole or in chunks.
 
-    Measurement sets (version 2) are read by python-casacore, uvfits by astropy, and archives of NumPy as
-    :func:`write_visibilities` makes them. Autocorrelations are left out. The weights are WEIGHT_SPECTRUM, WEIGHT or
-    1 / SIGMA^2, whichever is filled first, and 0 where a flag is set or a number is not finite.
+    Measurement sets are read by python-casacore (version 2) or xradio (version 4, zarr), uvfits by astropy, and
+    archives of NumPy as :func:`write_visibilities` makes them. Autocorrelations are left out. The weights are
+    WEIGHT_SPECTRUM, WEIGHT or 1 / SIGMA^2, whichever is filled first, and 0 where a flag is set or a number is not
+    finite.
 
     Args:
         path: The folder of a measurement set, or a file.
@@ -64,10 +66,7 @@ def _opened(path: Path, choice: Choice) -> VisibilitySet:
     with named_errors(path, "visibilities"):
         if path.is_dir():
             if (path / ".zgroup").exists() or (path / "zarr.json").exists() or path.suffix == ".zarr":
-                raise MetaoptError(
-                    "is a zarr store; convert it to a measurement set of version 2, or save an archive of NumPy by "
-                    "write_visibilities."
-                )
+                return open_processing_set(path, choice)
             return open_measurement_set(path, choice)
         if path.exists() and not path.is_file():
             raise MetaoptError("is a pipe or a device, not a file of visibilities; write it to a file first.")
