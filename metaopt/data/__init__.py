@@ -5,6 +5,7 @@ from .datasets.folders import read_pictures, read_slices
 from .datasets.magnitudes import read_magnitudes
 from .datasets.omniglot import read_omniglot
 from .datasets.planetoid import read_planetoid
+from .datasets.skies import read_galaxies
 from .fetch import fetch_source
 from .formats.alist import read_alist, read_generator, read_sparse_alist
 from .formats.ct import Ct, read_ct
@@ -57,6 +58,7 @@ __all__ = [
     "read_ct",
     "read_digits",
     "read_evidence",
+    "read_galaxies",
     "read_generator",
     "read_image",
     "read_log10_z",

@@ -21,6 +21,7 @@ from .sparse import SparseMatrix
 from .spectral import spectral_norm
 
 if _TYPE_CHECKING:
+    from .gridded_visibilities import GriddedVisibilities
     from .imaging_weights import (
         briggs_weights,
         dirty_picture,
@@ -40,6 +41,7 @@ if _TYPE_CHECKING:
     from .wide_visibilities import WideVisibilities, visibility_operator
 
 _LAZY = {
+    "GriddedVisibilities": "gridded_visibilities",
     "Nufft": "nufft",
     "Visibilities": "visibilities",
     "Whitened": "whitening",
@@ -76,6 +78,7 @@ __all__ = [
     "Compose",
     "Dense",
     "Fourier",
+    "GriddedVisibilities",
     "Identity",
     "LinearMap",
     "Mask",

@@ -1,5 +1,8 @@
 """Draw problems with their targets, on which networks are trained and validated."""
 
+from typing import TYPE_CHECKING
+
+from ..foundation.extras import on_demand
 from .airways import AirwayCts, AirwayGraphs, AirwayScenes, read_people
 from .benchmark_functions import (
     BENCHMARK_FUNCTIONS as BENCHMARK_FUNCTIONS,  # a table, which the reference pages cannot show
@@ -36,6 +39,10 @@ from .sparse import SparseCodes
 from .task import FirstOrderTask, Task, held_out
 from .trainings import NetworkTrainings, conv_net, mlp
 
+if TYPE_CHECKING:
+    from .radio.imaging import RadioImaging
+    from .radio.skies import Skies
+
 __all__ = [
     "AirwayCts",
     "AirwayGraphs",
@@ -55,6 +62,7 @@ __all__ = [
     "NetworkTrainings",
     "Patches",
     "Quadratics",
+    "RadioImaging",
     "RandomFactors",
     "RandomFields",
     "RandomNetworks",
@@ -63,6 +71,7 @@ __all__ = [
     "RobustRegression",
     "Rosenbrock",
     "Sinusoids",
+    "Skies",
     "SparseCodes",
     "SuperResolution",
     "Task",
@@ -87,3 +96,5 @@ __all__ = [
     "structure",
     "tree_edges",
 ]
+
+__getattr__ = on_demand(__name__, {"RadioImaging": ".radio.imaging", "Skies": ".radio.skies"})

@@ -154,6 +154,7 @@ DATA = {
     "read_generator": NOT_A_CALL,
     "read_image": NOT_A_CALL,
     "read_log10_z": NOT_A_CALL,
+    "read_galaxies": NOT_A_CALL,
     "read_magnitudes": NOT_A_CALL,
     "read_marginals": NOT_A_CALL,
     "read_mask": NOT_A_CALL,

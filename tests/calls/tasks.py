@@ -160,7 +160,35 @@ TASKS = {
     "SuperResolution": Call(
         tasks.SuperResolution, lambda: {"patches": patches(), "factors": [2], "noise_levels": BOUNDS}, drawn
     ),
+    "Skies": Call(
+        tasks.Skies,
+        lambda: {
+            "galaxies": [torch.ones(1, 8, 8)],
+            "pictures": [torch.ones(1, 8, 8)],
+            "size": 8,
+            "batch": 1,
+            "zooms": (0.5, 2.0),
+            "stretches": (10.0, 100.0),
+            "galaxy_share": 0.5,
+            "picture_share": 0.2,
+        },
+        lambda skies: skies.draw(generator()),
+    ),
     "Task": NOT_A_CALL,
+    "RadioImaging": Call(
+        tasks.RadioImaging,
+        lambda: {
+            "skies": tasks.Skies([torch.ones(1, 8, 8)], size=8, batch=1),
+            "arrays": ["random"],
+            "folder": "radio/antennas",
+            "stations": (5, 6),
+            "hours": (0.5, 1.0),
+            "snapshots": 0.3,
+            "oversampling": (1.1, 2.0),
+            "signals": (30.0, 100.0),
+        },
+        lambda task: task.sample(0),
+    ),
     "UndersampledMri": Call(
         tasks.UndersampledMri,
         lambda: {

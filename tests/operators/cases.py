@@ -168,6 +168,10 @@ CASES = [
         "whitening per sample",
         _image(lambda d, s: ops.Whitening(covariance(2, 3, dtype=d, seed=s)), 3, 7, complex_input=True),
     ),
+    Case(
+        "gridded visibilities per sample",
+        _image(lambda d, s: ops.GriddedVisibilities(random(2, 1, 12, 8, dtype=d, seed=s).square())),
+    ),
     Case("real fourier", _image(lambda d, s: ops.Fourier(random(6, 4, dtype=d, seed=s)) @ ops.RealToComplex())),
     Case("adjoint", _image(lambda d, s: ops.Dense(random(5, 3, dtype=d, seed=s)).H, 5)),
     Case("scaled", _image(lambda d, s: ops.Scaled(ops.Identity(), random(1, dtype=d, seed=s)[0]))),
