@@ -35,6 +35,7 @@ from .proximal import Fista, Ista, ProximalGradient, step_size_for
 
 if TYPE_CHECKING:
     from .clean import Clean
+    from .deconvolution import Deconvolution
     from .inference.edge_inference import EdgeInference
     from .spanning_trees import Arborescence, maximum_arborescence, minimum_spanning_tree
 
@@ -53,6 +54,7 @@ __all__ = [
     "CoupledIsta",
     "CoupledState",
     "DataConsistency",
+    "Deconvolution",
     "Descent",
     "DescentState",
     "EdgeInference",
@@ -91,6 +93,7 @@ __getattr__ = on_demand(
     __name__,
     {
         "Clean": ".clean",
+        "Deconvolution": ".deconvolution",
         "EdgeInference": ".inference.edge_inference",
         "Arborescence": ".spanning_trees",
         "maximum_arborescence": ".spanning_trees",

@@ -80,7 +80,7 @@ class ConjugateGradient(Algorithm[InverseProblem, ConjugateGradientState, Tensor
 
     def residual(self, problem: InverseProblem, state: ConjugateGradientState, k: int) -> Tensor:
         """Return the norm of the residual relative to that at the start, (B,)."""
-        return _ratio(state.rho, state.first, state.first > 0).sqrt()
+        return ratio(state.rho, state.first, state.first > 0).sqrt()
 
 
 def begin_at(x: Tensor, residual: Tensor) -> ConjugateGradientState:
@@ -93,10 +93,10 @@ def advance(state: ConjugateGradientState, image: Tensor) -> ConjugateGradientSt
     """Take one step, where ``image`` is the positive semi-definite matrix times the direction."""
     x, residual, direction, rho, first = state
     floor = (10 * torch.finfo(rho.dtype).eps) ** 2 * first
-    alpha = per_sample(_ratio(rho, inner(direction, image), rho > floor), x)
+    alpha = per_sample(ratio(rho, inner(direction, image), rho > floor), x)
     x, residual = x + alpha * direction, residual - alpha * image
     following = inner(residual, residual)
-    beta = per_sample(_ratio(following, rho, rho > floor), x)
+    beta = per_sample(ratio(following, rho, rho > floor), x)
     return ConjugateGradientState(x, residual, residual + beta * direction, following, first)
 
 
@@ -124,7 +124,7 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
     return product.unsqueeze(-1).flatten(1).sum(1)
 
 
-def _ratio(a: Tensor, b: Tensor, where: Tensor) -> Tensor:
+def ratio(a: Tensor, b: Tensor, where: Tensor) -> Tensor:
     """a / b, and 0 elsewhere or where b is 0, without a derivative that is infinite."""
     where = where & (b > 0)
     return torch.where(where, a / torch.where(where, b, 1), 0)

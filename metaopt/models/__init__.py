@@ -29,6 +29,7 @@ from .rim import rim, untie
 
 if TYPE_CHECKING:
     from .airway import AirwayNetwork, airway_network
+    from .radio import radio_rim
     from .refinement import EdgeNetwork, edge_network, edge_perceptron, learned_bp_refinement, mean_field_refinement
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "neural_enhanced_decoder",
     "prototypes",
     "proximal_net",
+    "radio_rim",
     "rim",
     "save",
     "sgc",
@@ -77,6 +79,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
+        "radio_rim": ".radio",
         **dict.fromkeys(("AirwayNetwork", "airway_network"), ".airway"),
         **dict.fromkeys(
             ("EdgeNetwork", "edge_network", "edge_perceptron", "learned_bp_refinement", "mean_field_refinement"),

@@ -34,14 +34,14 @@ from .yaml_file import read_yaml
 
 TASKS = (
     "AirwayCts AirwayGraphs AirwayScenes BranchingGraphs Deblurring Decoding Denoising FewShot IllConditioned "
-    "Inpainting LogisticRegression Mixture NetworkTrainings Patches Quadratics RandomFactors RandomFields "
-    "RandomNetworks RandomProjections ReceivedCodewords RobustRegression Rosenbrock Sinusoids SparseCodes "
+    "Inpainting LogisticRegression Mixture NetworkTrainings Patches Quadratics RadioImaging RandomFactors RandomFields "
+    "RandomNetworks RandomProjections ReceivedCodewords RobustRegression Rosenbrock Sinusoids Skies SparseCodes "
     "SuperResolution UndersampledMri UniformQuadratics block_projection grey_levels conv_net generator_matrix mlp "
     "pool read_people shrinking"
 ).split()
 READERS = (
-    "data_path read_alist read_digits read_generator read_image read_magnitudes read_mnist read_omniglot read_pictures "
-    "read_slices"
+    "data_path read_alist read_digits read_galaxies read_generator read_image read_magnitudes read_mnist read_omniglot "
+    "read_pictures read_slices"
 ).split()
 OPERATORS = (
     "cartesian_mask equispaced_mask gaussian_columns_mask gaussian_dictionary gaussian_mask poisson_disc_mask"

@@ -96,6 +96,16 @@ ALGORITHMS = {
     ),
     "ChebyshevFilter": Call(algorithms.ChebyshevFilter, lambda: {"coefficients": [1.0, 0.5, 0.2]}, stepped(signal)),
     "Compiled": Call(algorithms.Compiled, lambda: {"algorithm": halving(), "backend": "eager"}, lambda algorithm: None),
+    "Deconvolution": Call(
+        algorithms.Deconvolution,
+        lambda: {
+            "update": mo.updates.ConvGru(2, 4, (1,), context=0),
+            "trust": 0.5,
+            "iterations": 2,
+            "positive": True,
+        },
+        stepped(picture_problem),
+    ),
     "Clean": Call(algorithms.Clean, lambda: {"gain": 0.1, "share": 1.0, "threshold": 0.0}, stepped(picture_problem)),
     "ConjugateGradient": Call(algorithms.ConjugateGradient, lambda: {"weight": 0.1}, stepped(picture_problem)),
     "ConjugateGradientState": NOT_A_CALL,

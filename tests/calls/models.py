@@ -212,6 +212,20 @@ MODELS = {
         lambda: {"channels": 1, "hidden": 4, "layers": 2, "steps": 1, "is_complex": False},
         on(picture_problem),
     ),
+    "radio_rim": Call(
+        models.radio_rim,
+        lambda: {
+            "hidden": 4,
+            "kernels": (1,),
+            "stride": 1,
+            "scales": (2,),
+            "steps": 1,
+            "trust": 0.5,
+            "iterations": 2,
+            "gradient": mo.Backprop(),
+        },
+        on(picture_problem),
+    ),
     "rim": Call(
         models.rim,
         lambda: {

@@ -111,6 +111,13 @@ PRIORS = [
         steps=4,
     ),
     Case(
+        "deconvolution",
+        lambda: mo.algorithms.Deconvolution(seeded(lambda: mo.updates.ConvGru(2, 3, (1,), context=0)).double(), 0.5, 3),
+        frequencies_problem,
+        {"trust": positive(3)},
+        steps=3,
+    ),
+    Case(
         "conjugate gradient",
         lambda: mo.ConjugateGradient(0.4),
         dense_problem,

@@ -24,7 +24,7 @@ from metaopt.weights.calls import MODEL_CALLS, _resolve
 
 from . import tiny
 
-SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "random_projections", "restore_grey"]
+SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "radio", "random_projections", "restore_grey"]
 AIRWAYS = ["airway", "airway_edge", "airway_gnn", "airway_lbp", "airway_mfn", "airway_mfn3"]
 OPTIMIZERS = ["optimizer_digits", "optimizer_quadratics"]
 COMPARED = sorted((Path(__file__).parents[2] / "benchmarks" / "recipes").glob("*.yaml"))  # by benchmarks
@@ -43,7 +43,8 @@ def without_data(node: Any) -> Any:
     if str(node.get("call")).startswith("metaopt.data."):
         channels = 1 if node.get("grey", True) else 3
         return [torch.randint(0, 256, (channels, 130, 140), generator=torch.Generator().manual_seed(0)).byte()]
-    return {key: without_data(value) for key, value in node.items()}
+    stations = {"arrays": ["random", "atca"]} if "arrays" in node or "oversampling" in node else {}
+    return {key: without_data(value) for key, value in node.items()} | stations
 
 
 @pytest.mark.parametrize("name", [*SHIPPED, *map(str, COMPARED)])
@@ -60,7 +61,7 @@ def test_a_recipe_of_ours_is_whole(name: str) -> None:
     for kind in ("task", "validation"):
         for task in recipe[kind].get("tasks", [recipe[kind]]):
             small = without_data(task)
-            small["patches"] |= {"batch": 1, "size": 32}
+            small["patches" if "patches" in small else "skies"] |= {"batch": 1, "size": 32}
             problem, target = build(small, TASK_CALLS).sample(0)
             assert net(problem, steps=1).final.shape == target.shape
         assert build(without_data(recipe[kind]), TASK_CALLS).sample(0)[1].shape[-1] >= 30

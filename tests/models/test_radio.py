@@ -1,0 +1,72 @@
+"""The network for visibilities: classical before training, for pictures of every size, and of real baselines."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import metaopt as mo
+from metaopt.algorithms import Deconvolution
+from metaopt.models import load, radio_rim, save
+from metaopt.tasks import radio
+
+from ..helpers import normal
+
+
+def sky(height: int, width: int) -> Tensor:
+    x = torch.zeros(1, 1, height, width, dtype=torch.float64)
+    x[..., height // 2, width // 3], x[..., height // 2 - 2 : height // 2, width // 2] = 1.0, 0.4
+    return x
+
+
+def observed(height: int, width: int, dtype: torch.dtype = torch.float64) -> mo.InverseProblem:
+    """Ten hours of the six stations of ATCA, with noise of 10 mJy."""
+    pytest.importorskip("finufft", reason="finufft computes visibilities")
+    rows = radio.synthesize(radio.read_array("atca").positions, -0.8, 36_000.0, 600.0)
+    flat, frequency = rows.uvw.clone(), torch.tensor([1.4e9], dtype=torch.float64)
+    flat[:, 2] = 0
+    cell = mo.operators.largest_cell(flat, frequency) / 1.5
+    weights = torch.full((len(flat), 1), 1e4, dtype=torch.float64)
+    operator = mo.operators.Visibilities(flat, frequency, (height, width), cell, weights)
+    seen = operator.weighted(None)(sky(height, width))
+    y = operator.whiten(radio.add_thermal_noise(seen, weights, 3))
+    return mo.tree.to(mo.InverseProblem(operator, y, 1.0).by_normal(), dtype)
+
+
+def test_before_training_the_update_says_nothing() -> None:
+    problem = observed(20, 24)
+    net = radio_rim(hidden=4, steps=3).double()
+    update = net.algorithm.update(0)
+    x = normal(0, 1, 2, 20, 24)
+    change, _ = update(x, x, update.init(x, ()), 0, ())
+    assert not bool(change.any())
+    classical = mo.unroll(Deconvolution(update, 0.5, 20), 3)(problem).final
+    torch.testing.assert_close(net(problem).final, classical)
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (17, 31), (33, 20)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pictures_of_any_size_come_of_real_baselines(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    found = radio_rim(hidden=4, steps=4).to(dtype)(observed(*shape, dtype)).final.detach()
+    assert found.shape == (1, 1, *shape)
+    assert found.dtype == dtype
+    assert bool((found >= 0).all())
+    wanted = sky(*shape).to(dtype)
+    assert float((found - wanted).norm()) < 0.7 * float(wanted.norm())
+
+
+def test_one_gridding_and_the_visibilities_themselves_give_the_same() -> None:
+    gridded = observed(20, 24)
+    plain = mo.InverseProblem(gridded.operator, gridded.y, 1.0)
+    net = radio_rim(hidden=4, steps=2).double()
+    torch.testing.assert_close(net(plain).final, net(gridded).final, rtol=1e-5, atol=1e-7)
+
+
+def test_it_is_loaded_as_it_was_saved(tmp_path) -> None:
+    net = radio_rim(hidden=4, steps=2, iterations=5).double()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    save(net, tmp_path / "a.safetensors", {"tasks": ["image visibilities"]})
+    problem = observed(20, 24)
+    torch.testing.assert_close(load(tmp_path / "a.safetensors").double()(problem).final, net(problem).final)
