@@ -12,9 +12,10 @@ happen to be. This page goes from a measurement set to a FITS picture, from Pyth
    $ metaopt radio image galaxy.ms galaxy.fits --planes 1 --method tv --size 1024
    $ metaopt radio image galaxy.ms cube.fits --workers 4       # one picture for each channel
 
-uvfits and archives of NumPy are read in the same way. Pictures have right ascension to the left, and open in any viewer
-of FITS. The visibilities of this page are **simulated**: rotation of the earth and thermal noise of the receivers, but
-no errors of calibration, no interference and no moving beam, which real sets have.
+uvfits, archives of NumPy and, where xradio is installed, measurement sets of version 4 are read in the same way.
+Pictures have right ascension to the left, and open in any viewer of FITS. The visibilities of this page are
+**simulated**: rotation of the earth and thermal noise of the receivers, but no errors of calibration, no interference
+and no moving beam, which real sets have.
 """
 
 import math
@@ -195,8 +196,9 @@ show(kept)
 # Cubes
 # -----
 # Without ``--planes`` every channel has its picture; the channels of a file may be in any order, those of the picture
-# ascend. Memory is that of one picture for each worker, whatever the size of the set: visibilities are gridded chunk by
-# chunk. ``workers`` is a number of threads, ``"processes:4"``, or the address of a dask cluster whose workers see the
+# ascend. Memory is that of one picture for each worker, whatever the size of the set, since visibilities are gridded
+# chunk by chunk; in fields so wide that the w term counts, the visibilities of a picture are in memory as well.
+# ``workers`` is a number of threads, ``"processes:4"``, or the address of a dask cluster whose workers see the
 # same files. What is finished stays in a hidden folder beside the file until that is written: after an interruption, a
 # full disk or a killed worker the same command goes on.
 

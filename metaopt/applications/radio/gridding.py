@@ -65,7 +65,7 @@ class Gridded(NamedTuple):
     """Hold the problem of a set, and what the picture and its noise are measured by.
 
     ``problem`` has noise 1 and pictures (1, 1, H, W); ``weight`` is the sum of the weights W, by which A^H W y becomes
-    the dirty picture; ``level`` is the noise of a pixel of A^H W y; ``power`` is the sum of w |y|^2 and ``count`` the
+    the dirty picture; ``level`` is the noise of a pixel of A^H W y; ``power`` is the sum of w |y|^2 and ``used`` the
     number of visibilities.
     """
 
@@ -73,7 +73,7 @@ class Gridded(NamedTuple):
     weight: float
     level: float
     power: float
-    count: int
+    used: int
 
     def misfit(self, x: Tensor) -> float:
         """Return the root mean square of what a picture leaves of the data, over the noise: 1 is ideal.
@@ -83,7 +83,7 @@ class Gridded(NamedTuple):
         """
         wide, moment = x.double(), self.problem.start().double()
         left = self.power - float((wide * (2 * moment - self.problem.operator.normal(wide))).sum())
-        return (max(left, 0.0) / (2 * max(self.count, 1))) ** 0.5
+        return (max(left, 0.0) / (2 * max(self.used, 1))) ** 0.5
 
 
 def weighting(
@@ -122,7 +122,7 @@ def grid(found: VisibilitySet, shape: tuple[int, int], cell: float, weigh: Weigh
         wide: Whether the w term counts. All visibilities are then in memory, since there is no point spread function.
 
     Returns:
-        The problem; where nothing is used its ``count`` is 0.
+        The problem; where nothing is used its ``used`` is 0.
 
     Raises:
         MetaoptError: The set cannot be read.
@@ -146,6 +146,7 @@ def grid(found: VisibilitySet, shape: tuple[int, int], cell: float, weigh: Weigh
             warnings.simplefilter("ignore", MetaoptWarning)  # what the neglected w costs was weighed before
             part = Visibilities(chunk.uvw, found.frequency, shape, cell, weights)
         moment += part.adjoint(part.whiten(chunk.visibilities[None].to(torch.complex128)))
+        assert part.spectrum is not None  # as it is while a program is traced
         spectrum += part.spectrum
     if kept:
         uvw, seen, weights = (torch.cat(parts) for parts in zip(*kept, strict=True))

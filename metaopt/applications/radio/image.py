@@ -6,7 +6,7 @@ import json
 import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,19 +88,18 @@ class Pictures:
     settings: Imaging
     beam: Beam | None
     facts: Path
-
-    def __post_init__(self) -> None:
-        self.__setstate__(vars(self))
+    lock: Any = field(default_factory=threading.RLock, init=False, repr=False)
+    held: dict[str, Any] = field(default_factory=dict, init=False, repr=False)  # the open set and the network
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {name: value for name, value in vars(self).items() if name not in ("lock", "held")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.RLock(), _held={})
+        vars(self).update(state, lock=threading.RLock(), held={})
 
     def __call__(self, number: int) -> Tensor:
         gridded = self.gridded(number)
-        if not gridded.count:
+        if not gridded.used:
             return self._noted(number, torch.full(self.shape, math.nan), Fact(blank=True))
         made = make(gridded, self.settings, self._network())
         natural, noise = self.settings.weighting == "natural", gridded.level / gridded.weight
@@ -126,19 +125,19 @@ class Pictures:
         Args:
             number: Of the picture.
         """
-        with self._lock:  # a table of casacore is read by one thread at a time
-            if "set" not in self._held:
-                self._held["set"] = self.source.open()
-        found = self._held["set"].narrowed(list(self.groups[number]))
-        found = replace(found, load=partial(_one_at_a_time, self._lock, found.load))
+        with self.lock:  # a table of casacore is read by one thread at a time
+            if "set" not in self.held:
+                self.held["set"] = self.source.open()
+        found = self.held["set"].narrowed(list(self.groups[number]))
+        found = replace(found, load=partial(_one_at_a_time, self.lock, found.load))
         weigh = weighting(self.settings.weighting, self.settings.robust, found, self.shape, self.cell)
         return grid(found, self.shape, self.cell, weigh, self.wide)
 
     def _network(self) -> Any:
-        with self._lock:
-            if "net" not in self._held:
-                self._held["net"] = load_network(self.settings)
-        return self._held["net"]
+        with self.lock:
+            if "net" not in self.held:
+                self.held["net"] = load_network(self.settings)
+        return self.held["net"]
 
     def _noted(self, number: int, picture: Tensor, fact: Fact) -> Tensor:
         write_fact(self.facts, number, fact)

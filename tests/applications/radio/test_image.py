@@ -98,7 +98,7 @@ def test_visibilities_gridded_in_chunks_are_the_problem_of_the_whole_set(
     )
     noise = (weights.double().square() / whole.weights).sum().sqrt()
     assert gridded.level == pytest.approx(float(noise), rel=1e-5)
-    assert gridded.count == 1600
+    assert gridded.used == 1600
     if name == "natural":
         left = problem.y - operator(x)
         assert gridded.misfit(x) == pytest.approx(float((left.abs().square().mean() / 2).sqrt()), rel=1e-6)
@@ -209,7 +209,7 @@ def test_channels_that_no_fits_axis_has_are_refused_before_anything_is_computed(
 def test_flagged_channels_are_blank_and_said_and_a_set_that_is_all_flagged_is_refused(tmp_path: Path) -> None:
     def flagged(chunk: VisibilityChunk) -> VisibilityChunk:
         chunk.weights[:, 1] = 0
-        chunk.visibilities[:, 2] = complex("nan")  # not flagged, but not finite
+        chunk.visibilities[:, 2] = torch.tensor(complex("nan"))  # not flagged, but not finite
         return chunk
 
     path = observed(tmp_path / "a.npz", change=flagged)
@@ -228,7 +228,7 @@ def test_flagged_channels_are_blank_and_said_and_a_set_that_is_all_flagged_is_re
 def test_flagged_visibilities_change_no_picture_whatever_they_hold(tmp_path: Path) -> None:
     def spoiled(chunk: VisibilityChunk) -> VisibilityChunk:
         chunk.weights[::7] = 0
-        chunk.visibilities[::7] = complex("inf")
+        chunk.visibilities[::7] = torch.tensor(complex("inf"))
         return chunk
 
     def removed(chunk: VisibilityChunk) -> VisibilityChunk:
@@ -351,7 +351,7 @@ def test_the_beam_is_that_of_an_ellipse_and_restores_a_source_as_it(angle: float
     major, minor = 9 * CELL, 5 * CELL
     point = torch.exp(-4 * math.log(2) * ((along / major).square() + (across / minor).square()))
     beam = fit_beam(point, CELL)
-    assert beam == pytest.approx((major, minor, angle), rel=1e-6)
+    assert beam is not None and beam == pytest.approx((major, minor, angle), rel=1e-6)
     source, left = torch.zeros(41, 50, dtype=torch.float64), drawn(41, 50)
     source[20, 25] = 2.0
     torch.testing.assert_close(restore(source, left, beam, CELL), 2 * point + left, rtol=0, atol=1e-6)
@@ -359,13 +359,14 @@ def test_the_beam_is_that_of_an_ellipse_and_restores_a_source_as_it(angle: float
 
 
 def test_settings_that_belong_to_another_method_are_refused(tmp_path: Path) -> None:
-    for settings, words in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"method": "wsclean"}, "no method 'wsclean'; choose among rim, clean"),
         ({"weighting": "robust"}, "no weighting 'robust'"),
         ({"method": "tv", "weighting": "briggs"}, "natural weighting; briggs is for the methods dirty and clean"),
         ({"method": "dirty", "steps": 3}, "takes no steps"),
         ({"method": "clean", "weight": 1.0}, "has no weight"),
-    ):
+    ]
+    for settings, words in wrong:
         with pytest.raises(mo.MetaoptError, match=words):
             Imaging(**settings)
     path = observed(tmp_path / "a.npz")

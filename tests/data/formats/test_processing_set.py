@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,10 +61,11 @@ def test_a_set_reads_back_as_the_one_it_was_converted_from(tmp_path: Path) -> No
     assert torch.equal(torch.cat([part.visibilities for part in parts]), found.visibilities[:, [2, 0]])
     assert torch.equal(torch.cat([part.uvw for part in parts]), found.uvw)
     assert not data.read_coverage(store).read().visibilities.any()
-    for choice, words in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"window": 1}, "no data of spectral window 1; its spectral windows are 0"),
         ({"field": "M31"}, "no data of field 'M31'; its fields are 0"),
         ({"column": "DATA"}, "no column 'DATA'; those of visibilities are VISIBILITY"),
-    ):
+    ]
+    for choice, words in wrong:
         with pytest.raises(mo.MetaoptError, match=words):
             data.read_visibilities(store, **choice)
