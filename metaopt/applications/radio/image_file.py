@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import shutil
 import signal
 import threading
@@ -116,6 +117,8 @@ def image_file(source: Source, out: Path, request: Request, settings: Imaging) -
     with _resumable(out, _identity(pictures)) as store:
         cube = _run(pictures, store, request.workers)
         facts = read_facts(pictures.facts, len(groups))
+        if any("the noise is not known" in note for note in found.notes):
+            facts = [replace(fact, misfit=None, noise=math.nan) for fact in facts]
         _say_doubts(facts, groups, found)
         unit = "JY/BEAM" if settings.method in ("dirty", "clean") else "JY/PIXEL"
         # Dirty beams differ from channel to channel, and FITS has one.
@@ -290,8 +293,7 @@ def _say_doubts(facts: Sequence[Fact], groups: Sequence[Sequence[int]], found: V
         count = sum(fact.blank for fact in facts)
         warn_user(f"All visibilities of channel {listed} are flagged, so {count} pictures are blank (NaN).")
     misfits = [fact.misfit for fact in facts if fact.misfit is not None]
-    known = not any("the noise is not known" in note for note in found.notes)
-    if known and max(misfits, default=0.0) > MISFIT:
+    if max(misfits, default=0.0) > MISFIT:
         many = f"{sum(misfit > MISFIT for misfit in misfits)} of {len(facts)} pictures leave" if len(facts) > 1 else ""
         warn_user(
             f"{many or 'The picture leaves'} up to {max(misfits):.3g} times the noise of the data (1 is ideal), and "

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -400,3 +401,12 @@ def test_a_network_is_given_the_problem_and_refused_where_none_is_shipped(
         imaged(path, tmp_path / "b.fits", method="rim")
     with pytest.raises(mo.MetaoptError, match="were trained to reconstruct MRI, not to image visibilities"):
         imaged(path, tmp_path / "b.fits", method="rim", network="mri")
+
+
+def test_without_weights_nothing_is_said_of_the_noise(tmp_path: Path) -> None:
+    one = read_visibilities(observed(tmp_path / "a.npz", FREQUENCY[:1])).read()
+    arrays = {"uvw": one.uvw, "frequency": FREQUENCY[:1], "visibilities": one.visibilities, "direction": DIRECTION}
+    np.savez(tmp_path / "b.npz", **{name: np.asarray(value) for name, value in arrays.items()})
+    weighted, plain = (imaged(tmp_path / f"{n}.npz", tmp_path / f"{n}.fits", method="nnls") for n in "ab")
+    assert weighted.facts[0].misfit is not None and weighted.facts[0].noise == pytest.approx(SIGMA / 20)
+    assert plain.facts[0].misfit is None and math.isnan(plain.facts[0].noise)
