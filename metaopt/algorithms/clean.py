@@ -129,7 +129,8 @@ class Clean(Algorithm[Any, CleanState, Tensor]):
         flux = found / peaks * self._chosen(bias * size / peaks.sqrt(), k)
         added = torch.stack([_smoothed(part, s) for part, s in zip(flux.unbind(1), self.scales, strict=True)]).sum(0)
         # As large as x, since the curvature along a faint component would be lost in the rounding of the gradient at x.
-        bright, faint = (t.abs().amax((1, 2, 3), keepdim=True) for t in (state.x, added))
+        # The step does not depend on this factor, so it is no part of derivatives, where it would overflow.
+        bright, faint = (t.detach().abs().amax((1, 2, 3), keepdim=True) for t in (state.x, added))
         added = added * (bright / torch.where(faint > 0, faint, 1)).clamp_min(1)
         curved = protocol.at(problem, k).gradient(state.x + added) + state.residual
         falls, bends = (inner(added, other) for other in (state.residual, curved))
