@@ -29,7 +29,7 @@ from .rim import rim, untie
 
 if TYPE_CHECKING:
     from .airway import AirwayNetwork, airway_network
-    from .radio import radio_rim
+    from .radio import learned_clean, radio_rim
     from .refinement import EdgeNetwork, edge_network, edge_perceptron, learned_bp_refinement, mean_field_refinement
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "irim",
     "learned_bp",
     "learned_bp_refinement",
+    "learned_clean",
     "learned_map",
     "learned_optimizer",
     "lista",
@@ -79,7 +80,7 @@ __all__ = [
 __getattr__ = on_demand(
     __name__,
     {
-        "radio_rim": ".radio",
+        **dict.fromkeys(("learned_clean", "radio_rim"), ".radio"),
         **dict.fromkeys(("AirwayNetwork", "airway_network"), ".airway"),
         **dict.fromkeys(
             ("EdgeNetwork", "edge_network", "edge_perceptron", "learned_bp_refinement", "mean_field_refinement"),

@@ -42,7 +42,8 @@ MODEL_CALLS = (
         "models",
         "airway_network "
         "alista appnp data_consistent edge_network edge_perceptron first_order_maml gcn graph_network implicit_gnn "
-        "irim learned_bp learned_bp_refinement learned_map learned_optimizer lista lista_cp maml mean_field_net "
+        "irim learned_bp learned_bp_refinement learned_clean learned_map learned_optimizer lista lista_cp maml "
+        "mean_field_net "
         "mean_field_refinement meta_lstm meta_sgd na_alista neural_enhanced_bp neural_enhanced_decoder prototypes "
         "proximal_net radio_rim rim sgc untie weighted_bp without_estimate without_memory",
     )

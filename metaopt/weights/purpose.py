@@ -21,7 +21,9 @@ TRAINED_BY = {
     "metaopt.tasks.UndersampledMri": "reconstruct MRI",
 }
 # Networks that map inverse problems to pictures. Without a recipe nothing says for which operators they were trained.
-RESTORERS = "data_consistent irim learned_map proximal_net radio_rim rim untie without_estimate without_memory"
+RESTORERS = (
+    "data_consistent irim learned_clean learned_map proximal_net radio_rim rim untie without_estimate without_memory"
+)
 RESTORING = {f"metaopt.models.{name}" for name in RESTORERS.split()}
 
 

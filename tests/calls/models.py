@@ -212,6 +212,20 @@ MODELS = {
         lambda: {"channels": 1, "hidden": 4, "layers": 2, "steps": 1, "is_complex": False},
         on(picture_problem),
     ),
+    "learned_clean": Call(
+        models.learned_clean,
+        lambda: {
+            "scales": (0.0, 3.0),
+            "bias": (1.0, 0.8),
+            "gain": 0.5,
+            "share": 0.4,
+            "threshold": 1.0,
+            "softness": 0.1,
+            "steps": 2,
+            "gradient": mo.Backprop(),
+        },
+        on(picture_problem),
+    ),
     "radio_rim": Call(
         models.radio_rim,
         lambda: {

@@ -1,4 +1,4 @@
-"""The network for visibilities: classical before training, for pictures of every size, and of real baselines."""
+"""What is learned for visibilities: classical before training, for pictures of every size, and of real baselines."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 import metaopt as mo
-from metaopt.algorithms import Deconvolution
-from metaopt.models import load, radio_rim, save
+from metaopt.algorithms import Clean, Deconvolution
+from metaopt.models import learned_clean, load, radio_rim, save
 from metaopt.tasks import radio
 
 from ..helpers import normal
@@ -70,3 +70,24 @@ def test_it_is_loaded_as_it_was_saved(tmp_path) -> None:
     save(net, tmp_path / "a.safetensors", {"tasks": ["image visibilities"]})
     problem = observed(20, 24)
     torch.testing.assert_close(load(tmp_path / "a.safetensors").double()(problem).final, net(problem).final)
+
+
+def test_before_training_learned_clean_is_clean() -> None:
+    problem, bias = observed(20, 24), (1.0, 0.7)
+    net = learned_clean((0.0, 3.0), bias, gain=0.5, share=0.6, threshold=2.0, softness=0.1, steps=6).double()
+    classical = Clean(0.5, 0.6, 2.0, (0.0, 3.0), torch.tensor(bias), 0.1)
+    torch.testing.assert_close(net(problem).final, mo.unroll(classical, 6)(problem).final, rtol=1e-6, atol=1e-8)
+
+
+def test_learned_clean_learns_all_its_settings_where_little_is_left_to_clean() -> None:
+    """Components far below the threshold have tiny factors, whose scaling must not overflow in derivatives."""
+    net = learned_clean((0.0, 3.0), (1.0, 0.7), threshold=30.0, steps=12)
+    problem = observed(20, 24, torch.float32)
+    (net(problem).final - sky(20, 24).float()).square().sum().backward()
+    assert all(bool(p.grad.isfinite().all() and p.grad.any()) for p in net.parameters() if p.grad is not None)
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_a_bias_for_each_scale_is_asked_for() -> None:
+    with pytest.raises(mo.MetaoptError, match="a bias for each of its 2 scales, but got 1"):
+        learned_clean((0.0, 3.0), (1.0,))

@@ -24,7 +24,16 @@ from metaopt.weights.calls import MODEL_CALLS, _resolve
 
 from . import tiny
 
-SHIPPED = ["denoise_color", "denoise_grey", "learned_map", "mri", "radio", "random_projections", "restore_grey"]
+SHIPPED = [
+    "denoise_color",
+    "denoise_grey",
+    "learned_map",
+    "mri",
+    "radio",
+    "radio_clean",
+    "random_projections",
+    "restore_grey",
+]
 AIRWAYS = ["airway", "airway_edge", "airway_gnn", "airway_lbp", "airway_mfn", "airway_mfn3"]
 OPTIMIZERS = ["optimizer_digits", "optimizer_quadratics"]
 COMPARED = sorted((Path(__file__).parents[2] / "benchmarks" / "recipes").glob("*.yaml"))  # by benchmarks
