@@ -20,7 +20,15 @@ def sky(height: int, width: int) -> Tensor:
     return x
 
 
-def observed(height: int, width: int, dtype: torch.dtype = torch.float64) -> mo.InverseProblem:
+def extended(height: int, width: int) -> Tensor:
+    """The same sky seen with a beam of about 4 pixels."""
+    profile = torch.exp(-torch.arange(-6, 7, dtype=torch.float64).square() / (2 * 1.5**2))
+    kernel = torch.outer(profile, profile)[None, None]
+    blurred = torch.nn.functional.conv2d(sky(height, width), kernel, padding=6)
+    return blurred / blurred.max()
+
+
+def observed(height: int, width: int, dtype: torch.dtype = torch.float64, x: Tensor | None = None) -> mo.InverseProblem:
     """Ten hours of the six stations of ATCA, with noise of 10 mJy."""
     pytest.importorskip("finufft", reason="finufft computes visibilities")
     rows = radio.synthesize(radio.read_array("atca").positions, -0.8, 36_000.0, 600.0)
@@ -29,7 +37,7 @@ def observed(height: int, width: int, dtype: torch.dtype = torch.float64) -> mo.
     cell = mo.operators.largest_cell(flat, frequency) / 1.5
     weights = torch.full((len(flat), 1), 1e4, dtype=torch.float64)
     operator = mo.operators.Visibilities(flat, frequency, (height, width), cell, weights)
-    seen = operator.weighted(None)(sky(height, width))
+    seen = operator.weighted(None)(sky(height, width) if x is None else x)
     y = operator.whiten(radio.add_thermal_noise(seen, weights, 3))
     return mo.tree.to(mo.InverseProblem(operator, y, 1.0).by_normal(), dtype)
 
@@ -91,3 +99,21 @@ def test_learned_clean_learns_all_its_settings_where_little_is_left_to_clean() -
 def test_a_bias_for_each_scale_is_asked_for() -> None:
     with pytest.raises(mo.MetaoptError, match="a bias for each of its 2 scales, but got 1"):
         learned_clean((0.0, 3.0), (1.0,))
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (47, 33)])
+def test_the_shipped_network_takes_any_size_and_any_unit_of_flux(shape: tuple[int, int]) -> None:
+    net, given = load("radio").double(), observed(*shape)
+    expected = net(given).final
+    assert bool((expected >= 0).all())
+    assert float((expected - sky(*shape)).norm()) < 0.7 * float(sky(*shape).norm())
+    for unit in (1e-9, 1e9):
+        operator = given.operator.weighted(given.operator.weights / unit**2)
+        found = net(mo.InverseProblem(operator, given.y, 1.0).by_normal()).final
+        torch.testing.assert_close(found / unit, expected, rtol=1e-5, atol=1e-5 * float(expected.max()))
+
+
+def test_the_shipped_network_fits_an_extended_source_to_the_noise() -> None:
+    problem = observed(48, 64, x=extended(48, 64))
+    off = problem.y - problem.operator(load("radio").double()(problem).final)
+    assert float(torch.view_as_real(off).square().mean().sqrt()) < 1.2
