@@ -22,7 +22,7 @@ CLASSICAL = ("gradient descent", "FISTA, wavelets", "MAP, learned prior")
 OPTIMIZERS = ("SGD", "Nesterov", "RMSprop", "Adam", "AdamW")
 QUOTED = (
     *("demo", "denoising", "super_resolution", "random_projections", "learned_optimizers", "sparse_coding", "few_shot"),
-    *("mri", "graphical_models", "ldpc", "wrap", "recipe", "from_higher"),
+    *("mri", "radio", "graphical_models", "ldpc", "wrap", "recipe", "from_higher"),
 )
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -44,7 +44,7 @@ def one(results: Results, name: str, **values: Any) -> dict[str, Any]:
 def figures(results: Results) -> dict[str, Any]:
     """All that README's section and the documentation quote, by name."""
     found = {key: value for name in ("wrap", "ldpc") for key, value in results[name]["headline"].items()}
-    for part in (_demo, _imaging, _mri, _learning, _inference, _costs):
+    for part in (_demo, _imaging, _mri, _radio, _learning, _inference, _costs):
         found |= dict(part(results))
     return found
 
@@ -90,6 +90,11 @@ def _mri(results: Results) -> Iterator[tuple[str, Any]]:
         "real_best",
         max(row["psnr"] for row in some(results, "mri", setting=REAL) if not row["method"].startswith("RIM")),
     )
+
+
+def _radio(results: Results) -> Iterator[tuple[str, Any]]:
+    for key, value in results["radio"]["headline"].items():
+        yield f"radio_{key}", value
 
 
 def _learning(results: Results) -> Iterator[tuple[str, Any]]:
@@ -156,6 +161,11 @@ def claims(results: Results) -> dict[str, bool]:
         "on the measured brain the network loses to total variation and BART": mri["real8_r4"] < mri["real8_r4_bart"]
         and mri["real_best"] == one(results, "mri", setting=REAL, method="TV")["psnr"],
         "a variational network leads the RIM after brief trainings": mri["varnet_lead"] > 0,
+        "radio: the network leads every row without learning": all(
+            results["radio"]["headline"]["rim_db"] > row["snr"]
+            for row in results["radio"]["rows"]
+            if row["key"] == "means" and row["method"] not in ("RIM", "learned CLEAN")
+        ),
         "random projections: ahead at every step from the fifth on": all(leads),
         "carried over to 40 units or 500 steps, the optimizer still leads": all(
             _to_best(results, problem) < 1 for problem in ("40 units", "500 steps")
