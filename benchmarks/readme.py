@@ -95,6 +95,7 @@ def _mri(results: Results) -> Iterator[tuple[str, Any]]:
 def _radio(results: Results) -> Iterator[tuple[str, Any]]:
     for key, value in results["radio"]["headline"].items():
         yield f"radio_{key}", value
+    yield "radio_wavelet_residual", one(results, "radio", key="means", method="wavelet MAP")["residual"]
 
 
 def _learning(results: Results) -> Iterator[tuple[str, Any]]:
