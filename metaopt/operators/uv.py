@@ -117,8 +117,8 @@ def check_geometry(who: str, uvw: Any, frequency: Any, shape: Any, cell: Any) ->
     if known() and bool((uvw[:, :2] != 0).any()) and cell > (best := largest_cell(uvw, frequency)):
         raise MetaoptError(
             f"Cells of {seconds(cell):.6g} arcseconds are too coarse for the longest baseline of {who}, whose fringes "
-            f"need {seconds(best):.6g} arcseconds ({best:.6g} radians) or less; take smaller cells, or leave out long "
-            "baselines."
+            f"at {float(frequency.detach().max()) / 1e6:.6g} MHz need {seconds(best):.6g} arcseconds ({best:.6g} "
+            "radians) or less; take smaller cells, or leave out long baselines."
         )
     return counts
 
