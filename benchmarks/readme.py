@@ -22,7 +22,7 @@ CLASSICAL = ("gradient descent", "FISTA, wavelets", "MAP, learned prior")
 OPTIMIZERS = ("SGD", "Nesterov", "RMSprop", "Adam", "AdamW")
 QUOTED = (
     *("demo", "denoising", "super_resolution", "random_projections", "learned_optimizers", "sparse_coding", "few_shot"),
-    *("mri", "radio", "graphical_models", "ldpc", "wrap", "recipe", "from_higher"),
+    *("mri", "radio", "airway", "graphical_models", "ldpc", "wrap", "recipe", "from_higher"),
 )
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -44,7 +44,7 @@ def one(results: Results, name: str, **values: Any) -> dict[str, Any]:
 def figures(results: Results) -> dict[str, Any]:
     """All that README's section and the documentation quote, by name."""
     found = {key: value for name in ("wrap", "ldpc") for key, value in results[name]["headline"].items()}
-    for part in (_demo, _imaging, _mri, _radio, _learning, _inference, _costs):
+    for part in (_demo, _imaging, _mri, _applied, _learning, _inference, _costs):
         found |= dict(part(results))
     return found
 
@@ -92,9 +92,10 @@ def _mri(results: Results) -> Iterator[tuple[str, Any]]:
     )
 
 
-def _radio(results: Results) -> Iterator[tuple[str, Any]]:
-    for key, value in results["radio"]["headline"].items():
-        yield f"radio_{key}", value
+def _applied(results: Results) -> Iterator[tuple[str, Any]]:
+    for name in ("radio", "airway"):
+        for key, value in results[name]["headline"].items():
+            yield f"{name}_{key}", value
     yield "radio_wavelet_residual", one(results, "radio", key="means", method="wavelet MAP")["residual"]
 
 
