@@ -46,8 +46,8 @@ def write(folder: Path) -> None:
         with (folder / f"{name}.csv").open("w", newline="") as file:
             lines = [columns, *([_text(row.get(column)) for column in columns] for row in found)]
             csv.writer(file).writerows(lines if found else NOT_MEASURED)
-    (folder / "airway_pictures.rst").write_text(airway_tables.pictures(RESULTS / "airway.json"))
-    (folder / "radio_picture.rst").write_text(radio_tables.picture(RESULTS / "radio.json"))
+    (folder / "airway_pictures.inc").write_text(airway_tables.pictures(RESULTS / "airway.json"))
+    (folder / "radio_picture.inc").write_text(radio_tables.picture(RESULTS / "radio.json"))
     cards = {name: read_card(name) for name in shipped()}
     draw_curves({name: card for name, card in cards.items() if "curve" in card}, folder / "learning_curves.png")
 

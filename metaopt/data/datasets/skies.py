@@ -25,8 +25,8 @@ def read_galaxies(
 ) -> list[Tensor]:
     """Read the radio galaxies of MiraBest, pictures of the survey FIRST, whose noise is cut off.
 
-    Of each class (names that begin with 100_ and 200_), sorted by name, the last 12 are for tests, the 12 before them
-    for validation, and the others for training.
+    Of each class (names that begin with ``100_`` and ``200_``), sorted by name, the last 12 are for tests, the 12
+    before them for validation, and the others for training.
 
     Args:
         file: An .npz of ``images`` (N, H, W) in Jy/beam and ``names`` (N,), found by :func:`data_path`.
