@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..foundation.errors import MetaoptError
@@ -82,6 +84,37 @@ def index(text: str) -> int:
     if not text.strip().isdecimal():
         raise ValueError(text)
     return whole_number(text)
+
+
+def bounds(text: str) -> tuple[int | None, int | None]:
+    """Convert an option ``A:B`` to where a range begins and where it stops, each None where it is left out.
+
+    Args:
+        text: What the user wrote.
+
+    Raises:
+        ValueError: The text is no such range.
+        argparse.ArgumentTypeError: A number is too large.
+    """
+    first, colon, stop = text.partition(":")
+    if not colon:
+        raise ValueError(text)
+    return index(first) if first.strip() else None, index(stop) if stop.strip() else None
+
+
+@contextlib.contextmanager
+def going_on(output: Path) -> Iterator[None]:
+    """Say, where Ctrl-C interrupts the block, that the same command goes on.
+
+    Args:
+        output: The file that the block writes in the end.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{shown(output)} is not written yet, and the same command goes on where it was"
+        ) from None
 
 
 def tolerance(text: str) -> float:

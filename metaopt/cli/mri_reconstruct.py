@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_network, index, number, say_written, shown, whole_number
+from .arguments import add_network, bounds, going_on, number, say_written, whole_number
 from .mri_info import add_reading, opened
 
 if TYPE_CHECKING:
@@ -105,12 +104,10 @@ def _add_measured(parser: argparse.ArgumentParser) -> None:
 
 
 def _range(text: str) -> tuple[int | None, int | None]:
-    first, colon, stop = text.partition(":")
     try:
-        numbers = [index(part) if part.strip() else None for part in (first, stop if colon else "none")]
+        return bounds(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not a range of slices, as 10:20, 10: or :20") from None
-    return numbers[0], numbers[1]
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -127,15 +124,8 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.volume,
         arguments.steps_out,
     )
-    try:
+    with going_on(arguments.output):
         found = reconstruct_file(opened(arguments), request, settings, arguments.target)
-    except KeyboardInterrupt:
-        print(
-            f"metaopt: interrupted; {shown(arguments.output)} is not written yet, and the same command goes on where "
-            "it was",
-            file=sys.stderr,
-        )
-        return 130
     if arguments.check:
         _say_checked(found, arguments.method, arguments.slices[0] or 0)
     for path in (arguments.output, arguments.steps_out):

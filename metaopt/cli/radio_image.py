@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_network, index, number, say_written, shown, whole_number
+from .arguments import add_network, bounds, going_on, index, number, say_written, whole_number
 from .radio_info import add_choice
 
 if TYPE_CHECKING:
@@ -99,16 +98,10 @@ def _add_pictures(parser: argparse.ArgumentParser) -> None:
 
 
 def _range(text: str) -> tuple[int | None, int | None]:
-    first, colon, stop = text.partition(":")
     try:
-        numbers = [index(part) if part.strip() else None for part in (first, stop if colon else first)]
+        return bounds(text) if ":" in text else (index(text), index(text) + 1)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is no channel and no range, as 7, 10:20, 10: or :20") from None
-    if not colon:
-        if numbers[0] is None:
-            raise argparse.ArgumentTypeError(f"{text!r:.80} is no channel and no range, as 7, 10:20, 10: or :20")
-        return numbers[0], numbers[0] + 1
-    return numbers[0], numbers[1]
 
 
 def _workers(text: str) -> int | str:
@@ -129,15 +122,8 @@ def _run(arguments: argparse.Namespace) -> int:
     cell = None if arguments.cell is None else math.radians(arguments.cell / 3600)
     request = Request(arguments.size, cell, arguments.channels, arguments.planes, arguments.workers)
     source = Source(arguments.visibilities, arguments.column, arguments.window, arguments.field)
-    try:
+    with going_on(arguments.output):
         made = image_file(source, arguments.output, request, settings)
-    except KeyboardInterrupt:
-        print(
-            f"metaopt: interrupted; {shown(arguments.output)} is not written yet, and the same command goes on where "
-            "it was",
-            file=sys.stderr,
-        )
-        return 130
     _say(made)
     say_written(arguments.output)
     return 0
