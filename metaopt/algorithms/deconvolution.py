@@ -134,8 +134,9 @@ def _solved(matrix: Callable[[Tensor], Tensor], right: Tensor, iterations: int) 
     """Solve ``matrix(q) = right`` by conjugate gradients whose residuals are kept orthogonal to all before.
 
     Otherwise rounding grows from step to step until it decides what is found, since the matrix has some eigenvalues
-    that are much larger than the others.
+    that are much larger than the others. After as many iterations as there are unknowns nothing is left but rounding.
     """
+    iterations = min(iterations, right[:1].numel())
     q, residual, rho = torch.zeros_like(right), right, inner(right, right)
     direction, floor = residual, (10 * torch.finfo(rho.dtype).eps) ** 2 * rho
     basis = right.flatten(1).unsqueeze(1).repeat(1, iterations, 1)

@@ -157,3 +157,14 @@ def refused(kind: str) -> mo.InverseProblem:
 def test_what_it_is_not_for_is_refused(kind: str, words: str) -> None:
     with pytest.raises(mo.MetaoptError, match=words):
         mo.unroll(Deconvolution(Nothing()), 1)(refused(kind))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (2, 3), (5, 7)], ids=str)
+def test_pictures_of_fewer_pixels_than_iterations_are_found(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    truth = (0.5 + normal(3, 2, 1, *shape).abs()).to(dtype)
+    operator = GriddedVisibilities(torch.full((1, 1, *(2 * n for n in shape)), 1e6, dtype=dtype))
+    problem = mo.InverseProblem(operator, operator(truth), 1.0).by_normal()
+    algorithm = Deconvolution(Nothing(), iterations=40)
+    found = algorithm.readout(problem, algorithm.init(problem), 0)
+    torch.testing.assert_close(found, truth, rtol=1e-3, atol=1e-3)
