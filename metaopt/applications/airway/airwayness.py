@@ -46,7 +46,8 @@ def airwayness(volume: Any, lungs: Lungs | None, spacing: Any, method: str = "ne
         net: The network, an unrolled :class:`~metaopt.models.AirwayNetwork`. None: the shipped weights ``airway``.
 
     Returns:
-        The probabilities, (D, H, W) float32; for ``"tubeness"``, strengths from 0 to 1.
+        The probabilities, (D, H, W) float32; for ``"tubeness"``, strengths from 0 to 1. A network computes in bfloat16
+        where the processor has instructions for that, so that they differ in the third digit between machines.
 
     Raises:
         MetaoptError: It is no CT of a chest, the lungs are of another grid, the method is unknown, or the network is

@@ -21,6 +21,13 @@ class BelowLarynx(NamedTuple):
     made_of: list[list[int]]
     dropped: int
 
+    @property
+    def note(self) -> str:
+        """A sentence on what was left out; empty, where nothing was."""
+        if not self.dropped:
+            return ""
+        return f"Above the carina, {self.dropped} side branches were left out, as those of a larynx."
+
     def mean(self, values: Tensor, length: Tensor) -> Tensor:
         """Return the means of values (N,) of the former branches, weighted by their length (N,)."""
         return torch.stack([(values[of] * length[of]).sum() / length[of].sum() for of in self.made_of])

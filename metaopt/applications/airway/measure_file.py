@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ...arguments.contracts import checked
-from ...core import MetaoptError
+from ...core.errors import MetaoptError, warn
 from ...data.formats.ct_mask import read_mask
 from ...tasks.airways import AirwayTree, measure_airways
 from .larynx import below_larynx
@@ -21,7 +21,7 @@ def measure_file(
 ) -> AirwayTree:
     """Measure the branches of an airway mask in a file, and write their table and their tree.
 
-    Side branches of the trachea above the carina, as of a larynx, are left out (``below_larynx``).
+    Side branches of the trachea above the carina, as of a larynx, are left out with a warning (``below_larynx``).
 
     Args:
         mask: The mask, NIfTI or NRRD.
@@ -39,8 +39,10 @@ def measure_file(
     outputs.check(path)
     found = read_mask(path)
     try:
-        measured = below_larynx(measure_airways(found.mask, found.grid.spacing)).tree
+        below = below_larynx(measure_airways(found.mask, found.grid.spacing))
     except MetaoptError as error:
         raise MetaoptError(f"{path} cannot be measured: {error}") from error
-    outputs.write(None, measured, found.grid)
-    return measured
+    if below.note:
+        warn(below.note)
+    outputs.write(None, below.tree, found.grid)
+    return below.tree

@@ -198,6 +198,4 @@ def _said(below: BelowLarynx) -> list[str]:
         notes.append("Only a trachea was found, without bronchi.")
     elif int((generation == 1).sum()) > 1 and len(tree) < 7:
         notes.append("Only the largest bronchi were found.")
-    if below.dropped:
-        notes.append(f"Above the carina, {below.dropped} side branches were left out, as those of a larynx.")
-    return notes
+    return [*notes, below.note] if below.note else notes

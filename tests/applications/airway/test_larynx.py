@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from metaopt.applications.airway import below_larynx
-from metaopt.tasks.airways import AirwayTree
+import metaopt as mo
+from metaopt.applications.airway import below_larynx, measure_file
+from metaopt.data.formats.ct_grid import grid_of
+from metaopt.data.formats.ct_mask import write_mask
+from metaopt.tasks.airways import AirwayTree, fill_tubes
 
-from .trees import CARINA, TOP, line, tree
+from .trees import AFFINE, CARINA, SHAPE, SPACING, TOP, line, tree
 
 
 def with_pieces(pieces: list[tuple[float, float]]) -> AirwayTree:
@@ -73,3 +77,14 @@ def test_a_tree_without_a_larynx_keeps_its_branches():
     found = below_larynx(tree())
     assert found.made_of == [[0], [1], [2], [3], [4]]
     assert found.dropped == 0
+
+
+def test_a_mask_with_a_neck_is_measured_without_it_and_says_so(tmp_path):
+    neck, shape = with_pieces([(5.5, 1.0)]), tuple(2 * n for n in SHAPE)  # twice as long, and as wide as it was
+    tubes = [(2 * points, radius) for points, radius in neck.tubes]
+    write_mask(tmp_path / "mask.nii.gz", fill_tubes(tubes, shape, SPACING) > 0.5, grid_of(AFFINE, shape[::-1]))
+    with pytest.warns(mo.MetaoptWarning, match="1 side branches were left out"):
+        found = measure_file(tmp_path / "mask.nii.gz", tmp_path / "table.csv")
+    assert found.parent.tolist() == tree().parent.tolist()
+    assert float(found.length[0]) == pytest.approx(2 * float(tree().length[0]), abs=5)
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 1 + len(tree())
