@@ -60,7 +60,7 @@ def cg_sense(
     problem: InverseProblem,
     weight: NotNegative = 0.0,
     max_steps: Count = 100,
-    until: Settled = Settled(relative=1e-3),  # noqa: B008
+    until: Settled = Settled(relative=1e-3, absolute=0.0),  # noqa: B008
     callback: Callback = None,
 ) -> Tensor:
     """Return the least-squares picture, ``|A x - y|^2 / (2 noise^2) + weight |x|^2 / 2``, by conjugate gradients.
@@ -90,7 +90,7 @@ def l1_wavelet(
     weight: NotNegative,
     levels: Count = 4,
     max_steps: Count = 60,
-    until: Settled = Settled(relative=1e-4),  # noqa: B008
+    until: Settled = Settled(relative=1e-4, absolute=0.0),  # noqa: B008
     callback: Callback = None,
 ) -> Tensor:
     """Return the picture with few wavelet details, by FISTA with another translate of Haar's wavelets at every step.
@@ -129,7 +129,7 @@ def total_variation(
     weight: NotNegative,
     isotropic: bool = False,
     max_steps: Count = 150,
-    until: Settled = Settled(relative=1e-2),  # noqa: B008
+    until: Settled = Settled(relative=1e-2, absolute=0.0),  # noqa: B008
     callback: Callback = None,
 ) -> Tensor:
     """Return the picture of small total variation, by the primal-dual method.

@@ -161,7 +161,7 @@ def _minimised(gridded: Gridded, problem: InverseProblem, settings: Imaging) -> 
     zero = torch.zeros_like(problem.start())
     state = algorithm.init(problem)._replace(x=zero, ahead=zero)
     most = settings.steps or STEPS[settings.method]
-    return solve(algorithm, problem, most, Settled(relative=1e-4), state=state).final
+    return solve(algorithm, problem, most, Settled(relative=1e-4, absolute=0.0), state=state).final
 
 
 def _step_size(problem: InverseProblem) -> float | Tensor:

@@ -20,6 +20,7 @@ from metaopt import operators as ops
 from metaopt.applications.radio import Imaging, Request, Source, fit_beam, gridding, image, image_file, restore
 from metaopt.applications.radio.gridding import grid, weighting
 from metaopt.applications.radio.image_file import folder_of
+from metaopt.applications.radio.methods import make
 from metaopt.data import VisibilityChunk, read_sky_picture, read_visibilities
 from metaopt.operators.uv import LIGHT
 
@@ -410,3 +411,20 @@ def test_without_weights_nothing_is_said_of_the_noise(tmp_path: Path) -> None:
     weighted, plain = (imaged(tmp_path / f"{n}.npz", tmp_path / f"{n}.fits", method="nnls") for n in "ab")
     assert weighted.facts[0].misfit is not None and weighted.facts[0].noise == pytest.approx(SIGMA / 20)
     assert plain.facts[0].misfit is None and math.isnan(plain.facts[0].noise)
+
+
+@pytest.mark.parametrize(("method", "unit"), [("tv", 1e-12), ("nnls", 1e-12), ("clean", 1e-9)])
+def test_the_unit_of_flux_changes_no_picture(tmp_path: Path, method: str, unit: float) -> None:
+    found = []
+    for factor in (1.0, unit):
+
+        def scaled(chunk: VisibilityChunk, factor: float = factor) -> VisibilityChunk:
+            return chunk._replace(visibilities=factor * chunk.visibilities, weights=chunk.weights / factor**2)
+
+        path = observed(tmp_path / f"{factor}.npz", change=scaled)
+        given = read_visibilities(path)
+        gridded = grid(given, (SIZE, SIZE), CELL, weighting("natural", 0.0, given, (SIZE, SIZE), CELL))
+        model = make(gridded, Imaging(method)).model
+        assert model is not None
+        found.append(model / factor)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-2, atol=1e-2 * float(found[0].max()))
