@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +26,23 @@ class CleanState(NamedTuple):
     x: Tensor
     residual: Tensor
     peaks: Tensor
+
+
+def brightness(gradient: Callable[[Tensor], Tensor], moment: Tensor, middle: Tensor) -> Tensor:
+    """Return the flux, (B, 1, 1, 1), of a source whose response is as large as the moment, so that neither is lost.
+
+    Args:
+        gradient: That of the energy, the response to x minus the moment.
+        moment: ``A^H W y``, (B, 1, H, W).
+        middle: A source of 1 in the middle, of the same shape.
+    """
+    largest = moment.abs().amax((1, 2, 3), keepdim=True)
+    largest = torch.where(largest > 0, largest, 1)
+    flux = torch.ones_like(largest)
+    for _ in range(3):  # from 1, whose response may be lost itself
+        found = (gradient(flux * middle) + moment).abs().amax((1, 2, 3), keepdim=True)
+        flux = flux * largest / torch.maximum(found, torch.finfo(moment.dtype).eps * largest)
+    return flux
 
 
 @checked
@@ -104,10 +121,7 @@ class Clean(Algorithm[Any, CleanState, Tensor]):
         residual = -gradient(x)
         middle = torch.zeros_like(x)
         middle[..., x.shape[2] // 2, x.shape[3] // 2] = 1
-        bright = start.abs().amax(
-            (1, 2, 3), keepdim=True
-        )  # the response to a faint component would be lost in rounding
-        bright = torch.where(bright > 0, bright, 1)
+        bright = brightness(gradient, residual, middle)
         peaks = []
         for scale in self.scales:
             component = _smoothed(middle, scale)

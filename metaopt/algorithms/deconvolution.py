@@ -13,6 +13,7 @@ from ..arguments.contracts import Count, ValueSlot, checked, within
 from ..core import Algorithm, MetaoptError, autodiff, slot, tree
 from ..problems import Gaussian, protocol
 from ..problems.noise import per_sample
+from .clean import brightness
 from .conjugate_gradient import inner, ratio
 from .descent import Update
 
@@ -167,14 +168,11 @@ def _seen(problem: Any, dirty: Dirty, x: Tensor) -> Tensor:
 
 def _observed(problem: Any, zero: Tensor) -> Dirty:
     """Return the dirty picture and its units."""
-    moment, eps = -problem.gradient(zero), torch.finfo(zero.dtype).eps
+    moment = -problem.gradient(zero)
     slope = _size(moment)
     middle = torch.zeros_like(zero)
     middle[..., zero.shape[2] // 2, zero.shape[3] // 2] = 1
-    flux = torch.ones_like(slope)
-    for _ in range(3):  # until the response to a source is as large as the moment, beside which it would be lost
-        found = problem.gradient(flux * middle) + moment
-        flux = flux * slope / torch.maximum(found.abs().amax((1, 2, 3), keepdim=True), eps * slope)
+    flux = brightness(problem.gradient, moment, middle)
     response = ((problem.gradient(flux * middle) + moment) * middle).sum((2, 3), keepdim=True) / slope / flux
     if autodiff.values_known() and not bool(((response > 0) & response.isfinite()).all()):
         raise MetaoptError(

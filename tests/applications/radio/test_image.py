@@ -413,7 +413,8 @@ def test_without_weights_nothing_is_said_of_the_noise(tmp_path: Path) -> None:
     assert plain.facts[0].misfit is None and math.isnan(plain.facts[0].noise)
 
 
-@pytest.mark.parametrize(("method", "unit"), [("tv", 1e-12), ("nnls", 1e-12), ("clean", 1e-9)])
+@pytest.mark.parametrize("method", ["tv", "nnls", "clean"])
+@pytest.mark.parametrize("unit", [1e-12, 1e-9, 1e9])
 def test_the_unit_of_flux_changes_no_picture(tmp_path: Path, method: str, unit: float) -> None:
     found = []
     for factor in (1.0, unit):
